@@ -1,0 +1,1 @@
+"""The leaderboard: rows that say what was measured, on what, and how."""

@@ -1,0 +1,54 @@
+"""Intervals and paired comparisons by the bootstrap over sentences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+RESAMPLES = 9_999
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean and its 95 % percentile-bootstrap interval."""
+
+    mean: float
+    low: float
+    high: float
+
+    @property
+    def excludes_zero(self) -> bool:
+        return self.low > 0 or self.high < 0
+
+    def __str__(self) -> str:
+        return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+def mean_interval(values: np.ndarray[Any, Any], seed: int = 0) -> Interval:
+    """The mean of per-sentence `values` [n] with its interval; a single or constant value has none to speak of."""
+    from scipy.stats import bootstrap
+
+    values = np.asarray(values, dtype=np.float64)
+    mean = float(values.mean())
+    if np.ptp(values) == 0:
+        return Interval(mean, mean, mean)
+    result = bootstrap(
+        (values,),
+        np.mean,
+        n_resamples=RESAMPLES,
+        batch=1_000,
+        confidence_level=CONFIDENCE,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    )
+    return Interval(mean, float(result.confidence_interval.low), float(result.confidence_interval.high))
+
+
+def paired_difference(left: np.ndarray[Any, Any], right: np.ndarray[Any, Any], seed: int = 0) -> Interval:
+    """Mean of left − right over the same sentences, with its paired-bootstrap interval. Errors: unequal lengths."""
+    if np.shape(left) != np.shape(right):
+        raise ValueError(f"paired values of {np.shape(left)} and {np.shape(right)} sentences")
+    return mean_interval(np.asarray(left) - np.asarray(right), seed)

@@ -1,0 +1,173 @@
+"""Systems: anything that rewrites. Trivial baselines, files of outputs, and models, all behind `rewrite`."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from metrics.corpora import TestSet
+from metrics.errors import InputError
+from metrics.files import content_hash, home, read_lines, sha256_file
+from metrics.models import ModelRef, load_model, resolve_model
+from metrics.progress import progress
+
+LEXICON = Path(__file__).parent / "lexicon.txt"
+
+
+@dataclass(frozen=True)
+class Rewrites:
+    """What a system wrote for a test set: one output per sentence, in order.
+
+    decoding: the generation settings, the prompt and the batch size; empty for systems that do not generate.
+    """
+
+    system: str
+    kind: str
+    revision: str
+    decoding: dict[str, Any]
+    outputs: tuple[str, ...]
+
+
+@functools.cache
+def lexicon() -> frozenset[str]:
+    """The rude words of the delete baseline, lower case, written for this project."""
+    return frozenset(line for line in read_lines(LEXICON) if line and not line.startswith("#"))
+
+
+def delete_rude_words(text: str) -> str:
+    """`text` without the words of the lexicon; what stood between them keeps its order, white space is folded."""
+    words = lexicon()
+    return " ".join(re.sub(r"[\w'*@$]+", lambda m: "" if m[0].lower() in words else m[0], text).split())
+
+
+def _duplicate(test_set: TestSet) -> list[str]:
+    return list(test_set.sources)
+
+
+def _delete(test_set: TestSet) -> list[str]:
+    return [delete_rude_words(source) for source in test_set.sources]
+
+
+def _reference(test_set: TestSet) -> list[str]:
+    if not all(test_set.references):
+        raise InputError(f"reference: test set {test_set.name} has sentences without a human rewrite")
+    return [references[0] for references in test_set.references]
+
+
+BASELINES: dict[str, Callable[[TestSet], list[str]]] = {
+    "duplicate": _duplicate,
+    "delete": _delete,
+    "reference": _reference,
+}
+
+
+@dataclass(frozen=True)
+class System:
+    """A system that was found. kind: "baseline", "outputs", "model" or "human"."""
+
+    name: str
+    kind: str
+    revision: str
+    model: ModelRef | None = None
+    prompt: str | None = None
+    decoding: dict[str, Any] = field(default_factory=dict)
+
+
+def resolve_system(
+    name: str, *, revision: str | None = None, prompt: str | None = None, decoding: dict[str, Any] | None = None
+) -> System:
+    """Finds what `name` means: a baseline, a file with one output per line, or a model.
+
+    Errors: as `metrics.models.resolve_model`; prompts and decoding settings for systems that do not generate.
+    """
+    if (name in BASELINES or Path(name).is_file()) and (prompt or decoding or revision):
+        raise InputError(f"{name}: does not generate; --prompt, --decoding and --revision are for models")
+    if name in BASELINES:
+        version = f"lexicon-{sha256_file(LEXICON)[:12]}" if name == "delete" else "1"
+        return System(name, "human" if name == "reference" else "baseline", version)
+    if Path(name).is_file():
+        return System(name, "outputs", f"sha256:{sha256_file(Path(name))}")
+    ref = resolve_model(name, revision)
+    full = ref.revision + (f"+base:{ref.base.revision}" if ref.base else "")
+    return System(name, "model", full, ref, prompt, dict(decoding or {}))
+
+
+def rewrite(system: System, test_set: TestSet, *, batch_size: int = 32, seed: int = 0) -> Rewrites:
+    """The system's output for every sentence of the test set.
+
+    A model's outputs are kept batch by batch in the cache folder, so that a killed run goes on where it stopped.
+    Errors: an outputs file whose lines are not as many as the sentences.
+    """
+    if system.kind == "outputs":
+        outputs = read_outputs(Path(system.name), len(test_set.sources))
+        return Rewrites(system.name, system.kind, system.revision, {}, tuple(outputs))
+    if system.model is None:
+        outputs = BASELINES[system.name](test_set)
+        return Rewrites(system.name, system.kind, system.revision, {}, tuple(outputs))
+    outputs, decoding = _generate(system, test_set.sources, batch_size, seed)
+    return Rewrites(system.name, system.kind, system.revision, decoding, tuple(outputs))
+
+
+def read_outputs(path: Path, expected: int) -> list[str]:
+    """The outputs in a text file, one per line; empty lines are (failed) outputs. Errors: another count."""
+    lines = read_lines(path)
+    if len(lines) != expected:
+        raise InputError(
+            f"{path}: {len(lines)} lines for {expected} test sentences; write one output per line, empty ones too"
+        )
+    return lines
+
+
+def _generate(system: System, sources: Sequence[str], batch_size: int, seed: int) -> tuple[list[str], dict[str, Any]]:
+    import torch
+    import transformers
+
+    from metrics.generation import decoding_settings, rewrite_batches
+
+    assert system.model is not None
+    loaded = load_model(system.model, prompt=system.prompt)
+    settings = decoding_settings(loaded.model, system.decoding)
+    decoding = {**settings, "prompt": loaded.prompt, "batch_size": batch_size}
+    if settings["do_sample"]:
+        decoding["seed"] = seed
+    versions = [torch.__version__, transformers.__version__, str(loaded.model.device.type)]
+    key = content_hash([system.revision, decoding, list(sources), versions])
+    path = home() / "rewrites" / f"{key[:32]}.jsonl"
+    outputs = _read_partial(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    batches = rewrite_batches(
+        loaded.model,
+        loaded.tokenizer,
+        loaded.prompt,
+        sources,
+        loaded.seq2seq,
+        settings,
+        batch_size=batch_size,
+        seed=seed,
+        skip=lambda indices: all(i in outputs for i in indices),
+    )
+    total = -(-len(sources) // batch_size)
+    with path.open("a", encoding="utf-8") as file:
+        done = total - -(-(len(sources) - len(outputs)) // batch_size)
+        for indices, texts in progress(batches, f"rewriting, {system.name}", total=total, done=done):
+            outputs.update(zip(indices, texts, strict=True))
+            # A leading line end keeps this record apart from one that a killed run left half-written.
+            file.write("\n" + json.dumps(dict(zip(map(str, indices), texts, strict=True))) + "\n")
+            file.flush()
+    return [outputs[i] for i in range(len(sources))], decoding
+
+
+def _read_partial(path: Path) -> dict[int, str]:
+    outputs: dict[int, str] = {}
+    if path.is_file():
+        for line in path.read_text("utf-8", errors="replace").split("\n"):
+            try:
+                outputs.update({int(i): text for i, text in json.loads(line).items()})
+            except ValueError:
+                continue  # empty, or the torn last line of a killed run
+    return outputs

@@ -1,0 +1,250 @@
+"""The leader: the policy π_θ that is trained, the reference π_ref it started from, and their log-probabilities.
+
+Causal and seq2seq models behave alike here. The reference never costs a second full model: with LoRA it is the model
+with its adapter off; otherwise it is the frozen weights, shared, plus a copy of the trained ones. When only the top
+layers of a llama-like causal model are trained, the frozen layers below them run once for policy and reference.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.utils.rnn import pad_sequence
+
+from metrics.errors import InputError
+from metrics.models import LoadedModel
+from repro.objective import token_logprobs
+
+# Families whose decoder is embed -> layers(hidden, position_embeddings) -> norm -> lm_head with nothing in between.
+# `_SplitDecoder.agrees` still checks each model before the shortcut is used.
+_LLAMA_LIKE = {"llama", "qwen2", "qwen3"}
+_LORA_TARGETS = "all-linear"
+
+
+class _SplitDecoder:
+    """A llama-like causal model cut below its trained top layers: frozen trunk, trained top, copied reference top."""
+
+    def __init__(self, model: Any, top_layers: int) -> None:
+        self.model = model
+        self.cut = len(model.model.layers) - top_layers
+        self.reference_layers = copy.deepcopy(model.model.layers[self.cut :]).requires_grad_(False).eval()
+        self.reference_norm = copy.deepcopy(model.model.norm).requires_grad_(False)
+
+    def _run(self, layers: Any, hidden: torch.Tensor) -> torch.Tensor:
+        position_ids = torch.arange(hidden.shape[1], device=hidden.device).unsqueeze(0)
+        rotary = self.model.model.rotary_emb(hidden, position_ids=position_ids)
+        for layer in layers:
+            hidden = layer(hidden, attention_mask=None, position_ids=position_ids, position_embeddings=rotary)
+        return hidden
+
+    def trunk(self, ids: torch.Tensor) -> torch.Tensor:
+        """[n, length] ids -> [n, length, width] hidden states at the cut, without gradient.
+
+        No padding mask: rows are padded on the right, where a causal model cannot look from the tokens that count.
+        """
+        with torch.no_grad():
+            return self._run(self.model.model.layers[: self.cut], self.model.model.embed_tokens(ids))
+
+    def policy(self, hidden: torch.Tensor) -> torch.Tensor:
+        return self.model.model.norm(self._run(self.model.model.layers[self.cut :], hidden))
+
+    def reference(self, hidden: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            return self.reference_norm(self._run(self.reference_layers, hidden))
+
+    def agrees(self) -> bool:
+        """Whether the cut model gives the whole model's logits on a probe."""
+        training = self.model.training
+        self.model.eval()
+        ids = torch.arange(5, 29, device=self.model.device).remainder(self.model.config.vocab_size).view(2, 12)
+        with torch.no_grad():
+            whole = self.model(input_ids=ids, use_cache=False).logits
+            hidden = self.trunk(ids)
+            cut = [self.model.lm_head(self.policy(hidden)), self.model.lm_head(self.reference(hidden))]
+        self.model.train(training)
+        return all(torch.allclose(whole, logits, atol=1e-3, rtol=1e-3) for logits in cut)
+
+
+class Leader:
+    """A causal or seq2seq model that rewrites, with its reference.
+
+    train: "full", "lora", or the number of top layers to train (final norm included, embeddings and head frozen).
+    max_length: prompts are truncated to this many tokens.
+    """
+
+    def __init__(self, loaded: LoadedModel, *, train: str | int, max_length: int = 128, lora_rank: int = 16) -> None:
+        self.tokenizer = loaded.tokenizer
+        self.seq2seq = loaded.seq2seq
+        self.prompt = loaded.prompt
+        self.max_length = max_length
+        self.model = loaded.model
+        self._split: _SplitDecoder | None = None
+        self._reference_weights: dict[str, torch.Tensor] = {}
+        self._lora = train == "lora"
+        if self._lora:
+            self._add_adapter(lora_rank)
+        else:
+            self._freeze_below(train)
+            if isinstance(train, int) and self.model.config.model_type in _LLAMA_LIKE:
+                split = _SplitDecoder(self.model, train)
+                self._split = split if split.agrees() else None
+            if self._split is None:
+                self._reference_weights = {
+                    name: p.detach().clone() for name, p in self.model.named_parameters() if p.requires_grad
+                }
+        # A dropout layer makes policy and reference differ before the first update; training goes without it.
+        self.model.eval()
+
+    def _add_adapter(self, rank: int) -> None:
+        from peft import LoraConfig, get_peft_model
+
+        task = "SEQ_2_SEQ_LM" if self.seq2seq else "CAUSAL_LM"
+        config = LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules=_LORA_TARGETS, task_type=task)
+        self.model = get_peft_model(self.model, config)
+
+    def _freeze_below(self, train: str | int) -> None:
+        if train == "full":
+            self.model.requires_grad_(True)
+            return
+        if not isinstance(train, int):
+            raise InputError(f'train: "{train}" is not "full", "lora" or a number of layers')
+        stacks = [m for m in self.model.modules() if isinstance(m, nn.ModuleList) and len(m) > 1]
+        if not stacks:
+            raise InputError("train: this model has no stack of layers; use train=full")
+        # In an encoder-decoder model the last stack is the decoder's.
+        layers = stacks[-1] if self.seq2seq else stacks[0]
+        if not 0 < train <= len(layers):
+            raise InputError(f"train: {train} layers asked for, the model has {len(layers)}; use 1 to {len(layers)}")
+        self.model.requires_grad_(False)
+        for layer in layers[-train:]:
+            layer.requires_grad_(True)
+        for name, parameter in self.model.named_parameters():
+            if name.endswith(("model.norm.weight", "decoder.final_layer_norm.weight", "transformer.ln_f.weight")):
+                parameter.requires_grad_(True)
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    def trainable_state(self) -> dict[str, torch.Tensor]:
+        """The trained weights by name, detached."""
+        return {n: p.detach() for n, p in self.model.named_parameters() if p.requires_grad}
+
+    def load_trainable_state(self, state: dict[str, torch.Tensor]) -> None:
+        parameters = dict(self.model.named_parameters())
+        with torch.no_grad():
+            for name, value in state.items():
+                parameters[name].copy_(value)
+
+    # -- text to tokens ---------------------------------------------------------------------------------------------
+    def prompt_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """The prompt of each text, tokenised as the model reads it at inference, truncated to `max_length`."""
+        from metrics.generation import prompt_ids
+
+        return prompt_ids(self.tokenizer, self.prompt, texts, self.seq2seq, self.max_length)
+
+    def target_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Each text as the model would write it: its tokens and the end of sequence."""
+        eos = self.tokenizer.eos_token_id
+        limit = self.max_length
+        return [[*self.tokenizer(t, add_special_tokens=False)["input_ids"][: limit - 1], eos] for t in texts]
+
+    # -- log-probabilities ------------------------------------------------------------------------------------------
+    def logprobs(
+        self,
+        prompts: Sequence[Sequence[int]],
+        targets: Sequence[Sequence[int]],
+        *,
+        shift_right: bool = True,
+        reference: bool = True,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """(log π_θ, log π_ref) of each target given its prompt, summed over tokens, two [n] tensors.
+
+        Only the first carries a gradient; the second is zeros when no reference is asked for.
+        shift_right=False scores token t at the position that was just fed token t, as the released SRO code does
+        (departure 1 of the released notebooks).
+        """
+        flat = torch.tensor([t for target in targets for t in target], device=self.device)
+        lengths = [len(t) for t in targets]
+        reference_values = torch.zeros(len(flat), device=self.device)
+        if self._split is not None:
+            ids, rows, columns = self._causal_batch(prompts, targets, shift_right)
+            hidden = self._split.trunk(ids)
+            policy = token_logprobs(self.model.lm_head(self._split.policy(hidden)[rows, columns]), flat)
+            if reference:
+                with torch.no_grad():
+                    logits = self.model.lm_head(self._split.reference(hidden)[rows, columns])
+                    reference_values = token_logprobs(logits, flat)
+        else:
+            policy = token_logprobs(self._logits(prompts, targets, shift_right, reference=False), flat)
+            if reference:
+                with torch.no_grad():
+                    reference_values = token_logprobs(self._logits(prompts, targets, shift_right, reference=True), flat)
+        return self._sums(policy, lengths), self._sums(reference_values, lengths)
+
+    @staticmethod
+    def _sums(values: torch.Tensor, lengths: list[int]) -> torch.Tensor:
+        return torch.stack([part.sum() for part in values.split(lengths)])
+
+    def _causal_batch(
+        self, prompts: Sequence[Sequence[int]], targets: Sequence[Sequence[int]], shift_right: bool
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Right-padded ids [n, length], and (row, column) of the position that scores each target token."""
+        rows_of_ids = [torch.tensor([*p, *t]) for p, t in zip(prompts, targets, strict=True)]
+        ids = pad_sequence(rows_of_ids, batch_first=True, padding_value=self.tokenizer.pad_token_id)
+        step = 1 if shift_right else 0
+        rows = [i for i, t in enumerate(targets) for _ in t]
+        columns = [len(p) - step + j for p, t in zip(prompts, targets, strict=True) for j in range(len(t))]
+        return ids.to(self.device), torch.tensor(rows, device=self.device), torch.tensor(columns, device=self.device)
+
+    def _call(self, reference: bool, **inputs: Any) -> Any:
+        """The model's decoder output (hidden states), as policy or as reference."""
+        if self._lora:
+            with self.model.disable_adapter() if reference else nullcontext():
+                return self.model(**inputs)
+        if reference:
+            return torch.func.functional_call(self.model, self._reference_weights, kwargs=inputs)
+        return self.model(**inputs)
+
+    def _logits(
+        self,
+        prompts: Sequence[Sequence[int]],
+        targets: Sequence[Sequence[int]],
+        shift_right: bool,
+        *,
+        reference: bool,
+    ) -> torch.Tensor:
+        """Logits [tokens of all targets, vocabulary] by a plain forward pass."""
+        if not self.seq2seq:
+            ids, rows, columns = self._causal_batch(prompts, targets, shift_right)
+            return self._call(reference, input_ids=ids, use_cache=False).logits[rows, columns]
+        pad = self.tokenizer.pad_token_id
+        inputs = pad_sequence([torch.tensor(p) for p in prompts], batch_first=True, padding_value=pad)
+        mask = pad_sequence([torch.ones(len(p), dtype=torch.long) for p in prompts], batch_first=True)
+        start = self.model.config.decoder_start_token_id
+        decoded = [torch.tensor([start, *t[:-1]] if shift_right else list(t)) for t in targets]
+        decoder_ids = pad_sequence(decoded, batch_first=True, padding_value=pad)
+        logits = self._call(
+            reference,
+            input_ids=inputs.to(self.device),
+            attention_mask=mask.to(self.device),
+            decoder_input_ids=decoder_ids.to(self.device),
+            use_cache=False,
+        ).logits
+        rows = torch.tensor([i for i, t in enumerate(targets) for _ in t], device=self.device)
+        columns = torch.tensor([j for t in targets for j in range(len(t))], device=self.device)
+        return logits[rows, columns]
+
+    def export(self, folder: Path) -> None:
+        """Writes the policy as a plain transformers folder (safetensors, tokenizer); an adapter is merged."""
+        model = self.model
+        if self._lora:
+            model = copy.deepcopy(model).merge_and_unload()
+        model.save_pretrained(folder, safe_serialization=True)
+        self.tokenizer.save_pretrained(folder)

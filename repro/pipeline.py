@@ -1,0 +1,440 @@
+"""The pipeline of a run: corpora, screener, warm-up, SRO, choice of checkpoint, rewriting, scoring, rows, report."""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import json
+import os
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from metrics.corpora import Corpus, TestSet, load_corpus, load_test_set
+from metrics.errors import InputError
+from metrics.files import atomic_file, atomic_folder, write_json
+from metrics.models import ModelRef, load_model, resolve_model, write_prompt
+from metrics.profiles import load_profile
+from metrics.progress import progress
+from metrics.scoring import Evaluator, Result, SentenceScores, signature, versions
+from metrics.systems import Rewrites, System, resolve_system, rewrite
+from metrics.text import is_copy, length_ratio, repetition
+from repro.recipe import Recipe, to_dict
+from repro.screener import NBSVM, ClassifierScreener, FlippingScreener, Screener
+from repro.stages import Stages
+
+if TYPE_CHECKING:
+    from repro.leader import Leader
+    from repro.trainer import Development
+
+TRAINED = ("warm-up", "sro")
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Everything from outside, found and checked before the first stage begins."""
+
+    toxic: Corpus
+    screening: tuple[Corpus, ...]
+    pairs: Corpus | None
+    development: TestSet
+    test: TestSet
+    leader: ModelRef
+
+    def describe(self) -> dict[str, Any]:
+        corpora = {c.name: c for c in (self.toxic, *self.screening, *([self.pairs] if self.pairs else []))}
+        tests = {"development": self.development, "test": self.test}
+        return {
+            "corpora": {
+                name: {"origin": c.origin, "revision": c.revision, "rows": c.rows, "sha256": c.sha256}
+                for name, c in corpora.items()
+            },
+            **{
+                role: {
+                    "name": t.name,
+                    "origin": t.origin,
+                    "revision": t.revision,
+                    "rows": len(t.sources),
+                    "sha256": t.sha256,
+                    "near_duplicates_removed": t.near_duplicates,
+                }
+                for role, t in tests.items()
+            },
+            "leader": {"name": self.leader.name, "kind": self.leader.kind, "revision": self.leader.revision},
+        }
+
+
+def resolve_inputs(recipe: Recipe, data_dir: str | None) -> Inputs:
+    """Finds all corpora, test sets and models of a recipe. Errors: whatever cannot be used, in one line."""
+    load_profile(recipe.profile)
+    toxic = load_corpus(recipe.toxic_corpus, data_dir)
+    screening = tuple(load_corpus(name, data_dir) for name in recipe.screener_corpora)
+    use_pairs = recipe.warmup != "none" and recipe.warmup_pair_share > 0
+    pairs = load_corpus("paraphrase-pairs", data_dir) if use_pairs else None
+    development = load_test_set(recipe.development_set, data_dir)
+    test = load_test_set(recipe.test_set, data_dir)
+    if recipe.screener != "nb-svm":
+        resolve_model(recipe.screener)
+    leader = resolve_model(recipe.leader)
+    return Inputs(toxic, screening, pairs, _at_most(development, recipe.development_limit),
+                  _at_most(test, recipe.test_limit), leader)  # fmt: skip
+
+
+def _at_most(test_set: TestSet, n: int) -> TestSet:
+    """The first n sentences, or all when there are fewer (the sample has fewer) or n is 0."""
+    return test_set.limit(n) if 0 < n < len(test_set.sources) else test_set
+
+
+def run(recipe: Recipe, data_dir: str | None, out: Path) -> None:
+    """Runs a recipe to its report in `out`."""
+    Pipeline(recipe, resolve_inputs(recipe, data_dir), out).run()
+
+
+class Pipeline:
+    def __init__(self, recipe: Recipe, inputs: Inputs, out: Path) -> None:
+        self.recipe = recipe
+        self.inputs = inputs
+        self.out = out
+        self.stages = Stages(out)
+
+    def run(self) -> None:
+        recipe = self.recipe
+        corpora = self.stages.do("corpora", [self.inputs.describe(), to_dict(recipe)], self._corpora)
+        screener = self._screener(self.stages.do("screener", [], self._fit_screener))
+        warm = self.stages.do("warm-up", [], self._warm_up)
+        paraphraser = resolve_model(str(warm / "model")) if recipe.warmup != "none" else self.inputs.leader
+        sro = self.stages.do("sro", paraphraser.revision, lambda work: self._sro(work, paraphraser, screener))
+        chosen = self.stages.do("choice", [], lambda work: self._choose(work, paraphraser, sro))
+        models = {"warm-up": paraphraser, "sro": resolve_model(str(chosen / "model"))}
+        rewrites = self.stages.do("rewriting", [], lambda work: self._rewrite(work, models))
+        scores = self.stages.do("scoring", [], lambda work: self._score(work, rewrites))
+        rows = self.stages.do("rows", [], lambda work: self._rows(work, rewrites, scores))
+        self.stages.do("report", [], lambda work: self._report(work, corpora, sro, rows, rewrites, scores, chosen))
+        print((self.out / "report.md").read_text("utf-8"))
+
+    # -- corpora ----------------------------------------------------------------------------------------------------
+    def _corpora(self, work: Path) -> None:
+        write_json(work / "corpora.json", self.inputs.describe())
+
+    @cached_property
+    def toxic_texts(self) -> list[str]:
+        """The toxic texts SRO trains on, shuffled by the recipe's seed, then cut to the recipe's number."""
+        import random
+
+        recipe = self.recipe
+        longest = recipe.toxic_max_words or 10**9
+        texts = [t for t in self.inputs.toxic.toxic if 3 <= len(t.split()) <= longest]
+        random.Random(recipe.seed).shuffle(texts)
+        texts = texts[: recipe.toxic_limit or None]
+        if not texts:
+            raise InputError(f"recipe {recipe.name}: no toxic text of at most {longest} words in {recipe.toxic_corpus}")
+        return texts
+
+    # -- screener ---------------------------------------------------------------------------------------------------
+    def _fit_screener(self, work: Path) -> None:
+        recipe = self.recipe
+        if recipe.screener != "nb-svm":
+            write_json(work / "screener.json", {"model": recipe.screener, "threshold": recipe.screener_threshold})
+            return
+        toxic = [t for corpus in self.inputs.screening for t in corpus.toxic]
+        neutral = [t for corpus in self.inputs.screening for t in corpus.neutral]
+        # Every tenth text is kept back to measure the screener, then it is fitted again on all.
+        held_out = [texts[::10] for texts in (toxic, neutral)]
+        parts = [[t for i, t in enumerate(texts) if i % 10] for texts in (toxic, neutral)]
+        for step in progress(("measure", "fit"), "screener"):
+            if step == "measure":
+                trial = NBSVM(recipe.screener_threshold).fit(*parts)
+                rates = [float(trial.passes(texts).mean()) for texts in held_out]
+                measured = {"toxic_passed": rates[0], "neutral_passed": rates[1]}
+            else:
+                NBSVM(recipe.screener_threshold).fit(toxic, neutral).save(work)
+        write_json(work / "measured.json", measured)
+        self.stages.log("screener", measured)
+
+    def _screener(self, folder: Path) -> Screener:
+        recipe = self.recipe
+        screener: Screener
+        if recipe.screener == "nb-svm":
+            screener = NBSVM.load(folder)
+        else:
+            screener = ClassifierScreener(recipe.screener, recipe.screener_threshold)
+        if recipe.flip_rate:
+            screener = FlippingScreener(screener, recipe.flip_rate, recipe.seed)
+        return screener
+
+    # -- training ---------------------------------------------------------------------------------------------------
+    def _leader(self, ref: ModelRef) -> Leader:
+        import torch
+
+        from repro.leader import Leader
+
+        # The adapter's first weights are drawn; nothing else in a leader is random.
+        torch.manual_seed(self.recipe.seed)
+        recipe = self.recipe
+        loaded = load_model(ref, prompt=recipe.prompt)
+        return Leader(loaded, train=recipe.train, max_length=recipe.max_length, lora_rank=recipe.lora_rank)
+
+    def _export(self, leader: Leader, folder: Path) -> None:
+        """A model folder that rewrites as this run did: weights, tokenizer, prompt, decoding."""
+        from transformers import GenerationConfig
+
+        with atomic_folder(folder) as target:
+            leader.export(target)
+            write_prompt(target, leader.prompt)
+            config = leader.model.generation_config
+            settings = {"max_new_tokens": self.recipe.max_new_tokens, "do_sample": False}
+            tokens = {k: getattr(config, k) for k in ("bos_token_id", "eos_token_id", "pad_token_id")}
+            start = getattr(config, "decoder_start_token_id", None)
+            GenerationConfig(**settings, **tokens, decoder_start_token_id=start).save_pretrained(target)
+
+    def _warm_up(self, work: Path) -> None:
+        recipe = self.recipe
+        if recipe.warmup == "none":
+            return
+        from repro.trainer import WarmupTrainer, training_arguments
+        from repro.warmup import denoising_rows
+
+        rows = denoising_rows(
+            [t for corpus in self.inputs.screening for t in corpus.neutral],
+            [t for corpus in self.inputs.screening for t in corpus.toxic],
+            self.inputs.pairs.pairs if self.inputs.pairs else (),
+            rows=recipe.warmup_steps * recipe.warmup_batch_size,
+            insertions=recipe.warmup_insertions,
+            pair_share=recipe.warmup_pair_share,
+            max_words=recipe.warmup_max_words,
+            seed=recipe.seed,
+        )
+        arguments = training_arguments(
+            work / "training",
+            batch_size=recipe.warmup_batch_size,
+            accumulation=1,
+            learning_rate=recipe.warmup_learning_rate,
+            steps=recipe.warmup_steps,
+            epochs=1,
+            weight_decay=0.0,
+            save_every=max(10, recipe.warmup_steps // 10),
+            seed=recipe.seed,
+            evaluate=False,
+            schedule="linear",
+        )
+        leader = self._leader(self.inputs.leader)
+        WarmupTrainer(leader, arguments, rows, lambda event: self.stages.log("warm-up", event)).fit()
+        self._export(leader, work / "model")
+        _remove(work / "training")
+
+    def _sro(self, work: Path, paraphraser: ModelRef, screener: Screener) -> None:
+        from repro.trainer import Game, SROTrainer, stop_reason, training_arguments
+
+        recipe = self.recipe
+        leader = self._leader(paraphraser)
+        game = Game(**{f.name: getattr(recipe, _GAME_KEYS.get(f.name, f.name)) for f in dataclasses.fields(Game)})
+        arguments = training_arguments(
+            work / "training",
+            batch_size=recipe.sro_batch_size,
+            accumulation=recipe.sro_accumulation,
+            learning_rate=recipe.sro_learning_rate,
+            steps=recipe.sro_steps,
+            epochs=recipe.sro_epochs,
+            weight_decay=recipe.sro_weight_decay,
+            save_every=recipe.evaluate_every,
+            seed=recipe.seed,
+            evaluate=True,
+            schedule="constant_with_warmup",
+        )
+
+        def stop(history: Sequence[Development]) -> str | None:
+            return stop_reason(
+                history,
+                max_repetition=recipe.stop_repetition,
+                max_length_ratio=recipe.stop_length_ratio,
+                patience=recipe.patience,
+            )
+
+        trainer = SROTrainer(
+            leader,
+            screener,
+            game,
+            arguments,
+            self.toxic_texts,
+            lambda event: self.stages.log("sro", event),
+            develop=lambda step: self._develop(leader, step),
+            stop=stop,
+        )
+        trainer.fit()
+        history = trainer.history
+        passed = [
+            {"step": entry["step"], "passed": entry["passed"]}
+            for entry in trainer.state.log_history
+            if "passed" in entry
+        ]
+        outcome = {
+            "history": [dataclasses.asdict(d) for d in history],
+            "stopped": stop(history) or "the recipe's number of steps was done",
+            "passed": passed,
+            "texts": len(self.toxic_texts),
+        }
+        write_json(work / "outcome.json", outcome)
+        os.replace(work / "training" / "best.safetensors", work / "best.safetensors")
+        _remove(work / "training")
+
+    @cached_property
+    def evaluator(self) -> Evaluator:
+        return Evaluator(load_profile(self.recipe.profile))
+
+    def _develop(self, leader: Leader, step: int) -> Development:
+        from metrics.generation import decoding_settings, rewrite_batches
+        from repro.trainer import Development
+
+        sources = self.inputs.development.sources
+        settings = decoding_settings(
+            leader.model, {"do_sample": False, "num_beams": 1, "max_new_tokens": self.recipe.max_new_tokens}
+        )
+        size = self.recipe.generation_batch_size
+        batches = rewrite_batches(
+            leader.model, leader.tokenizer, leader.prompt, sources, leader.seq2seq, settings, batch_size=size
+        )
+        outputs = [""] * len(sources)
+        for indices, texts in progress(batches, "development", total=-(-len(sources) // size)):
+            for i, text in zip(indices, texts, strict=True):
+                outputs[i] = text
+        scores = self.evaluator.score(sources, outputs)
+        pairs = list(zip(sources, outputs, strict=True))
+        n = len(pairs)
+        return Development(
+            step=step,
+            j=float(scores.j.mean()),
+            sta=float(scores.sta.mean()),
+            sim=float(scores.sim.mean()),
+            fl=float(scores.fl.mean()),
+            copies=sum(is_copy(*pair) for pair in pairs) / n,
+            length_ratio=sum(length_ratio(*pair) for pair in pairs) / n,
+            repetition=sum(repetition(output) for output in outputs) / n,
+        )
+
+    def _choose(self, work: Path, paraphraser: ModelRef, sro: Path) -> None:
+        from safetensors.torch import load_file
+
+        leader = self._leader(paraphraser)
+        leader.load_trainable_state(load_file(sro / "best.safetensors"))
+        self._export(leader, work / "model")
+        del leader
+        gc.collect()
+
+    # -- rewriting and scoring --------------------------------------------------------------------------------------
+    def _rewrite(self, work: Path, models: dict[str, ModelRef]) -> None:
+        import pandas as pd
+
+        test = self.inputs.test
+        frames, systems = [], []
+        for name in self.recipe.systems:
+            if name in models:
+                ref = models[name]
+                system = System(name, "model", ref.revision, ref, self.recipe.prompt)
+                if name == "warm-up" and self.recipe.warmup == "none":
+                    # The untouched leader must be read with the decoding that SRO's checkpoint has stored.
+                    settings = {"do_sample": False, "num_beams": 1, "max_new_tokens": self.recipe.max_new_tokens}
+                    system = dataclasses.replace(system, decoding=settings)
+            else:
+                system = resolve_system(name)
+            rewrites = rewrite(system, test, batch_size=self.recipe.generation_batch_size, seed=self.recipe.seed)
+            systems.append(
+                {f.name: getattr(rewrites, f.name) for f in dataclasses.fields(Rewrites) if f.name != "outputs"}
+            )
+            frames.append(pd.DataFrame({"system": name, "source": test.sources, "output": rewrites.outputs}))
+        with atomic_file(work / "rewrites.parquet") as temporary:
+            pd.concat(frames).to_parquet(temporary, index=False)
+        write_json(work / "systems.json", systems)
+
+    def read_rewrites(self, folder: Path) -> list[Rewrites]:
+        import pandas as pd
+
+        frame = pd.read_parquet(folder / "rewrites.parquet")
+        systems = json.loads((folder / "systems.json").read_text("utf-8"))
+        return [
+            Rewrites(**system, outputs=tuple(frame.loc[frame["system"] == system["system"], "output"]))
+            for system in systems
+        ]
+
+    def _score(self, work: Path, rewrites: Path) -> None:
+        import pandas as pd
+
+        frames = []
+        for system in progress(self.read_rewrites(rewrites), "scoring"):
+            scores = self.evaluator.score(self.inputs.test.sources, system.outputs)
+            columns = {name: scores.metric(name) for name in ("sta", "soft_sta", "sim", "fl", "j")}
+            frames.append(
+                pd.DataFrame(
+                    {"system": system.system, "source": self.inputs.test.sources, "output": system.outputs, **columns}
+                )
+            )
+        with atomic_file(work / "scores.parquet") as temporary:
+            pd.concat(frames).to_parquet(temporary, index=False)
+
+    def results(self, rewrites: Path, scores: Path) -> list[Result]:
+        import pandas as pd
+
+        frame = pd.read_parquet(scores / "scores.parquet")
+        pinned = signature(self.evaluator, self.inputs.test)
+        results = []
+        for system in self.read_rewrites(rewrites):
+            own = frame[frame["system"] == system.system]
+            arrays = [own[name].to_numpy() for name in ("sta", "sim", "fl", "soft_sta")]
+            results.append(Result(system, self.inputs.test, SentenceScores(*arrays), pinned))
+        return results
+
+    # -- rows and report --------------------------------------------------------------------------------------------
+    def provenance(self) -> dict[str, Any]:
+        return {
+            "recipe": to_dict(self.recipe),
+            "inputs": self.inputs.describe(),
+            "packages": versions(),
+            "git_commit": git_commit(),
+        }
+
+    def _rows(self, work: Path, rewrites: Path, scores: Path) -> None:
+        from leaderboard.rows import row_from_result, write_rows
+
+        provenance = self.provenance()
+        results = progress(self.results(rewrites, scores), "rows")
+        write_rows(work, [row_from_result(result, provenance) for result in results])
+
+    def _report(
+        self, work: Path, corpora: Path, sro: Path, rows: Path, rewrites: Path, scores: Path, chosen: Path
+    ) -> None:
+        from leaderboard.rows import read_rows
+        from repro.report import write_report
+
+        write_report(
+            self.out,
+            recipe=self.recipe,
+            inputs=json.loads((corpora / "corpora.json").read_text("utf-8")),
+            outcome=json.loads((sro / "outcome.json").read_text("utf-8")),
+            rows=read_rows(rows),
+            results=self.results(rewrites, scores),
+            lock={**self.provenance(), "stages": self.stages.keys},
+            folders={"checkpoint": chosen / "model", "screener": self.out / "stages" / "screener", "leaderboard": rows},
+            files=[rewrites / "rewrites.parquet", scores / "scores.parquet"],
+        )
+
+
+_GAME_KEYS = {"max_new_tokens": "rollout_max_new_tokens"}
+
+
+def _remove(folder: Path) -> None:
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def git_commit() -> str:
+    """The commit of the program, "+changed" when the tree differs from it; "unknown" outside a repository."""
+    root = Path(__file__).resolve().parent
+    try:
+        commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True)
+        changed = subprocess.run(["git", "status", "--porcelain"], cwd=root, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return commit.stdout.strip() + ("+changed" if changed.stdout.strip() else "")

@@ -1,0 +1,225 @@
+"""The report of a run: `report.md`, figures, the lock file, the model card, and the files a run leaves."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from leaderboard.rows import Row, rankings, table
+from metrics.files import atomic_file, atomic_folder, sha256_folder, write_text
+from metrics.scoring import Result
+from metrics.statistics import Interval, paired_difference
+from repro.recipe import Recipe
+
+COMPARISONS = ("warm-up", "delete", "duplicate", "reference")
+
+
+def write_report(
+    out: Path,
+    *,
+    recipe: Recipe,
+    inputs: dict[str, Any],
+    outcome: dict[str, Any],
+    rows: Sequence[Row],
+    results: Sequence[Result],
+    lock: dict[str, Any],
+    folders: dict[str, Path],
+    files: Sequence[Path],
+) -> None:
+    """Leaves in `out` the checkpoint with its card, the screener, rows, rewrites, scores, lock, figures, report.md."""
+    import yaml
+
+    text = report_text(recipe, inputs, outcome, rows, results)
+    for name, folder in folders.items():
+        with atomic_folder(out / name) as target:
+            for path in sorted(p for p in folder.iterdir() if p.name != "stage.json"):
+                _place(path, target / path.name)
+    for path in files:
+        with atomic_file(out / path.name) as temporary:
+            shutil.copyfile(path, temporary)
+    write_text(out / "checkpoint" / "README.md", model_card(recipe, inputs, rows))
+    lock = {**lock, "outputs": {name: sha256_folder(folder) for name, folder in folders.items()}}
+    write_text(out / "recipe.lock.yaml", yaml.safe_dump(lock, sort_keys=False, allow_unicode=True, width=120))
+    draw_figures(out / "figures", outcome, rows)
+    write_text(out / "report.md", text)
+
+
+def _place(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def first_line(inputs: dict[str, Any]) -> str:
+    """Which corpora and which test set were used, and where they came from."""
+    corpora = "; ".join(
+        f"{name} from the {_ORIGINS[c['origin']]} ({c['rows']:,} rows, {c['sha256'][:12]})"
+        for name, c in inputs["corpora"].items()
+    )
+    test = inputs["test"]
+    return (
+        f"Texts: {corpora}; test set {test['name']} from the {_ORIGINS[test['origin']]} ({test['rows']:,} sentences, "
+        f"{test['sha256'][:12]}, {test['near_duplicates_removed']} near-duplicates of training texts removed)."
+    )
+
+
+_ORIGINS = {"folder": "data folder", "hub": "Hub", "sample": "built-in sample"}
+
+
+def compare(results: Sequence[Result]) -> list[tuple[str, Interval]]:
+    """SRO's J minus each other system's, sentence by sentence, with the paired 95 % interval."""
+    by_name = {result.rewrites.system: result.scores.j for result in results}
+    if "sro" not in by_name:
+        return []
+    return [(name, paired_difference(by_name["sro"], by_name[name])) for name in COMPARISONS if name in by_name]
+
+
+def report_text(
+    recipe: Recipe, inputs: dict[str, Any], outcome: dict[str, Any], rows: Sequence[Row], results: Sequence[Result]
+) -> str:
+    from metrics.text import is_copy, length_ratio, repetition
+
+    parts = [first_line(inputs), "", f"# SRO retrained: recipe `{recipe.name}`", ""]
+    for ranking in rankings(rows):
+        parts += [table(ranking), "", f"n = {ranking[0].n}; 95 % intervals by the bootstrap over sentences."]
+        parts += [f"Signature: `{ranking[0].signature}`", ""]
+    parts += [
+        "## SRO against the others (J, paired)",
+        "",
+        "| SRO minus | difference [95 %] | reading |",
+        "|---|---|---|",
+    ]
+    for name, difference in compare(results):
+        verdict = "no difference shown" if not difference.excludes_zero else "above" if difference.mean > 0 else "below"
+        parts.append(f"| {name} | {difference} | {'SRO is ' if difference.excludes_zero else ''}{verdict} |")
+    for result in results:
+        if result.rewrites.system == "sro":
+            pairs = list(zip(result.test_set.sources, result.rewrites.outputs, strict=True))
+            parts += [
+                "",
+                f"SRO's outputs: mean length ratio {np.mean([length_ratio(*p) for p in pairs]):.2f}, exact copies "
+                f"{np.mean([is_copy(*p) for p in pairs]):.1%}, mean bigram repetition "
+                f"{np.mean([repetition(p[1]) for p in pairs]):.3f}, empty {sum(not p[1].strip() for p in pairs)}.",
+            ]
+    history = outcome["history"]
+    best = max(history, key=lambda d: (d["j"], -d["step"]))
+    parts += [
+        "",
+        "## Choice of checkpoint",
+        "",
+        f"Development set: {inputs['development']['name']}, {inputs['development']['rows']} sentences. "
+        f"Best step: {best['step']}. Training ended because: {outcome['stopped']}.",
+        "",
+        "| step | J | STA | SIM | FL | copies | length ratio | repetition |",
+        "|--:|--:|--:|--:|--:|--:|--:|--:|",
+        *(
+            f"| {d['step']} | {d['j']:.3f} | {d['sta']:.3f} | {d['sim']:.3f} | {d['fl']:.3f} | {d['copies']:.1%} "
+            f"| {d['length_ratio']:.2f} | {d['repetition']:.3f} |"
+            for d in history
+        ),
+        "",
+        _passes(recipe, outcome),
+        "",
+        "![J along training](figures/training.png)",
+        "![J per system](figures/systems.png)",
+        "![STA against SIM](figures/tradeoff.png)",
+        "",
+        "STA is judged by another model than the screener that trained the leader. The development J that chose the "
+        "checkpoint uses the scoring models, on development sentences only.",
+        "Everything that decided these numbers is in `recipe.lock.yaml`.",
+        "",
+    ]
+    return "\n".join(parts)
+
+
+def _passes(recipe: Recipe, outcome: dict[str, Any]) -> str:
+    per_step = recipe.sro_batch_size * recipe.sro_accumulation * recipe.rollouts
+    epoch = max(1, outcome["texts"] * recipe.rollouts // per_step)
+    shares = [entry["passed"] for entry in outcome["passed"]]
+    lines = [f"{np.mean(shares[i : i + epoch]):.2f}" for i in range(0, len(shares), epoch)]
+    return f"Rollouts that passed the screener, per epoch of {outcome['texts']:,} texts: {', '.join(lines) or 'none'}."
+
+
+def model_card(recipe: Recipe, inputs: dict[str, Any], rows: Sequence[Row]) -> str:
+    own = [row for row in rows if row.system == "sro"]
+    header = "---\nlibrary_name: transformers\ntags: [text-detoxification, sro]\nlanguage: en\n---\n"
+    body = [
+        f"{header}# {recipe.leader}, retrained with SRO (recipe `{recipe.name}`)",
+        "",
+        "A leader trained by Stackelberg response optimisation (arXiv 2410.20298) to rewrite toxic text, from a "
+        "screener's pass or fail alone, without parallel data.",
+        "",
+        first_line(inputs),
+        "",
+        table(own),
+        "",
+        f"Signature: `{own[0].signature}`" if own else "",
+        "",
+        "Use: `python -m metrics.score FOLDER`. Prompt and decoding are stored in the folder. It makes mistakes: it "
+        "may drop content or leave a text toxic.",
+        "",
+    ]
+    return "\n".join(body)
+
+
+def draw_figures(folder: Path, outcome: dict[str, Any], rows: Sequence[Row]) -> None:
+    """training.png, systems.png and tradeoff.png in `folder`."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    history = outcome["history"]
+    steps = [d["step"] for d in history]
+    figure, axis = plt.subplots(figsize=(7, 4), layout="constrained")
+    for name, style in (("j", "o-"), ("sta", "--"), ("sim", "--"), ("fl", ":")):
+        axis.plot(steps, [d[name] for d in history], style, label=name.upper(), linewidth=2.5 if name == "j" else 1.2)
+    best = max(history, key=lambda d: (d["j"], -d["step"]))
+    axis.axvline(best["step"], color="grey", linewidth=0.8)
+    axis.annotate(f" kept: step {best['step']}", (best["step"], 0.02), color="grey")
+    axis.set(xlabel="SRO step", ylabel="mean on the development sentences", ylim=(0, 1.02))
+    axis.legend(ncols=4, loc="upper center", bbox_to_anchor=(0.5, 1.12), frameon=False)
+    _save(figure, folder / "training.png")
+
+    ordered = sorted(rows, key=lambda row: row.j)
+    figure, axis = plt.subplots(figsize=(7, 0.6 * len(ordered) + 1.2), layout="constrained")
+    names = [row.system for row in ordered]
+    means = np.array([row.j for row in ordered])
+    spread = np.array([[row.j - row.j_low for row in ordered], [row.j_high - row.j for row in ordered]])
+    colours = ["tab:orange" if name == "sro" else "tab:blue" for name in names]
+    axis.barh(names, means, xerr=spread, color=colours, alpha=0.75, capsize=4)
+    axis.set(
+        xlabel=f"J with 95 % interval (n = {ordered[0].n})", xlim=(0, max(0.1, float((means + spread[1]).max()) * 1.1))
+    )
+    _save(figure, folder / "systems.png")
+
+    figure, axis = plt.subplots(figsize=(5.5, 4.5), layout="constrained")
+    for row in ordered:
+        colour = "tab:orange" if row.system == "sro" else "tab:blue"
+        axis.errorbar(
+            row.sta, row.sim, color=colour, marker="o", capsize=3,
+            xerr=[[row.sta - row.sta_low], [row.sta_high - row.sta]],
+            yerr=[[row.sim - row.sim_low], [row.sim_high - row.sim]],
+        )  # fmt: skip
+        right = row.sta > 0.8
+        axis.annotate(
+            row.system, (row.sta, row.sim), textcoords="offset points", xytext=(-6 if right else 6, 8),
+            ha="right" if right else "left",
+        )  # fmt: skip
+    axis.set(xlabel="STA (share not toxic)", ylabel="SIM (cosine with the input)", xlim=(-0.03, 1.06), ylim=(0, 1.08))
+    _save(figure, folder / "tradeoff.png")
+
+
+def _save(figure: Any, path: Path) -> None:
+    import matplotlib.pyplot as plt
+
+    with atomic_file(path) as temporary:
+        # Without the software's name and version the bytes depend on the numbers alone.
+        figure.savefig(temporary, dpi=120, metadata={"Software": None})
+    plt.close(figure)

@@ -1,0 +1,138 @@
+"""The follower: a screener that answers pass or fail. NB-SVM, any sequence classifier, and a wrapper that errs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import string
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from metrics.errors import InputError
+from metrics.files import write_json
+
+_PUNCTUATION = re.compile(f"([{re.escape(string.punctuation)}“”¨«»®´·º½¾¿¡§£₤‘’])")
+
+
+class Screener(Protocol):
+    """Verdicts on texts. draw: which call this is, for screeners whose answers vary; equal draws answer alike."""
+
+    def passes(self, texts: Sequence[str], draw: int = 0) -> np.ndarray[Any, Any]:
+        """[n] bool, True for pass."""
+        ...
+
+
+def split_punctuation(text: str) -> list[str]:
+    """Words, with each punctuation mark a token of its own."""
+    return _PUNCTUATION.sub(r" \1 ", text).split()
+
+
+class NBSVM:
+    """NB-SVM (Wang and Manning 2012) with the released SRO screener's settings.
+
+    TF-IDF on word 1–2-grams (min_df 3, max_df .9, accents stripped, sublinear tf), features times the log-count ratio
+    r = log((p+1)/(q+1)), class counts normalised, logistic regression with C = 4.
+    """
+
+    def __init__(self, threshold: float = 0.5) -> None:
+        self.threshold = threshold
+
+    def fit(self, toxic: Sequence[str], neutral: Sequence[str]) -> NBSVM:
+        from sklearn.linear_model import LogisticRegression
+
+        if not toxic or not neutral:
+            raise InputError("screener: needs toxic and neutral texts; choose corpora that have both")
+        self._vectoriser = self._new_vectoriser(min_df=3, max_df=0.9)
+        features = self._vectoriser.fit_transform([*toxic, *neutral])
+        labels = np.array([1] * len(toxic) + [0] * len(neutral))
+        toxic_counts = (np.asarray(features[labels == 1].sum(0)).ravel() + 1) / (len(toxic) + 1)
+        neutral_counts = (np.asarray(features[labels == 0].sum(0)).ravel() + 1) / (len(neutral) + 1)
+        self.ratio = np.log(toxic_counts / neutral_counts)
+        model = LogisticRegression(C=4.0, max_iter=1000).fit(features.multiply(self.ratio).tocsr(), labels)
+        self.coefficients, self.intercept = model.coef_[0], float(model.intercept_[0])
+        return self
+
+    @staticmethod
+    def _new_vectoriser(**settings: Any) -> Any:
+        from sklearn.feature_extraction.text import TfidfVectorizer
+
+        return TfidfVectorizer(
+            ngram_range=(1, 2),
+            tokenizer=split_punctuation,
+            token_pattern=None,
+            strip_accents="unicode",
+            sublinear_tf=True,
+            **settings,
+        )
+
+    def p_toxic(self, texts: Sequence[str]) -> np.ndarray[Any, Any]:
+        """[n] probabilities of toxic."""
+        features = self._vectoriser.transform(texts)
+        logits = features @ (self.ratio * self.coefficients) + self.intercept
+        return np.asarray(1.0 / (1.0 + np.exp(-logits)))
+
+    def passes(self, texts: Sequence[str], draw: int = 0) -> np.ndarray[Any, Any]:
+        return np.asarray(self.p_toxic(texts) <= self.threshold)
+
+    def save(self, folder: Path) -> None:
+        """Writes arrays as safetensors and the vocabulary as JSON: nothing that runs when read."""
+        from safetensors.numpy import save_file
+
+        arrays = {"idf": self._vectoriser.idf_, "ratio": self.ratio, "coefficients": self.coefficients}
+        save_file({name: np.ascontiguousarray(a) for name, a in arrays.items()}, folder / "nb_svm.safetensors")
+        vocabulary = sorted(self._vectoriser.vocabulary_, key=self._vectoriser.vocabulary_.__getitem__)
+        settings = {"intercept": self.intercept, "threshold": self.threshold, "vocabulary": vocabulary}
+        write_json(folder / "nb_svm.json", settings)
+
+    @classmethod
+    def load(cls, folder: Path) -> NBSVM:
+        from safetensors.numpy import load_file
+
+        settings = json.loads((folder / "nb_svm.json").read_text("utf-8"))
+        arrays = load_file(folder / "nb_svm.safetensors")
+        screener = cls(settings["threshold"])
+        screener.ratio, screener.coefficients = arrays["ratio"], arrays["coefficients"]
+        screener.intercept = settings["intercept"]
+        vocabulary = {term: i for i, term in enumerate(settings["vocabulary"])}
+        screener._vectoriser = cls._new_vectoriser(vocabulary=vocabulary)
+        screener._vectoriser.idf_ = arrays["idf"]
+        return screener
+
+
+class ClassifierScreener:
+    """A transformers sequence classifier (class 0: neutral) as screener."""
+
+    def __init__(self, model: str, threshold: float = 0.5) -> None:
+        from metrics.scorers import SequenceClassifier
+
+        self._classifier = SequenceClassifier(model)
+        self.threshold = threshold
+
+    @property
+    def revision(self) -> str:
+        return self._classifier.revision
+
+    def passes(self, texts: Sequence[str], draw: int = 0) -> np.ndarray[Any, Any]:
+        return np.asarray(1.0 - self._classifier(texts) <= self.threshold)
+
+
+class FlippingScreener:
+    """Another screener with a share `rate` of its verdicts flipped, the same ones for the same seed and draw."""
+
+    def __init__(self, screener: Screener, rate: float, seed: int) -> None:
+        self._screener = screener
+        self.rate = rate
+        self.seed = seed
+
+    def passes(self, texts: Sequence[str], draw: int = 0) -> np.ndarray[Any, Any]:
+        verdicts = self._screener.passes(texts, draw)
+        # Hashed, not drawn from a generator: a resumed run must flip what an unbroken one flips.
+        flips = [
+            int.from_bytes(hashlib.sha256(f"{self.seed}/{draw}/{i}".encode()).digest()[:8], "big") < self.rate * 2**64
+            for i in range(len(texts))
+        ]
+        return np.asarray(verdicts ^ np.asarray(flips, dtype=bool))

@@ -1,0 +1,81 @@
+"""Stages: each is done once for the same inputs, may be killed at any moment, and says how long it took."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from metrics.files import content_hash, sha256_file, write_json
+
+MARK = "stage.json"
+NAMES = ("corpora", "screener", "warm-up", "sro", "choice", "rewriting", "scoring", "rows", "report")
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+
+def code_hash() -> str:
+    """A hash over the program itself: outputs of another program are not reused."""
+    files = [
+        p
+        for room in ("metrics", "leaderboard", "repro")
+        for pattern in ("*.py", "*.json", "lexicon.txt")
+        for p in sorted((_PACKAGE / room).rglob(pattern))
+    ]
+    return content_hash([[p.relative_to(_PACKAGE).as_posix(), sha256_file(p)] for p in files])
+
+
+class Stages:
+    """The stages of one run, in `out/stages/NAME`, and its log `out/log.jsonl`.
+
+    A stage builds in a hidden working folder that keeps what a killed run had done, and is renamed when complete.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self.out = out
+        self._code = code_hash()
+        self.keys: dict[str, str] = {}
+
+    def log(self, stage: str, event: dict[str, Any]) -> None:
+        self.out.mkdir(parents=True, exist_ok=True)
+        with (self.out / "log.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"time": round(time.time(), 3), "stage": stage, **event}) + "\n")
+
+    def do(self, name: str, inputs: Any, build: Callable[[Path], None]) -> Path:
+        """Runs `build(folder)` unless it was done for the same `inputs`; returns the finished folder.
+
+        inputs: a JSON value; the program and the keys of all earlier stages count as inputs too.
+        """
+        key = content_hash([name, inputs, self._code, self.keys])
+        self.keys[name] = key
+        final = self.out / "stages" / name
+        work = self.out / "stages" / f".{name}-{key[:16]}"
+        number = f"[{NAMES.index(name) + 1}/{len(NAMES)}] {name}"
+        if _mark(final) == key:
+            print(f"{number}: done before", file=sys.stderr, flush=True)
+            return final
+        print(f"{number}", file=sys.stderr, flush=True)
+        self.log(name, {"event": "start"})
+        started = time.time()
+        for stale in (self.out / "stages").glob(f".{name}-*"):
+            if stale != work:
+                shutil.rmtree(stale)
+        work.mkdir(parents=True, exist_ok=True)
+        build(work)
+        write_json(work / MARK, {"key": key, "seconds": round(time.time() - started, 1)})
+        if final.exists():
+            shutil.rmtree(final)
+        os.replace(work, final)
+        self.log(name, {"event": "end", "seconds": round(time.time() - started, 1)})
+        return final
+
+
+def _mark(folder: Path) -> str | None:
+    try:
+        return str(json.loads((folder / MARK).read_text("utf-8"))["key"])
+    except (FileNotFoundError, ValueError, KeyError):
+        return None

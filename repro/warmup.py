@@ -1,0 +1,73 @@
+"""Warm-up: an instruction model becomes a paraphraser without parallel detoxification data.
+
+Denoising: rude words, and short stretches around rude words cut from toxic sentences, are put at random places of a
+neutral sentence; the leader restores the sentence. Paraphrase pairs join in where the corpus gives them.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+from metrics.systems import lexicon
+
+_MAX_CONTEXT = 2
+
+
+def rude_stretches(toxic: Sequence[str], rng: random.Random) -> list[list[str]]:
+    """Stretches of words with a rude word in them, one for each place a rude word stands in `toxic`.
+
+    Half are the bare word, half come with up to two words on either side.
+    """
+    rude = lexicon()
+    stretches = []
+    for text in toxic:
+        words = text.split()
+        for place, word in enumerate(words):
+            if word.lower().strip(".,!?") in rude:
+                left = rng.randint(0, min(_MAX_CONTEXT, place))
+                right = rng.randint(0, min(_MAX_CONTEXT, len(words) - 1 - place))
+                bare = rng.random() < 0.5
+                stretches.append([word] if bare else words[place - left : place + right + 1])
+    return stretches
+
+
+def add_noise(text: str, stretches: Sequence[Sequence[str]], insertions: int, rng: random.Random) -> str:
+    """`text` with 1 to `insertions` stretches put at random places between its words."""
+    words = text.split()
+    for _ in range(rng.randint(1, insertions)):
+        place = rng.randint(0, len(words))
+        words[place:place] = rng.choice(stretches)
+    return " ".join(words)
+
+
+def denoising_rows(
+    neutral: Sequence[str],
+    toxic: Sequence[str],
+    pairs: Sequence[tuple[str, str]],
+    *,
+    rows: int,
+    insertions: int,
+    pair_share: float,
+    max_words: int,
+    seed: int,
+) -> list[dict[str, Any]]:
+    """`rows` training rows {source, target, length}, a share `pair_share` of them paraphrase pairs if there are any.
+
+    Neutral sentences with a rude word in them are left out: the leader must not learn to write it.
+    """
+    rng = random.Random(seed)
+    rude = lexicon()
+    stretches = rude_stretches(toxic, rng) or [[word] for word in sorted(rude)]
+    clean = [t for t in neutral if 4 <= len(t.split()) <= max_words and not rude & set(t.lower().split())]
+    short_pairs = [p for p in pairs if max(len(p[0].split()), len(p[1].split())) <= max_words]
+    result = []
+    for _ in range(rows):
+        if short_pairs and rng.random() < pair_share:
+            source, target = rng.choice(short_pairs)
+        else:
+            target = rng.choice(clean)
+            source = add_noise(target, stretches, insertions, rng)
+        result.append({"source": source, "target": target, "length": len(source.split()) + len(target.split())})
+    return result

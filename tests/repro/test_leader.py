@@ -1,0 +1,108 @@
+"""Log-probabilities of the leader against plain forward passes of the model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from metrics.errors import InputError
+from metrics.models import load_model, resolve_model
+from repro.leader import Leader
+
+PROMPT = "rude : {text} polite :"
+
+
+def make(folder: Path, train: str | int) -> Leader:
+    return Leader(load_model(resolve_model(str(folder)), prompt=PROMPT), train=train)
+
+
+def disturb(leader: Leader) -> None:
+    torch.manual_seed(5)
+    with torch.no_grad():
+        for value in leader.trainable_state().values():
+            value += 0.05 * torch.randn_like(value)
+
+
+def plain_logprob(model: torch.nn.Module, seq2seq: bool, prompt: list[int], target: list[int]) -> float:
+    """One sentence, no batch, full log-softmax."""
+    with torch.no_grad():
+        if seq2seq:
+            logits = model(input_ids=torch.tensor([prompt]), decoder_input_ids=torch.tensor([[0, *target[:-1]]])).logits
+        else:
+            logits = model(input_ids=torch.tensor([prompt + target])).logits[:, len(prompt) - 1 : -1]
+        return logits.log_softmax(-1)[0, range(len(target)), target].sum().item()
+
+
+@pytest.mark.parametrize("train", ["full", "lora", 2])
+@pytest.mark.parametrize("kind", ["tiny_llama", "tiny_t5"])
+def test_policy_and_reference_are_those_of_two_full_models(
+    kind: str, train: str | int, sentences: list[str], request: pytest.FixtureRequest
+) -> None:
+    folder = request.getfixturevalue(kind)
+    leader, original = make(folder, train), load_model(resolve_model(str(folder))).model
+    disturb(leader)
+    prompts, targets = leader.prompt_ids(sentences[:5]), leader.target_ids(sentences[5:10])
+    policy, reference = leader.logprobs(prompts, targets)
+    pairs = list(zip(prompts, targets, strict=True))
+    assert policy.tolist() == pytest.approx(
+        [plain_logprob(leader.model, leader.seq2seq, *pair) for pair in pairs], abs=1e-3
+    )
+    assert reference.tolist() == pytest.approx(
+        [plain_logprob(original, leader.seq2seq, *pair) for pair in pairs], abs=1e-3
+    )
+    assert (policy - reference).abs().min() > 1e-3
+
+
+def test_top_layers_share_the_trunk_and_its_gradient_is_the_plain_one(tiny_llama: Path, sentences: list[str]) -> None:
+    leader = make(tiny_llama, 2)
+    assert leader._split is not None
+    disturb(leader)
+    prompts, targets = leader.prompt_ids(sentences[:4]), leader.target_ids(sentences[4:8])
+    gradients = []
+    for split in (leader._split, None):
+        if split is None:
+            leader._reference_weights = {}
+        leader._split = split
+        leader.model.zero_grad()
+        leader.logprobs(prompts, targets, reference=False)[0].sum().backward()
+        gradients.append({n: p.grad.clone() for n, p in leader.model.named_parameters() if p.grad is not None})
+    assert gradients[0].keys() == gradients[1].keys() != set()
+    for name, value in gradients[0].items():
+        torch.testing.assert_close(value, gradients[1][name], atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["tiny_llama", "tiny_t5"])
+def test_departure_1_scores_each_token_where_it_was_just_read(
+    kind: str, sentences: list[str], request: pytest.FixtureRequest
+) -> None:
+    """As released: no right shift. Worked out from the model's own logits at the unshifted positions."""
+    leader = make(request.getfixturevalue(kind), "full")
+    prompts, targets = leader.prompt_ids(sentences[:1]), leader.target_ids(sentences[1:2])
+    prompt, target = prompts[0], targets[0]
+    with torch.no_grad():
+        if leader.seq2seq:
+            logits = leader.model(input_ids=torch.tensor([prompt]), decoder_input_ids=torch.tensor([target])).logits[0]
+        else:
+            logits = leader.model(input_ids=torch.tensor([prompt + target])).logits[0, len(prompt) :]
+    expected = logits.log_softmax(-1)[range(len(target)), target].sum().item()
+    released, published = (leader.logprobs(prompts, targets, shift_right=shift)[0].item() for shift in (False, True))
+    assert released == pytest.approx(expected, abs=1e-4)
+    assert abs(released - published) > 1e-2
+
+
+def test_an_exported_adapter_rewrites_like_the_adapted_model(tiny_llama: Path, sentences: list[str], tmp_path: Path) -> None:
+    leader = make(tiny_llama, "lora")
+    disturb(leader)
+    prompts, targets = leader.prompt_ids(sentences[:3]), leader.target_ids(sentences[3:6])
+    before = leader.logprobs(prompts, targets)[0].tolist()
+    leader.export(tmp_path / "merged")
+    after = make(tmp_path / "merged", "full").logprobs(prompts, targets)[0].tolist()
+    assert after == pytest.approx(before, abs=1e-3)
+    assert leader.logprobs(prompts, targets)[0].tolist() == pytest.approx(before, abs=1e-5)
+
+
+def test_more_layers_than_there_are_is_one_clear_error(tiny_llama: Path) -> None:
+    with pytest.raises(InputError, match=r"5 layers asked for, the model has 4"):
+        make(tiny_llama, 5)
