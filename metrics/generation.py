@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from metrics.models import LoadedModel
 
 # The settings of a generation config that change what is written; they enter the signature.
 DECODING_KEYS = (
@@ -126,30 +130,96 @@ def cut_after_end(tokens: list[int], ends: set[int]) -> list[int]:
     return tokens
 
 
+@dataclass
+class Progress:
+    """How far a rewriting has come. outputs: by sentence; unfinished: sentences whose short first try did not end."""
+
+    outputs: dict[int, str] = field(default_factory=dict)
+    unfinished: set[int] = field(default_factory=set)
+
+    def knows(self, indices: Sequence[int]) -> bool:
+        return all(i in self.outputs or i in self.unfinished for i in indices)
+
+    def add(self, results: Mapping[int, str | None]) -> None:
+        self.outputs.update({i: text for i, text in results.items() if text is not None})
+        self.unfinished.update(i for i, text in results.items() if text is None)
+
+
 def rewrite_batches(
-    model: Any,
-    tokenizer: Any,
-    prompt: str,
+    loaded: LoadedModel,
     texts: Sequence[str],
-    seq2seq: bool,
     settings: dict[str, Any],
     *,
     batch_size: int = 32,
     seed: int = 0,
-    skip: Callable[[list[int]], bool] = lambda _: False,
-) -> Iterator[tuple[list[int], list[str]]]:
-    """Rewrites `texts` batch by batch: yields (indices, outputs), each output one line of text.
+    done: Progress | None = None,
+) -> Iterator[dict[int, str | None]]:
+    """Rewrites `texts` batch by batch: yields {index: output}, each output one line of text.
 
-    skip(indices) leaves a batch out that was done before; the others come out as they would have without it.
+    A greedy batch first gets little more room than its inputs are long; None stands for a sentence that needs more,
+    and those come again at the end, together, with all the room there is. One runaway then no longer holds up a batch.
+    done: what an earlier call yielded; its batches are left out, and the others come out as they would have with them.
     """
     import torch
 
-    prompts = prompt_ids(tokenizer, prompt, texts, seq2seq)
-    for number, indices in enumerate(length_sorted_batches([len(p) for p in prompts], batch_size)):
-        if skip(indices):
-            continue
+    model, tokenizer, seq2seq = loaded.model, loaded.tokenizer, loaded.seq2seq
+    done = done or Progress()
+    unfinished = set(done.unfinished)
+    prompts = prompt_ids(tokenizer, loaded.prompt, texts, seq2seq)
+    room = settings.get("max_new_tokens", 0)
+    two_tries = bool(room) and not settings["do_sample"] and settings.get("num_beams", 1) == 1
+    ends = end_tokens(model, tokenizer)
+
+    def run(indices: list[int], number: int, limit: int) -> dict[int, str | None]:
+        own = {**settings, "max_new_tokens": limit} if limit else settings
         with torch.random.fork_rng():
             torch.manual_seed(seed * 1_000_003 + number)
-            tokens = generate_ids(model, tokenizer, [prompts[i] for i in indices], seq2seq, settings)
-        outputs = tokenizer.batch_decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        yield indices, [" ".join(text.split()) for text in outputs]
+            tokens = generate_ids(model, tokenizer, [prompts[i] for i in indices], seq2seq, own)
+        decoded = tokenizer.batch_decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        # Only a short first try may be cut off; what fills all the room there is stays as it is.
+        cut = [limit < room and (not row or row[-1] not in ends) for row in tokens]
+        return {i: None if c else " ".join(t.split()) for i, t, c in zip(indices, decoded, cut, strict=True)}
+
+    for number, indices in enumerate(length_sorted_batches([len(p) for p in prompts], batch_size)):
+        if done.knows(indices):
+            continue
+        limit = room
+        if two_tries:
+            longest = max(len(tokenizer(texts[i], add_special_tokens=False)["input_ids"]) for i in indices)
+            limit = min(room, longest + 4)
+        results = run(indices, number, limit)
+        unfinished.update(i for i, text in results.items() if text is None)
+        yield results
+    again = sorted(unfinished)
+    for number, places in enumerate(length_sorted_batches([len(prompts[i]) for i in again], batch_size)):
+        indices = [again[place] for place in places]
+        if not all(i in done.outputs for i in indices):
+            yield run(indices, len(texts) + number, room)
+
+
+def rewrite_all(
+    loaded: LoadedModel,
+    texts: Sequence[str],
+    settings: dict[str, Any],
+    *,
+    description: str,
+    batch_size: int = 32,
+    seed: int = 0,
+    done: Progress | None = None,
+    record: Callable[[dict[int, str | None]], None] = lambda _: None,
+) -> list[str]:
+    """All of `rewrite_batches` under a progress bar, in the order of `texts`; `record` sees each batch as it comes."""
+    from tqdm import tqdm
+
+    from metrics.progress import bar_settings
+
+    done = done or Progress()
+    batches = rewrite_batches(loaded, texts, settings, batch_size=batch_size, seed=seed, done=done)
+    bar = tqdm(total=len(texts), initial=len(done.outputs), desc=description, unit="sentence", **bar_settings())
+    with bar:
+        for results in batches:
+            record(results)
+            before = len(done.outputs)
+            done.add(results)
+            bar.update(len(done.outputs) - before)
+    return [done.outputs[i] for i in range(len(texts))]

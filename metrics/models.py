@@ -241,7 +241,7 @@ def load_model(ref: ModelRef, *, prompt: str | None = None, device: str | None =
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         seq2seq = bool(config.is_encoder_decoder)
         auto = AutoModelForSeq2SeqLM if seq2seq else AutoModelForCausalLM
-        model = auto.from_pretrained(
+        model: Any = auto.from_pretrained(
             folder, config=config, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
         )
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)

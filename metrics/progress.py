@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Sized
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 
-def progress(items: Iterable[T], description: str, total: int | None = None, done: int = 0) -> Iterator[T]:
-    """Yields `items` under a tqdm bar. total: how many there are, if `items` cannot say; done: already there."""
+def bar_settings() -> dict[str, Any]:
+    """tqdm's settings: a log file gets a line every ten seconds instead of ten a second."""
+    return {"mininterval": 0.1 if sys.stderr.isatty() else 10.0, "dynamic_ncols": True}
+
+
+def progress(items: Iterable[T], description: str) -> Iterator[T]:
+    """Yields `items` under a tqdm bar."""
     from tqdm import tqdm
 
-    if total is None and isinstance(items, Sized):
-        total = done + len(items)
-    # A log file gets a line every ten seconds instead of ten a second.
-    interval = 0.1 if sys.stderr.isatty() else 10.0
-    bar = tqdm(items, desc=description, total=total, initial=done, mininterval=interval, dynamic_ncols=True)
-    yield from bar
+    total = len(items) if isinstance(items, Sized) else None
+    yield from tqdm(items, desc=description, total=total, **bar_settings())

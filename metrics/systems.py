@@ -14,7 +14,6 @@ from metrics.corpora import TestSet
 from metrics.errors import InputError
 from metrics.files import content_hash, home, read_lines, sha256_file
 from metrics.models import ModelRef, load_model, resolve_model
-from metrics.progress import progress
 
 LEXICON = Path(__file__).parent / "lexicon.txt"
 
@@ -127,7 +126,7 @@ def _generate(system: System, sources: Sequence[str], batch_size: int, seed: int
     import torch
     import transformers
 
-    from metrics.generation import decoding_settings, rewrite_batches
+    from metrics.generation import Progress, decoding_settings, rewrite_all
 
     assert system.model is not None
     loaded = load_model(system.model, prompt=system.prompt)
@@ -138,36 +137,37 @@ def _generate(system: System, sources: Sequence[str], batch_size: int, seed: int
     versions = [torch.__version__, transformers.__version__, str(loaded.model.device.type)]
     key = content_hash([system.revision, decoding, list(sources), versions])
     path = home() / "rewrites" / f"{key[:32]}.jsonl"
-    outputs = _read_partial(path)
+    done = Progress()
+    for results in _read_partial(path):
+        done.add(results)
     path.parent.mkdir(parents=True, exist_ok=True)
-    batches = rewrite_batches(
-        loaded.model,
-        loaded.tokenizer,
-        loaded.prompt,
-        sources,
-        loaded.seq2seq,
-        settings,
-        batch_size=batch_size,
-        seed=seed,
-        skip=lambda indices: all(i in outputs for i in indices),
-    )
-    total = -(-len(sources) // batch_size)
     with path.open("a", encoding="utf-8") as file:
-        done = total - -(-(len(sources) - len(outputs)) // batch_size)
-        for indices, texts in progress(batches, f"rewriting, {system.name}", total=total, done=done):
-            outputs.update(zip(indices, texts, strict=True))
+
+        def record(results: dict[int, str | None]) -> None:
             # A leading line end keeps this record apart from one that a killed run left half-written.
-            file.write("\n" + json.dumps(dict(zip(map(str, indices), texts, strict=True))) + "\n")
+            file.write("\n" + json.dumps({str(i): text for i, text in results.items()}) + "\n")
             file.flush()
-    return [outputs[i] for i in range(len(sources))], decoding
+
+        outputs = rewrite_all(
+            loaded,
+            sources,
+            settings,
+            description=f"rewriting, {system.name}",
+            batch_size=batch_size,
+            seed=seed,
+            done=done,
+            record=record,
+        )
+    return outputs, decoding
 
 
-def _read_partial(path: Path) -> dict[int, str]:
-    outputs: dict[int, str] = {}
+def _read_partial(path: Path) -> list[dict[int, str | None]]:
+    """The batches in a file of rewrites; empty lines and the torn last line of a killed run are passed over."""
+    batches = []
     if path.is_file():
         for line in path.read_text("utf-8", errors="replace").split("\n"):
             try:
-                outputs.update({int(i): text for i, text in json.loads(line).items()})
+                batches.append({int(i): text for i, text in json.loads(line).items()})
             except ValueError:
-                continue  # empty, or the torn last line of a killed run
-    return outputs
+                continue
+    return batches

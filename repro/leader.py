@@ -79,6 +79,7 @@ class Leader:
     """
 
     def __init__(self, loaded: LoadedModel, *, train: str | int, max_length: int = 128, lora_rank: int = 16) -> None:
+        self.loaded = loaded
         self.tokenizer = loaded.tokenizer
         self.seq2seq = loaded.seq2seq
         self.prompt = loaded.prompt

@@ -285,21 +285,20 @@ class Pipeline:
         return Evaluator(load_profile(self.recipe.profile))
 
     def _develop(self, leader: Leader, step: int) -> Development:
-        from metrics.generation import decoding_settings, rewrite_batches
+        from metrics.generation import decoding_settings, rewrite_all
         from repro.trainer import Development
 
         sources = self.inputs.development.sources
         settings = decoding_settings(
             leader.model, {"do_sample": False, "num_beams": 1, "max_new_tokens": self.recipe.max_new_tokens}
         )
-        size = self.recipe.generation_batch_size
-        batches = rewrite_batches(
-            leader.model, leader.tokenizer, leader.prompt, sources, leader.seq2seq, settings, batch_size=size
+        outputs = rewrite_all(
+            leader.loaded,
+            sources,
+            settings,
+            description=f"development, step {step}",
+            batch_size=self.recipe.generation_batch_size,
         )
-        outputs = [""] * len(sources)
-        for indices, texts in progress(batches, "development", total=-(-len(sources) // size)):
-            for i, text in zip(indices, texts, strict=True):
-                outputs[i] = text
         scores = self.evaluator.score(sources, outputs)
         pairs = list(zip(sources, outputs, strict=True))
         n = len(pairs)

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from datasets import Dataset
 from safetensors.torch import load_file, save_file
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import Trainer, TrainerCallback, TrainerState, TrainingArguments
 
 from metrics.files import atomic_file
 from metrics.generation import generate_ids
@@ -102,9 +102,19 @@ class _LeaderTrainer(Trainer):
         self.leader.load_trainable_state(load_file(Path(resume_from_checkpoint) / WEIGHTS))
 
     def fit(self) -> None:
-        """Trains, going on from the last complete checkpoint there is."""
+        """Trains, going on from the last complete checkpoint there is; does nothing where that one was the end."""
         checkpoint = last_checkpoint(Path(str(self.args.output_dir)))
+        if checkpoint is not None:
+            self.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+            if self.finished:
+                self._load_from_checkpoint(str(checkpoint))
+                return
         self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is nothing left to train; the Trainer itself would take one more step."""
+        return 0 < self.state.max_steps <= self.state.global_step
 
 
 class _MarkComplete(TrainerCallback):
@@ -236,13 +246,9 @@ class SROTrainer(_LeaderTrainer):
         entries: list[dict[str, Any]] = self.state.log_history
         return [Development(**entry["development"]) for entry in entries if "development" in entry]
 
-    def fit(self) -> None:
-        checkpoint = last_checkpoint(Path(str(self.args.output_dir)))
-        if checkpoint is not None:
-            self.state = type(self.state).load_from_json(str(checkpoint / "trainer_state.json"))
-            if self._stop(self.history) is not None:
-                return
-        super().fit()
+    @property
+    def finished(self) -> bool:
+        return super().finished or self._stop(self.history) is not None
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         assert self._develop is not None

@@ -92,7 +92,7 @@ def test_departure_1_scores_each_token_where_it_was_just_read(
     assert abs(released - published) > 1e-2
 
 
-def test_an_exported_adapter_rewrites_like_the_adapted_model(tiny_llama: Path, sentences: list[str], tmp_path: Path) -> None:
+def test_an_exported_adapter_is_the_adapted_model(tiny_llama: Path, sentences: list[str], tmp_path: Path) -> None:
     leader = make(tiny_llama, "lora")
     disturb(leader)
     prompts, targets = leader.prompt_ids(sentences[:3]), leader.target_ids(sentences[3:6])

@@ -86,47 +86,59 @@ def test_token_logprobs_are_log_softmax() -> None:
 
 
 def test_all_pass_batches_are_trl_dpo(tiny_llama: Path, sentences: list[str], tmp_path: Path) -> None:
-    """On passes alone SRO is DPO with label smoothing, for the pairs (rollout preferred to input)."""
-    from datasets import Dataset
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-    from trl import DPOConfig, DPOTrainer
+    """On passes alone SRO is DPO with label smoothing, for the pairs (rollout preferred to input).
 
+    trl's "sigmoid" loss s has no smoothing; its "robust" loss is r = ((1−ε)s − εf)/(1−2ε), f the loss of the flipped
+    pair. SRO's smoothing is (1−ε)s + εf = 2(1−ε)s − (1−2ε)r, so that the two of trl's give it.
+    """
     from metrics.models import load_model, resolve_model
     from repro.leader import Leader
 
-    prompt = "rude : {text} polite :"
-    leader = Leader(load_model(resolve_model(str(tiny_llama)), prompt=prompt), train="full")
+    leader = Leader(load_model(resolve_model(str(tiny_llama)), prompt=DPO_PROMPT), train="full")
     torch.manual_seed(1)
     with torch.no_grad():  # otherwise policy and reference agree and every loss is ln 2
         for parameter in leader.model.parameters():
             parameter += 0.05 * torch.randn_like(parameter)
     texts, rewrites = sentences[:6], sentences[6:12]
     prompts = leader.prompt_ids(texts)
-    y, x = (
-        torch.sub(*leader.logprobs(prompts, leader.target_ids(targets))).detach() for targets in (rewrites, texts)
-    )
-    ours = sro_loss(y, x, torch.ones(6, dtype=torch.bool), BETA, EPSILON).mean().item()
+    y, x = (torch.sub(*leader.logprobs(prompts, leader.target_ids(targets))).detach() for targets in (rewrites, texts))
+    passed = torch.ones(6, dtype=torch.bool)
+    plain, smoothed = (sro_loss(y, x, passed, BETA, e).mean().item() for e in (0.0, EPSILON))
 
-    tokenizer = AutoTokenizer.from_pretrained(tiny_llama)
-    # trl adds the end of sequence itself; the tokenizer's own template would add a second one.
-    tokenizer.backend_tokenizer.post_processor = None
+    sigmoid = trl_dpo_loss(leader.model, tiny_llama, texts, rewrites, "sigmoid", tmp_path)
+    robust = trl_dpo_loss(leader.model, tiny_llama, texts, rewrites, "robust", tmp_path)
+    assert abs(plain - math.log(2)) > 1e-3
+    assert plain == pytest.approx(sigmoid, abs=1e-5)
+    assert smoothed == pytest.approx(2 * (1 - EPSILON) * sigmoid - (1 - 2 * EPSILON) * robust, abs=1e-5)
+
+
+DPO_PROMPT = "rude : {text} polite :"
+
+
+def trl_dpo_loss(
+    model: torch.nn.Module, folder: Path, texts: list[str], rewrites: list[str], loss: str, scratch: Path
+) -> float:
+    from datasets import Dataset
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from trl import DPOConfig, DPOTrainer
+
     rows = [
-        {"prompt": prompt.replace("{text}", text), "chosen": " " + good, "rejected": " " + text}
+        {"prompt": DPO_PROMPT.replace("{text}", text), "chosen": " " + good, "rejected": " " + text}
         for text, good in zip(texts, rewrites, strict=True)
     ]
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    # trl adds the end of sequence itself; the tokenizer's own template would put one after the prompt too.
+    tokenizer.backend_tokenizer.post_processor = None
     config = DPOConfig(
-        output_dir=str(tmp_path), beta=BETA, label_smoothing=EPSILON, per_device_train_batch_size=6, report_to=[],
-        bf16=False, gradient_checkpointing=False, use_cpu=True,
+        output_dir=str(scratch), beta=BETA, label_smoothing=EPSILON, loss_type=[loss], per_device_train_batch_size=6,
+        report_to=[], bf16=False, gradient_checkpointing=False, use_cpu=True,
     )  # fmt: skip
     trainer = DPOTrainer(
-        model=leader.model,
-        ref_model=AutoModelForCausalLM.from_pretrained(tiny_llama),
+        model=model,
+        ref_model=AutoModelForCausalLM.from_pretrained(folder),
         args=config,
         train_dataset=Dataset.from_list(rows),
         processing_class=tokenizer,
     )
-    batch = next(iter(trainer.get_train_dataloader()))
     with torch.no_grad():
-        theirs = trainer.compute_loss(trainer.model, batch).item()
-    assert ours != pytest.approx(math.log(2), abs=1e-3)
-    assert ours == pytest.approx(theirs, abs=1e-5)
+        return trainer.compute_loss(trainer.model, next(iter(trainer.get_train_dataloader()))).item()

