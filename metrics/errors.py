@@ -37,8 +37,9 @@ def out_of_space(error: BaseException) -> str | None:
     seen: BaseException | None = error
     while seen is not None:
         code = getattr(seen, "errno", None)
-        # safetensors reports the operating system's error only as text.
-        full = code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or "No space left on device" in str(seen)
+        # safetensors reports the operating system's error only as text, and torch not even that.
+        texts = ("No space left on device", "PytorchStreamWriter failed writing")
+        full = code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or any(text in str(seen) for text in texts)
         if full:
             where = getattr(seen, "filename", None)
             at = f" at {where}" if where else ""

@@ -22,7 +22,7 @@ from metrics.progress import progress
 from metrics.scoring import Evaluator, Result, SentenceScores, signature, versions
 from metrics.systems import Rewrites, System, resolve_system, rewrite
 from metrics.text import is_copy, length_ratio, repetition
-from repro.recipe import Recipe, to_dict
+from repro.recipe import Recipe, field_group, to_dict
 from repro.screener import NBSVM, ClassifierScreener, FlippingScreener, Screener
 from repro.stages import Stages
 
@@ -101,19 +101,40 @@ class Pipeline:
         self.stages = Stages(out)
 
     def run(self) -> None:
-        recipe = self.recipe
-        corpora = self.stages.do("corpora", [self.inputs.describe(), to_dict(recipe)], self._corpora)
-        screener = self._screener(self.stages.do("screener", [], self._fit_screener))
-        warm = self.stages.do("warm-up", [], self._warm_up)
-        paraphraser = resolve_model(str(warm / "model")) if recipe.warmup != "none" else self.inputs.leader
-        sro = self.stages.do("sro", paraphraser.revision, lambda work: self._sro(work, paraphraser, screener))
-        chosen = self.stages.do("choice", [], lambda work: self._choose(work, paraphraser, sro))
+        recipe, inputs, do = self.recipe, self.inputs, self.stages.do
+        described, settings = inputs.describe(), to_dict(recipe)
+        screening = [corpus.sha256 for corpus in inputs.screening]
+        corpora = do("corpora", described, self._corpora)
+        fitted = do("screener", [self._fields("screener"), screening], self._fit_screener)
+        screener = self._screener(fitted)
+        pairs = inputs.pairs.sha256 if inputs.pairs else None
+        warm = do(
+            "warm-up",
+            [self._fields("leader", "warmup"), recipe.max_new_tokens, inputs.leader.revision, screening, pairs],
+            self._warm_up,
+        )
+        paraphraser = resolve_model(str(warm / "model")) if recipe.warmup != "none" else inputs.leader
+        decoding = [recipe.max_new_tokens, recipe.generation_batch_size]
+        played = [self._fields("leader", "sro"), decoding, inputs.toxic.sha256, inputs.development.sha256]
+        sro = do("sro", played, lambda work: self._sro(work, paraphraser, screener), ["screener", "warm-up"])
+        chosen = do("choice", [], lambda work: self._choose(work, paraphraser, sro), ["sro"])
         models = {"warm-up": paraphraser, "sro": resolve_model(str(chosen / "model"))}
-        rewrites = self.stages.do("rewriting", [], lambda work: self._rewrite(work, models))
-        scores = self.stages.do("scoring", [], lambda work: self._score(work, rewrites))
-        rows = self.stages.do("rows", [], lambda work: self._rows(work, rewrites, scores))
-        self.stages.do("report", [], lambda work: self._report(work, corpora, sro, rows, rewrites, scores, chosen))
+        generating = [self._fields("generation"), recipe.prompt, recipe.seed, inputs.test.sha256]
+        rewrites = do("rewriting", generating, lambda work: self._rewrite(work, models), ["warm-up", "choice"])
+        scores = do("scoring", recipe.profile, lambda work: self._score(work, rewrites), ["rewriting"])
+        told = [described, settings]
+        rows = do("rows", told, lambda work: self._rows(work, rewrites, scores), ["scoring"])
+        do(
+            "report",
+            told,
+            lambda work: self._report(work, corpora, sro, rows, rewrites, scores, chosen),
+            ["corpora", "screener", "choice", "rows"],
+        )
         print((self.out / "report.md").read_text("utf-8"))
+
+    def _fields(self, *groups: str) -> dict[str, Any]:
+        """The recipe's values that the stages of these groups read."""
+        return {key: value for key, value in to_dict(self.recipe).items() if field_group(key) in groups}
 
     # -- corpora ----------------------------------------------------------------------------------------------------
     def _corpora(self, work: Path) -> None:

@@ -168,5 +168,21 @@ def _typed(recipe: str, key: str, value: Any, kind: Any) -> Any:
     raise InputError(f"recipe {recipe}: {key} is {value!r}; it must be of type {names}")
 
 
+_GROUPS = {
+    "leader": ("leader", "prompt", "train", "lora_rank", "max_length", "seed"),
+    "generation": ("max_new_tokens", "generation_batch_size", "systems", "test_set", "test_limit"),
+    "name": ("name",),
+}
+
+
+def field_group(key: str) -> str:
+    """Which stages read a field: leader (both trainings), screener, warmup, generation, name, or sro for all others."""
+    for group, keys in _GROUPS.items():
+        if key in keys:
+            return group
+    prefix = key.partition("_")[0]
+    return prefix if prefix in ("screener", "warmup") else "sro"
+
+
 def to_dict(recipe: Recipe) -> dict[str, Any]:
     return dataclasses.asdict(recipe)

@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +45,13 @@ class Stages:
         with (self.out / "log.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps({"time": round(time.time(), 3), "stage": stage, **event}) + "\n")
 
-    def do(self, name: str, inputs: Any, build: Callable[[Path], None]) -> Path:
+    def do(self, name: str, inputs: Any, build: Callable[[Path], None], after: Sequence[str] = ()) -> Path:
         """Runs `build(folder)` unless it was done for the same `inputs`; returns the finished folder.
 
-        inputs: a JSON value; the program and the keys of all earlier stages count as inputs too.
+        inputs: a JSON value with all that this stage reads from outside. after: the stages whose outputs it reads; what
+        they were made from, and the program itself, count as inputs too.
         """
-        key = content_hash([name, inputs, self._code, self.keys])
+        key = content_hash([name, inputs, self._code, [self.keys[stage] for stage in after]])
         self.keys[name] = key
         final = self.out / "stages" / name
         work = self.out / "stages" / f".{name}-{key[:16]}"

@@ -1,0 +1,117 @@
+"""The command `python -m metrics.score`: light to start, and one clear line for what it cannot use."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+HEAVY = ("torch", "transformers", "numpy", "pandas", "sklearn", "datasets", "yaml")
+
+
+def python(*arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
+    own = {k: v for k, v in os.environ.items() if k != "SRO_DATA_DIR"}
+    env = {**own, "HF_HUB_OFFLINE": "1", "OMP_WAIT_POLICY": "PASSIVE", **extra}
+    return subprocess.run([sys.executable, *arguments], cwd=ROOT, env=env, capture_output=True, text=True, timeout=300)
+
+
+@pytest.mark.parametrize("module", ["metrics.score", "repro.run", "leaderboard.show"])
+def test_help_imports_nothing_heavy(module: str) -> None:
+    done = python("-X", "importtime", "-m", module, "--help")
+    assert done.returncode == 0 and "usage:" in done.stdout
+    imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.split("\n")}
+    assert not imported & set(HEAVY)
+
+
+def one_line(tmp_path: Path, *arguments: str, **extra: str) -> str:
+    report = tmp_path / "never.json"
+    done = python("-m", "metrics.score", *arguments, "--test-set", "sample", "--json", str(report), **extra)
+    assert done.returncode == 2, done.stderr
+    lines = done.stderr.strip().split("\n")
+    assert lines[-1].startswith("error: ") and "Traceback" not in done.stderr
+    assert not report.exists() and done.stdout == ""
+    return lines[-1]
+
+
+def test_models_that_cannot_be_used(tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert "not a model folder" in one_line(tmp_path, str(empty))
+    (empty / "config.json").write_text("{}")
+    assert "no weights" in one_line(tmp_path, str(empty))
+    (empty / "pytorch_model.bin").write_bytes(b"")
+    assert "only pickle weights (pytorch_model.bin)" in one_line(tmp_path, str(empty))
+    (empty / "model.safetensors").write_bytes(b"garbage")
+    assert "cannot be loaded" in one_line(tmp_path, str(empty))
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_text('{"base_model_name_or_path": "./gone"}')
+    (adapter / "adapter_model.safetensors").write_bytes(b"")
+    assert "./gone: no such folder" in one_line(tmp_path, str(adapter))
+    nowhere = {"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": "http://127.0.0.1:9"}
+    assert "nobody/nothing: not a local folder, and the Hub cannot be reached" in one_line(
+        tmp_path, "nobody/nothing", **nowhere
+    )
+
+
+def test_settings_that_cannot_be_used(tmp_path: Path) -> None:
+    assert "did you mean num_beams" in one_line(tmp_path, "smollm2-135m-q4", "--decoding", "num_beam=3")
+    assert "does not generate" in one_line(tmp_path, "delete", "--decoding", "num_beams=3")
+    assert "profile offlin: unknown" in one_line(tmp_path, "delete", "--profile", "offlin")
+    assert "999 sentences asked for, it has 168" in one_line(tmp_path, "delete", "--limit", "999")
+    short = tmp_path / "outputs.txt"
+    short.write_text("only one\n")
+    assert "1 lines for 168 test sentences" in one_line(tmp_path, str(short))
+
+
+def test_an_outputs_file_is_scored_empty_lines_and_all(tmp_path: Path) -> None:
+    from metrics.corpora import load_test_set
+
+    outputs = tmp_path / "outputs.txt"
+    outputs.write_text("\nthat is a good question\n" + load_test_set("sample").sources[2] + "\n")
+    report = tmp_path / "out.json"
+    arguments = ["--test-set", "sample", "--limit", "3", "--json", str(report)]
+    done = python("-m", "metrics.score", str(outputs), *arguments)
+    assert done.returncode == 0, done.stderr
+    for name in ("STA", "SIM", "FL", "J", "decoding:", "signature: profile:offline"):
+        assert name in done.stdout
+    result = json.loads(report.read_text())
+    assert result["test_set"]["n"] == len(result["sentences"]) == 3
+    first, _, third = result["sentences"]
+    assert [first[m] for m in ("sta", "sim", "fl", "j")] == [0, 0, 0, 0]
+    assert third["sim"] == pytest.approx(1.0, abs=1e-6)
+
+
+def test_a_folder_adapter_and_gguf_are_all_systems(tmp_path: Path, tiny_llama: Path) -> None:
+    """The same tiny model as a folder, as a PEFT adapter on it: both rewrite; the zero adapter writes the same."""
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    model = get_peft_model(AutoModelForCausalLM.from_pretrained(tiny_llama), LoraConfig(task_type="CAUSAL_LM"))
+    model.peft_config["default"].base_model_name_or_path = str(tiny_llama)
+    model.save_pretrained(tmp_path / "adapter")
+    outputs = []
+    for name in (tiny_llama, tmp_path / "adapter"):
+        report = tmp_path / "out.json"
+        arguments = ["--test-set", "sample", "--limit", "4", "--json", str(report), "--decoding", "max_new_tokens=5"]
+        done = python("-m", "metrics.score", str(name), *arguments, SRO_HOME=_own_home(tmp_path))
+        assert done.returncode == 0, done.stderr
+        assert "max_new_tokens=5" in done.stdout and "prompt=" in done.stdout
+        outputs.append([sentence["output"] for sentence in json.loads(report.read_text())["sentences"]])
+    assert outputs[0] == outputs[1]
+
+
+def _own_home(tmp_path: Path) -> str:
+    """Models are shared with the real cache, rewrites are not."""
+    from metrics.files import home
+
+    own = tmp_path / "home"
+    if not own.exists():
+        own.mkdir()
+        (own / "models").symlink_to(home() / "models")
+    return str(own)

@@ -1,0 +1,155 @@
+"""Where texts come from, what is refused, and that no training text leaks into a test set."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+
+from metrics.corpora import (
+    SAMPLE,
+    NearDuplicates,
+    load_corpus,
+    load_test_set,
+    parse_comments,
+    parse_paradetox,
+)
+from metrics.errors import InputError
+from metrics.files import read_lines
+
+HEADER = "toxic\tneutral1\tneutral2\n"
+
+
+def test_near_duplicates_by_hand() -> None:
+    index = NearDuplicates(["Go home now, the party is over and nobody likes you.", "one two three", "x y z w"])
+    assert index.contains("go home now the party is over")  # all its trigrams stand in one text
+    # Trigrams: go home now, home now the, now the party | the party ends, party ends here: 3 of 5 is 60 %.
+    assert index.contains("go home now the party ends here")
+    # 2 of 5: go home now, home now the.
+    assert not index.contains("go home now the game ends here")
+    # Four of its five trigrams are known, but no text has more than two.
+    spread = NearDuplicates(["a b c d", "d e f g"])
+    assert not spread.contains("a b c d e f g h")
+    # Short sentences must be there whole.
+    assert index.contains("One, two, three!")
+    assert not index.contains("two three")
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (HEADER.encode() + b"you fool\tyou\t", "truncated"),
+        (HEADER.encode() + b"you fool\tyou\n", "line 2 has 2 columns, not 3"),
+        (HEADER.encode() + b"you fool\t\t\n", "line 2 has no rewrite"),
+        (b"id,text\n1,2\n", "is this ParaDetox's TSV"),
+        ((HEADER + "caf\u00e9\tyou\t\n").encode("latin-1"), "not UTF-8 at byte 28"),
+        ((HEADER + "you fool\tyou\t\n").encode("utf-16"), "not UTF-8 at byte 0"),
+    ],
+)
+def test_damaged_paradetox_is_named(data: bytes, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "paradetox.tsv"
+    path.write_bytes(data)
+    with pytest.raises(InputError) as error:
+        parse_paradetox(path)
+    assert message in str(error.value) and str(path) in str(error.value)
+
+
+def test_paradetox_quoting_and_byte_order_mark(tmp_path: Path) -> None:
+    path = tmp_path / "paradetox.tsv"
+    path.write_bytes(b"\xef\xbb\xbf" + (HEADER + 'a fool\t"two\nlines"\t\nb fool\tb\tbb\n').encode())
+    assert parse_paradetox(path) == [("a fool", ("two lines",)), ("b fool", ("b", "bb"))]
+
+
+def test_comments_by_label_and_cut_off_csv(tmp_path: Path) -> None:
+    path = tmp_path / "jigsaw.csv"
+    path.write_text('id,comment_text,toxic,insult\n1,"you\nfool",1,0\n2,fine,0,0\n3,weak,0,1\n')
+    assert parse_comments(path, toxic=True) == ["you fool"]
+    assert parse_comments(path, toxic=False) == ["fine"]
+    path.write_text('id,comment_text,toxic\n1,"you\nfo')
+    with pytest.raises(InputError, match="copy the file again"):
+        parse_comments(path, toxic=True)
+
+
+def test_without_folder_and_hub_the_sample_is_used_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("SRO_DATA_DIR", raising=False)
+    test = load_test_set("paradetox-test")
+    assert (test.name, test.origin, len(test.sources)) == ("sample", "sample", 168)
+    assert "paradetox-test: no data folder and no Hub; the built-in sample is used" in capsys.readouterr().err
+    assert load_corpus("jigsaw-toxic").origin == "sample"
+
+
+def test_the_sample_is_large_varied_and_held_out() -> None:
+    toxic = [line.split("\t") for line in read_lines(SAMPLE / "toxic.tsv")[1:]]
+    neutral = read_lines(SAMPLE / "neutral.txt")
+    test = load_test_set("sample")
+    assert len(toxic) >= 600 and len(neutral) >= 600 and len(test.sources) >= 150
+    kinds = [kind for _, kind in toxic]
+    assert {kind: kinds.count(kind) >= 60 for kind in ("profanity", "insult", "threat", "contempt")} == {
+        "profanity": True, "insult": True, "threat": True, "contempt": True,
+    }  # fmt: skip
+    texts = [text.lower() for text, _ in toxic] + [t.lower() for t in neutral] + [t.lower() for t in test.sources]
+    assert len(set(texts)) == len(texts)
+    index = NearDuplicates([text for text, _ in toxic] + neutral)
+    assert not [source for source in test.sources if index.contains(source)]
+    held_out = set(load_test_set("paradetox-dev").sources)
+    assert len(held_out) == 80
+    assert not held_out & set(load_corpus("sample").toxic)
+
+
+def test_a_test_set_can_be_cut_but_not_stretched() -> None:
+    test = load_test_set("sample")
+    assert test.limit(3).sources == test.sources[:3]
+    assert test.limit(3).sha256 != test.sha256
+    with pytest.raises(InputError, match="169 sentences asked for, it has 168"):
+        test.limit(169)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no jigsaw/jigsaw_toxic\.csv"):
+        load_corpus("jigsaw-toxic", tmp_path)
+    with pytest.raises(InputError, match=r"no paradetox/paradetox\.tsv"):
+        load_test_set("paradetox-500", tmp_path)
+
+
+def test_real_counts_and_disjoint_sets(data_dir: Path) -> None:
+    assert len(parse_paradetox(data_dir / "paradetox" / "paradetox.tsv")) == 11_927
+    comments = load_corpus("jigsaw-toxic", data_dir).toxic
+    assert len(comments) == 14_869
+    sets = {name: load_test_set(f"paradetox-{name}", data_dir) for name in ("500", "dev", "test")}
+    assert [len(sets[name].sources) for name in ("500", "dev", "test")] == [500, 400, 2000]
+    together = [source for test in sets.values() for source in set(test.sources)]
+    assert len(set(together)) == len(together)
+    assert sets["test"].near_duplicates > 0
+    sentences = load_corpus("jigsaw-sentences", data_dir)
+    index = NearDuplicates([*comments, *sentences.toxic, *sentences.neutral])
+    assert not [s for name in ("dev", "test") for s in sets[name].sources if index.contains(s)]
+
+
+def test_real_draws_do_not_depend_on_the_order_of_rows(data_dir: Path, tmp_path: Path) -> None:
+    shutil.copytree(data_dir / "jigsaw", tmp_path / "jigsaw")
+    rows = parse_paradetox(data_dir / "paradetox" / "paradetox.tsv")
+    tail = rows[500:]
+    random.Random(1).shuffle(tail)
+    (tmp_path / "paradetox").mkdir()
+    # Sentences that stand twice keep the references of their first row, so only the sentences are compared.
+    lines = ["\t".join([source, *references]) for source, references in [*rows[:500], *tail]]
+    width = max(line.count("\t") for line in lines)
+    padded = [line.replace('"', "''") + "\t" * (width - line.count("\t")) for line in lines]
+    header = "toxic\t" + "\t".join(f"neutral{i}" for i in range(1, width + 1))
+    (tmp_path / "paradetox" / "paradetox.tsv").write_text("\n".join([header, *padded]) + "\n")
+    original, shuffled = (load_test_set("paradetox-dev", folder).sources for folder in (data_dir, tmp_path))
+    # Quotes were replaced above, which moves the few sentences that have some.
+    assert len(set(original) & set(shuffled)) >= 380
+
+
+def test_half_a_copy_of_a_known_file_is_refused(data_dir: Path, tmp_path: Path) -> None:
+    whole = (data_dir / "paradetox" / "paradetox.tsv").read_bytes()
+    (tmp_path / "paradetox").mkdir()
+    half = whole[: whole.index(b"\n", len(whole) // 2) + 1]  # at a line end: every row in it is whole
+    (tmp_path / "paradetox" / "paradetox.tsv").write_bytes(half)
+    with pytest.raises(InputError, match="truncated"):
+        load_test_set("paradetox-500", tmp_path)
