@@ -186,12 +186,12 @@ def _split(parallel: _Parallel, training: tuple[str, ...]) -> tuple[list[Any], l
 class NearDuplicates:
     """Finds sentences that stand, nearly word for word, inside one text of a collection.
 
-    A sentence is a near-duplicate when at least 60 % of its word trigrams (of its words, when it has fewer than five)
-    occur in a single text; case and punctuation do not count.
+    A sentence is a near-duplicate when at least 60 % of its word trigrams occur in a single text, or when it is a text;
+    case and punctuation do not count. One of fewer than five words must be a text whole: its trigrams are too few.
     """
 
     def __init__(self, texts: Iterable[str]) -> None:
-        self._texts: list[str] = []
+        self._size = 0
         self._trigrams: dict[tuple[str, ...], list[int]] = {}
         self._whole: set[tuple[str, ...]] = set()
         for text in texts:
@@ -199,11 +199,10 @@ class NearDuplicates:
 
     def add(self, text: str) -> None:
         words = _words(text)
-        number = len(self._texts)
-        self._texts.append(text)
         self._whole.add(tuple(words))
         for gram in set(zip(words, words[1:], words[2:], strict=False)):
-            self._trigrams.setdefault(gram, []).append(number)
+            self._trigrams.setdefault(gram, []).append(self._size)
+        self._size += 1
 
     def contains(self, sentence: str) -> bool:
         words = _words(sentence)
@@ -252,20 +251,20 @@ def parse_paradetox(path: Path) -> list[tuple[str, tuple[str, ...]]]:
     text = read_text(path)
     if not text.endswith("\n"):
         raise InputError(f"{path}: truncated: the last line has no end; copy the file again")
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter="\t")
-    header = next(reader)
+    try:
+        header, *table = csv.reader(io.StringIO(text, newline=""), delimiter="\t")
+    except csv.Error as error:
+        raise InputError(f"{path}: not a TSV ({error}); copy the file again") from None
     if header[:2] != ["toxic", "neutral1"]:
         raise InputError(f"{path}: the first line is not toxic<TAB>neutral1…; is this ParaDetox's TSV?")
     rows = []
-    for row in reader:
+    for number, row in enumerate(table, start=1):
         if len(row) != len(header):
-            raise InputError(
-                f"{path}: line {reader.line_num} has {len(row)} columns, not {len(header)}; copy the file again"
-            )
+            raise InputError(f"{path}: row {number} has {len(row)} columns, not {len(header)}; copy the file again")
         cells = [" ".join(cell.split()) for cell in row]
         references = tuple(cell for cell in cells[1:] if cell)
         if not cells[0] or not references:
-            raise InputError(f"{path}: line {reader.line_num} has no {'toxic sentence' if references else 'rewrite'}")
+            raise InputError(f"{path}: row {number} has no {'toxic sentence' if references else 'rewrite'}")
         rows.append((cells[0], references))
     return rows
 
@@ -315,7 +314,12 @@ def _parse_pairs(msr: Path, pit: Path) -> list[tuple[str, str]]:
     reader = csv.DictReader(io.StringIO(read_text(pit), newline=""))
     if not {"text1", "text2", "human"} <= set(reader.fieldnames or ()):
         raise InputError(f"{pit}: no columns text1, text2, human")
-    pairs += [(row["text1"], row["text2"]) for row in reader if float(row["human"]) >= 4]
+    try:
+        pairs += [(row["text1"], row["text2"]) for row in reader if float(row["human"]) >= 4]
+    except (TypeError, ValueError):
+        raise InputError(
+            f"{pit}: line {reader.line_num} has no number in its last column; copy the file again"
+        ) from None
     return pairs
 
 

@@ -206,8 +206,13 @@ def _from_hub(name: str, revision: str | None) -> ModelRef:
     from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
     try:
-        sha = hub.HfApi().model_info(name, revision=revision, timeout=30).sha
-        folder = Path(hub.snapshot_download(name, revision=sha, allow_patterns=_HUB_FILES))
+        info = hub.HfApi().model_info(name, revision=revision, timeout=30)
+        files = [sibling.rfilename for sibling in info.siblings or []]
+        if not any(file.endswith(".safetensors") for file in files):
+            raise InputError(
+                f"{name}: no safetensors weights on the Hub (pickles are not read); ask its authors for them"
+            )
+        folder = Path(hub.snapshot_download(name, revision=info.sha, allow_patterns=_HUB_FILES))
     except RevisionNotFoundError:
         raise InputError(f"{name}: the Hub has no revision {revision}") from None
     except RepositoryNotFoundError:
@@ -218,7 +223,7 @@ def _from_hub(name: str, revision: str | None) -> ModelRef:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(f"{name}: not a local folder, and the Hub cannot be reached ({reason})") from None
     ref = _local(name, folder)
-    return ModelRef(name, "adapter" if ref.base else "hub", ref.folder, str(sha), ref.base)
+    return ModelRef(name, "adapter" if ref.base else "hub", ref.folder, str(info.sha), ref.base)
 
 
 def is_hub_failure(error: BaseException) -> bool:
@@ -227,7 +232,7 @@ def is_hub_failure(error: BaseException) -> bool:
 
 
 def load_model(ref: ModelRef, *, prompt: str | None = None, device: str | None = None) -> LoadedModel:
-    """Loads a resolved model in float32 (on a GPU: its own dtype) for rewriting.
+    """Loads a resolved model in float32 for rewriting, on a GPU if there is one.
 
     prompt: overrides the model's own (`rewriter.json` in its folder, a known Hub id, or its chat template).
     Errors: weights that do not fit the config, architectures that need foreign code.

@@ -63,51 +63,11 @@ class ProfanityCheck:
         return score_unique(texts, lambda unique: 1.0 - np.asarray(predict_prob(unique), dtype=np.float64))
 
 
-class SequenceClassifier:
-    """P(class 0) by a transformers sequence classifier: neutral, for toxicity models of the field; softmax."""
+class _Encoder:
+    """What classifiers and sentence encoders share: loading, and a pass in batches of similar length."""
 
-    def __init__(self, model: str, label: int = 0, batch_size: int = 32) -> None:
-        self.ref = resolve_model(model)
-        self.label = label
-        self.batch_size = batch_size
-
-    @property
-    def revision(self) -> str:
-        return self.ref.revision
-
-    @cached_property
-    def _loaded(self) -> tuple[Any, Any]:
-        import torch
-        from transformers import AutoModelForSequenceClassification, AutoTokenizer
-
-        try:
-            model = AutoModelForSequenceClassification.from_pretrained(
-                self.ref.folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
-            )
-            tokenizer = AutoTokenizer.from_pretrained(self.ref.folder, trust_remote_code=False)
-        except Exception as error:
-            raise InputError(f"{self.ref.name}: cannot be loaded as a classifier ({error})") from error
-        return model.eval(), tokenizer
-
-    def __call__(self, texts: Sequence[str]) -> Array:
-        return score_unique(texts, self._score)
-
-    def _score(self, texts: list[str]) -> Array:
-        import torch
-
-        model, tokenizer = self._loaded
-        values = np.zeros(len(texts))
-        for indices in length_sorted_batches([len(t) for t in texts], self.batch_size):
-            batch = tokenizer(
-                [texts[i] for i in indices], padding=True, truncation=True, max_length=MAX_TOKENS, return_tensors="pt"
-            )
-            with torch.no_grad():
-                values[indices] = model(**batch).logits.softmax(-1)[:, self.label].double().numpy()
-        return values
-
-
-class SentenceEncoder:
-    """Unit-length sentence embeddings: mean of the last hidden states over real tokens (Sentence-BERT)."""
+    auto_class: str
+    max_tokens: int
 
     def __init__(self, model: str, batch_size: int = 64) -> None:
         self.ref: ModelRef = resolve_model(model)
@@ -120,36 +80,65 @@ class SentenceEncoder:
     @cached_property
     def _loaded(self) -> tuple[Any, Any]:
         import torch
-        from transformers import AutoModel, AutoTokenizer
+        import transformers
 
         try:
-            model = AutoModel.from_pretrained(
+            model = getattr(transformers, self.auto_class).from_pretrained(
                 self.ref.folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
             )
-            tokenizer = AutoTokenizer.from_pretrained(self.ref.folder, trust_remote_code=False)
+            tokenizer = transformers.AutoTokenizer.from_pretrained(self.ref.folder, trust_remote_code=False)
         except Exception as error:
-            raise InputError(f"{self.ref.name}: cannot be loaded as an encoder ({error})") from error
+            raise InputError(f"{self.ref.name}: cannot be loaded by {self.auto_class} ({error})") from error
         return model.eval(), tokenizer
 
     def __call__(self, texts: Sequence[str]) -> Array:
-        """[n, width] float64."""
-        return score_unique(texts, self._embed)
+        return score_unique(texts, self._score)
 
-    def _embed(self, texts: list[str]) -> Array:
+    def _score(self, texts: list[str]) -> Array:
         import torch
 
         model, tokenizer = self._loaded
-        values = np.zeros((len(texts), model.config.hidden_size))
+        values: list[Any] = [None] * len(texts)
         for indices in length_sorted_batches([len(t) for t in texts], self.batch_size):
             batch = tokenizer(
-                [texts[i] for i in indices], padding=True, truncation=True, max_length=128, return_tensors="pt"
+                [texts[i] for i in indices],
+                padding=True,
+                truncation=True,
+                max_length=self.max_tokens,
+                return_tensors="pt",
             )
             with torch.no_grad():
-                hidden = model(**batch).last_hidden_state
-            mask = batch["attention_mask"].unsqueeze(-1)
-            mean = (hidden * mask).sum(1) / mask.sum(1)
-            values[indices] = torch.nn.functional.normalize(mean, dim=-1).double().numpy()
-        return values
+                rows = self._read(model(**batch), batch["attention_mask"].unsqueeze(-1)).double().numpy()
+            for i, row in zip(indices, rows, strict=True):
+                values[i] = row
+        return np.array(values)
+
+    def _read(self, output: Any, mask: Any) -> Any:
+        """The values of a batch from the model's output; mask [n, length, 1] is 1 at real tokens."""
+        raise NotImplementedError
+
+
+class SequenceClassifier(_Encoder):
+    """P(class 0) by a transformers sequence classifier: neutral, for toxicity models of the field; softmax."""
+
+    auto_class = "AutoModelForSequenceClassification"
+    max_tokens = MAX_TOKENS
+
+    def _read(self, output: Any, mask: Any) -> Any:
+        return output.logits.softmax(-1)[:, 0]
+
+
+class SentenceEncoder(_Encoder):
+    """Unit-length sentence embeddings [n, width]: mean of the last hidden states over real tokens (Sentence-BERT)."""
+
+    auto_class = "AutoModel"
+    max_tokens = 128
+
+    def _read(self, output: Any, mask: Any) -> Any:
+        import torch
+
+        mean = (output.last_hidden_state * mask).sum(1) / mask.sum(1)
+        return torch.nn.functional.normalize(mean, dim=-1)
 
     def cosine(self, left: Sequence[str], right: Sequence[str]) -> Array:
         """Cosines of the pairs, in [−1, 1], shape [n]; never clipped at 0."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import gc
 import json
 import os
 import subprocess
@@ -138,7 +137,10 @@ class Pipeline:
 
     # -- corpora ----------------------------------------------------------------------------------------------------
     def _corpora(self, work: Path) -> None:
-        write_json(work / "corpora.json", self.inputs.describe())
+        described = self.inputs.describe()
+        for name, corpus in progress(described["corpora"].items(), "corpora"):
+            self.stages.log("corpora", {"corpus": name, **corpus})
+        write_json(work / "corpora.json", described)
 
     @cached_property
     def toxic_texts(self) -> list[str]:
@@ -337,11 +339,10 @@ class Pipeline:
     def _choose(self, work: Path, paraphraser: ModelRef, sro: Path) -> None:
         from safetensors.torch import load_file
 
-        leader = self._leader(paraphraser)
-        leader.load_trainable_state(load_file(sro / "best.safetensors"))
-        self._export(leader, work / "model")
-        del leader
-        gc.collect()
+        for file in progress([sro / "best.safetensors"], "choice"):
+            leader = self._leader(paraphraser)
+            leader.load_trainable_state(load_file(file))
+            self._export(leader, work / "model")
 
     # -- rewriting and scoring --------------------------------------------------------------------------------------
     def _rewrite(self, work: Path, models: dict[str, ModelRef]) -> None:

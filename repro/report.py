@@ -12,6 +12,7 @@ import numpy as np
 
 from leaderboard.rows import Row, rankings, table
 from metrics.files import atomic_file, atomic_folder, sha256_folder, write_text
+from metrics.progress import progress
 from metrics.scoring import Result
 from metrics.statistics import Interval, paired_difference
 from repro.recipe import Recipe
@@ -35,7 +36,7 @@ def write_report(
     import yaml
 
     text = report_text(recipe, inputs, outcome, rows, results)
-    for name, folder in folders.items():
+    for name, folder in progress(folders.items(), "report"):
         with atomic_folder(out / name) as target:
             for path in sorted(p for p in folder.iterdir() if p.name != "stage.json"):
                 _place(path, target / path.name)

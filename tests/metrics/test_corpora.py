@@ -41,8 +41,8 @@ def test_near_duplicates_by_hand() -> None:
     ("data", "message"),
     [
         (HEADER.encode() + b"you fool\tyou\t", "truncated"),
-        (HEADER.encode() + b"you fool\tyou\n", "line 2 has 2 columns, not 3"),
-        (HEADER.encode() + b"you fool\t\t\n", "line 2 has no rewrite"),
+        (HEADER.encode() + b"you fool\tyou\n", "row 1 has 2 columns, not 3"),
+        (HEADER.encode() + b"you fool\t\t\n", "row 1 has no rewrite"),
         (b"id,text\n1,2\n", "is this ParaDetox's TSV"),
         ((HEADER + "caf\u00e9\tyou\t\n").encode("latin-1"), "not UTF-8 at byte 27"),
         ((HEADER + "you fool\tyou\t\n").encode("utf-16"), "not UTF-8 at byte 0"),

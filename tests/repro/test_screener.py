@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from repro.screener import NBSVM, FlippingScreener, split_punctuation
+from repro.screener import NBSVM, ClassifierScreener, FlippingScreener, split_punctuation
 
 TOXIC = ["you idiot", "what an idiot you are", "idiot , go away", "such an idiot again"]
 NEUTRAL = ["you friend", "what a friend you are", "friend , come in", "such a friend again"]
@@ -55,3 +55,26 @@ def test_flips_are_seeded_and_as_many_as_asked(sentences: list[str]) -> None:
     assert not np.array_equal(flipped.passes(texts), FlippingScreener(screener, 0.1, seed=4).passes(texts))
     assert np.array_equal(FlippingScreener(screener, 0.0, seed=3).passes(texts), truth)
     assert np.array_equal(FlippingScreener(screener, 1.0, seed=3).passes(texts), ~truth)
+
+
+def test_any_sequence_classifier_can_screen(tokenizer_folder: Path, sentences: list[str], tmp_path: Path) -> None:
+    """Class 0 is neutral: a text passes when P(class 1) is at most the threshold, worked out one text at a time."""
+    import torch
+    from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
+
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
+    torch.manual_seed(0)
+    model = BertForSequenceClassification(
+        BertConfig(
+            vocab_size=len(tokenizer), hidden_size=16, intermediate_size=16, num_hidden_layers=1,
+            num_attention_heads=2, initializer_range=1.0,
+        )
+    ).eval()  # fmt: skip
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    with torch.no_grad():
+        logits = [model(**tokenizer(t, return_tensors="pt", return_token_type_ids=False)).logits[0] for t in sentences]
+    toxic = [float(row.softmax(-1)[1]) for row in logits]
+    verdicts = ClassifierScreener(str(tmp_path), threshold=0.6).passes(sentences)
+    assert verdicts.tolist() == [p <= 0.6 for p in toxic]
+    assert 0 < verdicts.sum() < len(sentences)
