@@ -160,7 +160,16 @@ def _convert_gguf(file: Path, target: Path) -> None:
     plain.load_state_dict(quantised.state_dict())
     plain.tie_weights()
     plain.save_pretrained(target)
-    tokenizer.save_pretrained(target)
+    save_tokenizer(tokenizer, target)
+
+
+def save_tokenizer(tokenizer: Any, folder: Path) -> None:
+    """Saves a tokenizer so that its files depend on it alone, not on whether the Hub was allowed when it was loaded."""
+    tokenizer.save_pretrained(folder)
+    path = folder / "tokenizer_config.json"
+    config = json.loads(path.read_text("utf-8"))
+    config.pop("local_files_only", None)
+    write_json(path, config)
 
 
 def _local(name: str, folder: Path) -> ModelRef:

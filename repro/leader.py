@@ -18,7 +18,7 @@ from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
 from metrics.errors import InputError
-from metrics.models import LoadedModel
+from metrics.models import LoadedModel, save_tokenizer
 from repro.objective import token_logprobs
 
 # Families whose decoder is embed -> layers(hidden, position_embeddings) -> norm -> lm_head with nothing in between.
@@ -248,4 +248,4 @@ class Leader:
         if self._lora:
             model = copy.deepcopy(model).merge_and_unload()
         model.save_pretrained(folder, safe_serialization=True)
-        self.tokenizer.save_pretrained(folder)
+        save_tokenizer(self.tokenizer, folder)
