@@ -63,10 +63,10 @@ def test_settings_that_cannot_be_used(tmp_path: Path) -> None:
     assert "did you mean num_beams" in one_line(tmp_path, "smollm2-135m-q4", "--decoding", "num_beam=3")
     assert "does not generate" in one_line(tmp_path, "delete", "--decoding", "num_beams=3")
     assert "profile offlin: unknown" in one_line(tmp_path, "delete", "--profile", "offlin")
-    assert "999 sentences asked for, it has 168" in one_line(tmp_path, "delete", "--limit", "999")
+    assert "999 sentences asked for, it has 234" in one_line(tmp_path, "delete", "--limit", "999")
     short = tmp_path / "outputs.txt"
     short.write_text("only one\n")
-    assert "1 lines for 168 test sentences" in one_line(tmp_path, str(short))
+    assert "1 lines for 234 test sentences" in one_line(tmp_path, str(short))
 
 
 def test_an_outputs_file_is_scored_empty_lines_and_all(tmp_path: Path) -> None:

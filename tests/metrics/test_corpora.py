@@ -77,7 +77,7 @@ def test_without_folder_and_hub_the_sample_is_used_and_says_so(
 ) -> None:
     monkeypatch.delenv("SRO_DATA_DIR", raising=False)
     test = load_test_set("paradetox-test")
-    assert (test.name, test.origin, len(test.sources)) == ("sample", "sample", 168)
+    assert (test.name, test.origin, len(test.sources)) == ("sample", "sample", 234)
     assert "paradetox-test: no data folder and no Hub; the built-in sample is used" in capsys.readouterr().err
     assert load_corpus("jigsaw-toxic").origin == "sample"
 
@@ -104,8 +104,8 @@ def test_a_test_set_can_be_cut_but_not_stretched() -> None:
     test = load_test_set("sample")
     assert test.limit(3).sources == test.sources[:3]
     assert test.limit(3).sha256 != test.sha256
-    with pytest.raises(InputError, match="169 sentences asked for, it has 168"):
-        test.limit(169)
+    with pytest.raises(InputError, match="235 sentences asked for, it has 234"):
+        test.limit(235)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
