@@ -17,7 +17,10 @@ ROWS_FILE = "rows.parquet"
 
 @dataclass(frozen=True)
 class Row:
-    """kind: baseline, human, outputs or model. *_low and *_high: 95 % interval. decoding and provenance: JSON."""
+    """kind: baseline, human, outputs or model. *_low and *_high: 95 % interval. decoding and provenance: JSON.
+
+    signature: without the decoding, equal exactly when two rows can be compared.
+    """
 
     schema_version: int
     row_id: str
@@ -58,7 +61,7 @@ def row_from_result(result: Result, provenance: dict[str, object]) -> Row:
     decoding = json.dumps(result.rewrites.decoding, sort_keys=True)
     return Row(
         schema_version=SCHEMA_VERSION,
-        row_id=content_hash([result.rewrites.system, result.rewrites.revision, decoding, result.signature])[:16],
+        row_id=content_hash([result.rewrites.system, result.rewrites.revision, decoding, result.signature.key])[:16],
         system=result.rewrites.system,
         kind=result.rewrites.kind,
         revision=result.rewrites.revision,
@@ -66,7 +69,7 @@ def row_from_result(result: Result, provenance: dict[str, object]) -> Row:
         test_set_origin=result.test_set.origin,
         test_set_sha256=result.test_set.sha256,
         n=len(pairs),
-        signature=result.signature,
+        signature=result.signature.key,
         decoding=decoding,
         length_ratio=sum(length_ratio(*pair) for pair in pairs) / len(pairs),
         copies=sum(is_copy(*pair) for pair in pairs) / len(pairs),

@@ -1,3 +1,15 @@
-"""STA, SIM, FL and J for text detoxification: corpora, systems, scorers, profiles, statistics."""
+"""Metrics of text detoxification: `style_accuracy`, `similarity`, `fluency`, `joint`, and what stands behind them."""
 
-__version__ = "0.1.0"
+from typing import Any
+
+__version__ = "0.2.0"
+__all__ = ["fluency", "joint", "similarity", "style_accuracy"]
+
+
+def __getattr__(name: str) -> Any:
+    # Late: `--help` of a command must not import numpy and the models' libraries.
+    if name in __all__:
+        from metrics import functions
+
+        return getattr(functions, name)
+    raise AttributeError(f"module 'metrics' has no attribute '{name}'")

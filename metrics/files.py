@@ -62,7 +62,9 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True) + "\n")
+    text = json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True) + "\n"
+    # What UTF-8 cannot hold, lone surrogates, becomes \udxxx, which is JSON's own spelling of it.
+    write_text(path, text.encode("utf-8", "backslashreplace").decode("utf-8"))
 
 
 def read_lines(path: Path) -> list[str]:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from metrics.text import well_formed
+
 if TYPE_CHECKING:
     from metrics.models import LoadedModel
 
@@ -70,11 +72,12 @@ def prompt_ids(
         return ids
 
     result = []
-    for text in texts:
-        ids = tokens(text)
+    for text in map(well_formed, texts):
+        ids, step = tokens(text), 1
         while len(ids) > max_length and text:
-            keep = max(0, int(len(text) * max_length / len(ids)) - 1)
-            text = text[: min(keep, len(text) - 1)]
+            # The estimate hardly moves where a long end is one token or none: the least step doubles.
+            keep = min(int(len(text) * max_length / len(ids)) - 1, len(text) - step)
+            text, step = text[: max(0, keep)], 2 * step
             ids = tokens(text)
         result.append(ids[:max_length] if not text else ids)
     return result
@@ -165,6 +168,7 @@ def rewrite_batches(
     model, tokenizer, seq2seq = loaded.model, loaded.tokenizer, loaded.seq2seq
     done = done or Progress()
     unfinished = set(done.unfinished)
+    texts = [well_formed(text) for text in texts]
     prompts = prompt_ids(tokenizer, loaded.prompt, texts, seq2seq)
     room = settings.get("max_new_tokens", 0)
     two_tries = bool(room) and not settings["do_sample"] and settings.get("num_beams", 1) == 1

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from metrics.errors import InputError
-from metrics.files import atomic_folder, home, sha256_file, sha256_folder, write_json
+from metrics.files import atomic_folder, content_hash, home, sha256_file, sha256_folder, write_json
 
 REWRITER_FILE = "rewriter.json"
 CHAT_PROMPT = (
@@ -28,9 +28,10 @@ KNOWN_PROMPTS = {
     "humarin/chatgpt_paraphraser_on_T5_base": "paraphrase: {text}",
     "s-nlp/mt0-xl-detox-orpo": "Detoxify: {text}",
 }
-_HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*(/[\w.-]+)?$", re.ASCII)
+HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*(/[\w.-]+)?$", re.ASCII)
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
-_HUB_FILES = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
+_CONFIG_FILES = ["*.json", "*.txt", "*.model", "*.jinja"]
+_HUB_FILES = ["*.safetensors", *_CONFIG_FILES]
 
 
 @dataclass(frozen=True)
@@ -95,14 +96,44 @@ def resolve_model(name: str, revision: str | None = None) -> ModelRef:
     """
     if name in BUILT_IN:
         return _built_in(name)
-    path = Path(name).expanduser()
+    path = _path(name)
     if path.is_dir():
         return _local(name, path)
+    _require_hub_id(name, path)
+    return _from_hub(name, revision)
+
+
+def resolve_config(name: str, revision: str | None = None) -> ModelRef:
+    """Finds config and tokenizer of the model called `name`, for another model's weights; its own are not looked at.
+
+    The revision of a local folder covers these files only.
+    Errors: no such model, a folder without a config, a Hub that cannot be reached.
+    """
+    path = _path(name)
+    if not path.is_dir():
+        _require_hub_id(name, path)
+        return _from_hub(name, revision, weights=False)
+    if not (path / "config.json").is_file():
+        raise InputError(f"{name}: no config.json: not a model folder")
+    files = sorted(file for pattern in _CONFIG_FILES for file in path.glob(pattern))
+    return ModelRef(name, "folder", path, f"sha256:{content_hash([[f.name, sha256_file(f)] for f in files])}")
+
+
+def _path(name: str) -> Path:
+    """Errors: names that no file or folder can have, and those below an unknown user's home."""
+    try:
+        path = Path(name).expanduser()
+        path.exists()
+    except (OSError, RuntimeError) as error:
+        raise InputError(f"{name[:80]}: not a usable name ({getattr(error, 'strerror', None) or error})") from None
+    return path
+
+
+def _require_hub_id(name: str, path: Path) -> None:
     if path.is_file():
         raise InputError(f"{name}: a file, not a model folder")
-    if not _HUB_ID.match(name) or name.startswith((".", "~")):
+    if not HUB_ID.match(name) or name.startswith((".", "~")):
         raise InputError(f"{name}: no such folder, and not a Hub id either (built-in names: {', '.join(BUILT_IN)})")
-    return _from_hub(name, revision)
 
 
 def _built_in(name: str) -> ModelRef:
@@ -210,18 +241,21 @@ def _require_weights(name: str, folder: Path) -> None:
     raise InputError(f"{name}: no weights (*.safetensors) in this folder")
 
 
-def _from_hub(name: str, revision: str | None) -> ModelRef:
+def _from_hub(name: str, revision: str | None, weights: bool = True) -> ModelRef:
     import huggingface_hub as hub
-    from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
+    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
 
     try:
         info = hub.HfApi().model_info(name, revision=revision, timeout=30)
         files = [sibling.rfilename for sibling in info.siblings or []]
-        if not any(file.endswith(".safetensors") for file in files):
+        if weights and not any(file.endswith(".safetensors") for file in files):
             raise InputError(
                 f"{name}: no safetensors weights on the Hub (pickles are not read); ask its authors for them"
             )
-        folder = Path(hub.snapshot_download(name, revision=info.sha, allow_patterns=_HUB_FILES))
+        patterns = _HUB_FILES if weights else _CONFIG_FILES
+        folder = Path(hub.snapshot_download(name, revision=info.sha, allow_patterns=patterns))
+    except HFValidationError as error:
+        raise InputError(f"{name}: no such folder, and not a Hub id either ({error})") from None
     except RevisionNotFoundError:
         raise InputError(f"{name}: the Hub has no revision {revision}") from None
     except RepositoryNotFoundError:
@@ -231,7 +265,7 @@ def _from_hub(name: str, revision: str | None) -> ModelRef:
             raise
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(f"{name}: not a local folder, and the Hub cannot be reached ({reason})") from None
-    ref = _local(name, folder)
+    ref = _local(name, folder) if weights else resolve_config(str(folder))
     return ModelRef(name, "adapter" if ref.base else "hub", ref.folder, str(info.sha), ref.base)
 
 
@@ -268,13 +302,17 @@ def load_model(ref: ModelRef, *, prompt: str | None = None, device: str | None =
         raise InputError(f"{ref.name}: cannot be loaded ({type(error).__name__}: {reason})") from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    own = prompt or _own_prompt(ref, tokenizer, seq2seq)
+    own = prompt or own_prompt(ref, tokenizer, seq2seq)
     if own.count("{text}") != 1:
         raise InputError(f'prompt "{own}": must contain {{text}} exactly once')
     return LoadedModel(ref, model.to(device).eval(), tokenizer, seq2seq, own)
 
 
-def _own_prompt(ref: ModelRef, tokenizer: Any, seq2seq: bool) -> str:
+def own_prompt(ref: ModelRef, tokenizer: Any, seq2seq: bool) -> str:
+    """The prompt of a model that is given none: of its `rewriter.json`, of its card, or the default of its kind.
+
+    Of the tokenizer only `chat_template` is asked for. Errors: a `rewriter.json` without a prompt.
+    """
     for folder in (ref.folder, ref.base.folder if ref.base else None):
         if folder is not None and (folder / REWRITER_FILE).is_file():
             try:

@@ -14,9 +14,9 @@ def bar_settings() -> dict[str, Any]:
     return {"mininterval": 0.1 if sys.stderr.isatty() else 10.0, "dynamic_ncols": True}
 
 
-def progress(items: Iterable[T], description: str) -> Iterator[T]:
-    """Yields `items` under a tqdm bar."""
+def progress(items: Iterable[T], description: str, *, leave: bool = True) -> Iterator[T]:
+    """Yields `items` under a tqdm bar; leave=False: one inside another bar, which goes when it is full."""
     from tqdm import tqdm
 
     total = len(items) if isinstance(items, Sized) else None
-    yield from tqdm(items, desc=description, total=total, **bar_settings())
+    yield from tqdm(items, desc=description, total=total, leave=leave, **bar_settings())

@@ -1,33 +1,42 @@
-"""The command `python -m metrics.score SYSTEM`: rewrites a test set and prints STA, SIM, FL and J.
+"""The command `python -m metrics.score SYSTEM…`: rewrites a test set and prints STA, SIM, FL and J.
 
 SYSTEM is a Hub id, a model folder, a PEFT adapter, a GGUF folder, a text file with one output per line, a built-in
-model (smollm2-135m-q4), or one of duplicate, delete, reference.
+model (smollm2-135m-q4), or one of duplicate, delete, reference. Rewrites and scores are kept in the cache folder
+(SRO_HOME): a killed run goes on where it stopped, and another profile costs no second rewriting.
+
+Exit codes: 0 done, 2 something given cannot be used (one line says what), 130 interrupted.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from metrics.errors import InputError, run_command
+
+if TYPE_CHECKING:
+    from metrics.scoring import Result
 
 
 def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(
         prog="python -m metrics.score", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    p.add_argument("system", metavar="SYSTEM")
+    p.add_argument("systems", metavar="SYSTEM", nargs="+")
     p.add_argument("--test-set", default="paradetox-test", help="paradetox-test (default), -dev, -500, or sample")
     p.add_argument("--limit", type=int, metavar="N", help="only the first N sentences of the test set")
-    p.add_argument("--profile", default="offline", help="the metric protocol (default: offline)")
+    p.add_argument("--profile", action="append", metavar="NAME", help="the metric protocol; may be repeated (offline)")
     p.add_argument("--data-dir", metavar="DIR", help="folder with the corpora (default: SRO_DATA_DIR)")
     p.add_argument("--revision", help="commit, tag or branch of a Hub model")
     p.add_argument("--prompt", help='template with {text}; "chat:…" goes through the chat template')
     p.add_argument("--decoding", action="append", default=[], metavar="KEY=VALUE", help="a generation setting")
     p.add_argument("--batch-size", type=int, default=32)
     p.add_argument("--seed", type=int, default=0, help="for systems that sample")
-    p.add_argument("--json", metavar="FILE", help="write the result, with every sentence, to FILE")
+    p.add_argument("--json", metavar="FILE", help="write the results, with every sentence, to FILE")
+    p.add_argument("--no-cache", action="store_true", help="score every sentence anew")
+    p.add_argument("--push", metavar="ORG/NAME", help="show what would be sent to this Hub data set, as a pull request")
+    p.add_argument("--yes", action="store_true", help="with --push: really send it")
     return p
 
 
@@ -52,35 +61,86 @@ def parse_decoding(pairs: list[str]) -> dict[str, Any]:
 
 def main(argv: list[str]) -> None:
     options = parser().parse_args(argv)
-    from metrics.corpora import load_test_set
-    from metrics.profiles import load_profile
-    from metrics.systems import resolve_system
-
-    profile = load_profile(options.profile)
-    decoding = parse_decoding(options.decoding)
-    if options.batch_size < 1:
-        raise InputError(f"--batch-size {options.batch_size}: must be at least 1")
-    system = resolve_system(options.system, revision=options.revision, prompt=options.prompt, decoding=decoding)
-    test_set = load_test_set(options.test_set, options.data_dir).limit(options.limit)
-
     from pathlib import Path
 
-    from metrics.files import write_json
-    from metrics.scoring import Evaluator, evaluate, versions
-    from metrics.systems import read_outputs, rewrite
+    from metrics.corpora import load_test_set
+    from metrics.profiles import load_profile
+    from metrics.systems import read_outputs, resolve_system
 
-    if system.kind == "outputs":
-        read_outputs(Path(system.name), len(test_set.sources))
-    evaluator = Evaluator(profile)
-    result = evaluate(evaluator, rewrite(system, test_set, batch_size=options.batch_size, seed=options.seed), test_set)
+    # Everything that can be wrong with what was given is found before the first model is loaded.
+    profiles = [load_profile(name) for name in dict.fromkeys(options.profile or ["offline"])]
+    given = parse_decoding(options.decoding)
+    if options.batch_size < 1:
+        raise InputError(f"--batch-size {options.batch_size}: must be at least 1")
+    if options.yes and not options.push:
+        raise InputError("--yes: sends what --push shows; give --push ORG/NAME")
+    if options.push:
+        from metrics.push import check_target
+
+        check_target(options.push, send=options.yes)
+    systems = []
+    for name in dict.fromkeys(options.systems):
+        generates = len(options.systems) == 1 or resolve_system(name).kind == "model"
+        settings = {"revision": options.revision, "prompt": options.prompt, "decoding": given} if generates else {}
+        systems.append(resolve_system(name, **settings))
+    test_set = load_test_set(options.test_set, options.data_dir).limit(options.limit)
+    for system in systems:
+        if system.kind == "outputs":
+            read_outputs(Path(system.name), len(test_set.sources))
+
+    from metrics.files import home, write_json
+    from metrics.score_cache import ScoreCache
+    from metrics.scoring import Evaluator, evaluate, versions
+    from metrics.systems import rewrite
+
+    cache = None if options.no_cache else ScoreCache(home() / "scores.sqlite")
+    evaluators = [Evaluator(profile, cache) for profile in profiles]
+    for evaluator in evaluators:
+        if evaluator.profile.needs_references and not all(test_set.references):
+            raise InputError(f"profile {evaluator.profile.name}: {test_set.name} has sentences without a reference")
+    rewrites = [rewrite(system, test_set, batch_size=options.batch_size, seed=options.seed) for system in systems]
+    results = [evaluate(evaluator, written, test_set) for evaluator in evaluators for written in rewrites]
+    documents = [{**result.to_json(), "versions": versions()} for result in results]
     if options.json:
-        write_json(Path(options.json), {**result.to_json(), "versions": versions()})
-    print(f"{system.name} on {test_set.name} ({test_set.origin}), n = {len(test_set.sources)}")
-    for name, interval in result.summary.items():
-        print(f"  {name.upper():<4} {interval}")
-    shown = ", ".join(f"{k}={v!r}" for k, v in result.rewrites.decoding.items()) or "none (does not generate)"
-    print(f"decoding: {shown}")
-    print(f"signature: {result.signature}")
+        write_json(Path(options.json), documents[0] if len(documents) == 1 else {"results": documents})
+    show(results)
+    if options.push:
+        from metrics.push import push
+
+        push(documents, options.push, send=options.yes)
+
+
+def show(results: list[Result]) -> None:
+    """Prints a table per profile: drawn on a terminal, tab-separated lines when piped."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from metrics.scoring import METRICS
+
+    console = Console()
+    test_set = results[0].test_set
+    header = ["system", *(metric.upper() for metric in METRICS), "n", "decoding"]
+    for key in dict.fromkeys(result.signature.key for result in results):
+        group = sorted((r for r in results if r.signature.key == key), key=lambda r: -r.summary["j"].mean)
+        rows = [
+            [r.rewrites.system, *(str(r.summary[m]) for m in METRICS), str(len(test_set.sources)), r.signature.decoding]
+            for r in group
+        ]
+        title = f"{test_set.name} ({test_set.origin}), profile {group[0].signature.fields()['profile']}"
+        if console.is_terminal:
+            table = Table(title=f"{title}; 95 % intervals by the bootstrap over sentences")
+            for name in header:
+                table.add_column(name, overflow="fold")
+            for row in rows:
+                table.add_row(*row)
+            console.print(table)
+        else:
+            print(title)
+            print("\t".join(header))
+            print("\n".join("\t".join(row) for row in rows))
+        for result in group:
+            print(f"signature: {result.signature.long}")
+            print(f"short: {result.signature.short}")
 
 
 if __name__ == "__main__":

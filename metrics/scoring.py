@@ -6,34 +6,39 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
 from metrics import __version__
 from metrics.corpora import TestSet
-from metrics.errors import InputError
+from metrics.files import content_hash
+from metrics.measures import CHUNK, MEASURES, Item, score_chunks, to_items
 from metrics.profiles import Profile
-from metrics.scorers import FL_SCORERS, SIM_SCORERS, STA_SCORERS, Array
+from metrics.score_cache import COLUMNS, ScoreCache
+from metrics.scorers.batching import Array
+from metrics.signature import Signature
 from metrics.statistics import Interval, mean_interval
 from metrics.systems import Rewrites
 
-SCHEMA = 1
+SCHEMA = 2
 METRICS = ("sta", "sim", "fl", "j")
 
 
 @dataclass(frozen=True)
 class SentenceScores:
-    """Scores of each sentence, four arrays [n].
+    """Scores of each sentence, arrays [n].
 
-    sta: 1.0 (not toxic) or 0.0. sim: cosine in [−1, 1]. fl: in [0, 1]. j = sta · sim · fl. soft_sta: P(neutral).
-    An empty output is a failure: all its scores are 0.
+    sta, fl: in [0, 1], by the profile's rules. sim: cosine in [−1, 1]. j = sta · sim · fl, may be negative.
+    soft_sta, soft_fl: the probabilities behind sta and fl. An empty output is a failure: all its scores are 0.
     """
 
     sta: Array
     sim: Array
     fl: Array
     soft_sta: Array
+    soft_fl: Array
 
     @property
     def j(self) -> Array:
@@ -44,58 +49,60 @@ class SentenceScores:
 
 
 class Evaluator:
-    """The three scorers of a profile, loaded once and used for any number of systems."""
+    """The measures of a profile, made once and used for any number of systems.
 
-    def __init__(self, profile: Profile) -> None:
-        if profile.sim_anchor != "source":
-            raise InputError(f"profile {profile.name}: sim_anchor {profile.sim_anchor} is not supported, only source")
+    cache: where scores are looked up first and kept (None: nowhere).
+    """
+
+    def __init__(self, profile: Profile, cache: ScoreCache | None = None) -> None:
         self.profile = profile
-        self._sta = STA_SCORERS[profile.sta_scorer](profile.sta_model)
-        self._sim = SIM_SCORERS[profile.sim_scorer](profile.sim_model)
-        self._fl = FL_SCORERS[profile.fl_scorer](profile.fl_model, profile.fl_detokenise)
+        self.cache = cache
+        self._measures = {name: make(profile) for name, make in MEASURES.items()}
 
-    def score(self, sources: Sequence[str], outputs: Sequence[str]) -> SentenceScores:
-        """Scores of each output for its source. Errors: unequal counts."""
-        if len(sources) != len(outputs):
-            raise InputError(f"{len(outputs)} outputs for {len(sources)} sentences")
-        rows = [i for i, output in enumerate(outputs) if output.strip()]
-        scores = np.zeros((4, len(outputs)))
-        if rows:
-            texts = [outputs[i] for i in rows]
-            soft = self._sta(texts)
-            scores[0, rows] = (1.0 - soft) <= self.profile.sta_threshold
-            scores[1, rows] = self._sim.cosine([sources[i] for i in rows], texts)
-            scores[2, rows] = self._fl(texts)
-            scores[3, rows] = soft
-        return SentenceScores(*scores)
+    def score(
+        self, sources: Sequence[str], outputs: Sequence[str], references: Sequence[Sequence[str]] | None = None
+    ) -> SentenceScores:
+        """Scores of each output for its source; n never changes.
+
+        references: the human rewrites of each source, for profiles that compare with them.
+        Errors: unequal counts, a sentence without a reference where the profile needs one.
+        """
+        measures = list(self._measures.values())
+        items = to_items(sources, outputs, references, measures)
+        done: dict[Item, Sequence[float]] = {}
+        keys: dict[Item, str] = {}
+        if self.cache is not None:
+            keys = {item: content_hash([self.measure, *item]) for item in items}
+            known = self.cache.read(sorted(set(keys.values())))
+            done = {item: known[key] for item, key in keys.items() if key in known}
+        fresh: list[tuple[Item, Sequence[float]]] = []
+        todo = [item for item in items if item not in done]
+        for item, values in score_chunks(todo, measures, f"scoring, {self.profile.name}"):
+            done[item] = values
+            fresh.append((item, values))
+            if self.cache is not None and len(fresh) % CHUNK == 0:
+                self._keep(fresh, keys)
+        self._keep(fresh, keys)
+        failed = (0.0,) * len(COLUMNS)
+        table = np.array([done.get(item, failed) for item in items], dtype=np.float64).reshape(-1, len(COLUMNS))
+        return SentenceScores(**dict(zip(COLUMNS, table.T, strict=True)))
+
+    def _keep(self, fresh: list[tuple[Item, Sequence[float]]], keys: dict[Item, str]) -> None:
+        if self.cache is not None and fresh:
+            self.cache.write((keys[item], values) for item, values in fresh)
+            fresh.clear()
 
     @cached_property
-    def signature_fields(self) -> dict[str, str]:
-        profile = self.profile
-        head = self._fl.head if hasattr(self._fl, "head") else {}
-        fluency = f"{profile.fl_model}@{self._fl.revision}"
-        if head:
-            fluency += f"+head:{head['weights']}{head['bias']}".replace(" ", "")
-        return {
-            "profile": f"{profile.name}.v{profile.version}",
-            "sta": f"{profile.sta_model}@{self._sta.revision}<={profile.sta_threshold}",
-            "sim": f"{profile.sim_model}@{self._sim.revision}~{profile.sim_anchor}",
-            "fl": f"{fluency}~{profile.fl_detokenise}",
-        }
+    def measure(self) -> dict[str, str]:
+        """The fields of the signature that depend on the profile and on the models that were really used."""
+        fields = {name: measure.description for name, measure in self._measures.items()}
+        profile = f"{self.profile.name}.v{self.profile.version}"
+        return {"profile": profile, **fields, "joint": self.profile.joint, "version": __version__}
 
-
-def signature(evaluator: Evaluator, test_set: TestSet) -> str:
-    """Everything that two J's must share to be comparable, in a fixed order, the version last.
-
-    The decoding belongs to the system and is reported beside it.
-    """
-    fields = {
-        **evaluator.signature_fields,
-        "test": f"{test_set.name}@{test_set.sha256[:16]}",
-        "n": str(len(test_set.sources)),
-        "version": __version__,
-    }
-    return "|".join(f"{key}:{value}" for key, value in fields.items())
+    def signature(self, test_set: TestSet, decoding: dict[str, Any]) -> Signature:
+        content = [test_set.sources, test_set.references if self.profile.needs_references else []]
+        test = f"{test_set.name}@{content_hash(content)[:16]}"
+        return Signature.of({**self.measure, "test": test, "n": str(len(test_set.sources))}, decoding)
 
 
 @dataclass(frozen=True)
@@ -105,7 +112,7 @@ class Result:
     rewrites: Rewrites
     test_set: TestSet
     scores: SentenceScores
-    signature: str
+    signature: Signature
 
     @cached_property
     def summary(self) -> dict[str, Interval]:
@@ -113,6 +120,7 @@ class Result:
 
     def to_json(self) -> dict[str, Any]:
         """A JSON value that holds the result whole: outputs and scores per sentence included."""
+        columns = (*METRICS, "soft_sta", "soft_fl")
         return {
             "schema": SCHEMA,
             "system": {
@@ -129,14 +137,15 @@ class Result:
                 "n": len(self.test_set.sources),
                 "near_duplicates_removed": self.test_set.near_duplicates,
             },
-            "signature": self.signature,
+            "signature": self.signature.long,
+            "signature_short": self.signature.short,
             "summary": {name: vars(interval) for name, interval in self.summary.items()},
             "sentences": [
-                {"source": source, "output": output, "sta": sta, "sim": sim, "fl": fl, "j": j}
-                for source, output, sta, sim, fl, j in zip(
+                {"source": source, "output": output, **dict(zip(columns, values, strict=True))}
+                for source, output, *values in zip(
                     self.test_set.sources,
                     self.rewrites.outputs,
-                    *(self.scores.metric(name).tolist() for name in METRICS),
+                    *(self.scores.metric(name).tolist() for name in columns),
                     strict=True,
                 )
             ],
@@ -144,14 +153,15 @@ class Result:
 
 
 def evaluate(evaluator: Evaluator, rewrites: Rewrites, test_set: TestSet) -> Result:
-    scores = evaluator.score(test_set.sources, rewrites.outputs)
-    return Result(rewrites, test_set, scores, signature(evaluator, test_set))
+    scores = evaluator.score(test_set.sources, rewrites.outputs, test_set.references)
+    return Result(rewrites, test_set, scores, evaluator.signature(test_set, rewrites.decoding))
 
 
 def versions() -> dict[str, str]:
-    """The packages that a score may depend on."""
-    names = (
+    """The packages that a score may depend on; those of Wieting's similarity where they are installed."""
+    names = [
         "torch", "transformers", "tokenizers", "peft", "accelerate", "numpy", "scipy", "scikit-learn", "gguf",
-        "safetensors", "alt-profanity-check",
-    )  # fmt: skip
+        "safetensors", "alt-profanity-check", "sacrebleu",
+    ]  # fmt: skip
+    names += [name for name in ("nltk", "sentencepiece") if find_spec(name)]
     return {**{name: version(name) for name in names}, "detox-suite": __version__}

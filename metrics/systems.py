@@ -14,6 +14,7 @@ from metrics.corpora import TestSet
 from metrics.errors import InputError
 from metrics.files import content_hash, home, read_lines, sha256_file
 from metrics.models import ModelRef, load_model, resolve_model
+from metrics.text import well_formed
 
 LEXICON = Path(__file__).parent / "lexicon.txt"
 
@@ -84,12 +85,18 @@ def resolve_system(
 
     Errors: as `metrics.models.resolve_model`; prompts and decoding settings for systems that do not generate.
     """
-    if (name in BASELINES or Path(name).is_file()) and (prompt or decoding or revision):
+    if well_formed(name) != name:
+        raise InputError(f"{name!a}: a name that is not UTF-8, which no report can hold; rename it")
+    try:
+        is_file = Path(name).is_file()
+    except OSError:
+        is_file = False
+    if (name in BASELINES or is_file) and (prompt or decoding or revision):
         raise InputError(f"{name}: does not generate; --prompt, --decoding and --revision are for models")
     if name in BASELINES:
         version = f"lexicon-{sha256_file(LEXICON)[:12]}" if name == "delete" else "1"
         return System(name, "human" if name == "reference" else "baseline", version)
-    if Path(name).is_file():
+    if is_file:
         return System(name, "outputs", f"sha256:{sha256_file(Path(name))}")
     ref = resolve_model(name, revision)
     full = ref.revision + (f"+base:{ref.base.revision}" if ref.base else "")

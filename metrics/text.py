@@ -5,11 +5,24 @@ from __future__ import annotations
 import re
 from itertools import pairwise
 
+_SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+def well_formed(text: str) -> str:
+    """`text` as UTF-8 can hold it: surrogates that make a pair are joined, lone ones are U+FFFD."""
+    if _SURROGATES.search(text) is None:
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
 
 def detokenise(text: str) -> str:
-    """STRAP's rule (Krishna et al. 2020): joins . , ! ? and parentheses to their neighbours, and nothing else."""
-    text = re.sub(r"\s+([.,!?)])", r"\1", text)
-    return re.sub(r"\(\s+", "(", text)
+    """STRAP's rule (Krishna et al. 2020): joins . , ! ? and parentheses to their neighbours, and nothing else.
+
+    As released, one blank at a time: of two blanks before a comma one stays, and other white space is not touched.
+    """
+    for sign in ".,!?)":
+        text = text.replace(f" {sign}", sign)
+    return text.replace("( ", "(")
 
 
 DETOKENISERS = {"strap": detokenise, "none": lambda text: text}

@@ -18,7 +18,8 @@ from metrics.files import atomic_file, atomic_folder, write_json
 from metrics.models import ModelRef, load_model, resolve_model, write_prompt
 from metrics.profiles import load_profile
 from metrics.progress import progress
-from metrics.scoring import Evaluator, Result, SentenceScores, signature, versions
+from metrics.score_cache import COLUMNS
+from metrics.scoring import Evaluator, Result, SentenceScores, versions
 from metrics.systems import Rewrites, System, resolve_system, rewrite
 from metrics.text import is_copy, length_ratio, repetition
 from repro.recipe import Recipe, field_group, to_dict
@@ -114,13 +115,14 @@ class Pipeline:
         )
         paraphraser = resolve_model(str(warm / "model")) if recipe.warmup != "none" else inputs.leader
         decoding = [recipe.max_new_tokens, recipe.generation_batch_size]
-        played = [self._fields("leader", "sro"), decoding, inputs.toxic.sha256, inputs.development.sha256]
+        measure = self.evaluator.measure
+        played = [self._fields("leader", "sro"), decoding, inputs.toxic.sha256, inputs.development.sha256, measure]
         sro = do("sro", played, lambda work: self._sro(work, paraphraser, screener), ["screener", "warm-up"])
         chosen = do("choice", [], lambda work: self._choose(work, paraphraser, sro), ["sro"])
         models = {"warm-up": paraphraser, "sro": resolve_model(str(chosen / "model"))}
         generating = [self._fields("generation"), recipe.prompt, recipe.seed, inputs.test.sha256]
         rewrites = do("rewriting", generating, lambda work: self._rewrite(work, models), ["warm-up", "choice"])
-        scores = do("scoring", recipe.profile, lambda work: self._score(work, rewrites), ["rewriting"])
+        scores = do("scoring", measure, lambda work: self._score(work, rewrites), ["rewriting"])
         told = [described, settings]
         rows = do("rows", told, lambda work: self._rows(work, rewrites, scores), ["scoring"])
         do(
@@ -322,7 +324,7 @@ class Pipeline:
             description=f"development, step {step}",
             batch_size=self.recipe.generation_batch_size,
         )
-        scores = self.evaluator.score(sources, outputs)
+        scores = self.evaluator.score(sources, outputs, self.inputs.development.references)
         pairs = list(zip(sources, outputs, strict=True))
         n = len(pairs)
         return Development(
@@ -384,8 +386,8 @@ class Pipeline:
 
         frames = []
         for system in progress(self.read_rewrites(rewrites), "scoring"):
-            scores = self.evaluator.score(self.inputs.test.sources, system.outputs)
-            columns = {name: scores.metric(name) for name in ("sta", "soft_sta", "sim", "fl", "j")}
+            scores = self.evaluator.score(self.inputs.test.sources, system.outputs, self.inputs.test.references)
+            columns = {name: scores.metric(name) for name in (*COLUMNS, "j")}
             frames.append(
                 pd.DataFrame(
                     {"system": system.system, "source": self.inputs.test.sources, "output": system.outputs, **columns}
@@ -398,12 +400,12 @@ class Pipeline:
         import pandas as pd
 
         frame = pd.read_parquet(scores / "scores.parquet")
-        pinned = signature(self.evaluator, self.inputs.test)
         results = []
         for system in self.read_rewrites(rewrites):
             own = frame[frame["system"] == system.system]
-            arrays = [own[name].to_numpy() for name in ("sta", "sim", "fl", "soft_sta")]
-            results.append(Result(system, self.inputs.test, SentenceScores(*arrays), pinned))
+            values = SentenceScores(**{name: own[name].to_numpy() for name in COLUMNS})
+            pinned = self.evaluator.signature(self.inputs.test, system.decoding)
+            results.append(Result(system, self.inputs.test, values, pinned))
         return results
 
     # -- rows and report --------------------------------------------------------------------------------------------

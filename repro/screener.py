@@ -117,7 +117,9 @@ class ClassifierScreener:
         return self._classifier.revision
 
     def passes(self, texts: Sequence[str], draw: int = 0) -> np.ndarray[Any, Any]:
-        return np.asarray(1.0 - self._classifier(texts) <= self.threshold)
+        from metrics.rules import softmax
+
+        return np.asarray(1.0 - softmax(self._classifier(texts))[:, 0] <= self.threshold)
 
 
 class FlippingScreener:

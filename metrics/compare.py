@@ -1,0 +1,78 @@
+"""The command `python -m metrics.compare A.json B.json`: is system A better than B, on the same sentences?
+
+A.json and B.json are what `python -m metrics.score … --json FILE` wrote. Unequal signatures are refused: such scores
+are not comparable. Prints, per metric, A − B with its paired-bootstrap interval and the p-value of an approximate
+randomisation test (Noreen 1989; signs of the differences exchanged at random).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from metrics.errors import InputError, run_command
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """One result of `metrics.score --json`. Errors: other files, several results in one file, an older schema."""
+    from metrics.files import read_text
+    from metrics.scoring import SCHEMA
+
+    try:
+        document = json.loads(read_text(path))
+    except ValueError as error:
+        raise InputError(f"{path}: not JSON ({error})") from None
+    if isinstance(document, dict) and "results" in document:
+        raise InputError(f"{path}: {len(document['results'])} results; score the systems one by one for a comparison")
+    wanted = {"schema", "system", "signature", "sentences"}
+    if not isinstance(document, dict) or not wanted <= document.keys() or not document["sentences"]:
+        raise InputError(f"{path}: not a result; write one with python -m metrics.score … --json FILE")
+    if document["schema"] != SCHEMA:
+        raise InputError(f"{path}: schema {document['schema']}, this program reads {SCHEMA}; score the system again")
+    return document
+
+
+def compare(first: dict[str, Any], second: dict[str, Any]) -> list[dict[str, Any]]:
+    """Per metric: mean of each, difference with interval, p. Errors: unequal signatures, naming the fields."""
+    import numpy as np
+
+    from metrics.scoring import METRICS
+    from metrics.signature import Signature
+    from metrics.statistics import paired_difference, randomisation_test
+
+    a, b = Signature.parse(first["signature"]), Signature.parse(second["signature"])
+    if a != b:
+        raise InputError(f"these scores are not comparable; the signatures differ in {'; '.join(a.differences(b))}")
+    sources = [[sentence["source"] for sentence in result["sentences"]] for result in (first, second)]
+    if sources[0] != sources[1]:
+        raise InputError("the two files hold different sentences under one signature: one of them was altered")
+    rows = []
+    for metric in METRICS:
+        left, right = (np.array([s[metric] for s in r["sentences"]], dtype=np.float64) for r in (first, second))
+        interval = paired_difference(left, right)
+        means = {"first": float(left.mean()), "second": float(right.mean())}
+        rows.append({"metric": metric, **means, "difference": interval, "p": randomisation_test(left, right)})
+    return rows
+
+
+def main(argv: list[str]) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m metrics.compare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("first", metavar="A.json")
+    parser.add_argument("second", metavar="B.json")
+    options = parser.parse_args(argv)
+    first, second = read_result(Path(options.first)), read_result(Path(options.second))
+    rows = compare(first, second)
+    names = [result["system"]["name"] for result in (first, second)]
+    print(f"A = {names[0]}, B = {names[1]}, n = {len(first['sentences'])}, signature {first['signature_short']}")
+    print("metric\tA\tB\tA − B [95 %, paired bootstrap]\tp (approximate randomisation)")
+    for row in rows:
+        values = f"{row['first']:.3f}\t{row['second']:.3f}\t{row['difference']}\t{row['p']:.4f}"
+        print(f"{row['metric'].upper()}\t{values}")
+
+
+if __name__ == "__main__":
+    run_command(main)

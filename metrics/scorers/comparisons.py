@@ -1,0 +1,30 @@
+"""Fluency as closeness to a human reference: chrF (CLEF 2024)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import version
+
+import numpy as np
+
+from metrics.errors import InputError
+from metrics.scorers.batching import Array
+
+
+class ChrF:
+    """Sentence chrF of the output with its reference, in [0, 1] (Popović 2015; sacrebleu's default: chrF2, 6-grams)."""
+
+    def __init__(self, model: str, revision: str | None = None, max_tokens: int = 512) -> None:
+        if model != "sacrebleu":
+            raise InputError(f"chrf is computed by sacrebleu, not {model}")
+
+    @property
+    def revision(self) -> str:
+        return version("sacrebleu")
+
+    def compare(self, sources: Sequence[str], outputs: Sequence[str], references: Sequence[str]) -> Array:
+        from sacrebleu.metrics.chrf import CHRF
+
+        metric = CHRF()
+        pairs = zip(outputs, references, strict=True)
+        return np.array([metric.sentence_score(output, [reference]).score / 100 for output, reference in pairs])
