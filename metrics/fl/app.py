@@ -1,0 +1,12 @@
+"""The page of FL: python app.py"""
+
+from metrics.page import build, launch
+
+demo = build(
+    metric="fl",
+    title="FL: fluency",
+    question="Is a rewritten sentence acceptable English?",
+)
+
+if __name__ == "__main__":
+    launch(demo)

@@ -1,0 +1,37 @@
+"""FL as a module of `evaluate`: is a rewritten sentence acceptable English?
+
+>>> import evaluate
+>>> fl = evaluate.load("metrics/fl")
+>>> result = fl.compute(
+...     sources=["shut up, idiot", "shut up, idiot"],
+...     predictions=["Please be quiet.", "quiet the be be please of"],
+...     per_sentence=True,
+... )
+>>> fluent, broken = result["fl_per_sentence"]
+>>> fluent > broken
+True
+"""
+
+from metrics.adapter import DetoxMetric
+
+CITATION = """\
+@article{warstadt-etal-2019-neural,
+  title = {Neural Network Acceptability Judgments},
+  author = {Warstadt, Alex and Singh, Amanpreet and Bowman, Samuel R.},
+  journal = {Transactions of the Association for Computational Linguistics},
+  volume = {7},
+  year = {2019}
+}
+@inproceedings{krishna-etal-2020-reformulating,
+  title = {Reformulating Unsupervised Style Transfer as Paraphrase Generation},
+  author = {Krishna, Kalpesh and Wieting, John and Iyyer, Mohit},
+  booktitle = {Proceedings of EMNLP 2020},
+  year = {2020}
+}
+"""
+
+
+class Fl(DetoxMetric):
+    metric = "fl"
+    meaning = "FL, fluency: how acceptable the rewrites are as sentences, in [0, 1]."
+    citation_text = CITATION

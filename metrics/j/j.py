@@ -1,0 +1,32 @@
+"""J as a module of `evaluate`: is a rewritten sentence polite, faithful and fluent at once?
+
+>>> import evaluate
+>>> j = evaluate.load("metrics/j")
+>>> result = j.compute(
+...     sources=["shut up, idiot", "shut up, idiot"],
+...     predictions=["be quiet, please", "shut up, idiot"],
+...     per_sentence=True,
+... )
+>>> polite, copied = result["j_per_sentence"]
+>>> polite > copied == 0
+True
+>>> result["j"] == (polite + copied) / 2
+True
+"""
+
+from metrics.adapter import DetoxMetric
+
+CITATION = """\
+@inproceedings{krishna-etal-2020-reformulating,
+  title = {Reformulating Unsupervised Style Transfer as Paraphrase Generation},
+  author = {Krishna, Kalpesh and Wieting, John and Iyyer, Mohit},
+  booktitle = {Proceedings of EMNLP 2020},
+  year = {2020}
+}
+"""
+
+
+class J(DetoxMetric):
+    metric = "j"
+    meaning = "J, joint score: the mean over sentences of STA · SIM · FL, in [−1, 1]; not the product of the means."
+    citation_text = CITATION

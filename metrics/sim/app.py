@@ -1,0 +1,12 @@
+"""The page of SIM: python app.py"""
+
+from metrics.page import build, launch
+
+demo = build(
+    metric="sim",
+    title="SIM: content similarity",
+    question="Does a rewritten sentence still say the same?",
+)
+
+if __name__ == "__main__":
+    launch(demo)

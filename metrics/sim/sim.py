@@ -1,0 +1,40 @@
+"""SIM as a module of `evaluate`: does a rewritten sentence still say the same?
+
+>>> import evaluate
+>>> sim = evaluate.load("metrics/sim")
+>>> result = sim.compute(
+...     sources=["shut up, idiot", "shut up, idiot"],
+...     predictions=["shut up, idiot", "the train leaves at nine"],
+...     per_sentence=True,
+... )
+>>> unchanged, unrelated = result["sim_per_sentence"]
+>>> round(unchanged, 4)
+1.0
+>>> unrelated < 0.3
+True
+"""
+
+from metrics.adapter import DetoxMetric
+
+CITATION = """\
+@inproceedings{wieting-etal-2019-beyond,
+  title = {Beyond {BLEU}: Training Neural Machine Translation with Semantic Similarity},
+  author = {Wieting, John and Berg-Kirkpatrick, Taylor and Gimpel, Kevin and Neubig, Graham},
+  booktitle = {Proceedings of ACL 2019},
+  year = {2019}
+}
+@inproceedings{krishna-etal-2020-reformulating,
+  title = {Reformulating Unsupervised Style Transfer as Paraphrase Generation},
+  author = {Krishna, Kalpesh and Wieting, John and Iyyer, Mohit},
+  booktitle = {Proceedings of EMNLP 2020},
+  year = {2020}
+}
+"""
+
+
+class Sim(DetoxMetric):
+    metric = "sim"
+    meaning = (
+        "SIM, content similarity: the mean cosine of the embeddings of source and rewrite, in [−1, 1], never clipped."
+    )
+    citation_text = CITATION

@@ -1,0 +1,12 @@
+"""The page of STA: python app.py"""
+
+from metrics.page import build, launch
+
+demo = build(
+    metric="sta",
+    title="STA: style accuracy",
+    question="Is a rewritten sentence free of toxicity?",
+)
+
+if __name__ == "__main__":
+    launch(demo)

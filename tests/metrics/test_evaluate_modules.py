@@ -1,0 +1,346 @@
+"""The four `evaluate` modules, their cards, and the Space folders that are made of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import doctest
+import importlib.util
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+import metrics
+from metrics.errors import InputError
+from metrics.profiles import load_profile
+from metrics.stage import NAMES, main, needed, stage
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+SOURCES = ["shut up, idiot", "you are a fool", "what the hell is this crap"]
+PREDICTIONS = ["please be quiet", "you are a fool", ""]
+# Runs in a process that cannot import this project: four staged folders, alone and combined.
+STAGED = """
+import json, sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name == "metrics" or name.startswith("metrics."):
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Absent())
+import evaluate
+folders, texts = json.loads(sys.argv[1]), json.loads(sys.argv[2])
+modules = [evaluate.load(folder) for folder in folders]
+result = evaluate.combine(modules).compute(**texts, per_sentence=True)
+assert result["j"] == evaluate.load(folders[-1]).compute(**texts)["j"]
+packages = {name.partition(".")[0] for name in sys.modules if name.startswith("detox_suite_")}
+assert len(packages) == 1, packages
+print(json.dumps(result))
+"""
+
+
+@pytest.fixture(scope="module")
+def spaces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the four staged Spaces, far from the repository."""
+    folder = tmp_path_factory.mktemp("spaces")
+    for name in NAMES:
+        main([name, str(folder / name)])
+    return folder
+
+
+def environment(**extra: str) -> dict[str, str]:
+    own = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    return {**own, "HF_HUB_OFFLINE": "1", "GRADIO_ANALYTICS_ENABLED": "False", "OMP_WAIT_POLICY": "PASSIVE", **extra}
+
+
+# Both processes below take a while to import their libraries: they start before the first test needs them.
+@pytest.fixture(scope="module", autouse=True)
+def staged_modules(spaces: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[str]]:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    texts = json.dumps({"sources": SOURCES, "predictions": PREDICTIONS})
+    with subprocess.Popen(
+        [sys.executable, "-I", "-c", STAGED, json.dumps([str(spaces / name) for name in NAMES]), texts],
+        cwd=elsewhere, env=environment(HF_HOME=str(elsewhere)), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True,
+    ) as process:  # fmt: skip
+        yield process
+        process.kill()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def page(spaces: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """The staged J page: its process and its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    with subprocess.Popen(
+        [sys.executable, "app.py"], cwd=spaces / "j", stdout=subprocess.DEVNULL,
+        env=environment(GRADIO_SERVER_PORT=port, GRADIO_SERVER_NAME="127.0.0.1"),
+    ) as process:  # fmt: skip
+        yield process, f"http://127.0.0.1:{port}/"
+        process.kill()
+
+
+def own_profile(folder: Path, **changes: Any) -> str:
+    """A profile file of quick scorers; the fluency it has is none."""
+    profile = dataclasses.replace(
+        load_profile("offline"), name="quick", max_tokens=64, sta_scorer="profanity-check",
+        sta_model="alt-profanity-check", sta_label=0, sta_rule="probability", sta_threshold=0.5,
+        fl_scorer="profanity-check", fl_model="alt-profanity-check", fl_label=0, fl_rule="soft",
+    )  # fmt: skip
+    path = folder / "quick.yaml"
+    path.write_text(yaml.safe_dump(dataclasses.asdict(dataclasses.replace(profile, **changes))))
+    return str(path)
+
+
+@pytest.fixture
+def quick(tmp_path: Path) -> str:
+    return own_profile(tmp_path)
+
+
+def load(name: str, profile: str | None = None) -> Any:
+    import evaluate
+
+    return evaluate.load(str(ROOT / "metrics" / name), profile)
+
+
+def test_each_module_gives_what_its_function_gives(quick: str) -> None:
+    expected = {
+        "sta": metrics.style_accuracy(PREDICTIONS, profile=quick),
+        "sim": metrics.similarity(SOURCES, PREDICTIONS, profile=quick),
+        "fl": metrics.fluency(PREDICTIONS, profile=quick),
+    }
+    expected["j"] = expected["sta"] * expected["sim"] * expected["fl"]
+    assert expected["sta"].tolist() == [1, 0, 0]
+    modules = {name: load(name, quick) for name in NAMES}
+    assert len({str(module.features) for module in modules.values()}) == 1
+    for name, module in modules.items():
+        assert module.name == name and list(module.features) == ["sources", "predictions"]
+        texts = {"sources": SOURCES, "predictions": PREDICTIONS}
+        assert module.compute(**texts) == {name: pytest.approx(expected[name].mean())}
+        both = module.compute(**texts, per_sentence=True, references=["not", "looked", "at"])
+        assert both == {name: float(expected[name].mean()), f"{name}_per_sentence": expected[name].tolist()}
+
+
+def test_combined_they_give_the_four_means_and_values(quick: str) -> None:
+    import evaluate
+
+    four = evaluate.combine([load(name, quick) for name in NAMES])
+    assert set(four.compute(sources=SOURCES, predictions=PREDICTIONS)) == set(NAMES)
+    for source, prediction in zip(SOURCES, PREDICTIONS, strict=True):
+        four.add(sources=source, prediction=prediction)
+    result = four.compute(per_sentence=True)
+    parts = [np.array(result[f"{name}_per_sentence"]) for name in ("sta", "sim", "fl")]
+    assert result["j"] == pytest.approx((parts[0] * parts[1] * parts[2]).mean(), abs=1e-12)
+    assert len(result) == 8
+
+
+def test_profiles_with_references_ask_for_them(tmp_path: Path) -> None:
+    profile = own_profile(tmp_path, sim_anchor="references")
+    modules = {name: load(name, profile) for name in NAMES}
+    assert len({str(module.features) for module in modules.values()}) == 1
+    sim = modules["sim"]
+    assert list(sim.features) == ["sources", "predictions", "references"]
+    texts: dict[str, Any] = {"sources": SOURCES[:2], "predictions": SOURCES[:2]}
+    one = sim.compute(**texts, references=["be quiet", SOURCES[1]], per_sentence=True)["sim_per_sentence"]
+    # One reference, a list of one, and both kinds in one call are the same; of several the nearest counts.
+    assert one == sim.compute(**texts, references=[["be quiet"], SOURCES[1]], per_sentence=True)["sim_per_sentence"]
+    best = sim.compute(**texts, references=[["be quiet", SOURCES[0]], SOURCES[1]], per_sentence=True)
+    assert one[0] < 0.9 and best["sim_per_sentence"] == pytest.approx([1, 1], abs=1e-6)
+    for missing in (None, ["only one"], [[], "none for the first"]):
+        with pytest.raises((InputError, ValueError), match="references"):
+            sim.compute(**texts, references=missing)
+
+
+def test_wrong_input_is_told_and_does_no_harm(quick: str) -> None:
+    import evaluate
+
+    sta = load("sta", quick)
+    wrong: list[tuple[Any, Any, str]] = [
+        (SOURCES, PREDICTIONS[:2], r"Mismatch in the number of sources \(3\) and predictions \(2\)"),
+        (SOURCES, None, "predictions: a list"),
+        (SOURCES, "please", "predictions: a list"),
+        (SOURCES, ["a", "b", 3], "predictions: int in place of a string"),
+        ([], [], "no sentence was given"),
+    ]
+    for sources, predictions, message in wrong:
+        with pytest.raises((InputError, ValueError), match=message):
+            sta.compute(sources=sources, predictions=predictions)
+        assert sta.compute(sources=SOURCES[:2], predictions=PREDICTIONS[:2]) == {"sta": 0.5}
+    with pytest.raises(InputError, match="did you mean offline"):
+        evaluate.load(str(ROOT / "metrics" / "j"), "offlin")
+    # What UTF-8 cannot hold, a tweet cut in the middle of an emoji, is scored.
+    assert sta.compute(sources=["a"], predictions=["nice \ud83d"]) == {"sta": 1}
+
+
+def test_modules_load_from_any_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import evaluate
+
+    own_profile(tmp_path)
+    for folder, path in ((ROOT, "metrics/j"), (tmp_path, str(ROOT / "metrics" / "j"))):
+        monkeypatch.chdir(tmp_path)
+        profile = Path("quick.yaml").resolve()
+        monkeypatch.chdir(folder)
+        module = evaluate.load(path, str(profile) if folder == ROOT else "quick.yaml")
+        monkeypatch.chdir("/")
+        assert 0 < module.compute(sources=SOURCES[:1], predictions=PREDICTIONS[:1])["j"] < 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_examples_run(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    folder = ROOT / "metrics" / name
+    spec = importlib.util.spec_from_file_location(f"example_{name}", folder / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    card = "\n".join(re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text("utf-8"), re.DOTALL))
+    for text in (module.__doc__ or "", card):
+        examples = doctest.DocTestParser().get_doctest(text, {}, name, None, 0)
+        assert len(examples.examples) > 2
+        assert doctest.DocTestRunner().run(examples).failed == 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_cards_and_requirements_are_complete(name: str) -> None:
+    folder = ROOT / "metrics" / name
+    _, front, card = (folder / "README.md").read_text("utf-8").split("---\n", 2)
+    pins = (ROOT / "constraints.txt").read_text().split("\n")
+    head = yaml.safe_load(front)
+    assert {"evaluate", "metric"} <= set(head["tags"]) and head["title"].lower().startswith(f"{name}: ")
+    assert head["sdk"] == "gradio" and head["app_file"] == "app.py" and f"gradio=={head['sdk_version']}" in pins
+    sections = ["Description", "How to use", "Inputs", "Outputs", "Limits", "Citation"]
+    assert re.findall(r"^## (.*)$", card, re.MULTILINE) == sections
+    assert set((folder / "requirements.txt").read_text().split()) <= set(pins)
+
+
+def test_stage_is_light_and_overwrites_nothing(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "metrics.stage", "--help"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0 and "usage:" in done.stdout
+    imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.split("\n")}
+    assert not imported & {"torch", "numpy", "evaluate", "datasets", "gradio", "yaml"}
+    (tmp_path / "mine.txt").write_text("keep me")
+    for taken in (tmp_path, tmp_path / "mine.txt"):
+        with pytest.raises(InputError, match="is not an empty folder"):
+            stage("sta", taken)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+    (tmp_path / "empty").mkdir()
+    stage("sta", tmp_path / "empty")
+    assert (tmp_path / "empty" / "sta.py").is_file()
+
+
+def test_a_staged_folder_holds_what_it_needs_and_names_no_other_package(spaces: Path) -> None:
+    for name in NAMES:
+        folder = spaces / name
+        assert {path.name for path in folder.iterdir()} == {
+            f"{name}.py", "packed.py", "app.py", "README.md", "requirements.txt", "detox_suite"
+        }  # fmt: skip
+        for path in folder.rglob("*.py"):
+            assert not re.search(r"^\s*(from|import) (metrics|repro|leaderboard)\b", path.read_text("utf-8"), re.M)
+        # Four equal texts: loaded together they share one package and its models.
+        assert (folder / "packed.py").read_bytes() == (spaces / "sta" / "packed.py").read_bytes()
+    here = ROOT / "metrics"
+    kept = {path.relative_to(here).as_posix() for path in needed([here / "sta" / "sta.py"])}
+    assert {"__init__.py", "functions.py", "measures.py", "scorers/__init__.py", "heads/scorers.py"} <= kept
+    assert not kept & {"page.py", "score.py", "stage.py"}
+    weights = [path.name for path in (here / "heads").glob("*.safetensors")]
+    assert weights and all((spaces / "j" / "detox_suite" / "heads" / name).is_file() for name in weights)
+
+
+def browser() -> Any:
+    from selenium import webdriver
+
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if chromium is None or driver is None:
+        pytest.skip("no chromium and chromedriver here (Debian: apt-get install chromium chromium-driver)")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1200,1000"):
+        options.add_argument(argument)
+    return webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+
+
+def wait_for(address: str, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 120
+    while True:
+        try:
+            urllib.request.urlopen(address, timeout=5).close()
+            return
+        except OSError:
+            assert process.poll() is None, "app.py ended"
+            assert time.monotonic() < deadline, "app.py does not answer"
+            time.sleep(0.3)
+
+
+def test_the_staged_page_scores_what_is_typed(page: tuple[subprocess.Popen[bytes], str]) -> None:
+    process, address = page
+    with browser() as chromium:
+        from selenium.webdriver.common.by import By
+        from selenium.webdriver.support.ui import WebDriverWait
+
+        wait_for(address, process)
+        chromium.get(address)
+        until = WebDriverWait(chromium, 90).until
+        # By label, as a screen reader finds them.
+        areas = until(lambda c: c.find_elements(By.XPATH, "//label[.//textarea]"))
+        by_label = {area.text.strip(): area.find_element(By.TAG_NAME, "textarea") for area in areas}
+        assert set(by_label) == {"Source sentences", "Rewrites"}
+        assert chromium.title == "J: joint score"
+
+        def score(sources: str, rewrites: str) -> None:
+            for label, text in (("Source sentences", sources), ("Rewrites", rewrites)):
+                by_label[label].clear()
+                by_label[label].send_keys(text)
+            chromium.find_element(By.ID, "score").click()
+
+        # Values of the example are there at once; others follow the button, an empty rewrite too.
+        assert "the mean of 2 sentences" in chromium.find_element(By.ID, "result").text
+        score("\n".join(SOURCES), "\n".join(PREDICTIONS))
+        until(lambda c: "the mean of 3 sentences" in c.find_element(By.ID, "result").text)
+        cells = [
+            [c.text for c in row.find_elements(By.CSS_SELECTOR, "th, td")]
+            for row in chromium.find_elements(By.CSS_SELECTOR, "#result tr")
+        ]
+        assert cells[0] == ["Source", "Rewrite", "STA", "SIM", "FL", "J"]
+        assert cells[1][:3] == [SOURCES[0], PREDICTIONS[0], "1.000"] and cells[3][2:] == ["0.000"] * 4
+        assert float(chromium.find_element(By.CSS_SELECTOR, "#result caption strong").text) == pytest.approx(
+            sum(float(row[-1]) for row in cells[1:]) / 3, abs=0.001
+        )
+        if os.environ.get("SRO_SCREENSHOT"):
+            chromium.save_screenshot(os.environ["SRO_SCREENSHOT"])
+        score("<b>one</b>", "<i>two</i>")
+        until(lambda c: "<i>two</i>" in c.find_element(By.ID, "result").text)
+        score("one\ntwo\nthree", "one")
+        until(lambda c: "sources: 3, rewrites: 1; each line" in c.find_element(By.TAG_NAME, "body").text)
+
+
+def test_the_staged_page_has_an_api(page: tuple[subprocess.Popen[bytes], str]) -> None:
+    from gradio_client import Client
+
+    process, address = page
+    wait_for(address, process)
+    values = Client(address, verbose=False).predict(["shut up, idiot"], ["please be quiet"], api_name="/score")
+    assert list(values) == ["sta", "sim", "fl", "j"] and values["sta"] == [1]
+    assert values["j"][0] == pytest.approx(values["sim"][0] * values["fl"][0])
+
+
+def test_staged_folders_load_where_the_project_is_not_installed(staged_modules: subprocess.Popen[str]) -> None:
+    out, errors = staged_modules.communicate(timeout=200)
+    assert staged_modules.returncode == 0, errors
+    result = json.loads(out.strip().split("\n")[-1])
+    assert result["sta_per_sentence"] == metrics.style_accuracy(PREDICTIONS).tolist()
+    assert result["j"] == pytest.approx(metrics.joint(SOURCES, PREDICTIONS), abs=1e-6)
