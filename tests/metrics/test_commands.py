@@ -20,12 +20,23 @@ def python(*arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, *arguments], cwd=ROOT, env=env, capture_output=True, text=True, timeout=300)
 
 
-@pytest.mark.parametrize("module", ["metrics.score", "repro.run", "leaderboard.show"])
+COMMANDS = ("metrics.score", "metrics.compare", "metrics.agreement", "metrics.heads", "metrics.stage")
+
+
+@pytest.mark.parametrize("module", [*COMMANDS, "repro.run", "leaderboard.show"])
 def test_help_imports_nothing_heavy(module: str) -> None:
     done = python("-X", "importtime", "-m", module, "--help")
     assert done.returncode == 0 and "usage:" in done.stdout
     imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.split("\n")}
     assert not imported & set(HEAVY)
+
+
+def _wieting_profile(tmp_path: Path) -> str:
+    """own.yaml: the offline profile with Wieting's similarity, whose files nobody has here."""
+    text = (ROOT / "metrics" / "profiles" / "offline.yaml").read_text()
+    text = text.replace("sim_scorer: heads-similarity", "sim_scorer: wieting")
+    (tmp_path / "own.yaml").write_text(text)
+    return str(tmp_path / "own.yaml")
 
 
 def one_line(tmp_path: Path, *arguments: str, **extra: str) -> str:
@@ -62,8 +73,16 @@ def test_models_that_cannot_be_used(tmp_path: Path) -> None:
 def test_settings_that_cannot_be_used(tmp_path: Path) -> None:
     assert "did you mean num_beams" in one_line(tmp_path, "smollm2-135m-q4", "--decoding", "num_beam=3")
     assert "does not generate" in one_line(tmp_path, "delete", "--decoding", "num_beams=3")
-    assert "profile offlin: unknown" in one_line(tmp_path, "delete", "--profile", "offlin")
+    assert "profile offlin: unknown; did you mean offline?" in one_line(tmp_path, "delete", "--profile", "offlin")
     assert "999 sentences asked for, it has 234" in one_line(tmp_path, "delete", "--limit", "999")
+    assert "did you mean clef2024?" in one_line(tmp_path, "delete", "--profile", "clef204")
+    assert "sim.pt and sim.sp.30k.model not found; set SRO_WIETING" in one_line(
+        tmp_path, "delete", "--profile", "offline", "--profile", _wieting_profile(tmp_path)
+    )
+    assert "give --push" in one_line(tmp_path, "delete", "--yes")
+    assert "needs the id of a Hub data set" in one_line(tmp_path, "delete", "--push", "../rows")
+    no_token = {"HF_TOKEN": "", "HF_HOME": str(tmp_path)}
+    assert "no Hub token" in one_line(tmp_path, "delete", "--push", "nobody/rows", "--yes", **no_token)
     short = tmp_path / "outputs.txt"
     short.write_text("only one\n")
     assert "1 lines for 234 test sentences" in one_line(tmp_path, str(short))
@@ -85,6 +104,46 @@ def test_an_outputs_file_is_scored_empty_lines_and_all(tmp_path: Path) -> None:
     first, _, third = result["sentences"]
     assert [first[m] for m in ("sta", "sim", "fl", "j")] == [0, 0, 0, 0]
     assert third["sim"] == pytest.approx(1.0, abs=1e-6)
+
+
+def test_several_systems_and_profiles_in_one_call(tmp_path: Path) -> None:
+    """Rewrites are shared between profiles, scores come from the cache the second time, and a dry run sends nothing."""
+    own = tmp_path / "strict.yaml"
+    text = (ROOT / "metrics" / "profiles" / "offline.yaml").read_text()
+    own.write_text(text.replace("name: offline", "name: strict").replace("sta_threshold: 0.5", "sta_threshold: 0.99"))
+    report = tmp_path / "out.json"
+    arguments = ["duplicate", "delete", "--profile", "offline", "--profile", str(own), "--test-set", "sample"]
+    arguments += ["--limit", "8", "--json", str(report), "--push", "nobody/rows"]
+    outcomes = []
+    for _ in range(2):
+        done = python("-m", "metrics.score", *arguments, SRO_HOME=_own_home(tmp_path))
+        assert done.returncode == 0, done.stderr
+        outcomes.append((done.stdout, report.read_text()))
+    assert outcomes[0] == outcomes[1]
+    assert "nothing was sent" in done.stdout and "would send results/delete/" in done.stdout
+    assert done.stdout.count("system\tSTA\tSIM\tFL\tJ\tn\tdecoding") == 2
+    results = json.loads(report.read_text())["results"]
+    assert [(r["system"]["name"], r["signature"].split("|")[0]) for r in results] == [
+        ("duplicate", "profile:offline.v2"), ("delete", "profile:offline.v2"),
+        ("duplicate", "profile:strict.v2"), ("delete", "profile:strict.v2"),
+    ]  # fmt: skip
+    lax, strict = results[1], results[3]
+    assert all(a["soft_sta"] == b["soft_sta"] for a, b in zip(lax["sentences"], strict["sentences"], strict=True))
+    assert strict["summary"]["sta"]["mean"] <= lax["summary"]["sta"]["mean"]
+
+
+def test_a_hub_that_takes_nothing_loses_nothing(tmp_path: Path) -> None:
+    """The Hub cannot be reached when it comes to sending: one line, exit code 2, the results are on disk."""
+    report = tmp_path / "out.json"
+    secret = "hf_" + "secret" * 5
+    arguments = ["delete", "--test-set", "sample", "--limit", "2", "--json", str(report)]
+    done = python(
+        "-m", "metrics.score", *arguments, "--push", "nobody/rows", "--yes",
+        HF_TOKEN=secret, HF_HUB_OFFLINE="0", HF_ENDPOINT="http://127.0.0.1:9",
+    )  # fmt: skip
+    assert done.returncode == 2 and report.is_file()
+    assert done.stderr.strip().split("\n")[-1].startswith("error: nobody/rows: the Hub took nothing")
+    assert secret not in done.stdout + done.stderr and "Traceback" not in done.stderr
 
 
 def test_a_folder_adapter_and_gguf_are_all_systems(tmp_path: Path, tiny_llama: Path) -> None:

@@ -1,0 +1,68 @@
+"""Comparing two results: only under one signature, with the statistics a hand can check."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from metrics.compare import compare, main, read_result
+from metrics.corpora import TestSet
+from metrics.errors import InputError
+from metrics.scoring import Result, SentenceScores
+from metrics.signature import Signature
+from metrics.statistics import randomisation_test
+from metrics.systems import Rewrites
+
+MEASURE = {"profile": "p.v1", "sta": "a", "sim": "b", "fl": "c", "joint": "product", "test": "t@1", "n": "6"}
+
+
+def result(name: str, sta: list[float], decoding: dict[str, Any] | None = None) -> dict[str, Any]:
+    n = len(sta)
+    test_set = TestSet("t", "folder", "r", tuple(f"s{i}" for i in range(n)), ((),) * n)
+    ones = np.ones(n)
+    scores = SentenceScores(sta=np.array(sta), sim=ones, fl=ones, soft_sta=ones, soft_fl=ones)
+    signature = Signature.of({**MEASURE, "version": "1"}, decoding or {})
+    return Result(Rewrites(name, "outputs", "1", decoding or {}, ("x",) * n), test_set, scores, signature).to_json()
+
+
+def test_difference_and_p_by_hand() -> None:
+    a, b = result("a", [1, 1, 1, 1, 1, 1]), result("b", [0, 0, 0, 0, 0, 0], {"num_beams": 5})
+    rows = {row["metric"]: row for row in compare(a, b)}
+    assert (rows["j"]["first"], rows["j"]["second"], rows["j"]["difference"].mean) == (1.0, 0.0, 1.0)
+    # All six signs equal in 2 of 2^6 equally likely assignments.
+    assert rows["j"]["p"] == pytest.approx(2 / 64)
+    assert rows["sim"]["p"] == 1.0 and not rows["sim"]["difference"].excludes_zero
+
+
+def test_p_values_are_uniform_enough_under_the_null() -> None:
+    rng = np.random.default_rng(0)
+    values = [randomisation_test(rng.random(40), rng.random(40), seed=i) for i in range(60)]
+    assert min(values) > 0 and 0.3 < np.mean(values) < 0.7
+
+
+def test_unequal_signatures_are_refused_and_named(tmp_path: Path) -> None:
+    a, b = result("a", [1.0] * 6), result("b", [0.0] * 6)
+    b["signature"] = b["signature"].replace("sim:b", "sim:other").replace("test:t@1", "test:u@2")
+    with pytest.raises(InputError, match=r"sim: b against other; test: t@1 against u@2"):
+        compare(a, b)
+    altered = copy.deepcopy(a)
+    altered["sentences"][2]["source"] = "swapped"
+    with pytest.raises(InputError, match="different sentences under one signature"):
+        compare(a, altered)
+
+
+def test_files_and_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, sta in (("a", [1.0] * 6), ("b", [0.0, 1.0] * 3)):
+        (tmp_path / f"{name}.json").write_text(json.dumps(result(name, sta)))
+    main([str(tmp_path / "a.json"), str(tmp_path / "b.json")])
+    out = capsys.readouterr().out
+    assert "A = a, B = b, n = 6" in out and "STA\t1.000\t0.500\t0.500 [" in out
+    for text, message in (("{", "not JSON"), ("{}", "not a result"), ('{"results": [{}, {}]}', "2 results")):
+        (tmp_path / "bad.json").write_text(text)
+        with pytest.raises(InputError, match=message):
+            read_result(tmp_path / "bad.json")

@@ -1,0 +1,196 @@
+"""The heads of the profile `offline`: their arithmetic by hand, what they learned from, and that training repeats."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from metrics.errors import InputError
+from metrics.files import sha256_file
+from metrics.heads import scorers, train
+from metrics.heads.augment import corrupt, respell
+from metrics.heads.features import MiniLM, SmolLM2, canonical, surprise
+from metrics.heads.scorers import HEADS, Memo, OfflineHeads, Words, compare_words, smooth_maximum
+
+
+@pytest.fixture(scope="module")
+def heads() -> OfflineHeads:
+    return OfflineHeads()
+
+
+def test_smooth_maximum_by_hand() -> None:
+    # T = .5: .5 · log(e² + e⁰) and a lone value, which stays itself.
+    assert smooth_maximum(np.array([1.0, 0.0])) == pytest.approx(0.5 * math.log(math.exp(2) + 1))
+    assert smooth_maximum(np.array([-3.0])) == -3.0
+    # Ten equal tokens are a little more than one, a long neutral text does not become toxic by its length.
+    assert smooth_maximum(np.full(10, -6.0)) == pytest.approx(-6 + 0.5 * math.log(10))
+    assert np.isfinite(smooth_maximum(np.array([1e4, -1e4])))
+
+
+def test_comparing_words_by_hand() -> None:
+    """Source: words a, b on the axes x, y. Output: a, and an invented word on z of two tokens, one of them half x."""
+    x, y, z = np.eye(3, dtype=np.float32)
+    half = np.array([0.6, 0, 0.8], dtype=np.float32)
+    source = Words(x, np.stack([x, y]), ((0,), (1,)))
+    output = Words(y, np.stack([x, z, half]), ((0,), (1, 2)))
+    # Sentences are at right angles; the invented word is supported by 0 and .6; b is not kept at all.
+    assert compare_words(source, output) == pytest.approx((0.0, 0.3, 0.0))
+    assert compare_words(source, source) == pytest.approx((1.0, 1.0, 1.0))
+    assert scorers.SIMILARITY_WEIGHTS.sum() == pytest.approx(1.0)
+
+
+def test_surprise_by_hand() -> None:
+    plain, alone = np.array([-1.0, -3.0]), np.array([-5.0, -2.0])
+    values = surprise(plain, alone, entropy=np.array([2.0, 2.0]), likeliest=np.array([-1.0, -0.5]))
+    # Mean, least, mean of the two least of: plain, against the word alone, with the entropy, against the likeliest.
+    for start, kind in enumerate(([-1, -3], [4, -1], [1, -1], [0, -2.5])):
+        expected = [np.mean(kind), min(kind), np.mean(kind)]
+        assert values[5 * start : 5 * start + 3].tolist() == pytest.approx(expected)
+        # Quantiles between two values: a tenth and a quarter of the way.
+        spread = max(kind) - min(kind)
+        assert values[5 * start + 3 : 5 * start + 5].tolist() == pytest.approx(
+            [min(kind) + 0.1 * spread, min(kind) + 0.25 * spread]
+        )
+    assert values[20:].tolist() == pytest.approx([math.log(2), 0.5, -3.5, 1.0, -1.0])
+
+
+def test_surprise_is_what_the_language_model_says() -> None:
+    """Against a plain forward pass: log-probabilities, entropy and the rest, of texts of unlike length in one batch."""
+    import torch
+
+    backbone = SmolLM2()
+    texts = ["I can't believe it.", "A", "The weather in the north is cold at this time of the year."]
+    rows = backbone.read(texts, "", lambda reading: reading.surprise)
+    for text, row in zip(texts, rows, strict=True):
+        ids = backbone.tokenizer("\n" + text, add_special_tokens=False, return_tensors="pt")["input_ids"]
+        with torch.inference_mode():
+            logp = backbone.model(ids).logits[0, :-1].double().log_softmax(-1)
+        tokens = ids[0, 1:]
+        plain = logp.gather(1, tokens[:, None])[:, 0].numpy()
+        entropy = -(logp.exp() * logp).sum(-1).numpy()
+        expected = surprise(plain, logp[0][tokens].numpy(), entropy, logp.amax(-1).numpy())
+        np.testing.assert_allclose(row, expected, atol=2e-4)
+
+
+def test_canonical_form_by_hand() -> None:
+    assert canonical("i ca n't , and it 's so !") == "I can't, and it's so!"
+    assert canonical("SHUT UP NOW !") == "Shut up now!" and canonical("OK then") == "OK then"
+    assert canonical("He said  that\ni do") == "He said that i do"
+    assert canonical(canonical("you 're right")) == canonical("you 're right") == "You're right"
+
+
+def test_words_of_a_text() -> None:
+    mini = MiniLM()
+    # [CLS] un ##bel ##ie ##va ##ble , yes [SEP], say: one group per word, none for the comma.
+    groups = mini.words("Unbelievable, yes")
+    pieces = mini.tokenizer.convert_ids_to_tokens(mini._ids("Unbelievable, yes"))
+    assert ["".join(pieces[i].removeprefix("##") for i in group) for group in groups] == ["unbelievable", "yes"]
+    assert mini.words("...") and mini.words("") == ((0,),)
+
+
+def test_merit_that_nobody_disputes(heads: OfflineHeads) -> None:
+    rude, polite = heads.toxicity(["you are a stupid idiot", "you are mistaken, I think"])
+    assert rude > 0.9 and polite < 0.3
+    whole, salad = heads.acceptability(["The cat sat on the mat.", "Mat the on cat the sat."])
+    assert whole > 0.7 > 0.3 > salad
+    source = "shut up and read the book , idiot"
+    same, rewrite, invented, other = heads.similarity(
+        [source] * 4, [source, "please be quiet and read the book", "please be quiet and read the oven", "I like rain"]
+    )
+    assert same == pytest.approx(1, abs=1e-6) and same > rewrite > invented > other
+    # Spacing and a missing capital are no difference.
+    assert heads.toxicity(["well , yes !"]) == pytest.approx(heads.toxicity(["Well, yes!"]))
+
+
+def test_no_text_at_all(heads: OfflineHeads) -> None:
+    assert heads.toxicity([]).shape == heads.acceptability([]).shape == heads.similarity([], []).shape == (0,)
+    with pytest.raises(ValueError, match="1 texts against 0"):
+        heads.similarity(["a"], [])
+
+
+def test_memo_keeps_the_latest_and_computes_each_text_once() -> None:
+    seen: list[str] = []
+
+    def compute(texts: list[str]) -> list[int]:
+        seen.extend(texts)
+        return [len(text) for text in texts]
+
+    memo = Memo(compute, size=2)
+    assert memo(["a", "bb", "a", "ccc"]) == [1, 2, 1, 3] and seen == ["a", "bb", "ccc"]
+    assert memo(["ccc", "bb"]) == [3, 2] and seen == ["a", "bb", "ccc"]
+    assert memo(["a"]) == [1] and seen[-1] == "a" and len(memo._values) == 2
+
+
+def test_a_damaged_head_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scorers, "HEADS", tmp_path)
+    for content in (None, b"", (HEADS / "acceptability.safetensors").read_bytes()):
+        if content is not None:
+            (tmp_path / "toxicity.safetensors").write_bytes(content)
+        with pytest.raises(InputError, match=r"run `python -m metrics\.heads train`"):
+            OfflineHeads().toxicity(["a"])
+
+
+def test_the_shipped_heads_learned_from_jigsaw_and_cola_alone(data_dir: Path) -> None:
+    from safetensors import safe_open
+
+    learned = {"toxicity": set(train.JIGSAW), "acceptability": {train.COLA}}
+    for name, files in learned.items():
+        path = HEADS / f"{name}.safetensors"
+        assert path.stat().st_size < 400_000
+        with safe_open(path, "np") as head:
+            trained_on = json.loads(head.metadata()["trained_on"])
+        assert set(trained_on) == files
+        assert trained_on == {file: sha256_file(data_dir / file) for file in files}
+
+
+def _tiny_corpora(folder: Path) -> None:
+    """Twenty sentences of each kind, in the files that training reads."""
+    subjects = ("the dog", "my friend", "this game", "a teacher", "the car")
+    predicates = ("is late", "sees the house", "likes rain", "was here")
+    neutral = [f"{s} {p} ." for s in subjects for p in predicates]
+    toxic = [text.replace(" .", ", you idiot !") for text in neutral]
+    (folder / "jigsaw").mkdir(parents=True)
+    (folder / "jigsaw" / "dev_toxic.txt").write_text("\n".join(toxic) + "\n")
+    (folder / "jigsaw" / "dev_normal.txt").write_text("\n".join(neutral) + "\n")
+    cola = [f"x\t1\t\t{text}\n" for text in neutral]
+    cola += [f"x\t0\t*\t{' '.join(reversed(text.split()))}\n" for text in neutral]
+    (folder / "cola").mkdir()
+    for file in (train.COLA, *train.COLA_DEV):
+        (folder / file).write_text("".join(cola))
+    pairs = [f"{t}\t{n}\n" for t, n in zip(toxic, neutral, strict=True)]
+    (folder / "paradetox").mkdir()
+    (folder / train.PARADETOX).write_text("toxic\tneutral1\n" + "".join(pairs))
+
+
+def test_training_gives_the_same_bytes_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once from nothing, once from the states that the first training kept; both learn their sentences."""
+    from metrics.files import home
+
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "models").symlink_to(home() / "models")
+    monkeypatch.setenv("SRO_HOME", str(tmp_path / "home"))
+    _tiny_corpora(tmp_path / "data")
+    digests = []
+    for run in ("one", "two"):
+        train.train_heads(tmp_path / "data", ["toxicity", "acceptability"], tmp_path / run)
+        digests.append([sha256_file(tmp_path / run / file) for file in scorers.FILES])
+    assert digests[0] == digests[1]
+    monkeypatch.setattr(scorers, "HEADS", tmp_path / "two")
+    own = OfflineHeads()
+    assert own.toxicity(["my friend likes rain, you idiot!"])[0] > own.toxicity(["my friend likes rain."])[0]
+    assert own.acceptability(["A teacher was here."])[0] > own.acceptability([". here was teacher a"])[0]
+
+
+def test_made_errors_and_spellings() -> None:
+    import random
+
+    rng = random.Random(0)
+    text = "I don't see the old house on the hill"
+    broken = {corrupt(text, ["oven"], rng) for _ in range(50)}
+    assert text not in broken or len(broken) > 20
+    assert {respell(text, rng) for _ in range(50)} == {text, text.lower(), text.lower().replace("'", "")}
+    assert corrupt("too short", ["oven"], rng) == "too short"

@@ -1,0 +1,108 @@
+"""The cache of sentence scores: what was scored before an interruption is not scored again; nothing else changes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from metrics import measures, scoring
+from metrics.errors import InputError
+from metrics.measures import Item
+from metrics.profiles import load_profile
+from metrics.score_cache import COLUMNS, ScoreCache
+from metrics.scoring import Evaluator
+
+OUTPUTS = [f"output number {i} says {'so ' * i}".strip() for i in range(11)]
+SOURCES = [f"source number {i}" for i in range(11)]
+
+
+class Measures:
+    """Stands before the three real measures, counts what they score, and may be stopped at a call."""
+
+    def __init__(self, stop_at: int | None = None) -> None:
+        self.stop_at = stop_at
+        self.seen: list[Item] = []
+        self.calls = 0
+
+    def wrap(self, measure: Any) -> Any:
+        outer = self
+
+        class Counted:
+            columns = measure.columns
+            needs_references = measure.needs_references
+            description = measure.description
+
+            def __call__(self, items: Sequence[Item]) -> Any:
+                if self.columns[0] == "sta":
+                    outer.calls += 1
+                    if outer.calls == outer.stop_at:
+                        raise KeyboardInterrupt
+                    outer.seen.extend(items)
+                return measure(items)
+
+        return Counted()
+
+
+def evaluator(path: Path | None, counting: Measures) -> Evaluator:
+    made = Evaluator(load_profile("offline"), None if path is None else ScoreCache(path))
+    made._measures = {name: counting.wrap(measure) for name, measure in made._measures.items()}
+    return made
+
+
+def test_an_interrupted_scoring_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measures, "CHUNK", 3)
+    monkeypatch.setattr(scoring, "CHUNK", 3)
+    path = tmp_path / "scores.sqlite"
+    stopped, resumed, plain = Measures(stop_at=3), Measures(), Measures()
+    with pytest.raises(KeyboardInterrupt):
+        evaluator(path, stopped).score(SOURCES, OUTPUTS)
+    scores = evaluator(path, resumed).score(SOURCES, OUTPUTS)
+    assert len(stopped.seen) == 6 and len(resumed.seen) == 5
+    assert not set(stopped.seen) & set(resumed.seen)
+    expected = evaluator(None, plain).score(SOURCES, OUTPUTS)
+    for column in COLUMNS:
+        np.testing.assert_allclose(scores.metric(column), expected.metric(column), atol=2e-6)
+    again = Measures()
+    same = evaluator(path, again).score(SOURCES[::-1], OUTPUTS[::-1])
+    assert again.seen == [] and same.sim[::-1].tolist() == scores.sim.tolist()
+
+
+def test_another_profile_or_source_is_another_key(tmp_path: Path) -> None:
+    import dataclasses
+
+    path = tmp_path / "scores.sqlite"
+    first, second, third = Measures(), Measures(), Measures()
+    evaluator(path, first).score(SOURCES[:2], OUTPUTS[:2])
+    evaluator(path, second).score(SOURCES[2:4], OUTPUTS[:2])
+    assert len(second.seen) == 2
+    strict = Evaluator(dataclasses.replace(load_profile("offline"), sta_threshold=0.9), ScoreCache(path))
+    strict._measures = {name: third.wrap(measure) for name, measure in strict._measures.items()}
+    strict.score(SOURCES[:2], OUTPUTS[:2])
+    assert len(third.seen) == 2
+
+
+def test_a_damaged_cache_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "scores.sqlite"
+    path.write_bytes(b"not a database at all" * 100)
+    with pytest.raises(InputError, match=r"not a usable score cache .*; delete it"):
+        ScoreCache(path)
+
+
+def test_several_processes_write_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "scores.sqlite"
+    program = (
+        "import sys; from pathlib import Path; from metrics.score_cache import ScoreCache\n"
+        "cache = ScoreCache(Path(sys.argv[1]))\n"
+        "for i in range(40): cache.write([(f'{sys.argv[2]}-{i}', (i, 0, 0, 0, 0.5))])\n"
+    )
+    writers = [subprocess.Popen([sys.executable, "-c", program, str(path), str(k)]) for k in range(4)]
+    assert [writer.wait(timeout=120) for writer in writers] == [0] * 4
+    keys = [f"{k}-{i}" for k in range(4) for i in range(40)]
+    found = ScoreCache(path).read([*keys, "absent"])
+    assert sorted(found) == sorted(keys) and found["3-7"] == (7, 0, 0, 0, 0.5)
