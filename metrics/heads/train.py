@@ -58,7 +58,9 @@ def train_heads(folder: Path, names: Sequence[str], target: Path = HEADS) -> Non
             tensors, figures, files = (train_toxicity if name == "toxicity" else train_acceptability)(folder)
             trained_on = {file: sha256_file(folder / file) for file in files}
             path = target / f"{name}.safetensors"
-            _write(path, tensors, {"trained_on": json.dumps(trained_on), "figures": json.dumps(figures)})
+            # One entry: safetensors writes several in an order that changes from run to run.
+            training = json.dumps({"trained_on": trained_on, "figures": figures}, sort_keys=True)
+            _write(path, tensors, {"training": training})
             print(f"{path.name}: {path.stat().st_size} bytes, {json.dumps(figures)}", flush=True)
 
 

@@ -142,7 +142,7 @@ def test_the_shipped_heads_learned_from_jigsaw_and_cola_alone(data_dir: Path) ->
         path = HEADS / f"{name}.safetensors"
         assert path.stat().st_size < 400_000
         with safe_open(path, "np") as head:
-            trained_on = json.loads(head.metadata()["trained_on"])
+            trained_on = json.loads(head.metadata()["training"])["trained_on"]
         assert set(trained_on) == files
         assert trained_on == {file: sha256_file(data_dir / file) for file in files}
 
