@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-import math
+import re
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+import metrics.scoring
 from metrics.corpora import TestSet
+from metrics.errors import InputError
 from metrics.profiles import load_profile
 from metrics.scorers import ProfanityCheck, SentenceEncoder
-from metrics.scoring import Evaluator, Result, SentenceScores, signature
+from metrics.scoring import Evaluator, Result, SentenceScores, evaluate
+from metrics.signature import ORDER, Signature
 from metrics.statistics import mean_interval, paired_difference
 from metrics.systems import Rewrites, delete_rude_words, read_outputs
 from metrics.text import detokenise, is_copy, length_ratio, repetition
@@ -30,7 +38,8 @@ def test_offline_scores_of_real_models(evaluator: Evaluator) -> None:
     scores = evaluator.score(SOURCES, outputs)
     assert scores.sta.tolist() == [1.0, 0.0, 0.0, 0.0]
     # An empty output is a failure on every metric, and stays in the count.
-    assert [scores.metric(name)[2:].tolist() for name in ("sta", "sim", "fl", "j", "soft_sta")] == [[0.0, 0.0]] * 5
+    for name in ("sta", "sim", "fl", "j", "soft_sta", "soft_fl"):
+        assert scores.metric(name)[2:].tolist() == [0.0, 0.0]
     assert scores.sim[1] == pytest.approx(1.0, abs=1e-6) and 0.2 < scores.sim[0] < 0.95
     assert scores.j.tolist() == pytest.approx((scores.sta * scores.sim * scores.fl).tolist())
     # Word salad is less fluent than the sentence it was made from; all lie strictly inside (0, 1).
@@ -55,33 +64,197 @@ def test_equal_texts_score_alike_wherever_they_stand() -> None:
 
 
 def test_j_is_the_mean_of_products_and_may_be_negative() -> None:
-    scores = SentenceScores(
-        sta=np.array([1.0, 0.0, 1.0]), sim=np.array([0.5, 1.0, -0.2]), fl=np.array([0.8, 1.0, 0.5]), soft_sta=np.ones(3)
-    )
+    sta, sim, fl = np.array([1.0, 0.0, 1.0]), np.array([0.5, 1.0, -0.2]), np.array([0.8, 1.0, 0.5])
+    scores = SentenceScores(sta=sta, sim=sim, fl=fl, soft_sta=np.ones(3), soft_fl=fl)
     assert scores.j.tolist() == pytest.approx([0.4, 0.0, -0.1])
-    result = Result(Rewrites("x", "outputs", "1", {}, ("a", "b", "c")), _test_set(3), scores, "s")
+    signature = Signature.of(dict.fromkeys(MEASURED, "x"), {})
+    result = Result(Rewrites("x", "outputs", "1", {}, ("a", "b", "c")), _test_set(3), scores, signature)
     assert result.summary["j"].mean == pytest.approx(0.1)  # the product of the means would be .222
 
 
 def _test_set(n: int, name: str = "t") -> TestSet:
-    return TestSet(name, "folder", "r", SOURCES[:n], tuple(() for _ in range(n)))
+    return TestSet(name, "folder", "r", SOURCES[:n], tuple((f"polite {i}",) for i in range(n)))
 
 
-def test_signature_changes_with_what_makes_scores_incomparable_and_with_nothing_else(evaluator: Evaluator) -> None:
-    import dataclasses
-
-    base = signature(evaluator, _test_set(3))
-    assert signature(evaluator, dataclasses.replace(_test_set(3), origin="hub", revision="other")) == base
-    assert signature(evaluator, _test_set(2)) != base
-    assert signature(evaluator, _test_set(3, "u")) != base
-    stricter = dataclasses.replace(load_profile("offline"), sta_threshold=0.4)
-    assert signature(Evaluator(stricter), _test_set(3)) != base
-    assert base.rpartition("|")[2].startswith("version:")
-    assert [part.partition(":")[0] for part in base.split("|")] == [
-        "profile", "sta", "sim", "fl", "test", "n", "version",
-    ]  # fmt: skip
+# -- signatures -----------------------------------------------------------------------------------------------------
+MEASURED = tuple(name for name in ORDER if name != "decoding")
 
 
+@pytest.fixture(scope="module")
+def base(evaluator: Evaluator) -> Signature:
+    return evaluator.signature(_test_set(3), {})
+
+
+def _changed(**fields: Any) -> Signature:
+    """The signature of the same test set under `offline` with other fields."""
+    return Evaluator(replace(load_profile("offline"), **fields)).signature(_test_set(3), {})
+
+
+@pytest.mark.parametrize(
+    ("field", "changed"),
+    [
+        ("profile", {"version": 3}),
+        ("profile", {"name": "own"}),
+        ("sta", {"sta_threshold": 0.4}),
+        ("sta", {"sta_rule": "soft", "sta_threshold": None}),
+        ("sta", {"sta_label": 1}),
+        ("sta", {"sta_scorer": "profanity-check", "sta_model": "alt-profanity-check"}),
+        ("sim", {"sim_anchor": "references"}),
+        ("sim", {"sim_anchor": "both", "sim_source_weight": 0.4}),
+        ("sim", {"sim_scorer": "sentence-encoder", "sim_model": "minilm-l6"}),
+        ("fl", {"fl_detokenise": "none"}),
+        ("fl", {"fl_rule": "argmax"}),
+        ("fl", {"fl_rule": "probability", "fl_threshold": 0.5}),
+        ("fl", {"fl_label": 1}),
+    ],
+)
+def test_a_signature_changes_with_every_choice_of_the_profile(
+    base: Signature, field: str, changed: dict[str, Any]
+) -> None:
+    other = _changed(**changed)
+    assert other != base and other.key != base.key
+    assert other.short != base.short and other.long != base.long
+    differing = {line.partition(":")[0] for line in base.differences(other)}
+    # Whether references count for the test set's content hangs on the anchor.
+    assert differing - {"test"} == {field}
+    assert ("test" in differing) == (changed.get("sim_anchor") in ("references", "both"))
+
+
+def test_the_length_at_which_texts_are_cut_counts_for_all_three(base: Signature) -> None:
+    differing = [line.partition(":")[0] for line in base.differences(_changed(max_tokens=256))]
+    assert differing == ["sta", "sim", "fl"]
+
+
+def test_a_signature_changes_with_the_models_that_were_used(
+    evaluator: Evaluator, base: Signature, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same profile on weights of another revision."""
+    from metrics.heads.scorers import OfflineHeads
+
+    # The loaded heads are shared, and know their revision.
+    monkeypatch.setattr("metrics.scorers._instances", {})
+    monkeypatch.setattr(OfflineHeads, "revision", "others")
+    differing = [line.partition(":")[0] for line in base.differences(_changed())]
+    assert differing == ["sta", "sim", "fl"]
+    assert "@others;" in _changed().long
+
+
+def test_a_signature_changes_with_the_programs_version(base: Signature, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics.scoring, "__version__", "9.9.9")
+    assert _changed().differences(base) == [f"version: 9.9.9 against {metrics.__version__}"]
+
+
+def test_a_signature_changes_with_the_test_set(evaluator: Evaluator, base: Signature) -> None:
+    def differing(test_set: TestSet) -> list[str]:
+        other = evaluator.signature(test_set, {})
+        assert (other == base) == (hash(other) == hash(base)) == (other.short == base.short)
+        return [line.partition(":")[0] for line in base.differences(other)]
+
+    whole = _test_set(3)
+    assert differing(whole) == []
+    assert differing(_test_set(2)) == ["test", "n"]
+    assert differing(_test_set(3, "u")) == ["test"]
+    assert differing(replace(whole, sources=(*SOURCES[:2], "another"))) == ["test"]
+    assert differing(replace(whole, sources=whole.sources[::-1])) == ["test"]
+    # How the texts were found and what was left out for them do not change what they are.
+    assert differing(replace(whole, origin="hub", revision="other", near_duplicates=5)) == []
+    # References count where they are looked at, and nowhere else.
+    assert differing(replace(whole, references=(("x",),) * 3)) == []
+    anchored = Evaluator(replace(load_profile("offline"), sim_anchor="references"))
+    others = replace(whole, references=(("x",),) * 3)
+    assert anchored.signature(whole, {}) != anchored.signature(others, {})
+
+
+def test_decoding_stands_in_a_signature_but_systems_that_decode_differently_are_comparable(
+    evaluator: Evaluator, base: Signature
+) -> None:
+    greedy = {"do_sample": False, "max_new_tokens": 64, "prompt": "rewrite | {text}", "batch_size": 32}
+    first = evaluator.signature(_test_set(3), greedy)
+    second = evaluator.signature(_test_set(3), {**greedy, "batch_size": 1, "num_beams": 5})
+    assert first == second == base and first.differences(second) == [] and first.key == second.key == base.key
+    assert len({first.long, second.long, base.long}) == len({first.short, second.short, base.short}) == 3
+    # Sorted, the prompt as a hash: it may hold anything.
+    assert re.fullmatch(
+        r"batch_size=32,do_sample=False,max_new_tokens=64,prompt=#[0-9a-f]{8}", first.fields()["decoding"]
+    )
+    assert base.fields()["decoding"] == "none"
+    assert "decoding:batch_size=1,do_sample=False" in second.long
+
+
+def test_long_and_short_spelling_are_ordered_with_the_version_last(base: Signature) -> None:
+    for spelling, names in (
+        (base.long, ["profile", "sta", "sim", "fl", "joint", "test", "n", "decoding", "version"]),
+        (base.short, ["p", "s", "m", "f", "j", "t", "n", "d", "v"]),
+    ):
+        assert [part.partition(":")[0] for part in spelling.split("|")] == names
+        assert spelling.endswith(f":{metrics.__version__}")
+    assert base.long.startswith("profile:offline.v2|sta:heads-toxicity(offline-heads@")
+    assert ";label=0,rule=probability,threshold=0.5,max_tokens=512)|" in base.long
+    assert ";anchor=source,source_weight=1.0,max_tokens=512)|" in base.long
+    assert ";label=0,rule=soft,detokenise=strap,max_tokens=512)|joint:product|test:t@" in base.long
+    assert re.fullmatch(
+        r"p:offline\.v2\|s:[0-9a-f]{8}\|m:[0-9a-f]{8}\|f:[0-9a-f]{8}\|j:product\|t:[0-9a-f]{8}\|n:3\|d:none\|v:0\.\d+\.\d+",
+        base.short,
+    )
+    assert str(base) == base.long
+
+
+# Anything but what ends a field.
+VALUES = st.text(st.characters(exclude_characters="|"), max_size=30)
+MEASURES = st.fixed_dictionaries(dict.fromkeys(MEASURED, VALUES))
+DECODINGS = st.dictionaries(st.sampled_from(["num_beams", "prompt", "seed"]), st.text(max_size=9) | st.integers())
+
+
+@given(MEASURES, DECODINGS)
+def test_a_long_spelling_is_read_back(measure: dict[str, str], decoding: dict[str, Any]) -> None:
+    signature = Signature.of(measure, decoding)
+    again = Signature.parse(signature.long)
+    assert again == signature and again.fields() == signature.fields()
+    assert (again.long, again.short, again.key) == (signature.long, signature.short, signature.key)
+    assert list(again.fields()) == list(ORDER) and list(again.fields())[-1] == "version"
+
+
+@given(MEASURES, MEASURES, st.data())
+def test_short_spellings_differ_when_long_ones_do(
+    first: dict[str, str], second: dict[str, str], data: st.DataObject
+) -> None:
+    taken = data.draw(st.sets(st.sampled_from(MEASURED)))
+    a = Signature.of(first, {})
+    b = Signature.of({name: second[name] if name in taken else first[name] for name in MEASURED}, {})
+    assert (a.long == b.long) == (a.short == b.short) == (a == b) == (a.key == b.key) == (not a.differences(b))
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda s: s.short,
+        lambda s: "",
+        lambda s: s.long + "|more:x",
+        lambda s: s.long.partition("|")[2],
+        lambda s: s.long.replace("|sta:", "|style:"),
+        lambda s: "|".join(reversed(s.long.split("|"))),
+    ],
+)
+def test_other_lines_are_no_signatures(base: Signature, spoil: Callable[[Signature], str]) -> None:
+    with pytest.raises(InputError, match="not a signature of this program"):
+        Signature.parse(spoil(base))
+
+
+def test_a_signature_has_all_its_fields_and_no_separator_in_them() -> None:
+    good = dict.fromkeys(MEASURED, "x")
+    for bad in ({**good, "sta": "a|b"}, {**good, "extra": "x"}, {k: v for k, v in good.items() if k != "n"}):
+        with pytest.raises(ValueError, match="not the fields of a signature"):
+            Signature.of(bad, {})
+
+
+def test_a_result_carries_both_spellings(evaluator: Evaluator, base: Signature) -> None:
+    rewrites = Rewrites("x", "outputs", "1", {}, ("you are wrong", "", "the cat is here"))
+    document = evaluate(evaluator, rewrites, _test_set(3)).to_json()
+    assert document["signature"] == base.long and document["signature_short"] == base.short
+    assert document["test_set"]["n"] == len(document["sentences"]) == 3
+
+
+# -- statistics and text --------------------------------------------------------------------------------------------
 def test_intervals() -> None:
     ones = mean_interval(np.ones(10))
     assert (ones.mean, ones.low, ones.high) == (1.0, 1.0, 1.0)
@@ -115,23 +288,8 @@ def test_delete_by_hand() -> None:
 
 
 def test_outputs_files_keep_their_count(tmp_path: Path) -> None:
-    from metrics.errors import InputError
-
     path = tmp_path / "outputs.txt"
     path.write_bytes(b"one\r\n\nthr\xe2\x80\xa8ee\n")
     assert read_outputs(path, 3) == ["one", "", "thr\u2028ee"]
     with pytest.raises(InputError, match="3 lines for 4 test sentences"):
         read_outputs(path, 4)
-
-
-def test_the_shipped_head_is_a_probability_of_cola() -> None:
-    """The logistic head by hand at one point, from its four numbers."""
-    from metrics.scorers import LMAcceptability
-
-    scorer = LMAcceptability("smollm2-135m-q4")
-    (a, b, c), bias = scorer.head["weights"], scorer.head["bias"]
-    scorer.features = lambda texts: np.array([[-4.0, -9.0, 10.0]])  # type: ignore[method-assign]
-    expected = 1 / (1 + math.exp(-(-4 * a - 9 * b + 10 * c + bias)))
-    assert scorer(["x"])[0] == pytest.approx(expected)
-    # More probable text must never count as less acceptable.
-    assert a > 0 and c < 0
