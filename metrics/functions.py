@@ -67,7 +67,7 @@ def similarity(
     Never clipped at 0. An empty prediction is worth 0. Source: Wieting et al. 2019, Krishna et al. 2020; the profile
     names the model. Errors (InputError): as `style_accuracy`.
     """
-    return _score(sources, predictions, references, profile, ["sim"])[0]
+    return _score(_texts("sources", sources), predictions, references, profile, ["sim"])[0]
 
 
 def fluency(

@@ -19,6 +19,8 @@ DECODING_KEYS = (
 )  # fmt: skip
 DEFAULT_MAX_NEW_TOKENS = 64
 MAX_PROMPT_TOKENS = 512
+# Padding costs as much time as text: one long text must not make thirty short ones as long.
+MAX_PADDING = 64
 CHAT = "chat:"
 
 
@@ -52,7 +54,8 @@ def prompt_ids(
     """The tokens a model reads for each text.
 
     prompt: a template with `{text}`; after `chat:` it is sent as the user's message through the chat template.
-    Only the text is ever truncated, so that the prompt's own words and its end survive.
+    Only the text is ever truncated, so that the prompt's own words and its end survive. Where nothing is left of both,
+    as of white space in some vocabularies, a special token stands for them: models must go on from something.
     """
     head, tail = prompt.split("{text}")
     chat = head.startswith(CHAT)
@@ -71,6 +74,8 @@ def prompt_ids(
             ids.insert(0, bos)
         return ids
 
+    specials = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id)
+    nothing = [token for token in specials if token is not None][:1]
     result = []
     for text in map(well_formed, texts):
         ids, step = tokens(text), 1
@@ -79,14 +84,21 @@ def prompt_ids(
             keep = min(int(len(text) * max_length / len(ids)) - 1, len(text) - step)
             text, step = text[: max(0, keep)], 2 * step
             ids = tokens(text)
-        result.append(ids[:max_length] if not text else ids)
+        result.append((ids[:max_length] if not text else ids) or nothing)
     return result
 
 
 def length_sorted_batches(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
-    """Indices in batches of similar length, the longest first, so that a too large batch fails at once."""
-    order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
-    return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
+    """Indices in batches of similar length, the longest first, so that a too large batch fails at once.
+
+    No batch has lengths that differ by more than 64.
+    """
+    batches: list[list[int]] = []
+    for i in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
+        if not batches or len(batches[-1]) == batch_size or lengths[batches[-1][0]] - lengths[i] > MAX_PADDING:
+            batches.append([])
+        batches[-1].append(i)
+    return batches
 
 
 def generate_ids(
