@@ -114,6 +114,7 @@ def show(results: list[Result]) -> None:
     """Prints a table per profile: drawn on a terminal, tab-separated lines when piped."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from metrics.scoring import METRICS
 
@@ -132,15 +133,17 @@ def show(results: list[Result]) -> None:
             for name in header:
                 table.add_column(name, overflow="fold")
             for row in rows:
-                table.add_row(*row)
+                # As text: a name may hold what rich takes for markup.
+                table.add_row(*map(Text, row))
             console.print(table)
         else:
             print(title)
             print("\t".join(header))
             print("\n".join("\t".join(row) for row in rows))
-        for result in group:
-            print(f"signature: {result.signature.long}")
-            print(f"short: {result.signature.short}")
+        # Systems that decode alike, or not at all, share theirs.
+        for signature in {result.signature.long: result.signature for result in group}.values():
+            print(f"signature: {signature.long}")
+            print(f"short: {signature.short}")
 
 
 if __name__ == "__main__":

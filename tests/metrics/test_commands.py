@@ -132,6 +132,34 @@ def test_several_systems_and_profiles_in_one_call(tmp_path: Path) -> None:
     assert strict["summary"]["sta"]["mean"] <= lax["summary"]["sta"]["mean"]
 
 
+def test_a_terminal_gets_a_table_and_names_stay_what_they_are(tmp_path: Path) -> None:
+    """On a pseudo-terminal; the outputs file has a name that rich would take for markup."""
+    import pty
+
+    outputs = tmp_path / "[bold]x.txt"
+    outputs.write_text("that is a good question\n")
+    controller, terminal = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "metrics.score", outputs.name, "--test-set", "sample", "--limit", "1"],
+        cwd=tmp_path, env={**os.environ, "HF_HUB_OFFLINE": "1", "COLUMNS": "160", "PYTHONPATH": str(ROOT)},
+        stdout=terminal, stderr=subprocess.DEVNULL,
+    ) as process:  # fmt: skip
+        os.close(terminal)
+        shown = b""
+        while True:
+            try:
+                part = os.read(controller, 65_536)
+            except OSError:
+                break
+            if not part:
+                break
+            shown += part
+    os.close(controller)
+    assert process.returncode == 0
+    text = shown.decode()
+    assert "━" in text and "[bold]x.txt" in text and "sample (sample), profile offline.v2" in text
+
+
 def test_a_hub_that_takes_nothing_loses_nothing(tmp_path: Path) -> None:
     """The Hub cannot be reached when it comes to sending: one line, exit code 2, the results are on disk."""
     report = tmp_path / "out.json"
