@@ -39,11 +39,12 @@ T = TypeVar("T")
 
 
 class Memo(Generic[T]):
-    """The latest `size` texts' values; what is missing is computed chunk by chunk, each distinct text once."""
+    """The latest texts' values, `size` characters of text; what is missing is computed, each distinct text once."""
 
     def __init__(self, compute: Callable[[list[str]], Sequence[T]], size: int) -> None:
         self._compute = compute
         self._size = size
+        self._used = 0
         self._values: OrderedDict[str, T] = OrderedDict()
 
     def __call__(self, texts: Sequence[str]) -> list[T]:
@@ -54,10 +55,11 @@ class Memo(Generic[T]):
             chunk = missing[start : start + CHUNK]
             own.update(zip(chunk, self._compute(chunk), strict=True))
         for text in own:
+            self._used += 0 if text in self._values else len(text) + 1
             self._values[text] = own[text]
             self._values.move_to_end(text)
-        while len(self._values) > self._size:
-            self._values.popitem(last=False)
+        while self._used > self._size:
+            self._used -= len(self._values.popitem(last=False)[0]) + 1
         return [own[text] for text in texts]
 
 
@@ -79,9 +81,9 @@ class OfflineHeads:
 
     def __init__(self) -> None:
         self._mini, self._smol = MiniLM(), SmolLM2()
-        self._log_odds = Memo(self._read_smol, 65_536)
-        # Some 30 kB each: enough for the sources of a test set, which every system shares.
-        self._words = Memo(self._read_mini, 4_096)
+        self._log_odds = Memo(self._read_smol, 8_000_000)
+        # A character costs some 400 bytes of states: 200 MB, the sources of a test set, which every system shares.
+        self._words = Memo(self._read_mini, 500_000)
 
     @cached_property
     def revision(self) -> str:

@@ -14,6 +14,7 @@ from leaderboard.show import main
 from metrics.corpora import TestSet
 from metrics.errors import InputError
 from metrics.scoring import Result, SentenceScores
+from metrics.signature import ORDER, Signature
 from metrics.systems import Rewrites
 
 SOURCES = ("a fool you are", "go home", "so what , idiot")
@@ -22,9 +23,11 @@ TESTS = TestSet("t", "folder", "r", SOURCES, ((), (), ()))
 
 def row(system: str, sta: list[float], signature: str = "s1") -> Row:
     ones = np.ones(3)
-    scores = SentenceScores(sta=np.array(sta), sim=0.5 * ones, fl=ones, soft_sta=ones)
+    scores = SentenceScores(sta=np.array(sta), sim=0.5 * ones, fl=ones, soft_sta=ones, soft_fl=ones)
     rewrites = Rewrites(system, "outputs", "rev", {"num_beams": 4}, ("a fool you are", "go", "what ,"))
-    return row_from_result(Result(rewrites, TESTS, scores, signature), {"note": "x"})
+    fields = {name: signature if name == "profile" else "x" for name in ORDER if name != "decoding"}
+    result = Result(rewrites, TESTS, scores, Signature.of(fields, rewrites.decoding))
+    return row_from_result(result, {"note": "x"})
 
 
 def test_a_row_by_hand() -> None:
@@ -53,7 +56,7 @@ def test_show_prints_what_was_written(tmp_path: Path, capsys: pytest.CaptureFixt
     write_rows(tmp_path, [row("x", [1.0, 0.0, 1.0]), row("y", [1.0, 1.0, 1.0])])
     main([str(tmp_path)])
     shown = capsys.readouterr().out
-    assert "| 1 | y | 0.500 [0.500, 0.500]" in shown and "signature: s1" in shown and "n = 3" in shown
+    assert "| 1 | y | 0.500 [0.500, 0.500]" in shown and "signature: profile:s1|" in shown and "n = 3" in shown
 
 
 def test_rows_that_cannot_be_read(tmp_path: Path) -> None:
