@@ -12,12 +12,13 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from metrics.errors import InputError
-from metrics.files import atomic_folder, content_hash, home, sha256_file, sha256_folder, write_json
+from metrics.files import atomic_folder, content_hash, home, read_text, sha256_file, sha256_folder, write_json
 
 REWRITER_FILE = "rewriter.json"
 CHAT_PROMPT = (
@@ -29,6 +30,7 @@ KNOWN_PROMPTS = {
     "s-nlp/mt0-xl-detox-orpo": "Detoxify: {text}",
 }
 HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*(/[\w.-]+)?$", re.ASCII)
+_COMMIT = re.compile(r"^[0-9a-f]{40}$", re.ASCII)
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _CONFIG_FILES = ["*.json", "*.txt", "*.model", "*.jinja"]
 _HUB_FILES = ["*.safetensors", *_CONFIG_FILES]
@@ -117,6 +119,33 @@ def resolve_config(name: str, revision: str | None = None) -> ModelRef:
         raise InputError(f"{name}: no config.json: not a model folder")
     files = sorted(file for pattern in _CONFIG_FILES for file in path.glob(pattern))
     return ModelRef(name, "folder", path, f"sha256:{content_hash([[f.name, sha256_file(f)] for f in files])}")
+
+
+def pinned(resolve: Callable[[str, str | None], ModelRef], name: str, revision: str | None) -> ModelRef:
+    """`resolve(name, revision)` for a model that measures: a branch of the Hub stays where it was first found.
+
+    Scores must not change because somebody pushed. The commits are kept in `pins.json` in the cache folder: copy the
+    file to measure alike elsewhere, delete it to follow the branches again. Errors: as `resolve`; a damaged file.
+    """
+    if _COMMIT.match(revision or "") or name in BUILT_IN or _path(name).exists():
+        return resolve(name, revision)
+    path, key = home() / "pins.json", f"{name}@{revision or 'main'}"
+    pins = _read_pins(path)
+    ref = resolve(name, pins.get(key, revision))
+    if key not in pins:
+        write_json(path, {**_read_pins(path), key: ref.revision})
+        print(f"{key}: pinned to {ref.revision} in {path}", file=sys.stderr)
+    return ref
+
+
+def _read_pins(path: Path) -> dict[str, str]:
+    try:
+        pins = json.loads(read_text(path)) if path.is_file() else {}
+    except ValueError:
+        pins = None
+    if not isinstance(pins, dict) or not all(isinstance(pin, str) and _COMMIT.match(pin) for pin in pins.values()):
+        raise InputError(f"{path}: not a list of pinned commits; delete it to pin anew")
+    return pins
 
 
 def _path(name: str) -> Path:

@@ -14,7 +14,7 @@ import numpy as np
 from metrics.errors import InputError
 from metrics.files import read_text
 from metrics.generation import length_sorted_batches
-from metrics.models import ModelRef, resolve_model
+from metrics.models import ModelRef, pinned, resolve_model
 from metrics.scorers.batching import Array, bounded, score_unique
 
 
@@ -53,7 +53,7 @@ class _Encoder:
     auto_class: str
 
     def __init__(self, model: str, revision: str | None = None, max_tokens: int = 512, batch_size: int = 64) -> None:
-        self.ref: ModelRef = resolve_model(model, revision)
+        self.ref: ModelRef = pinned(resolve_model, model, revision)
         self.max_tokens = max_tokens
         self.batch_size = batch_size
         self._told = False

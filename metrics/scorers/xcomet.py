@@ -21,7 +21,7 @@ import numpy as np
 from metrics.errors import InputError
 from metrics.files import read_text
 from metrics.generation import length_sorted_batches
-from metrics.models import ModelRef, resolve_config, resolve_model
+from metrics.models import ModelRef, pinned, resolve_config, resolve_model
 from metrics.scorers.batching import Array, bounded
 
 # The readings: with source, with reference, with both.
@@ -54,9 +54,9 @@ class XCometLite:
 
     def __init__(self, model: str, revision: str | None = None, max_tokens: int = 512, batch_size: int = 16) -> None:
         own, _, encoder = (revision or "").partition("+")
-        self.ref: ModelRef = resolve_model(model, own or None)
+        self.ref: ModelRef = pinned(resolve_model, model, own or None)
         self._arguments = _read_arguments(self.ref)
-        self.encoder_ref: ModelRef = resolve_config(self._arguments["pretrained_model"], encoder or None)
+        self.encoder_ref: ModelRef = pinned(resolve_config, self._arguments["pretrained_model"], encoder or None)
         self.max_tokens = max_tokens
         self.batch_size = batch_size
 

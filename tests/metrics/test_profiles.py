@@ -63,8 +63,8 @@ PUBLISHED: dict[str, tuple[Any, ...]] = {
         "product",
     ),
 }
-# Hub models of which no commit is on record: this project was written without the Hub. The one found enters the
-# signature instead.
+# Hub models of which no commit is on record: this project was written without the Hub. Each user's first use pins
+# them (pins.json), and the commit enters the signature.
 KNOWN_UNPINNED = {
     "cointegrated/roberta-large-cola-krishna2020",
     "textdetox/xlmr-large-toxicity-classifier-v2",
@@ -626,6 +626,7 @@ class FakeHub:
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeHub:
     """Every model on it is a RoBERTa with its config; XCOMET-lite's too, which is not loaded here."""
+    monkeypatch.setenv("SRO_HOME", str(tmp_path / "home"))
     return FakeHub(monkeypatch, write_roberta(tmp_path / "hub"))
 
 
@@ -654,10 +655,20 @@ def test_what_is_fetched_and_signed(name: str, hub: FakeHub, monkeypatch: pytest
             assert model in KNOWN_UNPINNED and hub.fetched[model] == hub.main
             # XCOMET-lite names its encoder's commit as well.
             assert re.search(rf"\({model}@{hub.main}[;+]", signature.long)
-    # The branch moved: the same profile, another signature, unless all is pinned.
+    # The branch moves: here the model stays where it was first found; elsewhere it is another signature.
     hub.main = "2" * 40
+    assert Evaluator(profile).signature(ONE_SENTENCE, {}) == signature
+    monkeypatch.setenv("SRO_HOME", str(tmp_path / "elsewhere"))
     moved = Evaluator(profile).signature(ONE_SENTENCE, {})
     assert (moved == signature) == (not KNOWN_UNPINNED & set(models))
+
+
+def test_a_damaged_list_of_pins_is_named(hub: FakeHub, tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    for content in ("{", "[]", '{"a@main": "not a commit"}'):
+        (tmp_path / "home" / "pins.json").write_text(content)
+        with pytest.raises(InputError, match=r"pins\.json: not a list of pinned commits; delete it"):
+            Fluency(load_profile("paradetox"))
 
 
 def test_a_commit_of_ones_own(hub: FakeHub) -> None:

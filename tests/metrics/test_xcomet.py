@@ -133,22 +133,27 @@ def test_a_hub_revision_names_both_commits(tmp_path: Path, monkeypatch: pytest.M
     asked: list[tuple[str, str | None]] = []
     fetched: dict[str, list[str]] = {}
 
+    heads = {"lab/lite": "1" * 40, "lab/base": "2" * 40}
+
     def model_info(self: Any, name: str, revision: str | None = None, **_: Any) -> Any:
         asked.append((name, revision))
         files = [SimpleNamespace(rfilename=file.name) for file in folders[name].iterdir()]
-        return SimpleNamespace(sha=f"{revision or 'main'}-of-{name[4:]}", siblings=files)
+        return SimpleNamespace(sha=revision or heads[name], siblings=files)
 
     def snapshot_download(name: str, revision: str, allow_patterns: list[str]) -> str:
         fetched[name] = allow_patterns
         return str(folders[name])
 
+    monkeypatch.setenv("SRO_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(huggingface_hub.HfApi, "model_info", model_info)
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
-    assert XCometLite("lab/lite", "a1+b2").revision == "a1-of-lite+b2-of-base"
-    assert XCometLite("lab/lite", "a1").revision == "a1-of-lite+main-of-base"
-    assert XCometLite("lab/lite").revision == "main-of-lite+main-of-base"
+    given = [f"{'a' * 40}+{'b' * 40}", "a" * 40]
+    assert XCometLite("lab/lite", given[0]).revision == given[0]
+    assert XCometLite("lab/lite", given[1]).revision == f"{given[1]}+{heads['lab/base']}"
+    assert XCometLite("lab/lite").revision == "+".join(heads.values())
     base_asked = [revision for name, revision in asked if name == "lab/base"]
-    assert base_asked == ["b2", None, None]
+    # The encoder's branch was pinned when it was first found.
+    assert base_asked == ["b" * 40, None, heads["lab/base"]]
     # Of the encoder's own repository nothing that holds weights.
     assert "*.safetensors" in fetched["lab/lite"] and "*.model" in fetched["lab/base"]
     assert not {"*.safetensors", "*.bin"} & set(fetched["lab/base"])
