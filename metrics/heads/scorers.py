@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -35,19 +35,17 @@ TEMPERATURE = 0.5
 WORD_LAYER = 4
 # Sentence embeddings, the output's least supported word, the source's least kept word (detoxifying loses some).
 SIMILARITY_WEIGHTS = np.array([0.4, 0.4, 0.2])
-T = TypeVar("T")
 
 
-class Memo(Generic[T]):
-    """The latest texts' values, `size` characters of text; what is missing is computed, each distinct text once."""
+class Memo:
+    """The latest 65,536 texts' values; what is missing is computed chunk by chunk, each distinct text once."""
 
-    def __init__(self, compute: Callable[[list[str]], Sequence[T]], size: int) -> None:
+    def __init__(self, compute: Callable[[list[str]], Sequence[Any]], size: int = 65_536) -> None:
         self._compute = compute
         self._size = size
-        self._used = 0
-        self._values: OrderedDict[str, T] = OrderedDict()
+        self._values: OrderedDict[str, Any] = OrderedDict()
 
-    def __call__(self, texts: Sequence[str]) -> list[T]:
+    def __call__(self, texts: Sequence[str]) -> list[Any]:
         # Values of this call are held apart: it may have more distinct texts than the memo keeps.
         own = {text: self._values[text] for text in texts if text in self._values}
         missing = [text for text in dict.fromkeys(texts) if text not in own]
@@ -55,11 +53,10 @@ class Memo(Generic[T]):
             chunk = missing[start : start + CHUNK]
             own.update(zip(chunk, self._compute(chunk), strict=True))
         for text in own:
-            self._used += 0 if text in self._values else len(text) + 1
             self._values[text] = own[text]
             self._values.move_to_end(text)
-        while self._used > self._size:
-            self._used -= len(self._values.popitem(last=False)[0]) + 1
+        while len(self._values) > self._size:
+            self._values.popitem(last=False)
         return [own[text] for text in texts]
 
 
@@ -81,9 +78,7 @@ class OfflineHeads:
 
     def __init__(self) -> None:
         self._mini, self._smol = MiniLM(), SmolLM2()
-        self._log_odds = Memo(self._read_smol, 8_000_000)
-        # A character costs some 400 bytes of states: 200 MB, the sources of a test set, which every system shares.
-        self._words = Memo(self._read_mini, 500_000)
+        self._log_odds = Memo(self._read_smol)
 
     @cached_property
     def revision(self) -> str:
@@ -119,8 +114,12 @@ class OfflineHeads:
             raise ValueError(f"{len(left)} texts against {len(right)}")
         if not left:
             return np.zeros(0)
-        read = self._words([canonical(text) for text in (*left, *right)])
-        values = [compare_words(a, b) for a, b in zip(read[: len(left)], read[len(left) :], strict=True)]
+        own = [canonical(text) for text in (*left, *right)]
+        distinct = list(dict.fromkeys(own))
+        # Not kept: a text's states take some hundred times its own memory.
+        words = dict(zip(distinct, self._read_mini(distinct), strict=True))
+        pairs = zip(own[: len(left)], own[len(left) :], strict=True)
+        values = [compare_words(words[a], words[b]) for a, b in pairs]
         return np.clip(np.array(values) @ SIMILARITY_WEIGHTS, -1.0, 1.0)
 
     @cached_property

@@ -48,6 +48,8 @@ SURPRISE_START = 3 * SmolLM2.width * len(SmolLM2.acceptable_layers)
 
 def train_heads(folder: Path, names: Sequence[str], target: Path = HEADS) -> None:
     """Writes `NAME.safetensors` for each name to `target`, with its origin and development figures in the header."""
+    # Loaded first: threadpool_limits reaches only the BLAS libraries that are there, and scikit-learn brings its own.
+    import sklearn.linear_model  # noqa: F401
     import torch
     from threadpoolctl import threadpool_limits
 
