@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from repro.leader import Leader
     from repro.trainer import Development
 
-TRAINED = ("warm-up", "sro")
-
 
 @dataclass(frozen=True)
 class Inputs:
