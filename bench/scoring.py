@@ -178,6 +178,8 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N pairs")
     parser.add_argument("--ours", action="store_true", help="only this project's own time and memory")
     options = parser.parse_args(argv)
+    if options.limit is not None and options.limit < 10:
+        raise InputError(f"--limit {options.limit}: at least 10 pairs")
     import torch
 
     from metrics.corpora import data_folder

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,9 @@ class DetoxMetric(evaluate.Metric, ABC):
 
     def add(self, *, prediction: Any = None, reference: Any = None, **kwargs: Any) -> None:
         """Adds one sentence to the next `compute`. Errors (InputError): values that are not strings."""
-        columns_of_one = {"predictions": prediction, "references": reference, **kwargs}
+        # `source`, as evaluate's own names are in the singular here; combine hands on `sources`.
+        columns_of_one = {"predictions": prediction, "references": reference, "sources": kwargs.pop("source", None)}
+        columns_of_one |= kwargs
         self.add_batch(**{name: [value] for name, value in columns_of_one.items()})
 
     def _compute(
@@ -101,7 +104,8 @@ def features(needs_references: bool) -> datasets.Features:
 
 def _clean(name: str, value: Any) -> str | list[str]:
     """A value as its feature wants it: a reference is a list, of one if it is a string; text is what UTF-8 can hold."""
-    if name == "references" and isinstance(value, (list, tuple)):
+    if name == "references" and not isinstance(value, str) and isinstance(value, Iterable):
+        value = list(value)
         if not value:
             raise InputError("references: a sentence has none")
         return [str(_clean("one of the references", text)) for text in value]

@@ -55,8 +55,12 @@ def _records(path: Path) -> list[dict[str, str]]:
 
     text = read_text(path)
     csv.field_size_limit(1 << 27)
-    delimiter = "\t" if "\t" in text.partition("\n")[0] else ","
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
+    header = text.partition("\n")[0]
+    delimiter = max("\t;,", key=header.count)
+    dialect: dict[str, Any] = {"delimiter": delimiter}
+    if delimiter == "\t" and _is_unquoted(text):
+        dialect["quoting"] = csv.QUOTE_NONE
+    reader = csv.DictReader(io.StringIO(text, newline=""), **dialect)
     try:
         records = list(reader)
     except csv.Error as error:
@@ -64,6 +68,22 @@ def _records(path: Path) -> list[dict[str, str]]:
     if not records:
         raise InputError(f"{path}: no judgement in it")
     return records
+
+
+def _is_unquoted(text: str) -> bool:
+    """Whether quotes in tab-separated `text` are characters like others, as programs without the csv module write.
+
+    So they are if every line has all columns by its tabs alone, and reading them as quotes takes columns or lines away.
+    """
+    lines = [line for line in text.split("\n") if line.strip()]
+    columns = lines[0].count("\t") + 1 if lines else 0
+    if any(line.count("\t") + 1 != columns for line in lines):
+        return False
+    try:
+        quoted = [len(row) for row in csv.reader(io.StringIO("\n".join(lines), newline=""), delimiter="\t")]
+    except csv.Error:
+        return True
+    return quoted != [columns] * len(lines)
 
 
 def read_judgements(path: Path) -> Judged:
@@ -92,7 +112,7 @@ def read_judgements(path: Path) -> Judged:
         aspect: _to_unit(path, aspect, means[:, i], every[:, i].min(), every[:, i].max())
         for i, aspect in enumerate(ASPECTS)
     }
-    judgements["joint"] = means.prod(axis=1)
+    judgements["joint"] = judgements["style"] * judgements["meaning"] * judgements["fluency"]
     sources, outputs, systems = (list(column) for column in zip(*grouped, strict=True))
     return Judged(sources, outputs, systems, judgements)
 
@@ -236,9 +256,11 @@ def main(argv: list[str]) -> None:
             raise InputError(
                 f"profile {profile.name} compares with human references, which judged rewrites do not have"
             )
-    judged = read_judgements(Path(options.file))
+    from metrics.files import home, require_writable, write_json
 
-    from metrics.files import home, write_json
+    if options.json:
+        require_writable(Path(options.json))
+    judged = read_judgements(Path(options.file))
     from metrics.score_cache import ScoreCache
     from metrics.scoring import Evaluator
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +26,39 @@ def read_result(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise InputError(f"{path}: not JSON ({error})") from None
     if isinstance(document, dict) and "results" in document:
-        raise InputError(f"{path}: {len(document['results'])} results; score the systems one by one for a comparison")
-    wanted = {"schema", "system", "signature", "sentences"}
-    if not isinstance(document, dict) or not wanted <= document.keys() or not document["sentences"]:
+        raise InputError(f"{path}: several results; score the systems one by one for a comparison")
+    if not isinstance(document, dict) or not {"schema", "system", "signature", "sentences"} <= document.keys():
         raise InputError(f"{path}: not a result; write one with python -m metrics.score … --json FILE")
     if document["schema"] != SCHEMA:
         raise InputError(f"{path}: schema {document['schema']}, this program reads {SCHEMA}; score the system again")
+    wrong = _damage(document)
+    if wrong:
+        raise InputError(f"{path}: {wrong}; it was altered, score the system again")
     return document
+
+
+def _damage(document: dict[str, Any]) -> str:
+    """What is wrong with a result of this schema; "" for nothing."""
+    from metrics.measures import DECIMALS
+    from metrics.scoring import METRICS
+    from metrics.signature import Signature
+
+    system, sentences, signature = document["system"], document["sentences"], document["signature"]
+    if not isinstance(system, dict) or not isinstance(system.get("name"), str) or not isinstance(signature, str):
+        return "no system name or signature"
+    n = Signature.parse(signature).fields()["n"]
+    if not isinstance(sentences, list) or not sentences or str(len(sentences)) != n:
+        return f"not the {n} sentences of its signature"
+    for number, sentence in enumerate(sentences):
+        if not isinstance(sentence, dict) or not isinstance(sentence.get("source"), str):
+            return f"sentence {number} has no source"
+        values: list[Any] = [sentence.get(metric) for metric in METRICS]
+        if not all(type(value) in (int, float) and math.isfinite(value) for value in values):
+            return f"sentence {number} lacks a score that is a finite number"
+        sta, sim, fl, j = values
+        if abs(sta * sim * fl - j) > 10**-DECIMALS:
+            return f"sentence {number}: j is not sta · sim · fl"
+    return ""
 
 
 def compare(first: dict[str, Any], second: dict[str, Any]) -> list[dict[str, Any]]:
@@ -66,8 +93,11 @@ def main(argv: list[str]) -> None:
     options = parser.parse_args(argv)
     first, second = read_result(Path(options.first)), read_result(Path(options.second))
     rows = compare(first, second)
+    from metrics.signature import Signature
+
     names = [result["system"]["name"] for result in (first, second)]
-    print(f"A = {names[0]}, B = {names[1]}, n = {len(first['sentences'])}, signature {first['signature_short']}")
+    signature = Signature.parse(first["signature"])
+    print(f"A = {names[0]}, B = {names[1]}, n = {len(first['sentences'])}, signature {signature.short}")
     print("metric\tA\tB\tA − B [95 %, paired bootstrap]\tp (approximate randomisation)")
     for row in rows:
         values = f"{row['first']:.3f}\t{row['second']:.3f}\t{row['difference']}\t{row['p']:.4f}"

@@ -22,6 +22,18 @@ def home() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "sro"
 
 
+def require_writable(path: Path) -> None:
+    """Finds before the work whether its result can be written to `path`. Errors: a folder, a place that takes none."""
+    if path.is_dir():
+        raise InputError(f"{path}: a folder; give the name of a file")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}."):
+            pass
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror})") from None
+
+
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
     """Gives a temporary name beside `path`; renamed to it when the block ends well, removed when it does not."""

@@ -97,24 +97,35 @@ def joint(
 
     `joint(sta, sim, fl)`: from three arrays of per-sentence values [n], as the other functions give them.
     `joint(sources, predictions)` and `joint(sources, predictions, references)`: from texts, under `profile`.
-    Errors (InputError): unequal counts, no sentence at all, values that are not finite; as `style_accuracy`.
+    Errors (InputError): unequal counts, no sentence at all, values outside [−1, 1]; as `style_accuracy`.
     """
-    if len(first) == 0:
+    first = _list("sta or sources", first)
+    if not first:
         raise InputError("J of no sentences is not defined")
     if isinstance(first[0], str):
         arrays = _score(first, second, third, profile, ["sta", "sim", "fl"])
     elif third is None:
         raise InputError("joint takes (sta, sim, fl), or (sources, predictions[, references])")
     else:
-        try:
-            arrays = [np.asarray(values, dtype=np.float64) for values in (first, second, third)]
-        except (TypeError, ValueError) as error:
-            raise InputError(f"sta, sim or fl is not a list of numbers ({error})") from None
-    if len({array.shape for array in arrays}) != 1 or arrays[0].ndim != 1:
-        raise InputError(f"sta, sim and fl of {', '.join(str(array.shape) for array in arrays)}: not [n] three times")
-    if not all(np.isfinite(array).all() for array in arrays):
-        raise InputError("sta, sim or fl holds a value that is not finite")
+        named = zip(("sta", "sim", "fl"), (first, second, third), strict=True)
+        arrays = [_numbers(name, values) for name, values in named]
+    if len({array.shape for array in arrays}) != 1:
+        raise InputError(f"sta, sim and fl of {', '.join(str(len(array)) for array in arrays)} sentences")
     return float((arrays[0] * arrays[1] * arrays[2]).mean())
+
+
+def _numbers(name: str, values: Any) -> Array:
+    """`values` as an array [n]. Errors: no list of finite numbers in [−1, 1]."""
+    listed = _list(name, values)
+    try:
+        array = np.asarray(listed)
+        if array.ndim != 1 or array.dtype.kind not in "fiub":
+            raise ValueError
+    except ValueError:
+        raise InputError(f"{name}: a list of numbers is needed, one per sentence") from None
+    if not (np.isfinite(array) & (abs(array.astype(np.float64)) <= 1)).all():
+        raise InputError(f"{name}: holds a value that is not finite, or not in [−1, 1]")
+    return array.astype(np.float64)
 
 
 def _score(sources: Any, predictions: Any, references: Any, profile: str, metrics: Sequence[str]) -> list[Array]:

@@ -17,6 +17,8 @@ DECODING_KEYS = (
     "length_penalty", "early_stopping", "repetition_penalty", "no_repeat_ngram_size",
     "min_length", "min_new_tokens", "max_length", "max_new_tokens",
 )  # fmt: skip
+# Those that may not be 0.
+POSITIVE = ("temperature", "num_beams", "num_beam_groups", "repetition_penalty", "max_length", "max_new_tokens")
 DEFAULT_MAX_NEW_TOKENS = 64
 MAX_PROMPT_TOKENS = 512
 # Padding costs as much time as text: one long text must not make thirty short ones as long.

@@ -44,7 +44,7 @@ def parse_decoding(pairs: list[str]) -> dict[str, Any]:
     """{key: value} of KEY=VALUE strings. Errors: unknown keys, naming the nearest."""
     import difflib
 
-    from metrics.generation import DECODING_KEYS
+    from metrics.generation import DECODING_KEYS, POSITIVE
 
     settings = {}
     for pair in pairs:
@@ -55,7 +55,11 @@ def parse_decoding(pairs: list[str]) -> dict[str, Any]:
         try:
             settings[key] = json.loads(value.lower())
         except ValueError:
-            raise InputError(f"--decoding {pair}: the value must be a number, true or false") from None
+            settings[key] = None
+        if type(settings[key]) not in (int, float, bool):
+            raise InputError(f"--decoding {pair}: the value must be a number, true or false")
+        if (key != "length_penalty" and settings[key] < 0) or (key in POSITIVE and settings[key] == 0):
+            raise InputError(f"--decoding {pair}: too small")
     return settings
 
 
@@ -64,8 +68,9 @@ def main(argv: list[str]) -> None:
     from pathlib import Path
 
     from metrics.corpora import load_test_set
+    from metrics.files import require_writable
     from metrics.profiles import load_profile
-    from metrics.systems import read_outputs, resolve_system
+    from metrics.systems import generates, read_outputs, resolve_system
 
     # Everything that can be wrong with what was given is found before the first model is loaded.
     profiles = [load_profile(name) for name in dict.fromkeys(options.profile or ["offline"])]
@@ -74,15 +79,16 @@ def main(argv: list[str]) -> None:
         raise InputError(f"--batch-size {options.batch_size}: must be at least 1")
     if options.yes and not options.push:
         raise InputError("--yes: sends what --push shows; give --push ORG/NAME")
+    if options.json:
+        require_writable(Path(options.json))
     if options.push:
         from metrics.push import check_target
 
         check_target(options.push, send=options.yes)
-    systems = []
-    for name in dict.fromkeys(options.systems):
-        generates = len(options.systems) == 1 or resolve_system(name).kind == "model"
-        settings = {"revision": options.revision, "prompt": options.prompt, "decoding": given} if generates else {}
-        systems.append(resolve_system(name, **settings))
+    # What is for models goes to the models of the call; where there is none, the first system refuses it.
+    models = [name for name in options.systems if generates(name)] or options.systems[:1]
+    settings = {"revision": options.revision, "prompt": options.prompt, "decoding": given}
+    systems = [resolve_system(name, **(settings if name in models else {})) for name in dict.fromkeys(options.systems)]
     test_set = load_test_set(options.test_set, options.data_dir).limit(options.limit)
     for system in systems:
         if system.kind == "outputs":

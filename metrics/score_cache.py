@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 from metrics.errors import InputError
+from metrics.files import require_writable
 
 # In the order of the measures' columns.
 COLUMNS = ("sta", "soft_sta", "sim", "fl", "soft_fl")
@@ -18,7 +19,7 @@ class ScoreCache:
     """Maps a key (a content hash) to five scores; what a killed run has committed is there for the next."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        require_writable(path)
         self._path = path
         try:
             with closing(self._connect()) as database, database:

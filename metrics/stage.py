@@ -2,13 +2,13 @@
 
 NAME is sta, sim, fl or j. DIR must not exist or be empty. It gets
 
-    NAME.py          the module that evaluate.load(DIR) loads, from any working directory
+    DIR.py           the module that evaluate.load(DIR) loads, from any working directory; called like the folder
     packed.py        the code and models it needs, as text: evaluate copies Python files only
     detox_suite/     the same, to read; app.py imports it
     app.py, README.md, requirements.txt
 
 and nothing in it needs this project to be installed. To publish: create_repo(repo_type="space", space_sdk="gradio"),
-then upload_folder(folder_path=DIR).
+then upload_folder(folder_path=DIR), into a Space called like the folder.
 
 Exit codes: 0 done, 2 something given cannot be used (one line says what), 130 interrupted.
 """
@@ -25,7 +25,7 @@ import zipfile
 from pathlib import Path
 
 from metrics.errors import InputError, run_command
-from metrics.files import atomic_folder
+from metrics.files import atomic_folder, require_writable
 
 ROOT = Path(__file__).resolve().parent
 NAMES = ("sta", "sim", "fl", "j")
@@ -60,6 +60,11 @@ def stage(name: str, folder: Path) -> None:
     """Writes the Space of metric `name` to `folder`, whole or not at all. Errors: a folder that is not empty."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder}: exists and is not an empty folder")
+    require_writable(folder / "README.md" if folder.exists() else folder)
+    # evaluate.load looks for a module with its folder's name.
+    module_name = folder.resolve().name
+    if module_name in ("app", "packed", PACKAGE):
+        raise InputError(f"{folder}: the name of a file in it; choose another")
     own = ROOT / name
     sources = needed([own / f"{name}.py", own / "app.py"])
     with atomic_folder(folder) as temporary:
@@ -74,7 +79,7 @@ def stage(name: str, folder: Path) -> None:
                 shutil.copyfile(source, target)
         (temporary / "packed.py").write_text(pack(temporary / PACKAGE), encoding="utf-8")
         module = (own / f"{name}.py").read_text("utf-8")
-        (temporary / f"{name}.py").write_text(module.replace("from metrics.adapter ", "from .packed "), "utf-8")
+        (temporary / f"{module_name}.py").write_text(module.replace("from metrics.adapter ", "from .packed "), "utf-8")
         (temporary / "app.py").write_text(_renamed(own / "app.py", f"{PACKAGE}."), encoding="utf-8")
         for other in ("README.md", "requirements.txt"):
             shutil.copyfile(own / other, temporary / other)

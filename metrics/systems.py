@@ -78,6 +78,15 @@ class System:
     decoding: dict[str, Any] = field(default_factory=dict)
 
 
+def generates(name: str) -> bool:
+    """Whether `name` means a model: no baseline and no file with outputs."""
+    try:
+        return name not in BASELINES and not Path(name).is_file()
+    except OSError:
+        # A name that no file can have.
+        return True
+
+
 def resolve_system(
     name: str, *, revision: str | None = None, prompt: str | None = None, decoding: dict[str, Any] | None = None
 ) -> System:
@@ -87,16 +96,12 @@ def resolve_system(
     """
     if well_formed(name) != name:
         raise InputError(f"{name!a}: a name that is not UTF-8, which no report can hold; rename it")
-    try:
-        is_file = Path(name).is_file()
-    except OSError:
-        is_file = False
-    if (name in BASELINES or is_file) and (prompt or decoding or revision):
+    if not generates(name) and (prompt or decoding or revision):
         raise InputError(f"{name}: does not generate; --prompt, --decoding and --revision are for models")
     if name in BASELINES:
         version = f"lexicon-{sha256_file(LEXICON)[:12]}" if name == "delete" else "1"
         return System(name, "human" if name == "reference" else "baseline", version)
-    if is_file:
+    if not generates(name):
         return System(name, "outputs", f"sha256:{sha256_file(Path(name))}")
     ref = resolve_model(name, revision)
     full = ref.revision + (f"+base:{ref.base.revision}" if ref.base else "")

@@ -6,6 +6,7 @@ What the protocols are and where they differ: docs/footguns.md.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -126,17 +127,18 @@ def profile_names() -> list[str]:
     return sorted(path.stem for path in Path(__file__).parent.glob("*.yaml"))
 
 
-def load_profile(name: str) -> Profile:
+def load_profile(name: str | os.PathLike[str]) -> Profile:
     """The profile called `name`, or in the file `name` (…/own.yaml). Errors: unknown names, wrong fields."""
     import difflib
 
     import yaml
 
+    name = str(name)
     path = Path(name) if name.endswith(".yaml") else Path(__file__).parent / f"{name}.yaml"
-    if not path.is_file():
+    if not (name in profile_names() or (name.endswith(".yaml") and len(name) < 4096 and path.is_file())):
         near = difflib.get_close_matches(name, profile_names(), 1)
         hint = f"; did you mean {near[0]}?" if near else ""
-        raise InputError(f"profile {name}: unknown{hint} (profiles: {', '.join(profile_names())})")
+        raise InputError(f"profile {name[:80]}: unknown{hint} (profiles: {', '.join(profile_names())})")
     try:
         values = yaml.safe_load(path.read_text("utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:

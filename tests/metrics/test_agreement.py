@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +50,25 @@ def test_another_scale_is_brought_to_the_unit_interval_and_told(
     # (4.5 − 1) / (5 − 1), not stretched by the means' own range.
     assert judged.judgements["style"].tolist() == [0.875, 0.0]
     assert judged.judgements["meaning"].tolist() == [0.5, 0.0]
+    # The joint is the product on the new scale: .875 · .5 · 1.
+    assert judged.judgements["joint"].tolist() == [0.4375, 0.0]
     assert "style runs from 1 to 5; read as 0 to 1" in capsys.readouterr().err
+
+
+def test_a_lone_quote_swallows_no_row(tmp_path: Path) -> None:
+    """Tab-separated lines as many programs write them: no quoting, and outputs that begin with a quote."""
+    path = tmp_path / "judged.tsv"
+    outputs = ['" no , i can picture it .', "yes", 'he said "no"', '"so it is', '"the end']
+    path.write_text(HEADER + "".join(f"s{i}\t{output}\tone\t1\t1\t1\n" for i, output in enumerate(outputs)))
+    assert read_judgements(path).outputs == outputs
+    # Quoted as the csv module writes it, quotes are undone and a line break stays in its field.
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, delimiter="\t")
+        writer.writerow(HEADER.split())
+        writer.writerows([[f"s{i}", f"{output}\nx", "one", 1, 1, 1] for i, output in enumerate(outputs)])
+    assert read_judgements(path).outputs == [f"{output}\nx" for output in outputs]
+    path.write_text(HEADER.replace("\t", ";") + "a;b;one;1;1;1\n")
+    assert read_judgements(path).outputs == ["b"]
 
 
 def test_systems_are_compared_by_their_means(tmp_path: Path) -> None:

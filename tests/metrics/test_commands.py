@@ -79,6 +79,17 @@ def test_settings_that_cannot_be_used(tmp_path: Path) -> None:
     assert "sim.pt and sim.sp.30k.model not found; set SRO_WIETING" in one_line(
         tmp_path, "delete", "--profile", "offline", "--profile", _wieting_profile(tmp_path)
     )
+    assert "does not generate" in one_line(tmp_path, "delete", "duplicate", "--revision", "abc")
+    for setting, message in (
+        ("max_new_tokens=-4", "too small"),
+        ("temperature=0", "too small"),
+        ("top_k=[1]", "number"),
+    ):
+        assert message in one_line(tmp_path, "smollm2-135m-q4", "--decoding", setting)
+    done = python("-m", "metrics.score", "delete", "--test-set", "sample", "--json", str(tmp_path))
+    assert done.returncode == 2 and "a folder; give the name of a file" in done.stderr
+    nowhere = python("-m", "metrics.score", "delete", "--test-set", "sample", "--json", "/proc/x/y.json")
+    assert nowhere.returncode == 2 and "/proc/x/y.json: cannot be written" in nowhere.stderr
     assert "give --push" in one_line(tmp_path, "delete", "--yes")
     assert "needs the id of a Hub data set" in one_line(tmp_path, "delete", "--push", "../rows")
     no_token = {"HF_TOKEN": "", "HF_HOME": str(tmp_path)}

@@ -62,7 +62,30 @@ def test_files_and_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     main([str(tmp_path / "a.json"), str(tmp_path / "b.json")])
     out = capsys.readouterr().out
     assert "A = a, B = b, n = 6" in out and "STA\t1.000\t0.500\t0.500 [" in out
-    for text, message in (("{", "not JSON"), ("{}", "not a result"), ('{"results": [{}, {}]}', "2 results")):
+    for text, message in (("{", "not JSON"), ("{}", "not a result"), ('{"results": [{}, {}]}', "several results")):
         (tmp_path / "bad.json").write_text(text)
         with pytest.raises(InputError, match=message):
             read_result(tmp_path / "bad.json")
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda r: r["sentences"][3].pop("j"), "sentence 3 lacks a score"),
+        (lambda r: r["sentences"][3].update(j="x"), "sentence 3 lacks a score"),
+        (lambda r: r["sentences"][3].update(sim=float("nan")), "sentence 3 lacks a score"),
+        (lambda r: r["sentences"][0].update(sta=0.5), "sentence 0: j is not sta"),
+        (lambda r: r["sentences"][1].pop("source"), "sentence 1 has no source"),
+        (lambda r: r["sentences"].pop(), "not the 6 sentences of its signature"),
+        (lambda r: r.update(sentences="abcdef"), "not the 6 sentences"),
+        (lambda r: r.update(signature=5), "no system name or signature"),
+        (lambda r: r.update(signature="a:b"), "not a signature"),
+        (lambda r: r["system"].pop("name"), "no system name"),
+    ],
+)
+def test_damaged_results_are_named(tmp_path: Path, edit: Any, message: str) -> None:
+    document = result("a", [1.0] * 6)
+    edit(document)
+    (tmp_path / "a.json").write_text(json.dumps(document))
+    with pytest.raises(InputError, match=message):
+        read_result(tmp_path / "a.json")

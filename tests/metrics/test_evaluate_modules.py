@@ -157,6 +157,11 @@ def test_profiles_with_references_ask_for_them(tmp_path: Path) -> None:
     one = sim.compute(**texts, references=["be quiet", SOURCES[1]], per_sentence=True)["sim_per_sentence"]
     # One reference, a list of one, and both kinds in one call are the same; of several the nearest counts.
     assert one == sim.compute(**texts, references=[["be quiet"], SOURCES[1]], per_sentence=True)["sim_per_sentence"]
+    arrays = [np.array(["be quiet"]), np.array([SOURCES[1]])]
+    assert one == sim.compute(**texts, references=arrays, per_sentence=True)["sim_per_sentence"]
+    for source, reference in zip(SOURCES, ("be quiet", SOURCES[1]), strict=False):
+        sim.add(source=source, prediction=source, reference=reference)
+    assert one == sim.compute(per_sentence=True)["sim_per_sentence"]
     best = sim.compute(**texts, references=[["be quiet", SOURCES[0]], SOURCES[1]], per_sentence=True)
     assert one[0] < 0.9 and best["sim_per_sentence"] == pytest.approx([1, 1], abs=1e-6)
     for missing in (None, ["only one"], [[], "none for the first"]):
@@ -240,7 +245,18 @@ def test_stage_is_light_and_overwrites_nothing(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
     (tmp_path / "empty").mkdir()
     stage("sta", tmp_path / "empty")
-    assert (tmp_path / "empty" / "sta.py").is_file()
+    assert (tmp_path / "empty" / "empty.py").is_file()
+    with pytest.raises(InputError, match="the name of a file in it"):
+        stage("sta", tmp_path / "app")
+
+
+def test_a_staged_folder_may_have_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import evaluate
+
+    stage("sta", tmp_path / "my-space")
+    monkeypatch.chdir(tmp_path)
+    module = evaluate.load(str(tmp_path / "my-space"))
+    assert module.compute(sources=SOURCES[:2], predictions=PREDICTIONS[:2]) == {"sta": 0.5}
 
 
 def test_a_staged_folder_holds_what_it_needs_and_names_no_other_package(spaces: Path) -> None:
