@@ -114,7 +114,9 @@ class Profile:
     @property
     def needs_references(self) -> bool:
         """Whether a score needs a human rewrite of the sentence."""
-        return self.sta_rule == "relative" or self.sim_anchor != "source" or self.fl_scorer in ("chrf", "xcomet-lite")
+        from metrics.scorers import COMPARISONS
+
+        return self.sta_rule == "relative" or self.sim_anchor != "source" or self.fl_scorer in COMPARISONS
 
     def choices(self, metric: str) -> dict[str, Any]:
         """The fields of one metric ("sta", "sim", "fl") that are set, without their prefix."""
