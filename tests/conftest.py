@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["tests.hub.fixtures"]
 ROOT = Path(__file__).resolve().parent.parent
 WORDS = (
     "the a you your this that is was are not so very he she they we it of in on at and but with what why how idiot "
