@@ -17,16 +17,32 @@ from metrics.errors import InputError, run_command
 
 
 def read_result(path: Path) -> dict[str, Any]:
-    """One result of `metrics.score --json`. Errors: other files, several results in one file, an older schema."""
+    """One result of `metrics.score --json`. Errors: as `read_results`, several results in one file."""
+    documents = _documents(path)
+    if len(documents) != 1:
+        raise InputError(f"{path}: several results; score the systems one by one for a comparison")
+    return _checked(documents[0], path)
+
+
+def read_results(path: Path) -> list[dict[str, Any]]:
+    """The results in a file of `metrics.score --json`. Errors: other files, an older schema, altered results."""
+    return [_checked(document, path) for document in _documents(path)]
+
+
+def _documents(path: Path) -> list[Any]:
     from metrics.files import read_text
-    from metrics.scoring import SCHEMA
 
     try:
         document = json.loads(read_text(path))
     except ValueError as error:
         raise InputError(f"{path}: not JSON ({error})") from None
-    if isinstance(document, dict) and "results" in document:
-        raise InputError(f"{path}: several results; score the systems one by one for a comparison")
+    several = isinstance(document, dict) and isinstance(document.get("results"), list)
+    return list(document["results"]) if several else [document]
+
+
+def _checked(document: Any, path: Path) -> dict[str, Any]:
+    from metrics.scoring import SCHEMA
+
     if not isinstance(document, dict) or not {"schema", "system", "signature", "sentences"} <= document.keys():
         raise InputError(f"{path}: not a result; write one with python -m metrics.score … --json FILE")
     if document["schema"] != SCHEMA:

@@ -72,6 +72,7 @@ class TestSet:
     """Toxic sentences and, for each, its human rewrites (perhaps none).
 
     near_duplicates: how many candidates were left out because training texts contain them.
+    whole: how many sentences the set has where these are its first ones; 0 where they are all.
     """
 
     __test__ = False  # not a pytest class
@@ -82,6 +83,7 @@ class TestSet:
     sources: tuple[str, ...]
     references: tuple[tuple[str, ...], ...]
     near_duplicates: int = 0
+    whole: int = 0
 
     @property
     def sha256(self) -> str:
@@ -93,7 +95,8 @@ class TestSet:
             return self
         if not 0 < n <= len(self.sources):
             raise InputError(f"{self.name}: {n} sentences asked for, it has {len(self.sources)}")
-        return replace(self, sources=self.sources[:n], references=self.references[:n])
+        whole = self.whole or len(self.sources)
+        return replace(self, sources=self.sources[:n], references=self.references[:n], whole=whole)
 
 
 def data_folder(given: str | Path | None) -> Path | None:

@@ -33,7 +33,8 @@ HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*(/[\w.-]+)?$", re.ASCII)
 _COMMIT = re.compile(r"^[0-9a-f]{40}$", re.ASCII)
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _CONFIG_FILES = ["*.json", "*.txt", "*.model", "*.jinja"]
-_HUB_FILES = ["*.safetensors", *_CONFIG_FILES]
+# The card says what a model is and what it was trained on.
+_HUB_FILES = ["*.safetensors", "README.md", *_CONFIG_FILES]
 
 
 @dataclass(frozen=True)

@@ -128,6 +128,8 @@ class Result:
                 "kind": self.rewrites.kind,
                 "revision": self.rewrites.revision,
                 "decoding": self.rewrites.decoding,
+                "cost": {"seconds": self.rewrites.seconds, "device": self.rewrites.device},
+                "card": self.rewrites.card,
             },
             "test_set": {
                 "name": self.test_set.name,
@@ -135,6 +137,7 @@ class Result:
                 "revision": self.test_set.revision,
                 "sha256": self.test_set.sha256,
                 "n": len(self.test_set.sources),
+                "of": self.test_set.whole or len(self.test_set.sources),
                 "near_duplicates_removed": self.test_set.near_duplicates,
             },
             "signature": self.signature.long,

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import functools
 import json
+import platform
 import re
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from metrics.cards import card_facts
 from metrics.corpora import TestSet
 from metrics.errors import InputError
 from metrics.files import content_hash, home, read_lines, sha256_file
@@ -24,6 +27,8 @@ class Rewrites:
     """What a system wrote for a test set: one output per sentence, in order.
 
     decoding: the generation settings, the prompt and the batch size; empty for systems that do not generate.
+    seconds, device: what generating took, loading left out, and on what; None and "" for systems that do not generate.
+    card: what the system's model card says of it (`metrics.cards`).
     """
 
     system: str
@@ -31,6 +36,9 @@ class Rewrites:
     revision: str
     decoding: dict[str, Any]
     outputs: tuple[str, ...]
+    seconds: float | None = None
+    device: str = ""
+    card: dict[str, Any] = field(default_factory=dict)
 
 
 @functools.cache
@@ -120,8 +128,9 @@ def rewrite(system: System, test_set: TestSet, *, batch_size: int = 32, seed: in
     if system.model is None:
         outputs = BASELINES[system.name](test_set)
         return Rewrites(system.name, system.kind, system.revision, {}, tuple(outputs))
-    outputs, decoding = _generate(system, test_set.sources, batch_size, seed)
-    return Rewrites(system.name, system.kind, system.revision, decoding, tuple(outputs))
+    outputs, decoding, seconds, device = _generate(system, test_set.sources, batch_size, seed)
+    card = card_facts(system.model)
+    return Rewrites(system.name, system.kind, system.revision, decoding, tuple(outputs), seconds, device, card)
 
 
 def read_outputs(path: Path, expected: int) -> list[str]:
@@ -134,7 +143,10 @@ def read_outputs(path: Path, expected: int) -> list[str]:
     return lines
 
 
-def _generate(system: System, sources: Sequence[str], batch_size: int, seed: int) -> tuple[list[str], dict[str, Any]]:
+def _generate(
+    system: System, sources: Sequence[str], batch_size: int, seed: int
+) -> tuple[list[str], dict[str, Any], float, str]:
+    """(outputs, decoding, seconds of generating, device)."""
     import torch
     import transformers
 
@@ -150,14 +162,21 @@ def _generate(system: System, sources: Sequence[str], batch_size: int, seed: int
     key = content_hash([system.revision, decoding, list(sources), versions])
     path = home() / "rewrites" / f"{key[:32]}.jsonl"
     done = Progress()
-    for results in _read_partial(path):
+    seconds = 0.0
+    for results, took in _read_partial(path):
         done.add(results)
+        seconds += took
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as file:
+        last = time.monotonic()
 
         def record(results: dict[int, str | None]) -> None:
+            nonlocal last, seconds
+            took, last = time.monotonic() - last, time.monotonic()
+            seconds += took
+            line = {**{str(i): text for i, text in results.items()}, _TOOK: round(took, 3)}
             # A leading line end keeps this record apart from one that a killed run left half-written.
-            file.write("\n" + json.dumps({str(i): text for i, text in results.items()}) + "\n")
+            file.write("\n" + json.dumps(line) + "\n")
             file.flush()
 
         outputs = rewrite_all(
@@ -170,16 +189,30 @@ def _generate(system: System, sources: Sequence[str], batch_size: int, seed: int
             done=done,
             record=record,
         )
-    return outputs, decoding
+    return outputs, decoding, round(seconds, 1), _device(loaded.model.device.type)
 
 
-def _read_partial(path: Path) -> list[dict[int, str | None]]:
-    """The batches in a file of rewrites; empty lines and the torn last line of a killed run are passed over."""
+# Beside the texts of a batch, by number: the seconds it took.
+_TOOK = "seconds"
+
+
+def _device(kind: str) -> str:
+    import torch
+
+    if kind == "cuda":
+        return str(torch.cuda.get_device_name())
+    return f"{kind}, {platform.machine()}, {torch.get_num_threads()} threads"
+
+
+def _read_partial(path: Path) -> list[tuple[dict[int, str | None], float]]:
+    """The batches in a file of rewrites, with seconds; empty lines and a killed run's torn last are passed over."""
     batches = []
     if path.is_file():
         for line in path.read_text("utf-8", errors="replace").split("\n"):
             try:
-                batches.append({int(i): text for i, text in json.loads(line).items()})
+                batch = json.loads(line)
+                took = float(batch.pop(_TOOK, 0))
+                batches.append(({int(i): text for i, text in batch.items()}, took))
             except ValueError:
                 continue
     return batches

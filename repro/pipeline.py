@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import json
 import os
 import subprocess
@@ -12,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metrics.corpora import Corpus, TestSet, load_corpus, load_test_set
+from metrics.corpora import Corpus, NearDuplicates, TestSet, load_corpus, load_test_set
 from metrics.errors import InputError
 from metrics.files import atomic_file, atomic_folder, write_json
 from metrics.models import ModelRef, load_model, resolve_model, write_prompt
@@ -361,6 +362,8 @@ class Pipeline:
             else:
                 system = resolve_system(name)
             rewrites = rewrite(system, test, batch_size=self.recipe.generation_batch_size, seed=self.recipe.seed)
+            if name in models:
+                rewrites = dataclasses.replace(rewrites, card={**rewrites.card, **self.card(name)})
             systems.append(
                 {f.name: getattr(rewrites, f.name) for f in dataclasses.fields(Rewrites) if f.name != "outputs"}
             )
@@ -368,6 +371,31 @@ class Pipeline:
         with atomic_file(work / "rewrites.parquet") as temporary:
             pd.concat(frames).to_parquet(temporary, index=False)
         write_json(work / "systems.json", systems)
+
+    def card(self, name: str) -> dict[str, Any]:
+        """What readers of a row want to know of a model that this run trained (`leaderboard.row.About`)."""
+        from leaderboard.systems import known
+        from metrics.cards import card_facts
+
+        inputs = self.inputs
+        trained_on = [*inputs.screening, *([inputs.pairs] if inputs.pairs else [])]
+        trained_on += [inputs.toxic] if name == "sro" else []
+        seen = NearDuplicates(
+            t for c in trained_on for t in (*c.toxic, *c.neutral, *(x for pair in c.pairs for x in pair))
+        )
+        count = sum(map(seen.contains, inputs.test.sources))
+        leader = known(inputs.leader.name, inputs.test.name, card_facts(inputs.leader))
+        how = "warmed up as a paraphraser" if name == "warm-up" else "retrained with SRO"
+        return {
+            "licence": leader.licence,
+            "base": inputs.leader.name,
+            "training_data": list(dict.fromkeys(corpus.name for corpus in trained_on)),
+            # Its pairs are paraphrases; no toxic sentence came with a neutral one.
+            "parallel_data": False,
+            "contamination": "contaminated" if count else "clean",
+            "note": f"{how}, recipe {self.recipe.name}; {count} of {len(inputs.test.sources)} test sentences stand "
+            "nearly word for word in its training texts",
+        }
 
     def read_rewrites(self, folder: Path) -> list[Rewrites]:
         import pandas as pd
@@ -416,27 +444,47 @@ class Pipeline:
         }
 
     def _rows(self, work: Path, rewrites: Path, scores: Path) -> None:
-        from leaderboard.rows import row_from_result, write_rows
+        from leaderboard.publish import publish
+        from leaderboard.results import row_from_result
+        from leaderboard.store import open_store
 
-        provenance = self.provenance()
-        results = progress(self.results(rewrites, scores), "rows")
-        write_rows(work, [row_from_result(result, provenance) for result in results])
+        told = self.provenance()
+        packages, commit = told.pop("packages"), told.pop("git_commit")
+        today = datetime.datetime.now(datetime.UTC).date()
+        entries = [
+            row_from_result(
+                {**result.to_json(), "versions": packages},
+                result.rewrites.system,
+                submitter="local",
+                date=today,
+                recipe=told,
+                git_commit=commit,
+            )
+            for result in progress(self.results(rewrites, scores), "rows")
+        ]
+        publish(open_store(local=work / "leaderboard", create=True), entries, show=lambda change: None)
 
     def _report(
         self, work: Path, corpora: Path, sro: Path, rows: Path, rewrites: Path, scores: Path, chosen: Path
     ) -> None:
-        from leaderboard.rows import read_rows
+        from leaderboard.board import load_board
+        from leaderboard.store import open_store
         from repro.report import write_report
 
+        board = rows / "leaderboard"
         write_report(
             self.out,
             recipe=self.recipe,
             inputs=json.loads((corpora / "corpora.json").read_text("utf-8")),
             outcome=json.loads((sro / "outcome.json").read_text("utf-8")),
-            rows=read_rows(rows),
+            board=load_board(open_store(local=board).snapshot()),
             results=self.results(rewrites, scores),
             lock={**self.provenance(), "stages": self.stages.keys},
-            folders={"checkpoint": chosen / "model", "screener": self.out / "stages" / "screener", "leaderboard": rows},
+            folders={
+                "checkpoint": chosen / "model",
+                "screener": self.out / "stages" / "screener",
+                "leaderboard": board,
+            },
             files=[rewrites / "rewrites.parquet", scores / "scores.parquet"],
         )
 

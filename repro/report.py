@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from leaderboard.rows import Row, rankings, table
+from leaderboard.row import Row
+from leaderboard.show import table
+from leaderboard.tables import Board
 from metrics.files import atomic_file, atomic_folder, sha256_folder, write_text
 from metrics.progress import progress
 from metrics.scoring import Result
@@ -26,7 +28,7 @@ def write_report(
     recipe: Recipe,
     inputs: dict[str, Any],
     outcome: dict[str, Any],
-    rows: Sequence[Row],
+    board: Board,
     results: Sequence[Result],
     lock: dict[str, Any],
     folders: dict[str, Path],
@@ -35,22 +37,23 @@ def write_report(
     """Leaves in `out` the checkpoint with its card, the screener, rows, rewrites, scores, lock, figures, report.md."""
     import yaml
 
-    text = report_text(recipe, inputs, outcome, rows, results)
+    text = report_text(recipe, inputs, outcome, board, results)
     for name, folder in progress(folders.items(), "report"):
         with atomic_folder(out / name) as target:
-            for path in sorted(p for p in folder.iterdir() if p.name != "stage.json"):
-                _place(path, target / path.name)
+            for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.name not in ("stage.json", ".lock")):
+                _place(path, target / path.relative_to(folder))
     for path in files:
         with atomic_file(out / path.name) as temporary:
             shutil.copyfile(path, temporary)
-    write_text(out / "checkpoint" / "README.md", model_card(recipe, inputs, rows))
+    write_text(out / "checkpoint" / "README.md", model_card(recipe, inputs, board))
     lock = {**lock, "outputs": {name: sha256_folder(folder) for name, folder in folders.items()}}
     write_text(out / "recipe.lock.yaml", yaml.safe_dump(lock, sort_keys=False, allow_unicode=True, width=120))
-    draw_figures(out / "figures", outcome, rows)
+    draw_figures(out / "figures", outcome, board.latest())
     write_text(out / "report.md", text)
 
 
 def _place(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(source, target)
     except OSError:
@@ -82,14 +85,19 @@ def compare(results: Sequence[Result]) -> list[tuple[str, Interval]]:
 
 
 def report_text(
-    recipe: Recipe, inputs: dict[str, Any], outcome: dict[str, Any], rows: Sequence[Row], results: Sequence[Result]
+    recipe: Recipe, inputs: dict[str, Any], outcome: dict[str, Any], board: Board, results: Sequence[Result]
 ) -> str:
     from metrics.text import is_copy, length_ratio, repetition
 
     parts = [first_line(inputs), "", f"# SRO retrained: recipe `{recipe.name}`", ""]
-    for ranking in rankings(rows):
-        parts += [table(ranking), "", f"n = {ranking[0].n}; 95 % intervals by the bootstrap over sentences."]
-        parts += [f"Signature: `{ranking[0].signature}`", ""]
+    for ranking in board.rankings():
+        parts += [
+            table(ranking, board),
+            "",
+            f"n = {ranking[0].test_set.n}; 95 % intervals by the bootstrap over sentences.",
+        ]
+        parts += ["Systems that share a letter are not told apart by a paired test at 5 %."]
+        parts += [f"Signature: `{ranking[0].comparable}`", ""]
     parts += [
         "## SRO against the others (J, paired)",
         "",
@@ -147,8 +155,8 @@ def _passes(recipe: Recipe, outcome: dict[str, Any]) -> str:
     return f"Rollouts that passed the screener, per epoch of {outcome['texts']:,} texts: {', '.join(lines) or 'none'}."
 
 
-def model_card(recipe: Recipe, inputs: dict[str, Any], rows: Sequence[Row]) -> str:
-    own = [row for row in rows if row.system == "sro"]
+def model_card(recipe: Recipe, inputs: dict[str, Any], board: Board) -> str:
+    own = [row for row in board.latest() if row.system.name == "sro"]
     header = "---\nlibrary_name: transformers\ntags: [text-detoxification, sro]\nlanguage: en\n---\n"
     body = [
         f"{header}# {recipe.leader}, retrained with SRO (recipe `{recipe.name}`)",
@@ -158,9 +166,9 @@ def model_card(recipe: Recipe, inputs: dict[str, Any], rows: Sequence[Row]) -> s
         "",
         first_line(inputs),
         "",
-        table(own),
+        table(own, board),
         "",
-        f"Signature: `{own[0].signature}`" if own else "",
+        f"Signature: `{own[0].comparable}`" if own else "",
         "",
         "Use: `python -m metrics.score FOLDER`. Prompt and decoding are stored in the folder. It makes mistakes: it "
         "may drop content or leave a text toxic.",
@@ -188,33 +196,39 @@ def draw_figures(folder: Path, outcome: dict[str, Any], rows: Sequence[Row]) -> 
     axis.legend(ncols=4, loc="upper center", bbox_to_anchor=(0.5, 1.12), frameon=False)
     _save(figure, folder / "training.png")
 
-    ordered = sorted(rows, key=lambda row: row.j)
+    ordered = sorted(rows, key=lambda row: row.scores["j"].mean)
     figure, axis = plt.subplots(figsize=(7, 0.6 * len(ordered) + 1.2), layout="constrained")
-    names = [row.system for row in ordered]
-    means = np.array([row.j for row in ordered])
-    spread = np.array([[row.j - row.j_low for row in ordered], [row.j_high - row.j for row in ordered]])
+    names = [row.system.name for row in ordered]
+    means = np.array([row.scores["j"].mean for row in ordered])
+    spread = np.array([_spread(row, "j") for row in ordered]).T
     colours = ["tab:orange" if name == "sro" else "tab:blue" for name in names]
     axis.barh(names, means, xerr=spread, color=colours, alpha=0.75, capsize=4)
     axis.set(
-        xlabel=f"J with 95 % interval (n = {ordered[0].n})", xlim=(0, max(0.1, float((means + spread[1]).max()) * 1.1))
+        xlabel=f"J with 95 % interval (n = {ordered[0].test_set.n})",
+        xlim=(0, max(0.1, float((means + spread[1]).max()) * 1.1)),
     )
     _save(figure, folder / "systems.png")
 
     figure, axis = plt.subplots(figsize=(5.5, 4.5), layout="constrained")
     for row in ordered:
-        colour = "tab:orange" if row.system == "sro" else "tab:blue"
-        axis.errorbar(
-            row.sta, row.sim, color=colour, marker="o", capsize=3,
-            xerr=[[row.sta - row.sta_low], [row.sta_high - row.sta]],
-            yerr=[[row.sim - row.sim_low], [row.sim_high - row.sim]],
-        )  # fmt: skip
-        right = row.sta > 0.8
+        place = row.scores["sta"].mean, row.scores["sim"].mean
+        across, along = np.array([_spread(row, "sta")]).T, np.array([_spread(row, "sim")]).T
+        colour = "tab:orange" if row.system.name == "sro" else "tab:blue"
+        axis.errorbar(*place, xerr=across, yerr=along, color=colour, marker="o", capsize=3)
+        right = place[0] > 0.8
         axis.annotate(
-            row.system, (row.sta, row.sim), textcoords="offset points", xytext=(-6 if right else 6, 8),
+            row.system.name, place, textcoords="offset points", xytext=(-6 if right else 6, 8),
             ha="right" if right else "left",
         )  # fmt: skip
-    axis.set(xlabel="STA (share not toxic)", ylabel="SIM (cosine with the input)", xlim=(-0.03, 1.06), ylim=(0, 1.08))
+    axis.set(xlabel="STA (share not toxic)", ylabel="SIM (similarity to the input)", xlim=(-0.03, 1.06), ylim=(0, 1.08))
     _save(figure, folder / "tradeoff.png")
+
+
+def _spread(row: Row, metric: str) -> tuple[float, float]:
+    """How far the interval reaches below and above the mean; a measured row has one."""
+    score = row.scores[metric]
+    low, high = (score.mean if end is None else end for end in (score.low, score.high))
+    return max(0.0, score.mean - low), max(0.0, high - score.mean)
 
 
 def _save(figure: Any, path: Path) -> None:

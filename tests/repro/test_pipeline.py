@@ -72,7 +72,7 @@ def test_smoke_leaves_everything_a_run_should(smoke: Path) -> None:
 def test_the_leaderboard_shows_the_run(smoke: Path) -> None:
     shown = run("leaderboard.show", str(smoke / "leaderboard"))
     assert shown.returncode == 0, shown.stderr
-    ranking = [line.split("|")[2].strip() for line in shown.stdout.split("\n") if line.startswith("| ") and "[" in line]
+    ranking = [line.split("|")[3].strip() for line in shown.stdout.split("\n") if line.startswith("| ") and "[" in line]
     means = pd.read_parquet(smoke / "scores.parquet").groupby("system")["j"].mean()
     assert ranking == means.sort_values(ascending=False).index.tolist()
 
@@ -88,9 +88,24 @@ def test_the_checkpoint_scores_again_as_in_its_table(smoke: Path) -> None:
     own = frame[frame["system"] == "sro"]
     assert [s["output"] for s in again["sentences"]] == own["output"].tolist()
     assert again["summary"]["j"]["mean"] == pytest.approx(own["j"].mean(), abs=1e-6)
-    row = pd.read_parquet(smoke / "leaderboard" / "rows.parquet").query("system == 'sro'").iloc[0]
-    assert Signature.parse(again["signature"]).key == row["signature"]
+    latest = pd.read_parquet(smoke / "leaderboard" / "data" / "latest-00000-of-00001.parquet")
+    row = latest.query("system == 'sro'").iloc[0]
+    assert Signature.parse(again["signature"]).key == row["comparable"]
     assert again["system"]["revision"] == row["revision"]
+
+
+def test_every_row_of_a_run_is_verified_from_its_outputs(smoke: Path) -> None:
+    done = run("leaderboard.verify", "--local", str(smoke / "leaderboard"))
+    assert done.returncode == 0, done.stdout + done.stderr[-3000:]
+    assert "5 verified, 0 mismatch, 0 unverifiable" in done.stdout
+    latest = pd.read_parquet(smoke / "leaderboard" / "data" / "latest-00000-of-00001.parquet").set_index("system")
+    assert (
+        latest.loc["sro", "base"] == "smollm2-135m-q4"
+        and latest.loc["sro", "size"] == latest.loc["warm-up", "size"] > 0
+    )
+    assert latest.loc["sro", "contamination"] == "clean" and latest.loc["sro", "parallel_data"] == False  # noqa: E712
+    assert latest.loc["sro", "seconds"] > 0 and pd.isna(latest.loc["delete", "seconds"])
+    assert (latest["test_set_size"] == 234).all() and (latest["n"] == 8).all()
 
 
 def test_killed_at_every_stage_it_ends_with_the_same_numbers(smoke: Path, tmp_path: Path) -> None:

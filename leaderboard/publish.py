@@ -1,0 +1,219 @@
+"""The command `python -m leaderboard.publish RESULT…`: enters results in a leaderboard, in a folder or on the Hub.
+
+RESULT is a file of `python -m metrics.score … --json FILE`, or a local leaderboard folder such as a run leaves, whose
+rows are then published with their sentences. What would change is shown, then made in one commit: rows, sentences and
+the derived tables. Without write access a pull request is opened. A row is never overwritten: publishing the same run
+again changes nothing, another result for the same run is refused.
+
+Exit codes: 0 published or already there, 2 nothing was published (one line says why), 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from metrics.errors import InputError, run_command
+
+if TYPE_CHECKING:
+    from leaderboard.results import Sentences
+    from leaderboard.row import About, Row
+    from leaderboard.store import Snapshot, Store
+    from leaderboard.tables import Board
+
+Entry = tuple["Row", "Sentences | None"]
+
+
+def parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(
+        prog="python -m leaderboard.publish", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    p.add_argument("results", metavar="RESULT", nargs="+", help="a result file, or a local leaderboard folder")
+    p.add_argument("--repo", metavar="ORG/NAME", help="the leaderboard's data set on the Hub")
+    p.add_argument("--local", metavar="DIR", help="a leaderboard folder, made if it is not there")
+    p.add_argument("--pr", action="store_true", help="open a pull request even where you may write")
+    p.add_argument("--create", action="store_true", help="make the data set if there is none")
+    p.add_argument("--name", help="the system's name on the board (one result only)")
+    p.add_argument("--about", metavar="FILE", help="YAML: size, licence, base, training_data, parallel_data, …")
+    p.add_argument("--submitter", default="local", help="for --local; on the Hub it is the token's user")
+    p.add_argument("--to-model", action="store_true", help="propose .eval_results and model-index to the models' repos")
+    p.add_argument("--dry-run", action="store_true", help="show what would change, change nothing")
+    return p
+
+
+def main(argv: list[str]) -> None:
+    options = parser().parse_args(argv)
+    from leaderboard.store import HubStore, open_store
+    from leaderboard.systems import read_about
+
+    if not options.repo and not options.local:
+        raise InputError("give the leaderboard: --repo ORG/NAME, --local DIR, or both")
+    if options.to_model and not options.repo:
+        raise InputError("--to-model: names the data set on the Hub in the model's repo; give --repo ORG/NAME")
+    about = read_about(Path(options.about)) if options.about else None
+    today = datetime.datetime.now(datetime.UTC).date()
+    entries = [e for path in options.results for e in read_entries(Path(path), options.name, about, today)]
+    if options.name and len(entries) != 1:
+        raise InputError(f"--name {options.name}: {len(entries)} results; publish them one by one")
+    stores: list[Store] = [open_store(local=options.local, create=True)] if options.local else []
+    user = ""
+    if options.repo:
+        remote = HubStore(options.repo)
+        user = "dry run" if options.dry_run else remote.user()
+        if options.create and not options.dry_run:
+            remote.create()
+        stores.append(remote)
+    for store in stores:
+        submitter = user if isinstance(store, HubStore) else options.submitter
+        own = [(row.model_copy(update={"submitter": submitter}), sentences) for row, sentences in entries]
+        print(publish(store, own, pull_request=options.pr, dry_run=options.dry_run))
+    if options.to_model and not options.dry_run:
+        from leaderboard.model_repo import propose
+
+        for row, _ in entries:
+            opened = propose(row, options.repo, HubStore(options.repo).api, model_index=True)
+            if opened:
+                print(f"{row.system.name}: pull request {opened}")
+
+
+def read_entries(path: Path, name: str | None, about: About | None, today: datetime.date) -> list[Entry]:
+    """The rows, with their sentences, of a result file or of a local leaderboard. Errors: neither, or damaged ones."""
+    from leaderboard.board import load_board, read_sentences
+    from leaderboard.results import row_from_result
+    from leaderboard.store import open_store
+    from metrics.compare import read_results
+
+    if not path.is_dir():
+        return [
+            row_from_result(document, str(path), submitter="local", date=today, name=name, about=about)
+            for document in read_results(path)
+        ]
+    snapshot = open_store(local=path).snapshot()
+    rows = [row for row in load_board(snapshot).latest() if row.record == "measured" and row.sentences]
+    if not rows:
+        raise InputError(f"{path}: no row with stored sentences in it; give a folder that a run left")
+    return [(row.model_copy(update={"date": today}), read_sentences(snapshot, row)) for row in rows]
+
+
+def publish(
+    store: Store,
+    entries: Sequence[Entry],
+    *,
+    pull_request: bool = False,
+    dry_run: bool = False,
+    show: Callable[[str], object] = print,
+) -> str:
+    """Enters rows with their sentences in one commit; returns what was done. show: is given what is about to change.
+
+    Errors (InputError): a run that is there with another result, a copy of another system's row, a store that stays
+    busy. Nothing is written then.
+    """
+    from leaderboard.store import ForbiddenError, HubStore, patiently
+
+    def act() -> str:
+        snapshot = store.snapshot()
+        board, additions, changes = plan(snapshot, entries)
+        if not changes:
+            return f"{store.name}: nothing to do, all {len(entries)} rows are there"
+        show(describe(board, additions, changes))
+        if dry_run:
+            return f"{store.name}: nothing was written (--dry-run)"
+        title = _title([row for row, _ in additions.values()])
+        if not pull_request:
+            try:
+                return f"{store.name}: published, revision {store.commit(changes, snapshot.revision, title)[:12]}"
+            except ForbiddenError:
+                if not isinstance(store, HubStore) or not additions:
+                    raise
+        return f"{store.name}: pull request {_propose(store, additions, snapshot, title)}"
+
+    return str(patiently(act, store))
+
+
+def plan(snapshot: Snapshot, entries: Sequence[Entry]) -> tuple[Board, dict[str, Entry], dict[str, bytes]]:
+    """(the board as it is, the new rows by run id, path → content of all that changes). Errors: as `publish`."""
+    from leaderboard.board import find_copies, load_board, table_changes, with_rows
+    from leaderboard.card import scaffold
+
+    board = load_board(snapshot)
+    additions: dict[str, Entry] = {}
+    for row, sentences in entries:
+        there = board.rows.get(row.run_id)
+        if there is None:
+            additions[row.run_id] = row, sentences
+        elif there.claim != row.claim:
+            raise InputError(
+                f"{row.path}: {there.submitter} published another result for this run (J {_j(there)}, yours {_j(row)});"
+                " rows are never overwritten"
+            )
+    changed = with_rows(board, additions)
+    for copy, original in find_copies(changed).items():
+        if copy in additions:
+            first = changed.rows[original]
+            raise InputError(
+                f"{additions[copy][0].system.name}: wrote and scored, sentence by sentence, what {first.system.name} "
+                f"did ({first.path}); a copy under another name gets no row"
+            )
+    changes = {path: data for entry in additions.values() for path, data in _files(entry).items()}
+    changes |= scaffold(snapshot)
+    return board, additions, {**changes, **table_changes(changed, snapshot)}
+
+
+def _files(entry: Entry) -> dict[str, bytes]:
+    row, sentences = entry
+    files = {row.path: row.to_json().encode()}
+    return files if sentences is None else {**files, row.sentences_path: sentences.to_parquet()}
+
+
+def _j(row: Row) -> str:
+    return f"{row.scores['j'].mean:.3f}" if "j" in row.scores else "none"
+
+
+def describe(board: Board, additions: Mapping[str, Entry], changes: Mapping[str, bytes]) -> str:
+    """What would change: files with their sizes, and the rankings that the new rows enter, as a diff."""
+    from leaderboard.board import with_rows
+    from leaderboard.show import table
+
+    lines = [f"+ {path} ({len(data):,} bytes)" for path, data in sorted(changes.items())]
+    groups = {row.comparable for row, _ in additions.values()}
+    after = with_rows(board, additions)
+    before = {ranking[0].comparable: table(ranking, board).split("\n") for ranking in board.rankings()}
+    for ranking in after.rankings():
+        if ranking[0].comparable in groups:
+            first = ranking[0]
+            lines.append(f"{first.test_set.name} (n = {first.test_set.n}), {first.profile}:")
+            old, new = before.get(first.comparable, []), table(ranking, after).split("\n")
+            lines += [
+                line for line in difflib.unified_diff(old, new, n=1, lineterm="") if line[:2] not in ("--", "++", "@@")
+            ]
+    return "\n".join(lines)
+
+
+def _title(rows: Sequence[Row]) -> str:
+    from metrics.files import content_hash
+
+    if not rows:
+        return "Rebuild the derived tables"
+    if len(rows) == 1:
+        return f"Add {rows[0].system.name} ({rows[0].run_id})"
+    return f"Add {len(rows)} results ({content_hash(sorted(row.run_id for row in rows))[:8]})"
+
+
+def _propose(store: Store, additions: Mapping[str, Entry], snapshot: Snapshot, title: str) -> str:
+    """A pull request with the rows alone: derived tables of two requests would conflict, and are rebuilt anyway."""
+    from leaderboard.store import HubStore
+
+    if not isinstance(store, HubStore):
+        raise InputError(f"{store.name}: --pr is for the Hub; a folder takes rows at once")
+    files = {path: data for entry in additions.values() for path, data in _files(entry).items()}
+    if not files:
+        raise InputError(f"{store.name}: nothing to propose, the rows are there")
+    return store.propose(files, snapshot.revision, title)
+
+
+if __name__ == "__main__":
+    run_command(main)

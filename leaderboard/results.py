@@ -1,0 +1,150 @@
+"""From a result of `metrics.score` to a row with its sentences, and the sentences' own Parquet."""
+
+from __future__ import annotations
+
+import datetime
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+
+from leaderboard.row import MAX_TEXT, About, Row, folder_name, load_row, run_id
+from leaderboard.systems import known
+from metrics.errors import InputError
+from metrics.files import content_hash
+from metrics.measures import DECIMALS
+from metrics.models import HUB_ID
+from metrics.scoring import METRICS
+from metrics.signature import Signature
+from metrics.statistics import mean_interval
+from metrics.text import is_copy, length_ratio
+
+TEXTS = ("source", "output")
+VALUES = (*METRICS, "soft_sta", "soft_fl")
+
+
+@dataclass(frozen=True)
+class Sentences:
+    """What a system wrote and what it scored, per sentence: columns `TEXTS` and `VALUES`, all of one length."""
+
+    source: tuple[str, ...]
+    output: tuple[str, ...]
+    values: Mapping[str, np.ndarray[Any, Any]]
+
+    @classmethod
+    def of(cls, records: Sequence[Mapping[str, Any]], where: str) -> Sentences:
+        """From one mapping per sentence. Errors: missing or wrong values, texts that are too long to be sentences."""
+        for number, item in enumerate(records):
+            for name in TEXTS:
+                if not isinstance(item.get(name), str) or len(item[name]) > MAX_TEXT:
+                    raise InputError(f"{where}: sentence {number}: no {name} of at most {MAX_TEXT:,} characters")
+            for name in VALUES:
+                if type(item.get(name)) not in (int, float) or not math.isfinite(item[name]):
+                    raise InputError(f"{where}: sentence {number}: {name} is not a finite number")
+        values = {name: np.array([item[name] for item in records], dtype=np.float64) for name in VALUES}
+        return cls(tuple(item["source"] for item in records), tuple(item["output"] for item in records), values)
+
+    @property
+    def sha256(self) -> str:
+        """Of the content, so that it does not depend on who wrote the Parquet."""
+        return content_hash([self.source, self.output, {n: v.round(DECIMALS).tolist() for n, v in self.values.items()}])
+
+    def to_parquet(self) -> bytes:
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        buffer = BytesIO()
+        columns = {"source": list(self.source), "output": list(self.output), **self.values}
+        parquet.write_table(pa.table(columns), buffer, compression="zstd")
+        return buffer.getvalue()
+
+    @classmethod
+    def from_parquet(cls, data: bytes, where: str) -> Sentences:
+        """Errors: not such a file."""
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        try:
+            records = parquet.read_table(BytesIO(data)).to_pylist()
+        except (pa.ArrowException, ValueError) as error:
+            raise InputError(f"{where}: not a Parquet file ({' '.join(str(error).split())[:100]})") from None
+        return cls.of(records, where)
+
+
+def summarise(sentences: Sentences) -> dict[str, Any]:
+    """The fields of a row that follow from its sentences."""
+    pairs = list(zip(sentences.source, sentences.output, strict=True))
+    return {
+        "scores": {name: vars(mean_interval(sentences.values[name])) for name in METRICS},
+        "soft_sta": float(sentences.values["soft_sta"].mean()),
+        "soft_fl": float(sentences.values["soft_fl"].mean()),
+        "length_ratio": sum(length_ratio(*pair) for pair in pairs) / len(pairs),
+        "copies": sum(is_copy(*pair) for pair in pairs) / len(pairs),
+        "empty": sum(not output.strip() for output in sentences.output),
+        "sentences": sentences.sha256,
+    }
+
+
+def row_from_result(
+    document: Mapping[str, Any],
+    where: str,
+    *,
+    submitter: str,
+    date: datetime.date,
+    name: str | None = None,
+    about: About | None = None,
+    recipe: Mapping[str, Any] | None = None,
+    git_commit: str = "",
+) -> tuple[Row, Sentences]:
+    """The row of a result document (`metrics.compare.read_result`, or `metrics.scoring.Result.to_json`).
+
+    name: of the system on the board; by default its own, without the folders that only its author has. about: what the
+    submitter says of it, in place of what is known here or stands in its card.
+    Errors: a document that contradicts itself, values that no row may hold.
+    """
+    system, test_set = document["system"], document["test_set"]
+    signature = Signature.parse(document["signature"])
+    sentences = Sentences.of(document["sentences"], where)
+    summary = summarise(sentences)
+    for metric, score in summary["scores"].items():
+        stated = document.get("summary", {}).get(metric, {}).get("mean")
+        if stated is None or abs(stated - score["mean"]) > 10**-DECIMALS:
+            raise InputError(f"{where}: summary.{metric} is {stated}, its sentences give {score['mean']:.6f}")
+    name = name or public_name(system["name"], system["revision"], system["kind"])
+    row = {
+        "schema_version": 2,
+        "run_id": run_id(name, system["revision"], system["decoding"], signature.key),
+        "system": {
+            "name": name,
+            "kind": system["kind"],
+            "revision": system["revision"],
+            "about": (about or known(name, test_set["name"], system.get("card", {}))).model_dump(mode="json"),
+        },
+        "test_set": {
+            **{key: test_set[key] for key in ("name", "origin", "revision", "sha256", "n")},
+            "of": test_set.get("of", test_set["n"]),
+        },
+        "profile": signature.fields()["profile"],
+        "signature": signature.long,
+        "decoding": system["decoding"],
+        **summary,
+        "cost": system.get("cost", {}),
+        "provenance": {"recipe": recipe, "packages": document.get("versions", {}), "git_commit": git_commit},
+        "submitter": submitter,
+        "date": date.isoformat(),
+    }
+    return load_row(row, where), sentences
+
+
+def public_name(name: str, revision: str, kind: str) -> str:
+    """A system's name for others: folders of its author's machine mean nothing to them.
+
+    A Hub id is known by its revision, which is a commit; whatever else is a model or a file keeps its last part.
+    """
+    if kind not in ("model", "outputs") or (HUB_ID.match(name) and not revision.startswith("sha256:")):
+        return name
+    last = name.rstrip("/").split("/")[-1]
+    return last.rpartition(".")[0] or last if kind == "outputs" else last or folder_name(name)

@@ -1,0 +1,50 @@
+"""Rows made by hand for the tests of this folder: real classes, small numbers."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+import numpy as np
+
+from leaderboard.board import with_rows
+from leaderboard.results import Sentences, row_from_result
+from leaderboard.row import Row
+from leaderboard.tables import Board
+from metrics.corpora import TestSet
+from metrics.scoring import Result, SentenceScores
+from metrics.signature import ORDER, Signature
+from metrics.systems import Rewrites
+
+SOURCES = ("a fool you are", "go home", "so what , idiot")
+TODAY = datetime.date(2026, 11, 24)
+
+
+def document(
+    name: str,
+    sta: list[float],
+    *,
+    outputs: tuple[str, ...] | None = None,
+    profile: str = "s1",
+    kind: str = "outputs",
+    revision: str = "rev",
+    sim: float = 0.5,
+) -> dict[str, Any]:
+    """A result document with one sentence per value of `sta`; fl = 1, so that J = sta · sim by hand."""
+    n = len(sta)
+    sources = tuple(SOURCES[i % 3] + (f" {i}" if i >= 3 else "") for i in range(n))
+    ones = np.ones(n)
+    scores = SentenceScores(sta=np.array(sta, dtype=np.float64), sim=sim * ones, fl=ones, soft_sta=ones, soft_fl=ones)
+    rewrites = Rewrites(name, kind, revision, {"num_beams": 4}, outputs or tuple(f"{name} {i}" for i in range(n)))
+    fields = {f: "x" for f in ORDER if f != "decoding"} | {"profile": profile, "n": str(n)}
+    test_set = TestSet("t", "folder", "r", sources, ((),) * n)
+    return Result(rewrites, test_set, scores, Signature.of(fields, rewrites.decoding)).to_json()
+
+
+def entry(name: str, sta: list[float], **more: Any) -> tuple[Row, Sentences]:
+    submitter, date = more.pop("submitter", "ann"), more.pop("date", TODAY)
+    return row_from_result(document(name, sta, **more), name, submitter=submitter, date=date)
+
+
+def board(*entries: tuple[Row, Sentences | None]) -> Board:
+    return with_rows(Board(), {row.run_id: (row, sentences) for row, sentences in entries})

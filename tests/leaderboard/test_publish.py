@@ -1,0 +1,369 @@
+"""Publishing: whole or not at all, never over another's row, with the real client against a real server."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from leaderboard.board import load_board, read_sentences
+from leaderboard.publish import main, plan, publish
+from leaderboard.store import BusyError, HubStore, LocalStore, patiently
+from leaderboard.tables import TABLES, derive
+from metrics.errors import InputError
+from tests.conftest import ROOT
+from tests.hub.faults import UPLOAD_STEPS
+from tests.hub.server import HubServer
+from tests.leaderboard.boards import document, entry
+
+REPO = "lab/board"
+
+
+def quiet(*_: object) -> None:
+    """Takes what `publish` shows."""
+
+
+@pytest.fixture
+def store(hub: HubServer) -> HubStore:
+    """An empty leaderboard of the organisation lab, opened by alice, who may write."""
+    api = hub.api("hf_alice")
+    api.create_repo(REPO, repo_type="dataset")
+    return HubStore(REPO, api)
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lost races are retried without the pauses that spare the Hub."""
+    monkeypatch.setattr("leaderboard.store._LONGEST_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr("leaderboard.store._FIRST_PAUSE_SECONDS", 0.01)
+
+
+def result_file(folder: Path, name: str, sta: list[float], **more: Any) -> Path:
+    path = folder / f"{name}.json"
+    path.write_text(json.dumps(document(name, sta, **more)))
+    return path
+
+
+def run(*arguments: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "leaderboard.publish", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+
+
+# -- a folder ---------------------------------------------------------------------------------------------------------
+def test_a_folder_takes_rows_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    board = tmp_path / "board"
+    first, second = result_file(tmp_path, "x", [1, 0, 1]), result_file(tmp_path, "y", [1, 1, 1])
+    main([str(first), "--local", str(board)])
+    assert "+| 1 | a | x | 0.333" in capsys.readouterr().out
+    before = {path: path.read_bytes() for path in board.rglob("*.*") if path.is_file()}
+    main([str(first), "--local", str(board)])
+    assert "nothing to do, all 1 rows are there" in capsys.readouterr().out
+    assert {path: path.read_bytes() for path in board.rglob("*.*") if path.is_file()} == before
+    main([str(second), "--local", str(board), "--dry-run"])
+    shown = capsys.readouterr().out
+    assert "+| 1 | a | y" in shown and "-| 1 | a | x" in shown and "nothing was written" in shown
+    assert {path: path.read_bytes() for path in board.rglob("*.*") if path.is_file()} == before
+    main([str(second), "--local", str(board)])
+    latest = pd.read_parquet(board / TABLES["latest"])
+    assert latest[["system", "rank"]].values.tolist() == [["y", 1], ["x", 2]]
+    # From one folder to another, sentences and all.
+    main([str(board), "--local", str(tmp_path / "copy"), "--submitter", "bob"])
+    copied = load_board(LocalStore(tmp_path / "copy").snapshot())
+    assert {row.submitter for row in copied.rows.values()} == {"bob"} and len(copied.rows) == 2
+
+
+def test_the_tables_are_what_the_rows_give(tmp_path: Path) -> None:
+    """Row by row and anew give the same bytes; a killed publisher's rows are entered by the next."""
+    store = LocalStore(tmp_path)
+    for number in range(4):
+        publish(store, [entry(f"s{number}", [1, number % 2, 0])], show=quiet)
+    snapshot = store.snapshot()
+    anew = derive(load_board(snapshot, anew=True))
+    assert {path: snapshot.read(path) for path in TABLES.values()} == anew
+    _, _, changes = plan(snapshot, [entry("late", [1, 1, 1])])
+    for path, data in changes.items():
+        # Killed before the tables, which are written last.
+        if path.startswith("results/"):
+            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / path).write_bytes(data)
+    publish(store, [entry("s0", [1, 0, 0])], show=quiet)
+    assert pd.read_parquet(tmp_path / TABLES["latest"])["system"].tolist()[0] == "late"
+
+
+def test_rows_that_left_leave_the_tables(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    old, new = entry("x", [1, 0, 0]), entry("x", [1, 1, 0], revision="rev2")
+    publish(store, [old], show=quiet)
+    publish(store, [new], show=quiet)
+    (tmp_path / new[0].path).unlink()
+    publish(store, [old], show=quiet)
+    latest = pd.read_parquet(tmp_path / TABLES["latest"])
+    assert latest["run_id"].tolist() == [old[0].run_id] and latest["ties"].tolist() == ["a"]
+
+
+def test_another_result_for_the_same_run_is_refused(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    publish(store, [entry("x", [1, 0, 1], submitter="ann")], show=quiet)
+    with pytest.raises(InputError, match=r"ann published another result for this run \(J 0.333, yours 0.500\)"):
+        publish(store, [entry("x", [1, 1, 1], submitter="bob")], show=quiet)
+    publish(store, [entry("x", [1, 0, 1], submitter="bob")], show=quiet)
+    assert [row.submitter for row in load_board(store.snapshot()).rows.values()] == ["ann"]
+
+
+def test_a_copy_under_another_name_is_refused(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    same = tuple(f"out {i}" for i in range(30))
+    publish(store, [entry("x", [1] * 30, outputs=same)], show=quiet)
+    with pytest.raises(InputError, match="great: wrote and scored, sentence by sentence, what x did"):
+        publish(store, [entry("great", [1] * 30, outputs=same, revision="other")], show=quiet)
+    # Three sentences may come out alike.
+    publish(store, [entry("a", [1, 1, 1], outputs=same[:3])], show=quiet)
+    publish(store, [entry("b", [1, 1, 1], outputs=same[:3], revision="other")], show=quiet)
+
+
+def test_a_bad_row_in_the_store_stops_nobody(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = LocalStore(tmp_path)
+    for path, text in {"results/x/0.json": "{", "results/y/1.json": '{"schema_version": 2}'}.items():
+        (tmp_path / path).parent.mkdir(parents=True)
+        (tmp_path / path).write_text(text)
+    moved, _ = entry("z", [1, 1, 1])
+    (tmp_path / "results/z").mkdir()
+    (tmp_path / "results/z" / "0123456789abcdef.json").write_text(moved.to_json())
+    publish(store, [entry("x", [1, 0, 1])], show=quiet)
+    assert [row.system.name for row in load_board(store.snapshot()).rows.values()] == ["x"]
+    warned = capsys.readouterr().err
+    assert "x/0.json: not JSON" in warned and "y/1.json: run_id" in warned and "holds the row of results/z/" in warned
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "give the leaderboard"),
+        (["--local", "{tmp}/file.json"], "no such folder"),
+        (["--repo", "../x"], "needs the id of a Hub data set"),
+        (["--local", "{tmp}/b", "--about", "{tmp}/about.yaml"], "sise: Extra inputs are not permitted .fields: size"),
+        (["--local", "{tmp}/b", "--name", "bad\u202ename"], "U\\+202E is not allowed"),
+        (["--local", "{tmp}/b", "--to-model"], "give --repo"),
+        (["--local", "{tmp}/b", "--pr"], "--pr is for the Hub"),
+    ],
+)
+def test_what_cannot_be_published(tmp_path: Path, arguments: list[str], message: str) -> None:
+    path = result_file(tmp_path, "file", [1, 0, 1])
+    (tmp_path / "about.yaml").write_text("sise: 5\n")
+    with pytest.raises(InputError, match=message):
+        main([str(path), *(argument.replace("{tmp}", str(tmp_path)) for argument in arguments)])
+    assert not (tmp_path / "b").exists() or not any((tmp_path / "b").rglob("*.json"))
+
+
+def test_about_and_name(tmp_path: Path) -> None:
+    path = result_file(tmp_path, "file", [1, 0, 1])
+    (tmp_path / "about.yaml").write_text("size: 5\nlicence: mit\ntraining_data: [a, b]\nparallel_data: true\n")
+    main([str(path), "--local", str(tmp_path / "b"), "--name", "org/model", "--about", str(tmp_path / "about.yaml")])
+    (row,) = load_board(LocalStore(tmp_path / "b").snapshot()).rows.values()
+    assert row.system.name == "org/model" and row.path.startswith("results/org__model/")
+    assert (row.system.about.size, row.system.about.training_data) == (5, ("a", "b"))
+
+
+# -- the Hub ----------------------------------------------------------------------------------------------------------
+def test_one_commit_holds_everything(hub: HubServer, store: HubStore) -> None:
+    head = store.snapshot().revision
+    said = publish(store, [entry("x", [1, 0, 1]), entry("y", [1, 1, 1])], show=quiet)
+    assert said.startswith(f"{REPO}: published, revision ")
+    commits = store.api.list_repo_commits(REPO, repo_type="dataset")
+    assert commits[0].commit_id != head and commits[1].commit_id == head
+    snapshot = store.snapshot()
+    assert {*TABLES.values(), "README.md", "eval.yaml", "row-v2.schema.json", "tests/sample.parquet"} <= snapshot.files
+    board = load_board(snapshot)
+    assert derive(board) == {path: snapshot.read(path) for path in TABLES.values()}
+    for row in board.rows.values():
+        assert len(read_sentences(snapshot, row).source) == 3
+    assert "nothing to do" in publish(store, [entry("x", [1, 0, 1])], show=quiet)
+    assert store.snapshot().revision == snapshot.revision
+
+
+def test_fifty_publishers_at_once(hub: HubServer, store: HubStore) -> None:
+    """Each its own row, all against one head: none is lost, and the tables list them all."""
+    errors: list[BaseException] = []
+
+    def act(number: int) -> None:
+        try:
+            own = HubStore(REPO, hub.api("hf_alice"))
+            publish(own, [entry(f"s{number:02}", [1, number % 2, 0], revision=f"r{number}")], show=quiet)
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=act, args=(number,)) for number in range(50)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    snapshot = store.snapshot()
+    board = load_board(snapshot)
+    assert sorted(row.system.name for row in board.rows.values()) == [f"s{n:02}" for n in range(50)]
+    assert derive(load_board(snapshot, anew=True)) == {path: snapshot.read(path) for path in TABLES.values()}
+
+
+@pytest.mark.parametrize("step", UPLOAD_STEPS)
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_cut_off_at_every_step(
+    hub: HubServer, store: HubStore, waits: list[float], hasty: None, step: str, when: str
+) -> None:
+    """The connection breaks before the request is handled, or after it but before the answer: nothing is half visible,
+    and the same command ends with the row there once."""
+    before = hub.files("dataset", REPO)
+    fault = getattr(hub.faults, f"drop_{when}")(*UPLOAD_STEPS[step], times=None)
+    with pytest.raises(InputError, match="gave up"):
+        patiently_publish(store, patience=0)
+    there = hub.files("dataset", REPO)
+    assert there == before or (step, when) == ("commit", "after")
+    assert fault.hits > 0
+    hub.faults.clear()
+    publish(store, [entry("x", [1, 0, 1])], show=quiet)
+    assert [row.system.name for row in load_board(store.snapshot()).rows.values()] == ["x"]
+
+
+def patiently_publish(store: HubStore, patience: float) -> None:
+    from leaderboard import publish as module
+
+    original = module.publish
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("leaderboard.store.PATIENCE_SECONDS", patience)
+        original(store, [entry("x", [1, 0, 1])], show=quiet)
+
+
+def test_a_commit_whose_answer_is_lost_is_found_done(hub: HubServer, store: HubStore, hasty: None) -> None:
+    hub.faults.drop_after(*UPLOAD_STEPS["commit"])
+    assert "nothing to do" in publish(store, [entry("x", [1, 0, 1])], show=quiet)
+    # The two commits: the repository's first, and ours, once.
+    assert len(store.api.list_repo_commits(REPO, repo_type="dataset")) == 2
+
+
+@pytest.mark.parametrize(("status", "headers"), [(429, {"Retry-After": "1"}), (429, {"RateLimit": '"api";r=0;t=1'}),
+                                                 (500, {}), (503, {})])  # fmt: skip
+def test_a_busy_hub_is_waited_for(
+    hub: HubServer,
+    store: HubStore,
+    hasty: None,
+    capsys: pytest.CaptureFixture[str],
+    status: int,
+    headers: dict[str, str],
+) -> None:
+    hub.faults.answer(*UPLOAD_STEPS["commit"], status, headers)
+    publish(store, [entry("x", [1, 0, 1])], show=quiet)
+    assert len(load_board(store.snapshot()).rows) == 1
+    assert "trying again in" in capsys.readouterr().err
+    assert hub.count("POST", "/commit/") == 2
+
+
+def test_somebody_wins_the_race(hub: HubServer, store: HubStore, hasty: None) -> None:
+    rival = HubStore(REPO, hub.api("hf_alice"))
+    hub.faults.call_before(*UPLOAD_STEPS["commit"], lambda: publish(rival, [entry("y", [1, 1, 1])], show=quiet))
+    publish(store, [entry("x", [1, 0, 1])], show=quiet)
+    assert {row.system.name for row in load_board(store.snapshot()).rows.values()} == {"x", "y"}
+    assert [request.status for request in hub.log("POST", "/commit/")].count(412) == 1
+
+
+def test_the_same_run_raced_by_another_submitter_is_not_overwritten(
+    hub: HubServer, store: HubStore, hasty: None
+) -> None:
+    rival = HubStore(REPO, hub.api("hf_alice"))
+    theirs = entry("x", [1, 1, 1], submitter="bob")
+    hub.faults.call_before(*UPLOAD_STEPS["commit"], lambda: publish(rival, [theirs], show=quiet))
+    with pytest.raises(InputError, match="bob published another result"):
+        publish(store, [entry("x", [1, 0, 1])], show=quiet)
+    (row,) = load_board(store.snapshot()).rows.values()
+    assert (row.submitter, row.scores["j"].mean) == ("bob", 0.5)
+
+
+def test_without_write_access_a_pull_request_is_opened_once(hub: HubServer, store: HubStore) -> None:
+    publish(store, [entry("x", [1, 0, 1])], show=quiet)
+    before = hub.files("dataset", REPO)
+    guest = HubStore(REPO, hub.api("hf_bob"))
+    said = publish(guest, [entry("y", [1, 1, 1])], show=quiet)
+    assert f"{hub.url}/datasets/{REPO}/discussions/1" in said
+    assert publish(guest, [entry("y", [1, 1, 1])], show=quiet) == said
+    assert hub.files("dataset", REPO) == before
+    # Rows alone: tables of two requests would conflict. Merged, the next publisher enters it.
+    changed = hub.files("dataset", REPO, "refs/pr/1").keys() - before.keys()
+    assert {path.partition("/")[0] for path in changed} == {"results"} and len(changed) == 2
+    store.api.merge_pull_request(REPO, 1, repo_type="dataset")
+    publish(store, [entry("z", [0, 0, 0])], show=quiet)
+    latest = pd.read_parquet(Path(store.api.hf_hub_download(REPO, TABLES["latest"], repo_type="dataset")))
+    assert latest["system"].tolist() == ["y", "x", "z"]
+
+
+def test_refusals_are_one_line_without_the_token(hub: HubServer, store: HubStore, tmp_path: Path) -> None:
+    path = str(result_file(tmp_path, "x", [1, 0, 1]))
+
+    def refused(token: str | None, repo: str = REPO) -> str:
+        env = hub.environment(token, tmp_path / "home") | {"OMP_NUM_THREADS": "1"}
+        done = run(path, "--repo", repo, env=env)
+        assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
+        assert not token or token not in done.stdout + done.stderr
+        return done.stderr.strip().split("\n")[-1]
+
+    assert refused(None) == "error: no Hub token; set HF_TOKEN or run `hf auth login`"
+    assert "the Hub does not take this token" in refused("hf_nobody")
+    assert f"error: {REPO[:4]}nothing: no such data set" in refused("hf_alice", "lab/nothing")
+    store.api.update_repo_settings(REPO, repo_type="dataset", private=True)
+    assert "no such data set on the Hub, or your token may not read it" in refused("hf_bob")
+
+
+def test_made_private_meanwhile(hub: HubServer, store: HubStore) -> None:
+    guest = HubStore(REPO, hub.api("hf_bob"))
+    settings = store.api.update_repo_settings
+    hub.faults.call_before("POST", "/preupload/", lambda: settings(REPO, repo_type="dataset", private=True))
+    before = hub.files("dataset", REPO)
+    with pytest.raises(InputError, match="may not read it"):
+        publish(guest, [entry("x", [1, 0, 1])], show=quiet)
+    assert hub.files("dataset", REPO) == before
+
+
+def test_a_slow_or_torn_table_is_read_again(hub: HubServer, store: HubStore, hasty: None, waits: list[float]) -> None:
+    publish(store, [entry("x", [1, 0, 1])], show=quiet)
+    hub.faults.slow_body("GET", "/(storage|resolve)/", pieces=5, pause=0.01)
+    hub.faults.cut_body("GET", "/(storage|resolve)/", keep=10, skip=1)
+    publish(store, [entry("y", [1, 1, 1])], show=quiet)
+    assert len(load_board(store.snapshot()).rows) == 2
+
+
+def test_the_command_creates_and_others_load_it(hub: HubServer, tmp_path: Path) -> None:
+    """The whole way in other processes: publish to a new repo, then load_dataset as the card says."""
+    path = str(result_file(tmp_path, "x", [1, 0, 1]))
+    env = hub.environment("hf_alice", tmp_path / "home") | {"OMP_NUM_THREADS": "1"}
+    done = run(path, "--repo", "lab/new", "--create", env=env)
+    assert done.returncode == 0, done.stderr
+    assert "lab/new: published, revision" in done.stdout
+    code = (
+        "from datasets import load_dataset\n"
+        "print(load_dataset('lab/new', split='rows')['system'][:])\n"
+        "print(load_dataset('lab/new', 'full', split='rows')['n'][:])\n"
+        "print(load_dataset('lab/new', 'sentences', split='rows')['output'][:])\n"
+        "print(load_dataset('lab/new', 'sample', split='test').num_rows)\n"
+    )
+    loaded = subprocess.run([sys.executable, "-c", code], env=env, cwd=tmp_path, capture_output=True, text=True)
+    assert loaded.returncode == 0, loaded.stderr[-3000:]
+    assert loaded.stdout.split("\n")[:4] == ["['x']", "[3]", "['x 0', 'x 1', 'x 2']", "234"]
+
+
+def test_patience_ends(hub: HubServer, store: HubStore) -> None:
+    def busy() -> None:
+        raise BusyError("no time")
+
+    with pytest.raises(InputError, match=r"gave up \(no time\); run the same command again"):
+        patiently(busy, store, patience=0)
+
+
+def test_offline_is_said(tmp_path: Path) -> None:
+    path = str(result_file(tmp_path, "x", [1, 0, 1]))
+    env = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_TOKEN": "hf_secret", "HF_HOME": str(tmp_path)}
+    done = run(path, "--repo", REPO, env=env)
+    assert done.returncode == 2 and "HF_HUB_OFFLINE is set" in done.stderr and "hf_secret" not in done.stderr

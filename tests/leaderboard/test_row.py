@@ -1,0 +1,166 @@
+"""The row: what it holds, what it refuses, and that rows of every schema version keep loading."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from leaderboard.results import Sentences
+from leaderboard.row import SCHEMA_VERSION, Row, expected_run_id, folder_name, json_schema, load_row
+from metrics.errors import InputError
+from tests.leaderboard.boards import document, entry
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def test_a_row_by_hand() -> None:
+    row, sentences = entry("x", [1, 0, 1], outputs=("a fool you are", "go", ""))
+    scores = row.scores
+    assert (row.test_set.n, scores["sta"].mean, scores["sim"].mean, scores["fl"].mean) == (
+        3,
+        pytest.approx(2 / 3),
+        0.5,
+        1,
+    )
+    assert scores["j"].mean == pytest.approx(1 / 3)
+    assert scores["j"].low is not None and scores["j"].low <= scores["j"].mean <= (scores["j"].high or 0)
+    assert row.copies == pytest.approx(1 / 3) and row.empty == 1
+    assert row.length_ratio == pytest.approx((1 + 1 / 2 + 0) / 3)
+    assert (row.decoding, row.profile, row.comparable.split("|")[0]) == ({"num_beams": 4}, "s1", "profile:s1")
+    assert row.path == f"results/x/{row.run_id}.json"
+    assert Sentences.from_parquet(sentences.to_parquet(), "x").sha256 == sentences.sha256 == row.sentences
+
+
+@pytest.mark.parametrize("version", range(1, SCHEMA_VERSION + 1))
+def test_rows_of_every_version_load_and_are_written_in_the_newest(version: int) -> None:
+    """One stored file per version, as the program of its time wrote it."""
+    if version == 1:
+        documents = pd.read_parquet(GOLDEN / "rows-v1.parquet").to_dict("records")
+    else:
+        documents = [json.loads((GOLDEN / f"row-v{version}.json").read_text())]
+    rows = {row.system.name: row for row in (load_row(found, "golden") for found in documents)}
+    row = rows["delete"]
+    assert row.scores["j"].mean == pytest.approx(0.25608387916358333 if version == 1 else 0.355, abs=5e-4)
+    assert (row.test_set.name, row.test_set.n) == ("sample", 12 if version == 1 else 234)
+    assert row.comparable.startswith("profile:offline.v2|sta:heads-toxicity(") and expected_run_id(row) == row.run_id
+    assert load_row(json.loads(row.to_json()), "again") == row
+    Draft202012Validator(json_schema()).validate(json.loads(row.to_json()))
+
+
+def test_a_newer_version_is_refused() -> None:
+    with pytest.raises(InputError, match="somewhere: schema version 99, this program reads 1 to 2"):
+        load_row({"schema_version": 99}, "somewhere")
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("system.name", "", "system.name"),
+        ("system.name", "x" * 1_000_000, "at most 200 characters"),
+        ("system.name", "abc\u202eexe", "U\\+202E is not allowed"),
+        ("system.name", "two\nlines", "U\\+000A is not allowed"),
+        ("system.revision", "main", "names no commit or content"),
+        ("system.kind", "robot", "system.kind"),
+        ("scores.j.mean", float("nan"), "scores.j.mean"),
+        ("scores.sta.mean", 1.2, "not between 0 and 1"),
+        ("scores.j.low", 0.9, "interval"),
+        ("test_set.n", 0, "test_set.n"),
+        ("test_set.n", "3", "test_set.n"),
+        ("date", "yesterday", "date"),
+        ("run_id", "../../../etc/passwd", "run_id"),
+        ("surprise", 1, "surprise"),
+        ("source", {"title": "t", "url": "javascript:alert(1)"}, "source.url"),
+        ("signature", "", "a measured row has a signature"),
+        ("system.about.size", -1, "system.about.size"),
+    ],
+)
+def test_what_a_row_refuses(path: str, value: Any, message: str) -> None:
+    row, _ = entry("x", [1, 0, 1], kind="model", revision="0" * 40)
+    changed = json.loads(row.to_json())
+    place = changed
+    *parents, last = path.split(".")
+    for parent in parents:
+        place = place[parent]
+    place[last] = value
+    with pytest.raises(InputError, match=message):
+        load_row(changed, "x")
+
+
+def test_published_figures_have_a_source_and_no_interval() -> None:
+    row, _ = entry("x", [1, 0, 1])
+    changed = json.loads(row.to_json()) | {"record": "published", "source": {"title": "t", "url": "https://x.org"}}
+    with pytest.raises(InputError, match="no signature and no interval"):
+        load_row(changed, "x")
+    scores = {metric: {"mean": 0.5} for metric in ("sta", "sim", "fl", "j")}
+    assert load_row(changed | {"signature": "", "scores": scores}, "x").comparable == "https://x.org t s1"
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [
+        ("s-nlp/bart-base-detox", "s-nlp__bart-base-detox"),
+        ("../../etc/passwd", "etc__passwd"),
+        ("..", "unnamed"),
+        ("<script>alert(1)</script>", "script-alert-1__script"),
+        ("=cmd()", "cmd"),
+        ("Mask&Infill", "Mask-Infill"),
+        ("/", "unnamed"),
+    ],
+)
+def test_folders_by_hand(name: str, folder: str) -> None:
+    assert folder_name(name) == folder
+
+
+@given(st.text(max_size=300))
+def test_no_name_leaves_the_results_folder(name: str) -> None:
+    folder = folder_name(name)
+    assert (
+        folder and "/" not in folder and "\\" not in folder and not folder.startswith((".", "-")) and len(folder) < 200
+    )
+
+
+def test_results_that_contradict_themselves() -> None:
+    from leaderboard.results import row_from_result
+    from tests.leaderboard.boards import TODAY
+
+    altered = document("x", [1, 0, 1])
+    altered["summary"]["j"]["mean"] = 0.9
+    with pytest.raises(InputError, match=r"summary\.j is 0\.9, its sentences give 0\.333333"):
+        row_from_result(altered, "x.json", submitter="ann", date=TODAY)
+    long = document("x", [1, 0, 1])
+    long["sentences"][1]["output"] = "x" * 1_000_000
+    with pytest.raises(InputError, match="sentence 1: no output of at most 10,000 characters"):
+        row_from_result(long, "x.json", submitter="ann", date=TODAY)
+
+
+def test_what_is_known_of_systems() -> None:
+    from leaderboard.systems import known
+
+    detox = known("s-nlp/bart-base-detox", "paradetox-test", {})
+    assert (detox.parallel_data, detox.contamination) == (True, "contaminated")
+    assert known("s-nlp/bart-base-detox", "sample", {}).contamination == "unknown"
+    stranger = known("a/b", "sample", {"size": 5, "licence": "mit", "training_data": ["c"]})
+    assert (stranger.size, stranger.licence, stranger.training_data) == (5, "mit", ("c",))
+
+
+def test_names_lose_the_folders_of_their_author() -> None:
+    from leaderboard.results import public_name
+
+    assert public_name("/home/ann/secret/condbert.txt", "sha256:0", "outputs") == "condbert"
+    assert public_name("/home/ann/runs/checkpoint/", "sha256:0", "model") == "checkpoint"
+    assert public_name("s-nlp/bart-base-detox", "0" * 40, "model") == "s-nlp/bart-base-detox"
+    assert public_name("delete", "lexicon-0", "baseline") == "delete"
+
+
+def test_row_is_immutable() -> None:
+    row, _ = entry("x", [1, 0, 1])
+    with pytest.raises(ValueError, match="frozen"):
+        row.submitter = "eve"  # type: ignore[misc]
+    assert isinstance(row, Row)

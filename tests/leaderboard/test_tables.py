@@ -1,0 +1,140 @@
+"""The derived tables: ranks, ties, what gets none, and that they are a pure function of the rows."""
+
+from __future__ import annotations
+
+import datetime
+from io import BytesIO
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from leaderboard.show import table
+from leaderboard.tables import (
+    COLUMNS,
+    TABLES,
+    Board,
+    Verification,
+    derive,
+    letter,
+    ranks,
+    read_board,
+    record,
+    separated,
+    spell,
+    tie_letters,
+    ties,
+)  # fmt: skip
+from metrics.statistics import randomisation_test
+from tests.leaderboard.boards import TODAY, board, entry
+
+
+def test_ranking_is_by_j_within_a_signature() -> None:
+    made = board(
+        entry("low", [1, 0, 0]), entry("high", [1, 1, 1]), entry("elsewhere", [1, 1, 0], profile="s2"),
+        entry("mid", [1, 1, 0]),
+    )  # fmt: skip
+    assert [[row.system.name for row in ranking] for ranking in made.rankings()] == [
+        ["high", "mid", "low"],
+        ["elsewhere"],
+    ]
+    shown = table(made.rankings()[0], made).split("\n")[2:]
+    assert [[cell.strip() for cell in line.split("|")][1:4:2] for line in shown] == [
+        ["1", "high"],
+        ["2", "mid"],
+        ["3", "low"],
+    ]
+
+
+def test_equal_js_share_a_rank_and_a_mismatch_or_gap_gets_none() -> None:
+    """Places 1, 2, 2, 4 by hand; then a row that verification disproved, and one without SIM, stand last."""
+    entries = [entry("a", [1, 1, 1]), entry("b", [1, 1, 0]), entry("c", [1, 1, 0]), entry("d", [0, 0, 0])]
+    made = board(*entries)
+    (ranking,) = made.rankings()
+    assert [(row.system.name, rank) for row, rank in zip(ranking, ranks(ranking, made), strict=True)] == [
+        ("a", 1), ("b", 2), ("c", 2), ("d", 4),
+    ]  # fmt: skip
+    gap = entries[1][0].model_copy(update={"scores": {k: v for k, v in entries[1][0].scores.items() if k != "sim"}})
+    disproved = Board({**made.rows, gap.run_id: gap}, made.j, {entries[0][0].run_id: Verification("mismatch", "j")})
+    (ranking,) = disproved.rankings()
+    assert [(row.system.name, rank) for row, rank in zip(ranking, ranks(ranking, disproved), strict=True)] == [
+        ("c", 1), ("d", 2), ("a", None), ("b", None),
+    ]  # fmt: skip
+
+
+def test_latest_is_the_newest_row_of_a_system() -> None:
+    old = entry("x", [1, 0, 0], date=datetime.date(2026, 1, 1))
+    new = entry("x", [1, 1, 0], revision="rev2", date=TODAY)
+    made = board(new, old)
+    assert [row.run_id for row in made.latest()] == [new[0].run_id]
+    tables = {name: pd.read_parquet(BytesIO(derive(made)[path])) for name, path in TABLES.items()}
+    assert len(tables["latest"]) == 1 and tables["full"]["run_id"].tolist() == [new[0].run_id, old[0].run_id]
+    assert tables["latest"].columns.tolist() == list(COLUMNS)
+    assert list(record(new[0], Verification())) == list(COLUMNS)
+    assert tables["paired"]["j"].map(list).tolist() == [[0.5, 0.5, 0.0]]
+
+
+def test_ties_by_hand() -> None:
+    """a and b differ on every one of 12 sentences, in J by .5; c agrees with b but for one sentence."""
+    a, b, c = [1.0] * 12, [0.0] * 12, [1.0] + [0.0] * 11
+    made = board(entry("a", a), entry("b", b), entry("c", c))
+    (ranking,) = made.rankings()
+    letters = ties(ranking, made)
+    assert [letters[row.run_id] for row in ranking] == ["a", "b", "b"]
+
+
+def test_the_paired_test_is_the_randomisation_test_in_its_limit() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.random((6, 300)) + np.linspace(0, 0.12, 6)[:, None]
+    apart = separated(values)
+    told = 0
+    for i in range(6):
+        for k in range(i):
+            p = randomisation_test(values[i], values[k])
+            # The test that is sampled has an error of its own near its threshold.
+            if abs(p - 0.05) > 0.01:
+                assert apart[i, k] == apart[k, i] == (p < 0.05)
+                told += 1
+    assert told > 10 and 0 < apart.sum() < 30 and not apart.diagonal().any()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 9).flatmap(lambda m: st.lists(st.booleans(), min_size=m * m, max_size=m * m)))
+def test_two_share_a_letter_exactly_when_they_are_not_apart(flat: list[bool]) -> None:
+    m = int(len(flat) ** 0.5)
+    upper = np.triu(np.array(flat).reshape(m, m), 1)
+    apart = upper | upper.T
+    letters = [set(own) for own in tie_letters(apart)]
+    for i in range(m):
+        assert letters[i]
+        for k in range(m):
+            assert bool(letters[i] & letters[k]) == (not apart[i, k])
+
+
+def test_letters_are_spelled() -> None:
+    assert [letter(n) for n in (0, 25, 26, 27, 701, 702)] == ["a", "z", "aa", "ab", "zz", "aaa"]
+    assert (spell([0]), spell([0, 1, 2]), spell([0, 1, 2, 3]), spell([0, 2, 3, 9])) == ("a", "a b c", "a–d", "a c d j")
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.permutations(range(5)))
+def test_tables_do_not_depend_on_the_order_of_rows(order: list[int]) -> None:
+    entries = [entry(f"s{i}", [float(i > k) for k in range(4)], profile="pq"[i % 2]) for i in range(5)]
+    assert derive(board(*(entries[i] for i in order))) == derive(board(*entries))
+
+
+def test_tables_are_read_back() -> None:
+    made = board(entry("x", [1, 0, 0]), entry("y", [1, 1, 1]))
+    checked = Board(made.rows, made.j, {next(iter(made.rows)): Verification("verified", "", "2026-11-24", "1")})
+    tables = derive(checked)
+    again = read_board(tables[TABLES["full"]], tables[TABLES["paired"]])
+    assert again.rows == checked.rows and derive(again) == tables
+
+
+def test_an_empty_board_has_tables() -> None:
+    tables = derive(Board())
+    assert pd.read_parquet(BytesIO(tables[TABLES["latest"]])).columns.tolist() == list(COLUMNS)
+    with pytest.raises(IndexError):
+        _ = Board().rankings()[0]
