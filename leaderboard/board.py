@@ -147,7 +147,7 @@ def find_copies(board: Board) -> dict[str, str]:
                   row.run_id) for row in group]  # fmt: skip
         first, *others = [row for _, row in sorted(zip(order, group, strict=True), key=lambda pair: pair[0])]
         for row in others:
-            telling = row.test_set.n >= _TELLING or row.system.revision == first.system.revision
+            telling = (row.test_set.n or 0) >= _TELLING or row.system.revision == first.system.revision
             if row.system.name != first.system.name and telling and not _one_run(first, row):
                 copies[row.run_id] = first.run_id
     return copies

@@ -32,13 +32,15 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(
         prog="python -m leaderboard.publish", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    p.add_argument("results", metavar="RESULT", nargs="+", help="a result file, or a local leaderboard folder")
+    p.add_argument("results", metavar="RESULT", nargs="*", help="a result file, or a local leaderboard folder")
     p.add_argument("--repo", metavar="ORG/NAME", help="the leaderboard's data set on the Hub")
     p.add_argument("--local", metavar="DIR", help="a leaderboard folder, made if it is not there")
     p.add_argument("--pr", action="store_true", help="open a pull request even where you may write")
     p.add_argument("--create", action="store_true", help="make the data set if there is none")
     p.add_argument("--name", help="the system's name on the board (one result only)")
     p.add_argument("--about", metavar="FILE", help="YAML: size, licence, base, training_data, parallel_data, …")
+    p.add_argument("--published", action="store_true", help="also the figures of leaderboard/published.yaml")
+    p.add_argument("--without-texts", action="store_true", help="only the rows: for texts that may not be passed on")
     p.add_argument("--submitter", default="local", help="for --local; on the Hub it is the token's user")
     p.add_argument("--to-model", action="store_true", help="propose .eval_results and model-index to the models' repos")
     p.add_argument("--dry-run", action="store_true", help="show what would change, change nothing")
@@ -47,6 +49,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str]) -> None:
     options = parser().parse_args(argv)
+    from leaderboard.published import published_rows
     from leaderboard.store import HubStore, open_store
     from leaderboard.systems import read_about
 
@@ -57,6 +60,8 @@ def main(argv: list[str]) -> None:
     about = read_about(Path(options.about)) if options.about else None
     today = datetime.datetime.now(datetime.UTC).date()
     entries = [e for path in options.results for e in read_entries(Path(path), options.name, about, today)]
+    if not entries and not options.published:
+        raise InputError("nothing to publish; give a file of python -m metrics.score … --json FILE")
     if options.name and len(entries) != 1:
         raise InputError(f"--name {options.name}: {len(entries)} results; publish them one by one")
     stores: list[Store] = [open_store(local=options.local, create=True)] if options.local else []
@@ -69,7 +74,11 @@ def main(argv: list[str]) -> None:
         stores.append(remote)
     for store in stores:
         submitter = user if isinstance(store, HubStore) else options.submitter
-        own = [(row.model_copy(update={"submitter": submitter}), sentences) for row, sentences in entries]
+        own: list[Entry] = [
+            (row.model_copy(update={"submitter": submitter}), None if options.without_texts else sentences)
+            for row, sentences in entries
+        ]
+        own += [(row, None) for row in published_rows()] if options.published else []
         print(publish(store, own, pull_request=options.pr, dry_run=options.dry_run))
     if options.to_model and not options.dry_run:
         from leaderboard.model_repo import propose
@@ -115,7 +124,7 @@ def publish(
     from leaderboard.store import ForbiddenError, HubStore, patiently
 
     def act() -> str:
-        snapshot = store.snapshot()
+        snapshot = _read(store, dry_run)
         board, additions, changes = plan(snapshot, entries)
         if not changes:
             return f"{store.name}: nothing to do, all {len(entries)} rows are there"
@@ -132,6 +141,18 @@ def publish(
         return f"{store.name}: pull request {_propose(store, additions, snapshot, title)}"
 
     return str(patiently(act, store))
+
+
+def _read(store: Store, dry_run: bool) -> Snapshot:
+    from leaderboard.store import EMPTY
+
+    try:
+        return store.snapshot()
+    except InputError as error:
+        if not dry_run:
+            raise
+        print(f"{error}; what follows is shown against an empty leaderboard")
+        return EMPTY
 
 
 def plan(snapshot: Snapshot, entries: Sequence[Entry]) -> tuple[Board, dict[str, Entry], dict[str, bytes]]:
@@ -185,7 +206,7 @@ def describe(board: Board, additions: Mapping[str, Entry], changes: Mapping[str,
     for ranking in after.rankings():
         if ranking[0].comparable in groups:
             first = ranking[0]
-            lines.append(f"{first.test_set.name} (n = {first.test_set.n}), {first.profile}:")
+            lines.append(f"{first.test_set.name} (n = {first.test_set.n or 'not said'}), {first.profile}:")
             old, new = before.get(first.comparable, []), table(ranking, after).split("\n")
             lines += [
                 line for line in difflib.unified_diff(old, new, n=1, lineterm="") if line[:2] not in ("--", "++", "@@")

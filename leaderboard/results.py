@@ -97,7 +97,6 @@ def row_from_result(
     name: str | None = None,
     about: About | None = None,
     recipe: Mapping[str, Any] | None = None,
-    git_commit: str = "",
 ) -> tuple[Row, Sentences]:
     """The row of a result document (`metrics.compare.read_result`, or `metrics.scoring.Result.to_json`).
 
@@ -132,7 +131,11 @@ def row_from_result(
         "decoding": system["decoding"],
         **summary,
         "cost": system.get("cost", {}),
-        "provenance": {"recipe": recipe, "packages": document.get("versions", {}), "git_commit": git_commit},
+        "provenance": {
+            "recipe": recipe,
+            "packages": document.get("versions", {}),
+            "git_commit": document.get("git_commit", ""),
+        },
         "submitter": submitter,
         "date": date.isoformat(),
     }

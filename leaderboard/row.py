@@ -53,6 +53,10 @@ Metric = Annotated[str, StringConstraints(pattern=f"^({'|'.join(METRICS)})$")]
 Status = Literal["verified", "mismatch", "unverifiable", "unchecked"]
 
 
+class NewerSchemaError(InputError):
+    """A row that a later version of this program wrote."""
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
@@ -92,7 +96,10 @@ class System(_Part):
 
 
 class TestSetInfo(_Part):
-    """Which sentences. n: how many were rewritten, of: of how many. sha256: of sources and references."""
+    """Which sentences. n: how many were rewritten, of: of how many. sha256: of sources and references.
+
+    None and "" for what a publication does not say.
+    """
 
     __test__ = False  # not a pytest class
 
@@ -100,8 +107,8 @@ class TestSetInfo(_Part):
     origin: Line
     revision: Line
     sha256: Line
-    n: Annotated[int, Field(ge=1)]
-    of: Annotated[int, Field(ge=1)]
+    n: Annotated[int, Field(ge=1)] | None = None
+    of: Annotated[int, Field(ge=1)] | None = None
 
 
 class Cost(_Part):
@@ -161,8 +168,8 @@ class Row(_Part):
             if self.source is None or self.signature or any(score.low is not None for score in self.scores.values()):
                 raise ValueError("a published figure has a source, no signature and no interval")
         else:
-            if not self.signature:
-                raise ValueError("a measured row has a signature")
+            if not self.signature or self.test_set.n is None:
+                raise ValueError("a measured row has a signature and a number of sentences")
             revision = self.system.revision
             if self.system.kind == "model" and not _PINNED.match(revision):
                 raise ValueError(f'system.revision "{revision[:60]}" names no commit or content; a branch may move')
@@ -240,7 +247,8 @@ def load_row(document: Any, where: str) -> Row:
     if version == 1:
         document = lift_v1(document)
     elif version != SCHEMA_VERSION:
-        raise InputError(f"{where}: schema version {version}, this program reads 1 to {SCHEMA_VERSION}")
+        kind = NewerSchemaError if isinstance(version, int) and version > SCHEMA_VERSION else InputError
+        raise kind(f"{where}: schema version {version}, this program reads 1 to {SCHEMA_VERSION}")
     try:
         # Through JSON: strict Python types would refuse lists for tuples and text for dates.
         return Row.model_validate_json(json.dumps(document))

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 # How long a publisher goes on trying while others publish or the Hub has no time.
 PATIENCE_SECONDS = 600
+_SILENCES = 5
 _FIRST_PAUSE_SECONDS = 0.25
 _LONGEST_PAUSE_SECONDS = 8.0
 
@@ -33,11 +34,15 @@ class LostRaceError(Exception):
 
 
 class BusyError(Exception):
-    """The store gave no usable answer; whether a change was written is not known. pause: seconds it asked for."""
+    """The store gave no usable answer; whether a change was written is not known.
 
-    def __init__(self, reason: str, pause: float = 0) -> None:
+    pause: seconds it asked for. answered: whether there was an answer at all.
+    """
+
+    def __init__(self, reason: str, pause: float = 0, answered: bool = True) -> None:
         super().__init__(reason)
         self.pause = pause
+        self.answered = answered
 
 
 class ForbiddenError(InputError):
@@ -57,6 +62,13 @@ class Snapshot:
         if path not in self.files:
             raise InputError(f"{path}: not in this leaderboard")
         return self._read(path)
+
+
+def _nothing(path: str) -> bytes:
+    raise InputError(f"{path}: not in this leaderboard")
+
+
+EMPTY = Snapshot("", frozenset(), _nothing)
 
 
 class Store(Protocol):
@@ -211,7 +223,7 @@ class HubStore:
             if status == 403:
                 raise ForbiddenError(f"{self.name}: your token may not do this ({self._reason(error)})") from None
             if status == 429 or (status or 0) >= 500 or (status is None and is_hub_failure(error)):
-                raise BusyError(self._reason(error), _pause(headers)) from None
+                raise BusyError(self._reason(error), _pause(headers), answered=status is not None) from None
             if not is_hub_failure(error):
                 raise
             raise InputError(f"{self.name}: the Hub refused ({self._reason(error)})") from None
@@ -249,8 +261,9 @@ def patiently(act: Callable[[], Any], store: Store, patience: float | None = Non
     """`act()` again and again, with random pauses, until it neither loses a race nor finds the store busy.
 
     `act` reads the store anew each time: after a lost answer it may find its change done.
-    Errors (InputError): `patience` seconds (PATIENCE_SECONDS) are over.
+    Errors (InputError): `patience` seconds (PATIENCE_SECONDS) are over, or there was no answer five times in a row.
     """
+    silent = 0
     end = time.monotonic() + (PATIENCE_SECONDS if patience is None else patience)
     pause = _FIRST_PAUSE_SECONDS
     while True:
@@ -259,7 +272,8 @@ def patiently(act: Callable[[], Any], store: Store, patience: float | None = Non
         except (LostRaceError, BusyError) as error:
             reason = str(error) or "others were faster each time"
             wait = random.uniform(0, pause) + getattr(error, "pause", 0)
-            if time.monotonic() + wait > end:
+            silent = 0 if getattr(error, "answered", True) else silent + 1
+            if time.monotonic() + wait > end or silent == _SILENCES:
                 raise InputError(f"{store.name}: gave up ({reason}); run the same command again") from None
             if isinstance(error, BusyError):
                 print(f"{store.name}: {reason}; trying again in {wait:.0f} s", file=sys.stderr)

@@ -64,7 +64,7 @@ class Board:
             groups.setdefault(row.comparable, []).append(row)
         ordered = [sorted(group, key=lambda row: (not self.ranked(row), -_j(row), row.system.name))
                    for group in groups.values()]  # fmt: skip
-        return sorted(ordered, key=lambda g: (g[0].record, -g[0].test_set.n, -len(g), g[0].comparable))
+        return sorted(ordered, key=lambda g: (g[0].record, -(g[0].test_set.n or 0), -len(g), g[0].comparable))
 
     def ranked(self, row: Row) -> bool:
         """Measured, complete, and not found to differ from what its outputs score."""

@@ -148,6 +148,7 @@ class Bench:
 def verify(snapshot: Snapshot, bench: Bench, only: Sequence[str] | None = None) -> list[Outcome]:
     """Checks all measured rows of a snapshot (or those with the run ids `only`), printing each; sorted by path."""
     from leaderboard.board import find_copies, load_board, read_row, row_files
+    from leaderboard.row import NewerSchemaError
     from metrics.progress import progress
 
     board = load_board(snapshot, anew=True)
@@ -160,6 +161,8 @@ def verify(snapshot: Snapshot, bench: Bench, only: Sequence[str] | None = None) 
         outcome = Outcome(path)
         try:
             row = read_row(snapshot, path)
+        except NewerSchemaError as error:
+            outcome.missing.append(f"{str(error).removeprefix(f'{path}: ')}; install a newer one")
         except InputError as error:
             outcome.findings.append(Finding("row", str(error), "a row that its place and content agree on"))
         else:

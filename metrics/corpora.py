@@ -23,7 +23,7 @@ from metrics.files import content_hash, read_lines, read_text, sha256_bytes, sha
 
 # The sample lives with the training code; it is read as data, not imported.
 SAMPLE = Path(__file__).resolve().parent.parent / "repro" / "sample"
-TEST_SETS = ("paradetox-500", "paradetox-dev", "paradetox-test", "sample")
+TEST_SETS = ("paradetox-500", "paradetox-dev", "paradetox-test", "jigsaw-10k", "sample")
 CORPORA = ("jigsaw-toxic", "jigsaw-sentences", "paraphrase-pairs", "sample")
 SIZES = {"paradetox-500": 500, "paradetox-dev": 400, "paradetox-test": 2000}
 SAMPLE_DEV = 80
@@ -31,6 +31,7 @@ FILES = {
     "paradetox": ("paradetox/paradetox.tsv",),
     "jigsaw-toxic": ("jigsaw/jigsaw_toxic.csv",),
     "jigsaw-sentences": ("jigsaw/dev_toxic.txt", "jigsaw/dev_normal.txt"),
+    "jigsaw-10k": ("jigsaw/test_10k_toxic.txt",),
     "paraphrase-pairs": ("paraphrase/msr_paraphrase_train.txt", "paraphrase/pit2015.csv"),
 }
 HUB = {"paradetox": "s-nlp/paradetox", "jigsaw": "Arsive/toxicity_classification_jigsaw"}
@@ -129,12 +130,23 @@ def load_test_set(name: str, data_dir: str | Path | None = None) -> TestSet:
     if name == "sample":
         return _sample_tests(development=False)
     folder = data_folder(data_dir)
+    if name == "jigsaw-10k":
+        return _jigsaw_10k(folder)
     rows = _folder_paradetox(folder) if folder is not None else _hub_paradetox()
     if rows is None:
         print(f"{name}: no data folder and no Hub; the built-in sample is used instead", file=sys.stderr)
         return _sample_tests(development=name.endswith("-dev"))
     origin = "folder" if folder is not None else "hub"
     return _draw(name, origin, rows, data_dir)
+
+
+def _jigsaw_10k(folder: Path | None) -> TestSet:
+    """The 10,000 sentences of Dale et al. (EMNLP 2021), without references; only a data folder has them."""
+    if folder is None:
+        raise InputError("jigsaw-10k: not on the Hub; give a data folder (--data-dir or SRO_DATA_DIR)")
+    names = FILES["jigsaw-10k"]
+    sources = tuple(read_lines(_file(folder, names[0])))
+    return TestSet("jigsaw-10k", "folder", _revision(folder, names), sources, ((),) * len(sources))
 
 
 # -- drawing test sets ----------------------------------------------------------------------------------------------

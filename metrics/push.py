@@ -1,21 +1,19 @@
-"""Sends results to a Hub data set: one file per run, as a pull request; by default only shows what would be sent."""
+"""`metrics.score --push`: hands results to the command that publishes; by default only shows what it would do.
+
+A process of its own: this room knows nothing of leaderboards.
+"""
 
 from __future__ import annotations
 
-import json
+import subprocess
+import sys
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from metrics.errors import InputError
-from metrics.files import content_hash
-
-
-def result_path(document: dict[str, Any]) -> str:
-    """`results/<org>__<model>/<run id>.json`; the run id depends on what was run, not on when."""
-    system = document["system"]
-    name = system["name"].strip("/").split("/")[-2:] if system["kind"] == "model" else [system["name"].split("/")[-1]]
-    run = content_hash([system["name"], system["revision"], document["signature"]])[:16]
-    return f"results/{'__'.join(name)}/{run}.json"
+from metrics.files import write_json
 
 
 def check_target(repo: str, *, send: bool) -> None:
@@ -31,28 +29,15 @@ def check_target(repo: str, *, send: bool) -> None:
 
 
 def push(documents: Sequence[dict[str, Any]], repo: str, *, send: bool) -> None:
-    """Prints each file with its size; with `send` opens one pull request that adds them all.
-
-    The token is the one of the environment or of the client's login. Errors: a Hub that refuses or cannot be reached.
-    """
-    files = {result_path(d): json.dumps(d, ensure_ascii=False, sort_keys=True).encode() for d in documents}
-    for path, data in files.items():
-        print(f"{'sending' if send else 'would send'} {path} ({len(data):,} bytes) to {repo}")
+    """Runs `python -m leaderboard.publish` on the results, with `send` for real. Errors: it failed, and said why."""
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "results.json"
+        write_json(path, {"results": list(documents)})
+        command = [sys.executable, "-m", "leaderboard.publish", str(path), "--repo", repo]
+        sys.stdout.flush()
+        done = subprocess.run([*command, "--pr"] if send else [*command, "--dry-run"])
+    if done.returncode != 0:
+        said = "the Hub took nothing" if send else "not shown"
+        raise InputError(f"{repo}: {said}; the same command goes on, or leaderboard.publish with the file of --json")
     if not send:
         print("nothing was sent; add --yes to open a pull request")
-        return
-    import huggingface_hub as hub
-
-    from metrics.models import is_hub_failure
-
-    operations = [hub.CommitOperationAdd(path, data) for path, data in files.items()]
-    try:
-        commit = hub.HfApi().create_commit(
-            repo, operations, repo_type="dataset", commit_message=f"Add {len(files)} results", create_pr=True
-        )
-    except Exception as error:
-        if not is_hub_failure(error):
-            raise
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{repo}: the Hub took nothing ({reason}); run the same command again") from None
-    print(f"pull request: {commit.pr_url}")

@@ -24,7 +24,9 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m metrics.score", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     p.add_argument("systems", metavar="SYSTEM", nargs="+")
-    p.add_argument("--test-set", default="paradetox-test", help="paradetox-test (default), -dev, -500, or sample")
+    p.add_argument(
+        "--test-set", default="paradetox-test", help="paradetox-test (default), -dev, -500, jigsaw-10k, or sample"
+    )
     p.add_argument("--limit", type=int, metavar="N", help="only the first N sentences of the test set")
     p.add_argument("--profile", action="append", metavar="NAME", help="the metric protocol; may be repeated (offline)")
     p.add_argument("--data-dir", metavar="DIR", help="folder with the corpora (default: SRO_DATA_DIR)")
@@ -96,7 +98,7 @@ def main(argv: list[str]) -> None:
 
     from metrics.files import home, write_json
     from metrics.score_cache import ScoreCache
-    from metrics.scoring import Evaluator, evaluate, versions
+    from metrics.scoring import Evaluator, evaluate, git_commit, versions
     from metrics.systems import rewrite
 
     cache = None if options.no_cache else ScoreCache(home() / "scores.sqlite")
@@ -106,7 +108,7 @@ def main(argv: list[str]) -> None:
             raise InputError(f"profile {evaluator.profile.name}: {test_set.name} has sentences without a reference")
     rewrites = [rewrite(system, test_set, batch_size=options.batch_size, seed=options.seed) for system in systems]
     results = [evaluate(evaluator, written, test_set) for evaluator in evaluators for written in rewrites]
-    documents = [{**result.to_json(), "versions": versions()} for result in results]
+    documents = [{**result.to_json(), "versions": versions(), "git_commit": git_commit()} for result in results]
     if options.json:
         write_json(Path(options.json), documents[0] if len(documents) == 1 else {"results": documents})
     show(results)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -168,3 +170,14 @@ def versions() -> dict[str, str]:
     ]  # fmt: skip
     names += [name for name in ("nltk", "sentencepiece") if find_spec(name)]
     return {**{name: version(name) for name in names}, "detox-suite": __version__}
+
+
+def git_commit() -> str:
+    """The commit of the program, "+changed" when the tree differs from it; "unknown" outside a repository."""
+    root = Path(__file__).resolve().parent
+    try:
+        commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True)
+        changed = subprocess.run(["git", "status", "--porcelain"], cwd=root, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return commit.stdout.strip() + ("+changed" if changed.stdout.strip() else "")

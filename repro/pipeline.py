@@ -6,7 +6,6 @@ import dataclasses
 import datetime
 import json
 import os
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,7 +19,7 @@ from metrics.models import ModelRef, load_model, resolve_model, write_prompt
 from metrics.profiles import load_profile
 from metrics.progress import progress
 from metrics.score_cache import COLUMNS
-from metrics.scoring import Evaluator, Result, SentenceScores, versions
+from metrics.scoring import Evaluator, Result, SentenceScores, git_commit, versions
 from metrics.systems import Rewrites, System, resolve_system, rewrite
 from metrics.text import is_copy, length_ratio, repetition
 from repro.recipe import Recipe, field_group, to_dict
@@ -445,6 +444,7 @@ class Pipeline:
 
     def _rows(self, work: Path, rewrites: Path, scores: Path) -> None:
         from leaderboard.publish import publish
+        from leaderboard.published import published_rows
         from leaderboard.results import row_from_result
         from leaderboard.store import open_store
 
@@ -453,16 +453,16 @@ class Pipeline:
         today = datetime.datetime.now(datetime.UTC).date()
         entries = [
             row_from_result(
-                {**result.to_json(), "versions": packages},
+                {**result.to_json(), "versions": packages, "git_commit": commit},
                 result.rewrites.system,
                 submitter="local",
                 date=today,
                 recipe=told,
-                git_commit=commit,
             )
             for result in progress(self.results(rewrites, scores), "rows")
         ]
-        publish(open_store(local=work / "leaderboard", create=True), entries, show=lambda change: None)
+        others = [(row, None) for row in published_rows()]
+        publish(open_store(local=work / "leaderboard", create=True), [*entries, *others], show=lambda change: None)
 
     def _report(
         self, work: Path, corpora: Path, sro: Path, rows: Path, rewrites: Path, scores: Path, chosen: Path
@@ -496,14 +496,3 @@ def _remove(folder: Path) -> None:
     import shutil
 
     shutil.rmtree(folder, ignore_errors=True)
-
-
-def git_commit() -> str:
-    """The commit of the program, "+changed" when the tree differs from it; "unknown" outside a repository."""
-    root = Path(__file__).resolve().parent
-    try:
-        commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True)
-        changed = subprocess.run(["git", "status", "--porcelain"], cwd=root, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return commit.stdout.strip() + ("+changed" if changed.stdout.strip() else "")

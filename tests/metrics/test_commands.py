@@ -131,7 +131,7 @@ def test_several_systems_and_profiles_in_one_call(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         outcomes.append((done.stdout, report.read_text()))
     assert outcomes[0] == outcomes[1]
-    assert "nothing was sent" in done.stdout and "would send results/delete/" in done.stdout
+    assert "nothing was sent" in done.stdout and "\n+ results/delete/" in done.stdout
     assert done.stdout.count("system\tSTA\tSIM\tFL\tJ\tn\tdecoding") == 2
     results = json.loads(report.read_text())["results"]
     assert [(r["system"]["name"], r["signature"].split("|")[0]) for r in results] == [

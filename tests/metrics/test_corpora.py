@@ -155,3 +155,12 @@ def test_half_a_copy_of_a_known_file_is_refused(data_dir: Path, tmp_path: Path) 
     (tmp_path / "paradetox" / "paradetox.tsv").write_bytes(half)
     with pytest.raises(InputError, match="truncated"):
         load_test_set("paradetox-500", tmp_path)
+
+
+def test_the_ten_thousand_sentences_of_published_outputs(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SRO_DATA_DIR", raising=False)
+    test_set = load_test_set("jigsaw-10k", data_dir)
+    assert (len(test_set.sources), set(test_set.references)) == (10_000, {()})
+    assert test_set.sources[0] == "you are a fucking idiot ."
+    with pytest.raises(InputError, match="not on the Hub; give a data folder"):
+        load_test_set("jigsaw-10k")

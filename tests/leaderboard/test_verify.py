@@ -1,0 +1,277 @@
+"""Verification with the real scorers: honest rows pass, and every way to tamper with one is named."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from leaderboard.publish import publish
+from leaderboard.results import Sentences, row_from_result
+from leaderboard.row import Row, expected_run_id, load_row
+from leaderboard.store import LocalStore
+from leaderboard.tables import TABLES
+from leaderboard.verify import Bench, main, verify
+from metrics.corpora import load_test_set
+from metrics.errors import InputError
+from metrics.profiles import load_profile
+from metrics.scoring import Evaluator, evaluate
+from metrics.systems import Rewrites, resolve_system, rewrite
+
+N = 24
+DATE = datetime.date(2026, 11, 24)
+
+
+@pytest.fixture(scope="module")
+def honest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """delete, reference and a file of outputs on the sample's first sentences, really scored; another cache."""
+    folder = tmp_path_factory.mktemp("honest")
+    test_set = load_test_set("sample").limit(N)
+    evaluator = Evaluator(load_profile("offline"))
+    polite = tuple(f"please {source.lower()}" for source in test_set.sources[:-1])
+    systems = [rewrite(resolve_system(name), test_set) for name in ("delete", "reference")]
+    systems.append(Rewrites("polite", "outputs", "sha256:0", {}, (*polite, "")))
+    results = [evaluate(evaluator, written, test_set).to_json() for written in systems]
+    entries = [row_from_result(result, "x", submitter="ann", date=DATE) for result in results]
+    publish(LocalStore(folder), entries, show=lambda change: None)
+    return folder
+
+
+@pytest.fixture
+def board(honest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy to tamper with."""
+    shutil.copytree(honest, tmp_path / "board")
+    # The scores that verification computed for the first test serve the others.
+    home = honest.parent / "home"
+    if not home.exists():
+        from metrics.files import home as own
+
+        home.mkdir()
+        (home / "models").symlink_to(own() / "models")
+    monkeypatch.setenv("SRO_HOME", str(home))
+    return tmp_path / "board"
+
+
+def check(board: Path) -> dict[str, tuple[str, str]]:
+    """system's folder → (status, note)."""
+    outcomes = verify(LocalStore(board).snapshot(), Bench(None, {}))
+    return {Path(o.path).parent.name: (o.status, o.note) for o in outcomes}
+
+
+def files(board: Path, system: str) -> tuple[Path, Path]:
+    (document,) = (board / "results" / system).glob("*.json")
+    return document, document.with_suffix(".parquet")
+
+
+def alter(board: Path, edit: Callable[[dict[str, Any]], object], system: str = "polite") -> None:
+    """Changes the row's JSON, and nothing else."""
+    path, _ = files(board, system)
+    row = json.loads(path.read_text())
+    edit(row)
+    path.write_text(json.dumps(row))
+
+
+def forge(board: Path, edit: Callable[[pd.DataFrame], object], **update: Any) -> None:
+    """Changes the sentences and makes all else agree with them: hash, means, intervals, run id and place."""
+    path, parquet = files(board, "polite")
+    frame = pd.read_parquet(parquet)
+    edit(frame)
+    sentences = Sentences.of(frame.to_dict("records"), "x")
+    from leaderboard.results import summarise
+
+    row = load_row({**json.loads(path.read_text()), **summarise(sentences), **update}, "x")
+    row = row.model_copy(update={"run_id": expected_run_id(row)})
+    path.unlink()
+    parquet.unlink()
+    place = board / row.path
+    place.parent.mkdir(exist_ok=True, parents=True)
+    place.write_text(row.to_json())
+    (board / row.sentences_path).write_bytes(sentences.to_parquet())
+
+
+def test_honest_rows_are_verified_and_the_tables_say_so(board: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--local", str(board), "--write"])
+    assert "3 verified, 0 mismatch, 0 unverifiable" in capsys.readouterr().out
+    latest = pd.read_parquet(board / TABLES["latest"])
+    assert set(latest["verification"]) == {"verified"} and latest["verification_date"].str.len().eq(10).all()
+    assert len(list((board / "verification").glob("*.json"))) == 3
+    # Verifying again, and publishing after it, keep what was found.
+    main(["--local", str(board)])
+    publish(LocalStore(board), [], show=lambda change: None)
+    assert set(pd.read_parquet(board / TABLES["latest"])["verification"]) == {"verified"}
+
+
+@pytest.mark.parametrize(
+    ("edit", "found"),
+    [
+        (lambda r: r["scores"]["j"].update(mean=0.9), "scores.j.mean: stored 0.9, recomputed 0."),
+        (lambda r: r["scores"]["sta"].update(high=1.0), "scores.sta.high: stored 1, recomputed 0."),
+        (lambda r: r.update(soft_sta=0.999), "soft_sta: stored 0.999"),
+        (lambda r: r.update(empty=0), "empty: stored 0, recomputed 1"),
+        (lambda r: r.update(copies=0.5), "copies: stored 0.5, recomputed 0"),
+        (lambda r: r["test_set"].update(n=2000), f"test_set.n: stored 2000, recomputed {N}"),
+        (lambda r: r["test_set"].update(of=N), f"test_set.of: stored {N}, recomputed 234"),
+        (lambda r: r["test_set"].update(sha256="0" * 64), "test_set.sha256"),
+        (lambda r: r.update(sentences="0" * 64), "sentences: stored 0000000000000000"),
+        (lambda r: r.update(profile="paradetox.v1"), "profile: stored paradetox.v1, recomputed offline"),
+        (lambda r: r.update(signature=r["signature"].replace("threshold=0.5", "threshold=0.9")), "run_id is"),
+        (lambda r: r["system"].update(revision="sha256:1"), "run_id is"),
+        (lambda r: r["system"].update(name="great"), "run_id is"),
+        (lambda r: r["decoding"].update(num_beams=5), "run_id is"),
+        (lambda r: r.pop("scores"), "scores: Field required"),
+    ],
+)
+def test_an_altered_row_is_a_mismatch(board: Path, edit: Callable[[dict[str, Any]], object], found: str) -> None:
+    alter(board, edit)
+    outcomes = check(board)
+    status, note = outcomes["polite"]
+    assert status == "mismatch" and found in note
+    assert outcomes["delete"][0] == outcomes["reference"][0] == "verified"
+
+
+@pytest.mark.parametrize(
+    ("edit", "found"),
+    [
+        (lambda f: f.__setitem__("sim", f["sim"] + 0.2 * (f.index == 3)), "sentence 3: "),
+        (lambda f: f.loc.__setitem__((5, "output"), "have a nice day"), "sentence 5: "),
+        (lambda f: f.loc.__setitem__((2, "source"), "a nice sentence"), "sentence 2: source: stored a nice sentence"),
+        (lambda f: f.loc.__setitem__((slice(None), "sta"), 1.0), ": j: stored"),
+    ],
+)
+def test_forged_sentences_under_consistent_means(
+    board: Path, edit: Callable[[pd.DataFrame], object], found: str
+) -> None:
+    """Everything in the row agrees with everything else; only the texts, scored again, or the test set tell."""
+    forge(board, edit)
+    status, note = check(board)["polite"]
+    assert status == "mismatch" and found in note
+
+
+def test_forged_scores_with_their_product(board: Path) -> None:
+    def edit(frame: pd.DataFrame) -> None:
+        frame["sta"] = 1.0
+        frame["j"] = frame["sta"] * frame["sim"] * frame["fl"]
+
+    forge(board, edit)
+    status, note = check(board)["polite"]
+    assert status == "mismatch" and "sta: stored 1, recomputed 0" in note and "and " in note
+
+
+def test_a_shortened_row_and_a_forged_signature(board: Path) -> None:
+    path, _ = files(board, "polite")
+    signature = json.loads(path.read_text())["signature"]
+    forge(board, lambda f: None, signature=signature.replace("threshold=0.5", "threshold=0.01"))
+    status, note = check(board)["polite"]
+    assert status == "mismatch" and note.startswith("signature.sta: stored heads-toxicity(")
+    forge(board, lambda f: f.drop(index=f.index[-4:], inplace=True), signature=signature)
+    status, note = check(board)["polite"]
+    assert status == "mismatch" and f"test_set.n: stored {N}, recomputed {N - 4}" in note
+
+
+def test_rows_copied_under_another_name(board: Path) -> None:
+    path, parquet = files(board, "polite")
+    (board / "results/great").mkdir()
+    # As a file: its content says whose it is.
+    shutil.copy(path, board / "results/great" / path.name)
+    assert check(board)["great"][1].startswith("row: stored results/great/")
+    (board / "results/great" / path.name).unlink()
+    # With name, run id and date to match, older than what it copies, which was verified before.
+    main(["--local", str(board), "--write"])
+    row = load_row(json.loads(path.read_text()), "x")
+    copied: Row = row.model_copy(
+        update={"system": row.system.model_copy(update={"name": "great"}), "date": datetime.date(2020, 1, 1)}
+    )
+    copied = copied.model_copy(update={"run_id": expected_run_id(copied)})
+    (board / copied.path).write_text(copied.to_json())
+    shutil.copy(parquet, board / copied.sentences_path)
+    outcomes = check(board)
+    assert outcomes["great"] == ("mismatch", "system.name: stored great, recomputed polite, whose outputs these are")
+    assert outcomes["polite"][0] == "verified"
+
+
+def test_a_baseline_must_have_written_what_it_writes(board: Path) -> None:
+    path, parquet = files(board, "delete")
+    row = load_row(json.loads(path.read_text()), "x")
+    other, _ = files(board, "polite")
+    frame = pd.read_parquet(other.with_suffix(".parquet"))
+    from leaderboard.results import summarise
+
+    sentences = Sentences.of(frame.to_dict("records"), "x")
+    row = load_row({**json.loads(row.to_json()), **summarise(sentences)}, "x")
+    path.write_text(row.to_json())
+    parquet.write_bytes(sentences.to_parquet())
+    status, note = check(board)["delete"]
+    assert status == "mismatch" and "sentence 0: output" in note
+
+
+def test_altered_tables_are_a_mismatch(board: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frame = pd.read_parquet(board / TABLES["latest"])
+    frame.loc[0, "j"] = 0.99
+    frame.to_parquet(board / TABLES["latest"], index=False)
+    with pytest.raises(SystemExit) as ended:
+        main(["--local", str(board)])
+    assert ended.value.code == 1
+    assert f"mismatch\t{TABLES['latest']}\tcolumns" in capsys.readouterr().out
+
+
+def test_what_is_not_here_makes_a_row_unverifiable(board: Path) -> None:
+    _, parquet = files(board, "polite")
+    parquet.unlink()
+    status, note = check(board)["polite"]
+    assert status == "unverifiable" and note.endswith(".parquet is not there")
+    path, _ = files(board, "reference")
+    row = json.loads(path.read_text())
+
+    def replaced(old: str, new: str) -> tuple[str, str]:
+        changed = load_row({**row, "signature": row["signature"].replace(old, new)}, "x")
+        changed = changed.model_copy(
+            update={
+                "run_id": expected_run_id(changed),
+                "profile": changed.signature.split("|")[0].removeprefix("profile:"),
+            }
+        )
+        for file in (board / "results/reference").iterdir():
+            if file.suffix == ".json":
+                file.unlink()
+        (board / changed.path).write_text(changed.to_json())
+        (board / "results/reference").joinpath(f"{path.stem}.parquet").rename(board / "kept")
+        shutil.copy(board / "kept", board / changed.sentences_path)
+        shutil.copy(board / "kept", board / "results/reference" / f"{path.stem}.parquet")
+        return check(board)["reference"]
+
+    assert replaced("|version:", "|version:9")[1].startswith("measured by version 9")
+    status, note = replaced("profile:offline", "profile:ours")
+    assert status == "unverifiable" and "ours" in note
+    alter(board, lambda r: r.update(schema_version=3), "delete")
+    assert check(board)["delete"] == (
+        "unverifiable",
+        "schema version 3, this program reads 1 to 2; install a newer one",
+    )
+    with pytest.raises(InputError, match="no row with run id 0123"):
+        verify(LocalStore(board).snapshot(), Bench(None, {}), ["0123"])
+
+
+def test_values_are_compared_within_a_tolerance_and_flips_are_not(honest: Path, board: Path) -> None:
+    """A rounding of another machine passes; a flipped label of one sentence does not."""
+
+    def nudge(frame: pd.DataFrame) -> None:
+        frame["sim"] = frame["sim"] + np.where(frame["sim"] > 0, -5e-6, 0)
+        frame["j"] = frame["sta"] * frame["sim"] * frame["fl"]
+
+    forge(board, nudge)
+    assert check(board)["polite"][0] == "verified"
+
+    def flip(frame: pd.DataFrame) -> None:
+        frame.loc[0, "sta"] = 1 - frame.loc[0, "sta"]
+        frame["j"] = frame["sta"] * frame["sim"] * frame["fl"]
+
+    forge(board, flip)
+    status, note = check(board)["polite"]
+    assert status == "mismatch" and "sentence 0: sta" in note
