@@ -27,7 +27,7 @@ class Rewrites:
     """What a system wrote for a test set: one output per sentence, in order.
 
     decoding: the generation settings, the prompt and the batch size; empty for systems that do not generate.
-    seconds, device: what generating took, loading left out, and on what; None and "" for systems that do not generate.
+    seconds, device: what generating took, loading left out, and on what; None where it was not measured.
     card: what the system's model card says of it (`metrics.cards`).
     """
 
@@ -145,8 +145,8 @@ def read_outputs(path: Path, expected: int) -> list[str]:
 
 def _generate(
     system: System, sources: Sequence[str], batch_size: int, seed: int
-) -> tuple[list[str], dict[str, Any], float, str]:
-    """(outputs, decoding, seconds of generating, device)."""
+) -> tuple[list[str], dict[str, Any], float | None, str]:
+    """(outputs, decoding, seconds of generating or None where a batch of the cache does not say, device)."""
     import torch
     import transformers
 
@@ -162,19 +162,19 @@ def _generate(
     key = content_hash([system.revision, decoding, list(sources), versions])
     path = home() / "rewrites" / f"{key[:32]}.jsonl"
     done = Progress()
-    seconds = 0.0
-    for results, took in _read_partial(path):
+    took: list[float | None] = []
+    for results, seconds in _read_partial(path):
         done.add(results)
-        seconds += took
+        took.append(seconds)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as file:
         last = time.monotonic()
 
         def record(results: dict[int, str | None]) -> None:
-            nonlocal last, seconds
-            took, last = time.monotonic() - last, time.monotonic()
-            seconds += took
-            line = {**{str(i): text for i, text in results.items()}, _TOOK: round(took, 3)}
+            nonlocal last
+            seconds, last = round(time.monotonic() - last, 3), time.monotonic()
+            took.append(seconds)
+            line = {**{str(i): text for i, text in results.items()}, _TOOK: seconds}
             # A leading line end keeps this record apart from one that a killed run left half-written.
             file.write("\n" + json.dumps(line) + "\n")
             file.flush()
@@ -189,7 +189,9 @@ def _generate(
             done=done,
             record=record,
         )
-    return outputs, decoding, round(seconds, 1), _device(loaded.model.device.type)
+    known = [seconds for seconds in took if seconds is not None]
+    total = round(sum(known), 1) if len(known) == len(took) else None
+    return outputs, decoding, total, _device(loaded.model.device.type)
 
 
 # Beside the texts of a batch, by number: the seconds it took.
@@ -204,14 +206,14 @@ def _device(kind: str) -> str:
     return f"{kind}, {platform.machine()}, {torch.get_num_threads()} threads"
 
 
-def _read_partial(path: Path) -> list[tuple[dict[int, str | None], float]]:
+def _read_partial(path: Path) -> list[tuple[dict[int, str | None], float | None]]:
     """The batches in a file of rewrites, with seconds; empty lines and a killed run's torn last are passed over."""
     batches = []
     if path.is_file():
         for line in path.read_text("utf-8", errors="replace").split("\n"):
             try:
                 batch = json.loads(line)
-                took = float(batch.pop(_TOOK, 0))
+                took = batch.pop(_TOOK, None)
                 batches.append(({int(i): text for i, text in batch.items()}, took))
             except ValueError:
                 continue

@@ -388,7 +388,7 @@ class Pipeline:
         return {
             "licence": leader.licence,
             "base": inputs.leader.name,
-            "training_data": list(dict.fromkeys(corpus.name for corpus in trained_on)),
+            "training_data": list(dict.fromkeys("sample" if c.origin == "sample" else c.name for c in trained_on)),
             # Its pairs are paraphrases; no toxic sentence came with a neutral one.
             "parallel_data": False,
             "contamination": "contaminated" if count else "clean",

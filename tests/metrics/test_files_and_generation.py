@@ -114,6 +114,7 @@ def test_two_tries_write_what_one_long_try_writes(llama: LoadedModel, sentences:
 
 
 def test_a_torn_record_is_passed_over(tmp_path: Path) -> None:
+    """And one of a program that did not measure its seconds is read."""
     path = tmp_path / "x.jsonl"
-    path.write_text('\n{"0": "a", "3": null}\n\n{"1": "b", "2": "ha')
-    assert _read_partial(path) == [{0: "a", 3: None}]
+    path.write_text('\n{"0": "a", "3": null}\n{"1": "b", "seconds": 2.5}\n\n{"1": "b", "2": "ha')
+    assert _read_partial(path) == [({0: "a", 3: None}, None), ({1: "b"}, 2.5)]
