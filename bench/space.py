@@ -1,0 +1,357 @@
+"""The command `python bench/space.py`: the leaderboard's page with 10,000 rows, against gradio's own table of the same.
+
+Both pages are served from this machine, one after the other, and driven in headless Chromium. Measured inside the
+browser: the time from the start of the navigation until the first row is painted (cold: nothing in the browser's
+cache), and from an action (a typed letter, a chosen filter, a pressed head of a column) until the frame that shows its
+last effect. The peer is `gr.Dataframe` holding all rows, with its built-in search. Prints medians and worst cases, and
+the ratios.
+
+`--screenshots DIR --local BOARD` takes the pictures of the documentation instead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from metrics.errors import InputError, run_command
+
+ROOT = Path(__file__).resolve().parent.parent
+LIMIT_PAINT, LIMIT_FILTER = 2_000, 150
+BACKSPACE = "\ue003"
+# Each letter of it leaves fewer rows.
+WORD = "lab12"
+# Shown by the peer: what the page shows by default.
+SHOWN = ["rank", "system", "ties", "j", "sta", "sim", "fl", "verification", "kind", "size", "parallel_data"]
+PEER = """
+import sys, gradio as gr, pandas
+table = pandas.read_parquet(sys.argv[1])[sys.argv[2].split(",")]
+with gr.Blocks() as demo:
+    gr.Dataframe(table, elem_id="ranking", show_search="filter", pinned_columns=2, interactive=False)
+demo.launch(server_port=int(sys.argv[3]), quiet=True)
+"""
+# Runs before the page's own scripts. Both pages call their table #ranking; a row is there when a score is.
+RECORDER = """
+window.painted = null; window.acted = 0; window.shown = 0;
+const afterFrame = (then) => requestAnimationFrame(() => setTimeout(() => then(performance.now()), 0));
+new MutationObserver((changes) => {
+  if (window.painted === null && /0\\.\\d{3}/.test(document.querySelector('#ranking')?.textContent)) {
+    window.painted = -1; afterFrame((now) => { window.painted = now; });
+  }
+  const table = document.querySelector('#ranking');
+  if (table && changes.some((change) => table.contains(change.target))) afterFrame((now) => { window.shown = now; });
+}).observe(document, {subtree: true, childList: true, characterData: true, attributes: true});
+for (const name of ['keydown', 'input', 'mousedown', 'click'])
+  window.addEventListener(name, (event) => { window.acted = event.timeStamp; }, true);
+"""
+
+
+def make_board(folder: Path, n: int) -> None:
+    """A leaderboard folder of n rows in one group, 500 in another and 30 published figures."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    from leaderboard.row import Row, load_row, run_id
+    from leaderboard.tables import TABLES, Board, Verification, derive
+    from metrics.signature import ORDER, Signature
+
+    draw = random.Random(1)
+    board = Board()
+    for i in range(n + 530):
+        profile = "offline.v2" if i < n else "paradetox.v1"
+        document = _row(draw, i)
+        signature = Signature.of({f: "x" * 60 for f in ORDER if f != "decoding"} | {"profile": profile, "n": "400"}, {})
+        document |= {"profile": profile, "signature": signature.long}
+        if i >= n + 500:
+            scores = {metric: {"mean": score["mean"]} for metric, score in document["scores"].items()}
+            source = {"title": f"Paper {i}", "url": "https://aclanthology.org/x"}
+            document |= {"record": "published", "signature": "", "scores": scores, "source": source}
+        name, revision = document["system"]["name"], document["system"]["revision"]
+        document["run_id"] = run_id(name, revision, document["decoding"], signature.key)
+        row: Row = load_row(document, "made up")
+        board.rows[row.run_id] = row
+        status = draw.choice(("verified", "verified", "unchecked", "mismatch"))
+        board.verifications[row.run_id] = Verification(status, "as found", "2026-11-24", "0.3.0")  # type: ignore[arg-type]
+    table = parquet.read_table(BytesIO(derive(board)[TABLES["latest"]]))
+    # Ties come from sentences, which these rows do not have.
+    letters = [f"{chr(97 + i * 26 // len(table))} {chr(97 + i * 26 // len(table))}{i % 9}" for i in range(len(table))]
+    table = table.set_column(table.schema.names.index("ties"), "ties", pa.array(letters))
+    (folder / TABLES["latest"]).parent.mkdir(parents=True)
+    parquet.write_table(table, folder / TABLES["latest"])
+
+
+def _row(draw: random.Random, i: int) -> dict[str, Any]:
+    org = draw.choice(("lab", "uni", "company", "group", "team")) + str(draw.randrange(400))
+    base = draw.choice(
+        ("t5-base", "bart-large", "llama-3.2-1B", "mistral-7B", "gemma-2-2B", "smollm2-135M", "qwen-0.5B")
+    )
+    sta, sim, fl = draw.uniform(0.2, 1), draw.uniform(0.4, 1), draw.uniform(0.4, 1)
+    scores = {
+        metric: {"mean": mean, "low": max(0.0, mean - 0.03), "high": min(1.0, mean + 0.03)}
+        for metric, mean in (("sta", sta), ("sim", sim), ("fl", fl), ("j", sta * sim * fl))
+    }
+    about = {
+        "size": draw.choice((135_000_000, 220_000_000, 1_200_000_000, 7_000_000_000, None)),
+        "licence": draw.choice(("apache-2.0", "mit", "openrail++", "")),
+        "base": f"{org}/{base}",
+        "training_data": draw.sample(("s-nlp/paradetox", "jigsaw-toxic", "ParaNMT", "own corpus"), 2),
+        "parallel_data": draw.choice((True, False, None)),
+        "contamination": draw.choice(("clean", "contaminated", "unknown")),
+        "note": draw.choice(
+            ("", "Tuned on paired sentences.", "Asked in its chat template, without further training.")
+        ),
+    }
+    return {
+        "schema_version": 2,
+        "system": {"name": f"{org}/{base}-detox-{i}", "kind": "model", "revision": f"{i:040x}", "about": about},
+        "test_set": {"name": "paradetox-test", "origin": "Hub", "revision": "7", "sha256": "0", "n": 400, "of": 2000},
+        "decoding": {"do_sample": False, "num_beams": draw.choice((1, 4)), "max_new_tokens": 48, "batch_size": 32},
+        "scores": scores, "soft_sta": sta, "soft_fl": fl, "length_ratio": 0.9, "copies": 0.02, "empty": 0,
+        "cost": {"seconds": draw.uniform(5, 500), "device": "cuda"}, "submitter": org, "date": "2026-11-24",
+        "provenance": {"packages": {"torch": "2.13.0", "transformers": "5.23.0"}, "git_commit": f"{i:040x}"},
+    }  # fmt: skip
+
+
+# -- the browser ------------------------------------------------------------------------------------------------------
+def browser(width: int, height: int) -> Any:
+    """Headless Chromium. Errors: none here."""
+    import shutil
+
+    from selenium import webdriver
+
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if chromium is None or driver is None:
+        raise InputError("no chromium and chromedriver here (Debian: apt-get install chromium chromium-driver)")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    arguments = (
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-dev-shm-usage",
+        "--hide-scrollbars",
+        f"--window-size={width},{height}",
+    )
+    for argument in arguments:
+        options.add_argument(argument)
+    return webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+
+
+@contextmanager
+def serving(command: list[str], port: int) -> Iterator[str]:
+    """Runs a page's program until it is not needed any more; gives its address."""
+    environment = {**os.environ, "GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1"}
+    address = f"http://127.0.0.1:{port}/"
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL) as process:
+        try:
+            while True:
+                try:
+                    urllib.request.urlopen(address, timeout=5).close()
+                    break
+                except OSError:
+                    if process.poll() is not None:
+                        raise InputError("the page's program ended; run it alone to see why") from None
+                    time.sleep(0.2)
+            yield address
+        finally:
+            process.terminate()
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+class Stopwatch:
+    """Times of one page, in milliseconds."""
+
+    def __init__(self, chrome: Any, address: str) -> None:
+        self.chrome, self.address = chrome, address
+
+    def paint(self, cold: bool) -> float:
+        """Opens the page; until its first row is painted."""
+        if cold:
+            self.chrome.execute_cdp_cmd("Network.clearBrowserCache", {})
+        self.chrome.get(self.address)
+        return self._wait("return window.painted > 0 ? window.painted : null")
+
+    def action(self, act: Callable[[], None]) -> float | None:
+        """Until the last frame that the action changes; None if it changes nothing, as a letter that all rows have."""
+        self.chrome.execute_script("window.shown = 0")
+        act()
+        deadline = time.monotonic() + 3
+        while not self.chrome.execute_script("return window.shown"):
+            if time.monotonic() > deadline:
+                return None
+            time.sleep(0.02)
+        # Nothing changes any more for this long: that was the last frame.
+        while self.chrome.execute_script("return performance.now() - window.shown") < 250:
+            time.sleep(0.05)
+        return float(self.chrome.execute_script("return window.shown - window.acted"))
+
+    def _wait(self, script: str) -> float:
+        deadline = time.monotonic() + 60
+        while True:
+            value = self.chrome.execute_script(script)
+            if value is not None:
+                return float(value)
+            if time.monotonic() > deadline:
+                raise InputError(f"{self.address}: nothing happened within a minute")
+            time.sleep(0.01)
+
+
+def click(chrome: Any, css: str) -> Callable[[], None]:
+    return lambda: chrome.find_element("css selector", css).click()
+
+
+def pick(chrome: Any, elem_id: str, choice: int) -> Callable[[], None]:
+    """Opens a menu now; the action is to press one of its choices."""
+    chrome.find_element("css selector", f"#{elem_id} input").click()
+    time.sleep(0.3)
+    option = chrome.find_elements("css selector", "[role=option]")[choice]
+    return lambda: option.click()
+
+
+def measure_page(watch: Stopwatch, repeats: int) -> dict[str, list[float]]:
+    """Every filter, sort and page turn of the leaderboard, some times over."""
+    chrome, times = watch.chrome, {}
+    chrome.find_element("css selector", "#filters button").click()
+    time.sleep(0.8)
+    search = chrome.find_element("css selector", "#search textarea")
+
+    def note(name: str, act: Callable[[], None]) -> None:
+        took = watch.action(act)
+        if took is not None:
+            times.setdefault(name, []).append(took)
+
+    for _ in range(repeats):
+        for letter in [*WORD, *[BACKSPACE] * len(WORD)]:
+            note("search, per letter", lambda letter=letter: search.send_keys(letter))  # type: ignore[misc]
+        for field in ("kind", "size", "parallel", "verification", "contamination"):
+            # A choice that keeps some rows (of kinds: none, all are models here), then the one that keeps all.
+            for choice in (2, 0):
+                note(f"filter {field}", pick(chrome, f"filter-{field}", choice))
+        for choice in (1, 0):
+            note("profile", pick(chrome, "group", choice))
+        for column in ("system", "j", "size", "verification", "rank"):
+            note("sort", click(chrome, f'#ranking thead button[data-value="{column}"]'))
+        note("next page", click(chrome, "#ranking .pager button:last-child"))
+        for _ in range(2):
+            note("columns", click(chrome, "#columns label:nth-of-type(14)"))
+    return times
+
+
+def measure_peer(watch: Stopwatch, repeats: int) -> dict[str, list[float]]:
+    """The same of gradio's table, as far as it has it: its search, and sorting by its heads."""
+    chrome, times = watch.chrome, {}
+    search = chrome.find_element("css selector", "#ranking input.search-input, #ranking input[type=text]")
+    for letter in [*WORD, *[BACKSPACE] * len(WORD)] * repeats:
+        took = watch.action(lambda letter=letter: search.send_keys(letter))  # type: ignore[misc]
+        if took is not None:
+            times.setdefault("search, per letter", []).append(took)
+    return times
+
+
+def show(name: str, times: list[float]) -> None:
+    print(f"{name:34s} median {statistics.median(times):7.0f} ms   worst {max(times):7.0f} ms   n = {len(times)}")
+
+
+def compare(rows: int, repeats: int) -> None:
+    from leaderboard.tables import TABLES
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        make_board(folder, rows)
+        print(f"{rows:,} rows in one group, 500 in another, 30 published; load {os.getloadavg()[0]:.1f} at the start")
+        port, other = free_port(), free_port()
+        page = [sys.executable, "-m", "leaderboard.space", "--local", name, "--port", str(port)]
+        peer = [sys.executable, "-c", PEER, str(folder / TABLES["latest"]), ",".join(SHOWN), str(other)]
+        found: dict[str, dict[str, list[float]]] = {}
+        for title, command, at, measure in (
+            ("page", page, port, measure_page), ("gr.Dataframe", peer, other, measure_peer),
+        ):  # fmt: skip
+            with serving(command, at) as address, browser(1280, 1000) as chrome:
+                chrome.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": RECORDER})
+                watch = Stopwatch(chrome, address)
+                times = {
+                    f"first paint, {kind}": [watch.paint(kind == "cold") for _ in range(repeats)]
+                    for kind in ("cold", "warm")
+                }
+                time.sleep(1)
+                found[title] = {**times, **measure(watch, repeats)}
+            print(f"\n{title}")
+            for what, values in found[title].items():
+                show(what, values)
+    report(found)
+
+
+def report(found: dict[str, dict[str, list[float]]]) -> None:
+    """The ratios, and whether the page keeps its limits."""
+    mine, peer = found["page"], found["gr.Dataframe"]
+    print()
+    for what in ("first paint, cold", "first paint, warm", "search, per letter"):
+        ratio = statistics.median(peer[what]) / statistics.median(mine[what])
+        print(f"{what}: gr.Dataframe takes {ratio:.1f} times as long")
+    paint = [value for what, values in mine.items() if "paint" in what for value in values]
+    actions = [value for what, values in mine.items() if "paint" not in what for value in values]
+    for what, values, limit in (("first paint", paint, LIMIT_PAINT), ("any action", actions, LIMIT_FILTER)):
+        over = f"{sum(value > limit for value in values)} of {len(values)} over"
+        print(f"{what}: limit {limit} ms, worst {max(values):.0f} ms, {over}; load {os.getloadavg()[0]:.1f}")
+
+
+# -- screenshots ------------------------------------------------------------------------------------------------------
+def screenshots(folder: Path, board: Path) -> None:
+    """ranking-light, ranking-dark, compare and phone, in `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    port = free_port()
+    page = [sys.executable, "-m", "leaderboard.space", "--local", str(board.resolve()), "--port", str(port)]
+    with serving(page, port) as address, browser(1280, 1000) as chrome:
+
+        def take(name: str, theme: str, tab: str, height: int) -> None:
+            chrome.get(f"{address}?__theme={theme}")
+            time.sleep(2)
+            next(b for b in chrome.find_elements("css selector", "button[role=tab]") if b.text.strip() == tab).click()
+            time.sleep(3)
+            size = {"width": 360 if name == "phone" else 1280, "height": height, "deviceScaleFactor": 1}
+            chrome.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {**size, "mobile": name == "phone"})
+            time.sleep(1)
+            chrome.save_screenshot(str(folder / f"{name}.png"))
+            chrome.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+        take("ranking-light", "light", "Ranking", 1000)
+        take("ranking-dark", "dark", "Ranking", 1000)
+        take("compare", "light", "Compare", 1200)
+        take("phone", "dark", "Ranking", 1000)
+    print(f"{folder}: {', '.join(sorted(path.name for path in folder.glob('*.png')))}")
+
+
+def main(argv: list[str]) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python bench/space.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rows", type=int, default=10_000)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--screenshots", metavar="DIR", type=Path, help="take pictures of --local instead")
+    parser.add_argument("--local", metavar="DIR", type=Path, default=ROOT / "leaderboard" / "example")
+    options = parser.parse_args(argv)
+    if options.screenshots:
+        screenshots(options.screenshots, options.local)
+    else:
+        compare(options.rows, options.repeats)
+
+
+if __name__ == "__main__":
+    run_command(main)

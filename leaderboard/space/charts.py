@@ -1,0 +1,202 @@
+"""Two charts of the systems shown, as SVG: J with its intervals, and what STA costs in SIM.
+
+Drawn here and not by a chart library: names stay text, colours follow the page's light or dark theme, and the page
+loads no megabytes of script for it.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from leaderboard.space.data import Record
+from leaderboard.space.ranking import CHOICES
+from leaderboard.space.shown import attribute, visible
+
+# More marks than this cannot be told apart.
+MAX_SYSTEMS = 30
+_NAME_LETTERS = 30
+# Pixels; a letter is as wide on average.
+_LETTER = 6.6
+_WIDTH = 760
+_ROW = 24
+_TOP = 30
+_SIDE = 520
+_MARGIN = 46
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Maps values from low to high onto pixels from start to end."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+
+    def __call__(self, value: float) -> float:
+        return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
+
+    @property
+    def ticks(self) -> list[float]:
+        step = next(s for s in (0.02, 0.05, 0.1, 0.2, 0.5) if (self.high - self.low) / s <= 8)
+        first, last = round(self.low / step), round(self.high / step)
+        return [i * step for i in range(first, last + 1) if self.low - 1e-9 <= i * step <= self.high + 1e-9]
+
+
+def charts(records: Sequence[Record]) -> str:
+    """Both charts of the first systems that have scores, as HTML."""
+    complete = [r for r in records if None not in (r["j"], r["sta"], r["sim"])]
+    if not complete:
+        return '<p role="status">No system with scores is shown; the filters above decide which are.</p>'
+    drawn = complete[:MAX_SYSTEMS]
+    more = (
+        f", the first {MAX_SYSTEMS} of {len(complete):,} in the order of the ranking"
+        if len(complete) > len(drawn)
+        else ""
+    )
+    return (
+        f"<h2>J with its 95 % intervals{more}</h2>"
+        "<p>Overlapping intervals do not say that two systems are equal: the letters of the ranking come from a test "
+        f"over the same sentences.</p>{_box(_intervals(drawn), 'J of each system with its interval')}"
+        "<h2>What STA costs in SIM</h2><p>Numbers as above. A system that deletes or rewrites freely gains STA and "
+        "loses SIM; along a dashed line their product is the same.</p>"
+        f"{_box(_trade_off(drawn), 'STA against SIM')}{_legend()}"
+    )
+
+
+def _box(svg: str, label: str) -> str:
+    return f'<div class="box chart" tabindex="0" role="region" aria-label="{label}, scrolls sideways">{svg}</div>'
+
+
+def _svg(width: float, height: float, label: str, parts: Sequence[str]) -> str:
+    return (
+        f'<svg viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}" role="img" '
+        f'aria-label="{label}">{"".join(parts)}</svg>'
+    )
+
+
+def _intervals(records: Sequence[Record]) -> str:
+    values = [r[name] for r in records for name in ("j", "j_low", "j_high") if r[name] is not None]
+    low, high = min(0.0, *values), max(values)
+    names = [_place_and_name(place, r) for place, r in enumerate(records, start=1)]
+    left = 24 + _LETTER * max(map(len, names))
+    x = Axis(low, max(high, low + 0.1), left, _WIDTH - 60)
+    bottom = _TOP + _ROW * len(records)
+    parts = [_vertical(x(tick), _TOP - 6, bottom, f"{tick:.2g}", _TOP - 12) for tick in x.ticks]
+    for place, (name, r) in enumerate(zip(names, records, strict=True)):
+        y = _TOP + _ROW * (place + 0.5)
+        bar = _line(x(r["j_low"]), y, x(r["j_high"]), y, "whisker") if None not in (r["j_low"], r["j_high"]) else ""
+        parts.append(
+            f"<g><title>{_told(r, ('j',))}</title>"
+            f'<text x="{left - 12}" y="{y + 4:.1f}" text-anchor="end">{html.escape(name)}</text>'
+            f'{bar}{_mark(r, x(r["j"]), y)}<text x="{_WIDTH - 50}" y="{y + 4:.1f}">{r["j"]:.3f}</text></g>'
+        )
+    return _svg(_WIDTH, bottom + 8, f"J of {len(records)} systems with their 95 % intervals", parts)
+
+
+def _place_and_name(place: int, record: Record) -> str:
+    """How a system is labelled; a long name ends in dots, for the number of letters left out there is no room."""
+    name = str(record["system"])
+    return f"{place}  {visible(name[:_NAME_LETTERS])}{'…' if len(name) > _NAME_LETTERS else ''}"
+
+
+def _trade_off(records: Sequence[Record]) -> str:
+    x = Axis(*_range(records, "sim"), _MARGIN, _SIDE)
+    y = Axis(*_range(records, "sta"), _SIDE - _MARGIN, 28)
+    parts = [_vertical(x(tick), y.end, y.start, f"{tick:.2g}", y.start + 16) for tick in x.ticks]
+    parts += [
+        f'{_line(x.start, y(tick), x.end, y(tick), "grid")}<text class="tick" x="{x.start - 6}" y="{y(tick) + 4:.1f}" '
+        f'text-anchor="end">{tick:.2g}</text>'
+        for tick in y.ticks
+    ]
+    parts += [_product(x, y, value / 10) for value in range(1, 10)]
+    parts.append(f'<text class="axis" x="{(x.start + x.end) / 2:g}" y="{_SIDE - 8}" text-anchor="middle">SIM</text>')
+    parts.append(f'<text class="axis" x="{x.start}" y="14" text-anchor="middle">STA</text>')
+    # The best last, on top of the others.
+    for place, r in reversed(list(enumerate(records, start=1))):
+        at = x(r["sim"]), y(r["sta"])
+        whiskers = ""
+        if None not in (r["sim_low"], r["sta_low"]):
+            whiskers = _line(x(r["sim_low"]), at[1], x(r["sim_high"]), at[1], "whisker")
+            whiskers += _line(at[0], y(r["sta_low"]), at[0], y(r["sta_high"]), "whisker")
+        parts.append(
+            f"<g><title>{_told(r, ('sta', 'sim'))}</title>{whiskers}{_mark(r, *at)}"
+            f'<text class="place" x="{at[0] + 8:.1f}" y="{at[1] - 7:.1f}">{place}</text></g>'
+        )
+    return _svg(_SIDE + 20, _SIDE, f"STA against SIM of {len(records)} systems", parts)
+
+
+def _range(records: Sequence[Record], metric: str) -> tuple[float, float]:
+    """From the lowest to the highest value that is drawn, with some room, within what the metric can be."""
+    values = [r[name] for r in records for name in (metric, f"{metric}_low", f"{metric}_high") if r[name] is not None]
+    low, high = max(min(values) - 0.05, -1.0), min(max(values) + 0.05, 1.02)
+    return (low, high) if high - low > 0.1 else (high - 0.1, high)
+
+
+def _product(x: Axis, y: Axis, value: float) -> str:
+    """The curve on which STA · SIM is `value`, where it crosses the chart."""
+    steps = [x.low + (x.high - x.low) * i / 40 for i in range(41)]
+    points = [(x(s), y(value / s)) for s in steps if s > 0 and y.low <= value / s <= y.high]
+    if len(points) < 2:
+        return ""
+    path = " ".join(f"{a:.1f},{b:.1f}" for a, b in points)
+    return f'<polyline class="product" points="{path}"/>'
+
+
+def _mark(record: Record, x: float, y: float) -> str:
+    """A shape per kind, so that colour is not all that tells them apart."""
+    kind = record["kind"] if record["kind"] in _SHAPES else "model"
+    return _SHAPES[kind](x, y)
+
+
+def _circle(x: float, y: float) -> str:
+    return f'<circle class="mark model" cx="{x:.1f}" cy="{y:.1f}" r="5"/>'
+
+
+def _square(x: float, y: float) -> str:
+    return f'<rect class="mark outputs" x="{x - 4.5:.1f}" y="{y - 4.5:.1f}" width="9" height="9"/>'
+
+
+def _diamond(x: float, y: float) -> str:
+    return f'<path class="mark human" d="M{x:.1f} {y - 6.5:.1f}l6.5 6.5l-6.5 6.5l-6.5 -6.5z"/>'
+
+
+def _triangle(x: float, y: float) -> str:
+    return f'<path class="mark baseline" d="M{x:.1f} {y - 6:.1f}l6 10.5h-12z"/>'
+
+
+_SHAPES: dict[str, Callable[[float, float], str]] = {
+    "model": _circle,
+    "outputs": _square,
+    "human": _diamond,
+    "baseline": _triangle,
+}
+
+
+def _legend() -> str:
+    shapes = "".join(
+        f'<li><svg width="16" height="16" aria-hidden="true">{_SHAPES[kind](8, 8)}</svg> {kind}</li>'
+        for kind in CHOICES["kind"]
+    )
+    return f'<ul class="legend">{shapes}</ul>'
+
+
+def _line(x1: float, y1: float, x2: float, y2: float, css: str) -> str:
+    return f'<line class="{css}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
+
+
+def _vertical(x: float, top: float, bottom: float, label: str, label_y: float) -> str:
+    text = f'<text class="tick" x="{x:.1f}" y="{label_y:.1f}" text-anchor="middle">{label}</text>'
+    return _line(x, top, x, bottom, "grid") + text
+
+
+def _told(record: Record, metrics: Sequence[str]) -> str:
+    """What a pointer over a mark is told."""
+    parts = []
+    for metric in metrics:
+        low, high = record[f"{metric}_low"], record[f"{metric}_high"]
+        interval = f" [{low:.3f}, {high:.3f}]" if None not in (low, high) else ""
+        parts.append(f"{metric.upper()} {record[metric]:.3f}{interval}")
+    return f"{attribute(str(record['system']))}: {', '.join(parts)}"

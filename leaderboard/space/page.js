@@ -1,0 +1,22 @@
+// Runs once per block of HTML, with gradio's `element` and `trigger`. Texts of others never reach it as code: buttons are
+// made by the server, and all that is read of them are data-event and data-value.
+const events = ['sort', 'turn', 'choose'];
+
+element.addEventListener('click', (event) => {
+  const button = event.target.closest('button');
+  if (!button || !element.contains(button)) return;
+  const name = button.dataset.event;
+  if (events.includes(name)) {
+    trigger(name, { value: button.dataset.value });
+  } else if (button.classList.contains('rude')) {
+    const hidden = button.classList.toggle('known') === false;
+    if (hidden) button.setAttribute('aria-label', 'rude word');
+    else button.removeAttribute('aria-label');
+  } else if (button.classList.contains('copy')) {
+    const text = button.parentElement.querySelector('code').textContent;
+    navigator.clipboard.writeText(text).then(() => {
+      button.textContent = 'Copied';
+      setTimeout(() => { button.textContent = 'Copy'; }, 1500);
+    });
+  }
+});

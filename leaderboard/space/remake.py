@@ -1,0 +1,100 @@
+"""The command that makes a row again, safe to paste into a shell whatever a name holds."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from typing import Any
+
+import yaml
+
+from leaderboard.row import folder_name
+from leaderboard.space.data import Record
+from leaderboard.space.shown import hub_commit
+from metrics.generation import DECODING_KEYS
+
+_WRITE_OUTPUTS = "import pandas, sys; print(*pandas.read_parquet(sys.argv[1]).output, sep='\\n')"
+
+
+def remake_command(record: Record) -> str:
+    """The shell command, "" for a published figure: nothing was run here.
+
+    A model trained by a recipe is trained again from the recipe's own values; any other system is scored again. Outputs
+    that came as a file are taken from the row's stored sentences.
+    """
+    if record["record"] == "published":
+        return ""
+    recipe = (json_mapping(record["provenance"]) or {}).get("recipe")
+    if record["kind"] == "model" and isinstance(recipe, dict):
+        return _train(recipe.get("recipe", recipe))
+    if record["kind"] == "outputs":
+        file = f"{folder_name(str(record['system']))}.txt"
+        sentences = str(record["path"]).removesuffix(".json") + ".parquet"
+        write = f"python -c {shlex.quote(_WRITE_OUTPUTS)} {_argument(sentences)} > {_argument(file)}"
+        return f"{write}\n{_score(record, file)}"
+    return _score(record, str(record["system"]))
+
+
+def verify_command(record: Record, repo: str | None) -> str:
+    """Recomputes a row from its stored outputs; "" for a published figure. repo: None for a folder."""
+    if record["record"] == "published":
+        return ""
+    where = f"--repo {shlex.quote(repo)}" if repo else "--local DIR"
+    return f"python -m leaderboard.verify {where} --only{_joined(record['run_id'])}"
+
+
+def _train(recipe: Any) -> str:
+    text = yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True)
+    name = recipe.get("name") if isinstance(recipe, dict) else None
+    file = _argument(f"{folder_name(str(name or 'recipe'))}.yaml")
+    return f"printf %s {shlex.quote(text)} > {file}\npython -m repro.run {file}"
+
+
+def _score(record: Record, system: str) -> str:
+    decoding = json_mapping(record["decoding"]) or {}
+    options: list[tuple[str, Any]] = []
+    commit = hub_commit(system, str(record["revision"]))
+    if commit:
+        options.append(("--revision", commit))
+    options.append(("--test-set", record["test_set"]))
+    if record["n"] is not None and record["n"] < (record["test_set_size"] or 0):
+        options.append(("--limit", record["n"]))
+    # A profile is named without the version that the signature adds.
+    options.append(("--profile", re.sub(r"\.v\d+$", "", str(record["profile"]))))
+    if decoding.get("prompt"):
+        options.append(("--prompt", decoding["prompt"]))
+    options += [("--decoding", f"{key}={_value(decoding[key])}") for key in sorted(decoding) if key in DECODING_KEYS]
+    options += [(f"--{key.replace('_', '-')}", decoding[key]) for key in ("batch_size", "seed") if key in decoding]
+    told = "".join(f" {name}{_joined(value)}" for name, value in options)
+    name = shlex.quote(system)
+    # After "--" a name that begins with a dash is a name.
+    return (
+        f"python -m metrics.score{told} -- {name}"
+        if system.startswith("-")
+        else f"python -m metrics.score {name}{told}"
+    )
+
+
+def _joined(value: Any) -> str:
+    """The value of an option: after a blank, or after "=" where it would be taken for an option itself."""
+    text = str(value)
+    return f"={shlex.quote(text)}" if text.startswith("-") else f" {shlex.quote(text)}"
+
+
+def _argument(path: str) -> str:
+    """A path as one word that no program takes for an option."""
+    return shlex.quote(f"./{path}" if path.startswith("-") else path)
+
+
+def _value(value: Any) -> str:
+    return json.dumps(value) if isinstance(value, bool) else str(value)
+
+
+def json_mapping(text: Any) -> dict[str, Any] | None:
+    """The JSON object in a column, None if it is none."""
+    try:
+        value = json.loads(text)
+    except (TypeError, ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None

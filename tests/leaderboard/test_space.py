@@ -1,0 +1,559 @@
+"""The leaderboard's page without a browser: what is shown of rows made by hand, and what nothing gets in through."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import yaml
+from pyarrow import parquet
+
+from leaderboard.row import About, Row
+from leaderboard.space.charts import Axis, charts
+from leaderboard.space.data import LATEST, Leaderboard, open_board
+from leaderboard.space.details import details
+from leaderboard.space.download import as_csv, as_parquet
+from leaderboard.space.outputs import outputs
+from leaderboard.space.page import Page
+from leaderboard.space.ranking import COLUMNS, Filters, View, published, ranking, records_shown
+from leaderboard.space.remake import remake_command, verify_command
+from leaderboard.space.rude import is_rude, softened
+from leaderboard.space.shown import csv_cell, hub_link, outside, shown
+from leaderboard.space.stage import stage
+from leaderboard.space.versus import Versus
+from leaderboard.store import open_store
+from leaderboard.tables import Verification
+from leaderboard.tables import record as flat
+from metrics.errors import InputError
+from metrics.score import parser as score_parser
+from metrics.statistics import paired_difference, randomisation_test
+from tests.conftest import ROOT
+from tests.leaderboard.space_boards import COMMIT, COPIED, HOSTILE, published_row, system, tamper, write
+
+
+@pytest.fixture
+def board(tmp_path: Path) -> Leaderboard:
+    """Four systems of one group with J .5, 5/12, 1/4 and 0, one of another, one published."""
+    write(
+        tmp_path,
+        system("reference", [1] * 6, kind="human"),
+        system(
+            "org/polite", [1, 1, 1, 1, 1, 0], kind="model", revision=COMMIT,
+            about=About(size=135_000_000, parallel_data=True, contamination="clean", note="a polite one"),
+        ),
+        system("delete", [1, 1, 1, 0, 0, 0], kind="baseline", about=About(size=0, parallel_data=False)),
+        system("duplicate", [0] * 6, kind="baseline"),
+        system("delete", [1, 0], kind="baseline", profile="s2"),
+        published_row("CondBERT", 0.5),
+    )  # fmt: skip
+    return load(tmp_path)
+
+
+def load(folder: Path) -> Leaderboard:
+    return Leaderboard(open_store(local=folder).snapshot())
+
+
+def names(records: Any) -> list[str]:
+    return [record["system"] for record in records]
+
+
+def key(board: Leaderboard, name: str, profile: str = "s1") -> str:
+    return next(k for k, r in board.records.items() if r["system"] == name and r["profile"] == profile)
+
+
+# -- text -------------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("text", "html"),
+    [
+        ("<b>&\"'", "<bdi>&lt;b&gt;&amp;&quot;&#x27;</bdi>"),
+        ("a\u202eb\u2066c\x00", "<bdi>a⟨U+202E⟩b⟨U+2066⟩c⟨U+0000⟩</bdi>"),
+        ("a\r\nb\tc\u2028", "<bdi>a⟨U+000D⟩↵b⇥c⟨U+2028⟩</bdi>"),
+        ("naïve 日本 \u00a0 🙂", "<bdi>naïve 日本 \u00a0 🙂</bdi>"),
+        ("x" * 1005, f"<bdi>{'x' * 1000}… (5 more characters)</bdi>"),
+        (0, "<bdi>0</bdi>"),
+    ],
+)
+def test_foreign_text_is_shown_as_text(text: Any, html: str) -> None:
+    assert shown(text) == html
+
+
+def test_nothing_is_a_dash() -> None:
+    assert shown(None) == shown("") == '<span class="nothing">–</span>'
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["javascript:alert(1)", "http://a.org", "https:///x", "https://user@evil.org", "https://a.org/ b", "https://[",
+     "https://a.org/\u202e", "//a.org", "", "data:text/html,x"],
+)  # fmt: skip
+def test_only_plain_https_addresses_are_links(url: str) -> None:
+    assert outside(url, "text") == "text"
+
+
+def test_links() -> None:
+    link = outside('https://a.org/?a=1&b="2"', "text")
+    assert link == (
+        '<a href="https://a.org/?a=1&amp;b=&quot;2&quot;" rel="noopener noreferrer" target="_blank">text</a>'
+    )
+    assert f'href="https://huggingface.co/org/m/tree/{COMMIT}"' in hub_link("org/m", f"{COMMIT}+base:{COMMIT}")
+    for name, revision in (
+        ("m", COMMIT),
+        ("org/../m/x", COMMIT),
+        ("org/m", "main"),
+        ("../x", COMMIT),
+        ("a/<b>", COMMIT),
+    ):
+        assert hub_link(name, revision) == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "cell"),
+    [("=1+1", "'=1+1"), ("+1", "'+1"), ("-1", "'-1"), ("@x", "'@x"), ("\t=1", "'⇥=1"), ("\r=1", "'⟨U+000D⟩=1"),
+     ("＝1", "'＝1"), ("a=1", "a=1"), (-0.5, -0.5), (3, 3), (None, ""), (["=a", "b"], "'=a; b"), (True, True)],
+)  # fmt: skip
+def test_no_cell_of_a_csv_begins_a_formula(value: Any, cell: Any) -> None:
+    assert csv_cell(value) == cell
+
+
+@pytest.mark.parametrize(
+    "word", ["idiot", "IDIOT", "f**k", "f*ck", "sh!t", "$hit", "fuuuuck", "1d1ot", "stupid!you", "idi\u200bot", "a**"]
+)
+def test_rude_words(word: str) -> None:
+    assert is_rude(word)
+
+
+@pytest.mark.parametrize("word", ["as", "class", "hello", "5*", "**", "455", "i'm", "passé", "w*rd", "grass"])
+def test_words_that_are_not(word: str) -> None:
+    assert not is_rude(word)
+
+
+def test_rude_words_are_softened_and_nothing_else() -> None:
+    blurred = '<button type="button" class="rude" aria-label="rude word">idiot</button>'
+    assert softened("<i>You</i> idiot!", show=False) == f"<bdi>&lt;i&gt;You&lt;/i&gt; {blurred}!</bdi>"
+    assert softened("You idiot", show=True) == "<bdi>You idiot</bdi>"
+    assert softened("ok " + "x" * 997 + "idiot", show=False).endswith("x… (5 more characters)</bdi>")
+    # Masks without end take no time.
+    assert "more characters" in softened("f*a*b*c*" * 20_000, show=False)
+
+
+# -- data -------------------------------------------------------------------------------------------------------------
+def test_groups_hold_what_can_be_compared(board: Leaderboard) -> None:
+    labels = [group.label for group in board.groups.values()]
+    assert labels == ["t (6 sentences), s1", "t (2 sentences), s2"]
+    first, second = board.groups.values()
+    assert names(first.records) == ["reference", "org/polite", "delete", "duplicate"]
+    assert names(second.records) == ["delete"] and names(board.published) == ["CondBERT"]
+    assert first.reference is not None and first.reference["system"] == "reference" and second.reference is None
+    assert board.group_of(key(board, "CondBERT", "emnlp2021")) is None and board.group_of("nobody") is None
+
+
+def test_equal_labels_are_told_apart(tmp_path: Path) -> None:
+    write(tmp_path, system("a", [1, 0], sim_model="one"), system("a", [1, 0], sim_model="another model altogether"))
+    labels = [group.label for group in load(tmp_path).groups.values()]
+    assert sorted(label.rpartition(" ")[0] for label in labels) == ["t (2 sentences), s1; sim"] * 2
+    assert len(set(labels)) == 2 and any(label.endswith("sim one") for label in labels)
+
+
+def test_a_part_of_a_test_set_is_called_so(tmp_path: Path) -> None:
+    write(tmp_path, system("a", [1, 0], of=2_000))
+    assert [g.label for g in load(tmp_path).groups.values()] == ["t (first 2 of 2,000), s1"]
+
+
+def test_filters(board: Leaderboard) -> None:
+    group = next(iter(board.groups.values()))
+
+    def passing(**fields: str) -> list[str]:
+        return names(Filters(**fields).apply(group))
+
+    assert passing() == ["reference", "org/polite", "delete", "duplicate"]
+    assert passing(search="POLITE one") == ["org/polite"] and passing(search="polite nobody") == []
+    assert passing(kind="baseline") == ["delete", "duplicate"]
+    assert passing(size="none") == ["delete"] and passing(size="under 200M") == ["org/polite"]
+    assert passing(size="unknown") == ["reference", "duplicate"]
+    assert passing(parallel="used") == ["org/polite"] and passing(parallel="not used") == ["delete"]
+    assert passing(parallel="unknown") == ["reference", "duplicate"]
+    assert passing(verification="unchecked", kind="human") == ["reference"] and passing(verification="verified") == []
+    assert passing(contamination="clean") == ["org/polite"]
+
+
+def test_sorting_keeps_the_unknown_last(board: Leaderboard) -> None:
+    group = next(iter(board.groups.values()))
+    view = View().sorted_by("size")
+    assert view == View("size", descending=True)
+    assert names(view.apply(group.records)) == ["org/polite", "delete", "reference", "duplicate"]
+    view = view.sorted_by("size")
+    assert names(view.apply(group.records)) == ["delete", "org/polite", "reference", "duplicate"]
+    assert View(page=3).sorted_by("system") == View("system") and View().sorted_by("__class__") == View()
+    assert names(View("system").apply(group.records)) == ["delete", "duplicate", "org/polite", "reference"]
+
+
+def test_the_ranking_is_a_semantic_table(board: Leaderboard) -> None:
+    html = ranking(next(iter(board.groups.values())), Filters(), ("j", "parallel_data"), View("j", descending=True))
+    assert "Systems: 1–4 of 4" in html and "<caption><bdi>t (6 sentences), s1</bdi></caption>" in html
+    assert re.findall(r'aria-sort="(\w+)"><button[^>]*data-value="(\w+)"', html) == [
+        ("none", "rank"), ("none", "system"), ("descending", "j"), ("none", "parallel_data")
+    ]  # fmt: skip
+    assert re.findall(r'class="c-rank number">(.*?)</td>', html) == ["1", "2", "3", "4"]
+    assert '<td class="c-parallel_data">used</td>' in html and "0.417" in html
+    low, high = (
+        next(r for r in board.records.values() if r["system"] == "org/polite")[f"j_{end}"] for end in ("low", "high")
+    )
+    assert f'0.417 <span class="interval">[{low:.3f}, {high:.3f}]</span>' in html
+
+
+def test_pages(tmp_path: Path) -> None:
+    write(tmp_path, *(system(f"s{i:03}", [1, 0]) for i in range(120)))
+    group = next(iter(load(tmp_path).groups.values()))
+
+    def page(number: int) -> str:
+        return ranking(group, Filters(), (), View("system", page=number))
+
+    assert "Systems: 51–100 of 120" in page(1) and "Page 2 of 3" in page(1)
+    assert page(2).count('scope="row"') == 20 == page(99).count('scope="row"')
+    assert re.findall(r'data-event="turn" data-value="(-?\d+)"( disabled)?', page(0)) == [
+        ("-1", " disabled"),
+        ("1", ""),
+    ]
+    assert "Systems: none (of 120)" in ranking(group, Filters("nobody"), (), View())
+
+
+def test_rows_without_a_rank_say_why(tmp_path: Path) -> None:
+    write(
+        tmp_path, system("whole", [1, 0]), system("without-fl", [1, 1], drop=("fl",)), system("other", [1, 1]),
+        verified={"other": "mismatch"},
+    )  # fmt: skip
+    group = next(iter(load(tmp_path).groups.values()))
+    html = ranking(group, Filters(), ("fl", "verification"), View())
+    assert html.count("no rank: no FL") == 2 and html.count("no rank: its outputs score differently") == 2
+    assert '<span class="badge mismatch"><bdi>mismatch</bdi></span>' in html
+    assert group.records[0]["system"] == "whole" and group.records[0]["rank"] == 1
+
+
+def test_published_figures_stand_apart_with_their_source(board: Leaderboard) -> None:
+    html = published(board.published)
+    assert "cannot be compared" in html and 'href="https://aclanthology.org/x"' in html and "CondBERT" in html
+    assert "CondBERT" not in "".join(
+        ranking(group, Filters(), tuple(COLUMNS), View()) for group in board.groups.values()
+    )
+    assert published([]) == ""
+    assert remake_command(board.published[0]) == verify_command(board.published[0], None) == ""
+
+
+def test_charts_name_every_system(board: Leaderboard) -> None:
+    group = next(iter(board.groups.values()))
+    html = charts(group.records)
+    assert html.count("<svg viewBox") == 2 and html.count("<g>") == 8 and "1  reference" in html
+    assert "org/polite: J 0.417 [" in html
+    assert "No system with scores" in charts([])
+    assert [round(t, 3) for t in Axis(0, 0.52, 0, 100).ticks] == [0, 0.1, 0.2, 0.3, 0.4, 0.5]
+    assert [round(t, 3) for t in Axis(-0.26, 1.0, 0, 1).ticks] == [-0.2, 0, 0.2, 0.4, 0.6, 0.8, 1.0]
+
+
+def test_outputs_stand_beside_the_references(board: Leaderboard) -> None:
+    html = outputs(board, key(board, "delete"), "Lowest J first", True, 0)
+    assert "Human rewrite" in html and "<bdi>reference 3</bdi>" in html and "<bdi>delete 3</bdi>" in html
+    assert re.findall(r'<th scope="row" class="number">(\d+)', html) == ["4", "5", "6", "1", "2", "3"]
+    assert "Human rewrite" not in outputs(board, key(board, "reference"), "", True, 0)
+    assert "Human rewrite" not in outputs(board, key(board, "delete", "s2"), "", True, 0)
+    assert outputs(board, "nobody", "", True, 0) == ""
+    assert "no sentences are stored" in outputs(board, key(board, "CondBERT", "emnlp2021"), "", True, 0)
+
+
+def test_references_of_other_sentences_are_not_shown(board: Leaderboard, tmp_path: Path) -> None:
+    path = tmp_path / board.records[key(board, "reference")]["path"].replace(".json", ".parquet")
+    table = parquet.read_table(path)
+    parquet.write_table(table.set_column(0, "source", pa.array(["another"] * 6)), path)
+    changed = load(tmp_path)
+    assert "Human rewrite" not in outputs(changed, key(changed, "delete"), "", True, 0)
+    assert "under one signature" in Versus(changed).shown(
+        key(changed, "delete"), key(changed, "reference"), "", True, 0
+    )
+
+
+def test_a_pair_is_tested_on_the_same_sentences(board: Leaderboard) -> None:
+    versus = Versus(board)
+    html = versus.shown(key(board, "org/polite"), key(board, "duplicate"), "First ahead", True, 0)
+    left, right = np.array([0.5] * 5 + [0.0]), np.zeros(6)
+    assert f'<td class="number">{paired_difference(left, right)}</td>' in html
+    p = f"{randomisation_test(left, right):.3f}"[1:]
+    assert f'<td class="number">{p}</td></tr></tbody>' in html and "the first is ahead in 5, the second in 0" in html
+    assert re.findall(r'<th scope="row" class="number">(\d+)', html) == ["1", "2", "3", "4", "5", "6"]
+    turned = versus.shown(key(board, "org/polite"), key(board, "duplicate"), "Second ahead", True, 0)
+    assert re.findall(r'<th scope="row" class="number">(\d+)', turned)[0] == "6"
+    for other, why in (
+        (key(board, "org/polite"), "both are the same row"),
+        (key(board, "delete", "s2"), "other sentences or by another protocol"),
+        (key(board, "CondBERT", "emnlp2021"), "a published figure has no sentences"),
+    ):
+        assert why in versus.shown(key(board, "org/polite"), other, "", True, 0)
+    assert "Choose two systems" in versus.shown(key(board, "delete"), None, "", True, 0)
+
+
+def test_downloads_hold_what_is_shown(board: Leaderboard) -> None:
+    group = next(iter(board.groups.values()))
+    records = records_shown(group, Filters(kind="baseline"), View("j"))
+    rows = list(csv.DictReader(io.StringIO(as_csv(board, records).decode("utf-8-sig"))))
+    assert [(row["system"], float(row["j"]), row["parallel_data"]) for row in rows] == [
+        ("duplicate", 0, ""), ("delete", 0.25, "False")
+    ]  # fmt: skip
+    table = parquet.read_table(io.BytesIO(as_parquet(board, records)))
+    assert table.schema == board.table.schema and table["system"].to_pylist() == ["duplicate", "delete"]
+    assert as_parquet(board, []) and as_csv(board, []).decode("utf-8-sig").startswith("rank,ties,system")
+
+
+# -- the command ------------------------------------------------------------------------------------------------------
+def record(name: str, **more: Any) -> dict[str, Any]:
+    row: Row = system(name, [1, 0], of=10, **more)[0]
+    return flat(row, Verification())
+
+
+def test_a_system_is_scored_again_as_it_was() -> None:
+    decoding = {"num_beams": 4, "do_sample": False, "prompt": "Say:\n{text}", "batch_size": 8}
+    made = record("org/m", kind="model", revision=COMMIT, decoding=decoding)
+    command = remake_command({**made, "profile": "offline.v2"})
+    options = score_parser().parse_args(shlex.split(command)[3:])
+    assert (options.systems, options.revision, options.limit) == (["org/m"], COMMIT, 2)
+    assert (options.test_set, options.profile, options.batch_size) == ("t", ["offline"], 8)
+    assert options.decoding == ["do_sample=false", "num_beams=4"] and options.prompt == "Say:\n{text}"
+    assert remake_command(record("delete", kind="baseline", decoding={})) == (
+        "python -m metrics.score delete --test-set t --limit 2 --profile s1"
+    )
+    assert verify_command(made, "lab/board").startswith("python -m leaderboard.verify --repo lab/board --only ")
+
+
+def test_a_trained_model_is_trained_again_from_its_recipe(tmp_path: Path) -> None:
+    recipe = {"name": "it's mine", "sro_learning_rate": 1e-5, "prompt": "Rude: {text}\n\nPolite:\n", "train": 8}
+    made = record("sro", kind="model", revision=f"sha256:{'0' * 64}", recipe=recipe)
+    command = remake_command(made)
+    assert command.endswith("python -m repro.run it-s-mine.yaml")
+    run(command, tmp_path)
+    assert yaml.safe_load((tmp_path / "it-s-mine.yaml").read_text()) == recipe
+
+
+def test_outputs_are_taken_from_the_stored_sentences() -> None:
+    made = record("=paragedi", kind="outputs")
+    first, second = remake_command(made).split("\n")
+    assert f"results/paragedi/{made['run_id']}.parquet > paragedi.txt" in first
+    assert second.startswith("python -m metrics.score paragedi.txt --test-set t")
+
+
+@pytest.mark.parametrize(
+    "name", [*HOSTILE, "--json=/tmp/x", "$(touch pwned)", "`touch pwned`", "a'; touch pwned; '", "\n; touch pwned"]
+)
+@pytest.mark.parametrize("kind", ["model", "outputs", "baseline"])
+def test_no_name_becomes_a_command(name: str, kind: str, tmp_path: Path) -> None:
+    made = {
+        **record("x", kind="outputs"),
+        "system": name,
+        "kind": kind,
+        "profile": name,
+        "test_set": name,
+        "decoding": "{}",
+    }
+    command = remake_command(made)
+    ran = run(command, tmp_path)
+    if kind != "outputs":
+        options = score_parser().parse_args(ran[-1][2:])
+        assert options.systems == [name] and options.test_set == name
+    assert [p.name for p in tmp_path.iterdir() if p.name != "python"] in ([], [ran[-1][2]])
+
+
+def run(command: str, folder: Path) -> list[list[str]]:
+    """Runs a command in a shell whose `python` only tells its arguments."""
+    fake = folder / "python"
+    fake.write_text(f"#!{sys.executable} -I\nimport json, sys\nprint(json.dumps(sys.argv[1:]), file=sys.stderr)\n")
+    fake.chmod(0o755)
+    env = {"PATH": f"{folder}:{os.environ['PATH']}"}
+    done = subprocess.run(["sh", "-c", command], cwd=folder, env=env, capture_output=True, text=True, check=True)
+    return [json.loads(line) for line in done.stderr.splitlines()]
+
+
+# -- what gets in -----------------------------------------------------------------------------------------------------
+def test_hostile_rows_are_text_everywhere(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        *(
+            system(name, [1, 0], about=About(note=name, base=name, training_data=(name,)), outputs=(name, COPIED))
+            for name in HOSTILE
+        ),
+        published_row(published_name := "CondBERT <b>", 0.5, title=HOSTILE[1]),
+    )  # fmt: skip
+    for round_ in ("as rows are", "past all checks"):
+        board = load(tmp_path)
+        group = next(iter(board.groups.values()))
+        keys = [r["key"] for r in group.records]
+        html = ranking(group, Filters(), tuple(COLUMNS), View()) + charts(group.records) + published(board.published)
+        html += "".join(details(board, k) + outputs(board, k, "", False, 0) for k in [*keys, board.published[0]["key"]])
+        html += Versus(board).shown(keys[0], keys[1], "", False, 0)
+        # Only elements and attributes of this project's own making.
+        found = Elements()
+        found.feed(html)
+        assert found.names <= {tuple(name.split(".")) for name in OWN}, round_
+        assert all(link.startswith(("https://huggingface.co/", "https://aclanthology.org/")) for link in found.links)
+        for row in csv.DictReader(io.StringIO(as_csv(board, group.records).decode("utf-8-sig"))):
+            assert not any(re.match(r"[=+\-@\t\r]", cell) and not is_number(cell) for cell in row.values())
+        # Then with such a text wherever the table holds text.
+        texts = [field.name for field in board.table.schema if field.type == pa.string()]
+        for name in (*HOSTILE, published_name):
+            values = {text: HOSTILE[1] for text in texts if text not in ("comparable", "record", "path")}
+            tamper(tmp_path, name, **values)
+
+
+class Elements(HTMLParser):
+    """Collects (element, attribute) and addresses of links."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[tuple[str, ...]] = set()
+        self.links: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.names |= {(tag,), *((tag, name) for name, _ in attrs)}
+        self.links += [value or "" for name, value in attrs if name in ("href", "src")]
+
+
+OWN = (
+    "a a.href a.rel a.target bdi button button.aria-label button.class button.data-event button.data-value "
+    "button.title button.type caption circle circle.class circle.cx circle.cy circle.r code code.dir dd div "
+    "div.aria-label div.class div.role div.tabindex dl dt g h2 h3 li line line.class line.x1 line.x2 line.y1 "
+    "line.y2 p p.role path path.class path.d polyline polyline.class polyline.points pre pre.tabindex rect "
+    "rect.class rect.height rect.width rect.x rect.y section span span.aria-hidden span.class span.title strong "
+    "svg svg.aria-hidden svg.aria-label svg.height svg.role svg.viewbox svg.width table table.class tbody td "
+    "td.class text text.class text.text-anchor text.x text.y th th.aria-sort th.class th.scope thead title tr ul "
+    "ul.class "
+).split()
+
+
+def is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def test_paths_of_a_table_lead_nowhere(board: Leaderboard, tmp_path: Path) -> None:
+    (tmp_path / "secret.parquet").write_bytes(b"x")
+    for path in ("../secret.json", "/etc/passwd", "results/../secret.json", "secret.json", "results/a/../../x.json"):
+        tamper(tmp_path, "delete", path=path)
+        changed = load(tmp_path)
+        assert "no sentences are stored" in outputs(changed, key(changed, "delete"), "", True, 0)
+
+
+def test_sentences_that_are_too_long_or_too_many_are_refused(board: Leaderboard, tmp_path: Path) -> None:
+    path = tmp_path / board.records[key(board, "delete")]["path"].replace(".json", ".parquet")
+    table = parquet.read_table(path)
+    long = pa.array(["x" * 1_000_000] * 6)
+    parquet.write_table(table.set_column(1, "output", long), path)
+    assert "no output of at most 10,000 characters" in outputs(load(tmp_path), key(board, "delete"), "", True, 0)
+    parquet.write_table(table.slice(0, 5), path)
+    assert "5 sentences, the row says 6" in outputs(load(tmp_path), key(board, "delete"), "", True, 0)
+    path.write_bytes(b"PAR1 not really")
+    assert "not a Parquet file" in outputs(load(tmp_path), key(board, "delete"), "", True, 0)
+
+
+def test_what_a_table_may_not_say(board: Leaderboard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    evil = "\u202eevil" + "y" * 1_000_000
+    tamper(
+        tmp_path,
+        "delete",
+        system=evil,
+        note=evil,
+        verification="<b>",
+        kind=evil,
+        decoding="[" * 100_000,
+        j=float("nan"),
+    )
+    changed = load(tmp_path)
+    k = key(changed, evil)
+    html = (
+        ranking(changed.group_of(k), Filters(), tuple(COLUMNS), View())
+        + details(changed, k)
+        + charts(list(changed.records.values()))
+    )
+    assert len(html) < 60_000 and "\u202e" not in html and "⟨U+202E⟩evil" in html
+    tamper(tmp_path, evil, system=None)
+    with pytest.raises(InputError, match="no system in a row"):
+        load(tmp_path)
+    monkeypatch.setattr("leaderboard.space.data.MAX_TABLE_BYTES", 100)
+    with pytest.raises(InputError, match="bytes unpacked; this page reads at most 100"):
+        load(tmp_path)
+
+
+def test_tables_that_cannot_be_used_are_told(board: Leaderboard, tmp_path: Path) -> None:
+    latest = tmp_path / LATEST
+    table = parquet.read_table(latest)
+    for damaged, why in (
+        (table.drop_columns(["j"]), "j"),
+        (table.set_column(0, "rank", pa.array(["first"] * len(table))), "first"),
+    ):
+        parquet.write_table(damaged, latest)
+        with pytest.raises(InputError, match=rf"{LATEST}: damaged \(.*{why}.*leaderboard.rebuild"):
+            load(tmp_path)
+    latest.write_bytes(b"")
+    with pytest.raises(InputError, match="not a Parquet file"):
+        load(tmp_path)
+    latest.unlink()
+    with pytest.raises(InputError, match=r"missing; run python -m leaderboard.rebuild"):
+        load(tmp_path)
+
+
+def test_an_empty_leaderboard_is_a_page(tmp_path: Path) -> None:
+    empty = load(tmp_path)
+    assert "No measured rows yet" in ranking(None, Filters(), (), View())
+    assert Page(empty).build() is not None and empty.groups == {}
+    write(tmp_path, published_row("CondBERT", 0.5))
+    assert Page(load(tmp_path)).build() is not None
+
+
+def test_wrong_arguments_end_with_one_line(tmp_path: Path) -> None:
+    for folder, message in ((tmp_path / "none", "no such folder"), (tmp_path, "no leaderboard in this folder")):
+        with pytest.raises(InputError, match=message):
+            open_board(local=folder)
+    with pytest.raises(InputError, match="needs the id of a Hub data set"):
+        open_board(repo="../x")
+    (tmp_path / "mine.txt").write_text("keep me")
+    with pytest.raises(InputError, match="not an empty folder"):
+        stage(tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-m", "leaderboard.space", "--local", str(tmp_path)], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and done.stderr.startswith("error: ")
+
+
+# -- the Space --------------------------------------------------------------------------------------------------------
+def test_the_staged_folder_is_complete_and_light(tmp_path: Path) -> None:
+    stage(tmp_path / "space")
+    folder = tmp_path / "space"
+    _, front, _ = (folder / "README.md").read_text("utf-8").split("---\n", 2)
+    head = yaml.safe_load(front)
+    assert head["sdk"] == "gradio" and (folder / head["app_file"]).is_file()
+    assert {"leaderboard", "test:public", "judge:auto", "modality:text", "language:english"} <= set(head["tags"])
+    requirements = (folder / "requirements.txt").read_text().split()
+    assert f"gradio=={head['sdk_version']}" in requirements
+    pins = (ROOT / "constraints.txt").read_text().split("\n")
+    assert set(requirements) <= set(pins)
+    # Nothing of this repository's environment, and none of the libraries that scoring needs.
+    script = (
+        "import sys; sys.meta_path[:] = [f for f in sys.meta_path if 'editable' not in repr(f).lower()]; "
+        f"sys.path[:] = [p for p in sys.path if p not in ('', {str(ROOT)!r})]; sys.path.insert(0, {str(folder)!r}); "
+        "import app; modules = [(n.partition('.')[0], m) for n, m in sys.modules.items()]; "
+        "own = [m.__file__ for n, m in modules if n in ('leaderboard', 'metrics')]; "
+        f"assert own and all(f.startswith({str(folder)!r}) for f in own), own; "
+        "print(*{n for n, _ in modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert not set(done.stdout.split()) & {"torch", "transformers", "sklearn", "datasets", "evaluate", "peft", "plotly"}

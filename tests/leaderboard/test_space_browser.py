@@ -1,0 +1,391 @@
+"""The leaderboard's page in headless Chromium: what nothing gets in through, what a keyboard and a phone can do."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from leaderboard.row import About
+from leaderboard.space.shown import visible
+from leaderboard.space.stage import stage
+from tests.conftest import ROOT
+from tests.hub.server import HubServer
+from tests.leaderboard.space_boards import COMMIT, COPIED, HOSTILE, published_row, system, tamper, write
+
+RTL = "org/\u202egpj.exe"
+# Ratio of the brightness of each text and what is behind it, for all that is on the screen.
+CONTRAST = """
+const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
+const rgba = (colour) => {
+  canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1);
+  const [r, g, b, a] = canvas.getImageData(0, 0, 1, 1).data; return [r, g, b, a / 255];
+};
+const light = ([r, g, b]) => [r, g, b].map((v) => v / 255)
+  .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
+  .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+const over = (front, back) => [0, 1, 2].map((i) => front[i] * front[3] + back[i] * (1 - front[3]));
+const behind = (element) => {
+  if (!element) return [255, 255, 255];
+  const colour = rgba(getComputedStyle(element).backgroundColor);
+  return colour[3] === 1 ? colour : over(colour, behind(element.parentElement));
+};
+const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+const faint = [];
+let seen = 0;
+while (walker.nextNode()) {
+  const element = walker.currentNode.parentElement;
+  const style = getComputedStyle(element);
+  const text = walker.currentNode.textContent.trim();
+  const off = element.closest(':disabled, .rude, title, style, script, noscript');
+  if (!text || off || !element.checkVisibility({checkVisibilityCSS: true, checkOpacity: true})) continue;
+  const svg = element.closest('svg') !== null;
+  const back = behind(element);
+  const [a, b] = [light(over(rgba(svg ? style.fill : style.color), back)), light(back)].sort((x, y) => y - x);
+  seen += 1;
+  if ((a + 0.05) / (b + 0.05) < 4.5) faint.push([text.slice(0, 40), style.color, back.join(), (a + 0.05) / (b + 0.05)]);
+}
+return [seen, faint];
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """64 rows of one group, eleven of them hostile, two of another group, published figures."""
+    folder = tmp_path_factory.mktemp("board")
+    about = About(note=HOSTILE[0], base=HOSTILE[1], licence=HOSTILE[5], training_data=(HOSTILE[2],))
+    hostile = [
+        system(name, [1, 1, 0, 0, 0, 0], about=about, kind="model", revision=COMMIT, outputs=(name, COPIED) * 3)
+        for name in HOSTILE
+    ]
+    write(
+        folder,
+        system("reference", [1] * 6, kind="human"),
+        system(
+            "org/polite", [1, 1, 1, 1, 1, 0], kind="model", revision=COMMIT,
+            about=About(size=135_000_000, parallel_data=True, contamination="clean"),
+        ),
+        system("delete", [1, 1, 1, 0, 0, 0], kind="baseline", about=About(size=0, parallel_data=False)),
+        system("right to left", [1, 0, 0, 0, 0, 0]),
+        system("without-fl", [1] * 6, drop=("fl",)),
+        *hostile,
+        *(system(f"filler-{i:02}", [0] * 6) for i in range(48)),
+        system("delete", [1, 0], kind="baseline", profile="s2"),
+        system("other", [1, 1], kind="outputs", profile="s2"),
+        published_row("CondBERT", 0.5, title=HOSTILE[0]),
+        verified={"org/polite": "verified", "delete": "mismatch"},
+    )  # fmt: skip
+    tamper(folder, "right to left", system=RTL, note=f"{RTL} {'long ' * 200_000}", path="../../../etc/passwd.json")
+    return folder
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "HF_HUB_OFFLINE": "1", "GRADIO_ANALYTICS_ENABLED": "False"}
+
+
+def free_port() -> str:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return str(free.getsockname()[1])
+
+
+def wait_for(address: str, process: subprocess.Popen[Any]) -> None:
+    deadline = time.monotonic() + 120
+    while True:
+        try:
+            urllib.request.urlopen(address, timeout=5).close()
+            return
+        except OSError:
+            assert process.poll() is None, "the page ended"
+            assert time.monotonic() < deadline, "the page does not answer"
+            time.sleep(0.2)
+
+
+@pytest.fixture(scope="module")
+def address(folder: Path) -> Iterator[str]:
+    port = free_port()
+    command = [sys.executable, "-m", "leaderboard.space", "--local", str(folder), "--port", port]
+    with subprocess.Popen(command, cwd=ROOT, env=environment(), stdout=subprocess.DEVNULL) as process:
+        wait_for(f"http://127.0.0.1:{port}/", process)
+        yield f"http://127.0.0.1:{port}/"
+        process.kill()
+
+
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    from selenium import webdriver
+
+    chromium, chromedriver = shutil.which("chromium"), shutil.which("chromedriver")
+    if chromium is None or chromedriver is None:
+        pytest.skip("no chromium and chromedriver here (Debian: apt-get install chromium chromium-driver)")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1280,1000"):
+        options.add_argument(argument)
+    downloads = tmp_path_factory.mktemp("downloads")
+    options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    with webdriver.Chrome(options=options, service=webdriver.ChromeService(chromedriver)) as chrome:
+        chrome.downloads = downloads
+        yield chrome
+
+
+class Visitor:
+    """Somebody at the page, who finds things as people do: by their labels and names."""
+
+    def __init__(self, chrome: Any, address: str) -> None:
+        self.chrome = chrome
+        self.address = address
+
+    def open(self, theme: str = "light") -> None:
+        self.chrome.get(f"{self.address}?__theme={theme}")
+        self.until(lambda: self.all("#ranking tbody tr") or "No measured rows" in self.text("#ranking"))
+        # Buttons work once the page's own script has taken them over.
+        self.until(lambda: self.chrome.execute_script("return document.readyState === 'complete'"))
+        time.sleep(0.3)
+
+    def all(self, css: str) -> list[Any]:
+        return list(self.chrome.find_elements("css selector", css))
+
+    def one(self, css: str) -> Any:
+        return self.until(lambda: next((e for e in self.all(css) if e.is_displayed()), None))
+
+    def text(self, css: str) -> str:
+        # As it is shown; a node may be replaced while it is read.
+        return str(self.chrome.execute_script("return document.querySelector(arguments[0])?.innerText ?? ''", css))
+
+    def until(self, true: Callable[[], Any]) -> Any:
+        from selenium.common.exceptions import StaleElementReferenceException
+        from selenium.webdriver.support.ui import WebDriverWait
+
+        wait = WebDriverWait(self.chrome, 30, poll_frequency=0.05, ignored_exceptions=[StaleElementReferenceException])
+        return wait.until(lambda _: true())
+
+    def tab(self, name: str) -> None:
+        button = self.until(lambda: next((b for b in self.all("button[role=tab]") if b.text.strip() == name), None))
+        button.click()
+
+    def choose(self, elem_id: str, choice: str) -> None:
+        self.one(f"#{elem_id} input").click()
+        self.until(lambda: next((o for o in self.all("[role=option]") if choice in o.text), None)).click()
+
+    def systems(self) -> list[str]:
+        return [str(cell) for cell in self.chrome.execute_script(
+            "return [...document.querySelectorAll('#ranking tbody th')].map((cell) => cell.innerText)"
+        )]  # fmt: skip
+
+    def hacked(self) -> Any:
+        return self.chrome.execute_script("return window.hacked")
+
+
+@pytest.fixture
+def visitor(driver: Any, address: str) -> Visitor:
+    visitor = Visitor(driver, address)
+    driver.set_window_size(1280, 1000)
+    visitor.open()
+    return visitor
+
+
+def test_hostile_rows_do_nothing(visitor: Visitor) -> None:
+    shown = visitor.systems()
+    assert set(HOSTILE) <= set(shown) and visible(RTL) in shown
+    assert visitor.text("#published").count(HOSTILE[0]) == 1
+    visitor.one("#filters button").click()
+    visitor.one("#columns label")
+    for label in ("Base model", "Licence", "Training data", "Note"):
+        next(box for box in visitor.all("#columns label") if box.text.strip() == label).click()
+    visitor.until(lambda: HOSTILE[2] in visitor.text("#ranking"))
+    visitor.tab("Charts")
+    visitor.until(lambda: len(visitor.all("#charts svg[role=img]")) == 2)
+    for number, name in enumerate((*HOSTILE, visible(RTL))):
+        visitor.tab("Ranking")
+        buttons = visitor.until(lambda: visitor.all("#ranking .name"))
+        buttons[visitor.systems().index(name)].click()
+        visitor.until(lambda name=name: name in visitor.text("#details h2"))  # type: ignore[misc]
+        if name == visible(RTL):
+            visitor.until(lambda: "no sentences are stored" in visitor.text("#sentences"))
+            continue
+        visitor.until(lambda name=name: f"Outputs of {name}" in visitor.text("#sentences"))  # type: ignore[misc]
+        cells = [cell.text for cell in visitor.all("#sentences td.text")]
+        assert name in cells and visible(COPIED) in cells, number
+        if number == 0:
+            assert "python -m metrics.score '<script>window.hacked = 1</script>'" in visitor.text("#details code")
+    visitor.one("#system input").click()
+    options = visitor.until(lambda: visitor.all("[role=option]"))
+    # A list to choose from folds white space, and marks the chosen one.
+    assert {" ".join(name.split()) for name in HOSTILE} <= {option.text.removeprefix("✓").strip() for option in options}
+    assert visitor.hacked() is None
+    links = visitor.chrome.execute_script("return [...document.links].map((link) => link.href)")
+    assert all(link.startswith(("https://", "http://127.0.0.1")) for link in links)
+    # Nobody else was asked for anything, and nothing went wrong on the way.
+    hosts = visitor.chrome.execute_script(
+        "return performance.getEntriesByType('resource').map((entry) => new URL(entry.name).host)"
+    )
+    assert set(hosts) == {visitor.address.split("/")[2]}
+    assert [entry for entry in visitor.chrome.get_log("browser") if entry["level"] == "SEVERE"] == []
+
+
+def test_filters_profiles_and_pages(visitor: Visitor) -> None:
+    assert len(visitor.systems()) == 50 and "Systems: 1–50 of 64" in visitor.text("#ranking")
+    visitor.one("#ranking .pager button:last-child").click()
+    visitor.until(lambda: "Systems: 51–64 of 64" in visitor.text("#ranking"))
+    search = visitor.one("#search textarea")
+    search.send_keys("polite")
+    visitor.until(lambda: visitor.systems() == ["org/polite"])
+    search.clear()
+    search.send_keys("<script>")
+    visitor.until(lambda: HOSTILE[0] in visitor.systems() and "org/polite" not in visitor.systems())
+    search.clear()
+    search.send_keys(" ")
+    visitor.until(lambda: len(visitor.systems()) == 50)
+    visitor.one("#filters button").click()
+    visitor.choose("filter-verification", "verified")
+    visitor.until(lambda: visitor.systems() == ["org/polite"])
+    visitor.choose("filter-verification", "mismatch")
+    visitor.until(lambda: visitor.systems() == ["delete"])
+    assert "no rank" in visitor.text("#ranking tbody tr")
+    visitor.choose("filter-verification", "any")
+    visitor.choose("group", "s2")
+    visitor.until(lambda: visitor.systems() == ["other", "delete"])
+    assert "t (2 sentences), s2" in visitor.text("#ranking caption")
+
+
+def test_columns_are_sorted_with_the_keyboard(visitor: Visitor) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    chrome = visitor.chrome
+    visitor.one("#search textarea").send_keys("fil")
+    visitor.until(lambda: len(visitor.systems()) == 48)
+    for _ in range(20):
+        chrome.switch_to.active_element.send_keys(Keys.TAB)
+        if chrome.switch_to.active_element.get_attribute("data-value") == "system":
+            break
+    outline = chrome.execute_script("return getComputedStyle(document.activeElement).outlineStyle")
+    assert chrome.switch_to.active_element.text == "System" and outline == "solid"
+    for order, first in (("ascending", "filler-00"), ("descending", "filler-47")):
+        chrome.switch_to.active_element.send_keys(Keys.ENTER)
+        visitor.until(lambda order=order: visitor.all(f'#ranking th.c-system[aria-sort="{order}"]'))  # type: ignore[misc]
+        assert visitor.systems()[0] == first
+        # The focus stays where it was.
+        assert chrome.switch_to.active_element.get_attribute("data-value") == "system"
+    assert chrome.execute_script("return document.documentElement.lang") == "en"
+
+
+def test_two_systems_are_compared_and_rude_words_shown_when_asked_for(visitor: Visitor) -> None:
+    visitor.tab("Compare")
+    # J .5 against 5/12 on six sentences: one sentence apart.
+    visitor.until(lambda: "The test does not tell their J apart (p = 1.000)" in visitor.text("#comparison"))
+    assert "First: reference" in visitor.text("#comparison") and "Second: org/polite" in visitor.text("#comparison")
+    visitor.choose("right", "delete")
+    visitor.until(lambda: "Second: delete" in visitor.text("#comparison"))
+    visitor.choose("right", visible(RTL))
+    visitor.until(lambda: "no sentences are stored" in visitor.text("#comparison"))
+    visitor.choose("right", "reference")
+    visitor.until(lambda: "both are the same row" in visitor.text("#comparison"))
+    visitor.choose("right", "delete")
+    visitor.until(lambda: "Second: delete" in visitor.text("#comparison"))
+    visitor.choose("pair-order", "First ahead")
+    visitor.until(lambda: visitor.text("#comparison .sentences tbody th") == "4")
+
+    def blur(element: Any) -> str:
+        return str(visitor.chrome.execute_script("return getComputedStyle(arguments[0]).filter", element))
+
+    word = visitor.one("#comparison .rude")
+    assert blur(word) == "blur(5px)" and word.get_attribute("aria-label") == "rude word"
+    word.send_keys("\n")
+    visitor.until(lambda: blur(word) == "none")
+    assert word.get_attribute("aria-label") is None and word.text in ("fool", "idiot")
+    visitor.one("#pair-rude input").click()
+    visitor.until(lambda: not visitor.all("#comparison .rude"))
+    visitor.choose("group", "s2")
+    visitor.until(lambda: "First: other" in visitor.text("#comparison"))
+
+
+def test_the_ranking_is_downloaded(visitor: Visitor) -> None:
+    visitor.one("#search textarea").send_keys("polite")
+    visitor.until(lambda: visitor.systems() == ["org/polite"])
+    for button in ("csv", "parquet"):
+        visitor.one(f"#{button}").click()
+        visitor.until((visitor.chrome.downloads / f"leaderboard.{button}").exists)
+    text = (visitor.chrome.downloads / "leaderboard.csv").read_text("utf-8-sig")
+    assert [row["system"] for row in csv.DictReader(text.splitlines())] == ["org/polite"]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_all_text_stands_out_from_what_is_behind_it(visitor: Visitor, theme: str) -> None:
+    visitor.open(theme)
+    visitor.one("#filters button").click()
+    for name, part in (
+        ("Ranking", "#ranking"),
+        ("Charts", "#charts"),
+        ("System", "#details"),
+        ("Compare", "#comparison"),
+    ):
+        visitor.tab(name)
+        visitor.until(lambda part=part: len(visitor.text(part)) > 100)  # type: ignore[misc]
+        time.sleep(0.3)
+        seen, faint = visitor.chrome.execute_script(CONTRAST)
+        assert seen > 50 and faint == [], (name, faint)
+
+
+def test_a_phone_does_not_scroll_sideways(visitor: Visitor) -> None:
+    phone = {"width": 360, "height": 740, "deviceScaleFactor": 1, "mobile": True}
+    visitor.chrome.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+    try:
+        visitor.open()
+        visitor.one("#filters button").click()
+        for name in ("Ranking", "Charts", "System", "Compare", "Submit"):
+            if name not in [b.text.strip() for b in visitor.all("button[role=tab]")]:
+                visitor.one(".overflow-menu > button").click()
+                next(b for b in visitor.all(".overflow-dropdown button") if b.text.strip() == name).click()
+            else:
+                visitor.tab(name)
+            time.sleep(0.7)
+            width = visitor.chrome.execute_script(
+                "window.scrollTo(100, 0); return [document.documentElement.scrollWidth, window.scrollX]"
+            )
+            assert width == [360, 0], name
+        visitor.tab("Ranking")
+        inside = visitor.chrome.execute_script(
+            "const box = document.querySelector('#ranking .box'); box.scrollLeft = 200;"
+            "return [box.scrollLeft, document.querySelector('#ranking tbody th').getBoundingClientRect().left]"
+        )
+        assert inside[0] == 200 and 0 < inside[1] < 120
+    finally:
+        visitor.chrome.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_the_staged_space_shows_a_data_set_at_one_commit(driver: Any, hub: HubServer, tmp_path: Path) -> None:
+    stage(tmp_path / "space")
+    write(tmp_path / "board", system("reference", [1, 1], kind="human"), system("polite", [1, 0]))
+    api = hub.api("hf_alice")
+    api.create_repo("lab/board", repo_type="dataset")
+    api.upload_folder(repo_id="lab/board", repo_type="dataset", folder_path=tmp_path / "board")
+    port = free_port()
+    own = {"SRO_LEADERBOARD": "lab/board", "GRADIO_SERVER_PORT": port, "GRADIO_SERVER_NAME": "127.0.0.1"}
+    env = {**environment(), **hub.environment("hf_alice", tmp_path / "home"), **own}
+    with subprocess.Popen([sys.executable, "app.py"], cwd=tmp_path / "space", env=env) as process:
+        try:
+            wait_for(f"http://127.0.0.1:{port}/", process)
+            # What happens to the data set from now on is not mixed into what is shown.
+            api.delete_folder("results", repo_id="lab/board", repo_type="dataset")
+            read = hub.count("HEAD", "/resolve/")
+            assert read == 1
+            visitor = Visitor(driver, f"http://127.0.0.1:{port}/")
+            visitor.open()
+            assert "rows from lab/board" in visitor.text("#top")
+            visitor.all("#ranking .name")[1].click()
+            visitor.until(lambda: "polite 1" in visitor.text("#sentences"))
+            assert hub.count("HEAD", "/resolve/") == read + 2
+        finally:
+            process.kill()
