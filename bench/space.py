@@ -84,9 +84,10 @@ def make_board(folder: Path, n: int) -> None:
         row: Row = load_row(document, "made up")
         board.rows[row.run_id] = row
         status = draw.choice(("verified", "verified", "unchecked", "mismatch"))
-        board.verifications[row.run_id] = Verification(status, "as found", "2026-11-24", "0.3.0")  # type: ignore[arg-type]
+        board.verifications[row.run_id] = Verification(status, "as found", "2026-11-24", "0.3.0", row.sha256)  # type: ignore[arg-type]
     table = parquet.read_table(BytesIO(derive(board)[TABLES["latest"]]))
-    # Ties come from sentences, which these rows do not have.
+    # Ranks and ties come from sentences, which these rows do not have.
+    table = table.set_column(table.schema.names.index("rank"), "rank", pa.array(range(1, len(table) + 1)))
     letters = [f"{chr(97 + i * 26 // len(table))} {chr(97 + i * 26 // len(table))}{i % 9}" for i in range(len(table))]
     table = table.set_column(table.schema.names.index("ties"), "ties", pa.array(letters))
     (folder / TABLES["latest"]).parent.mkdir(parents=True)
@@ -120,7 +121,7 @@ def _row(draw: random.Random, i: int) -> dict[str, Any]:
         "test_set": {"name": "paradetox-test", "origin": "Hub", "revision": "7", "sha256": "0", "n": 400, "of": 2000},
         "decoding": {"do_sample": False, "num_beams": draw.choice((1, 4)), "max_new_tokens": 48, "batch_size": 32},
         "scores": scores, "soft_sta": sta, "soft_fl": fl, "length_ratio": 0.9, "copies": 0.02, "empty": 0,
-        "cost": {"seconds": draw.uniform(5, 500), "device": "cuda"}, "submitter": org, "date": "2026-11-24",
+        "cost": {"seconds": draw.uniform(5, 500), "device": "cuda"}, "submitter": org, "date": "2026-11-24T12:00:00Z",
         "provenance": {"packages": {"torch": "2.13.0", "transformers": "5.23.0"}, "git_commit": f"{i:040x}"},
     }  # fmt: skip
 

@@ -1,8 +1,9 @@
-"""The board in a store: its rows, read from the derived tables where they list them, from the rows' files elsewhere."""
+"""The board in a store: its rows, sentences and verifications, read and checked."""
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
@@ -10,61 +11,101 @@ from typing import Any
 
 import numpy as np
 
-from leaderboard.results import Sentences
-from leaderboard.row import RESULTS, Row, expected_run_id, load_row
-from leaderboard.store import Snapshot
-from leaderboard.tables import TABLES, Board, Verification, derive, read_board
+from leaderboard.results import Sentences, read_json, read_parquet
+from leaderboard.row import Row, expected_run_id, load_row
+from leaderboard.store import Snapshot, git_oid
+from leaderboard.tables import TABLES, Board, Verification, derive
 from metrics.errors import InputError
+from metrics.systems import BASELINES
 
 VERIFICATIONS = "verification"
 OLD_ROWS = "rows.parquet"
+_ROW_FILE = re.compile(r"^results/[\w.-]+/[0-9a-f]{16}\.json$", re.ASCII)
+# Fewer sentences than this may come out alike by chance.
+_TELLING = 20
 
 
-def load_board(snapshot: Snapshot, *, anew: bool = False) -> Board:
-    """The board of a snapshot. Files that hold no valid row are passed over, with a warning each.
+def load_board(snapshot: Snapshot) -> Board:
+    """The board of a snapshot, from the rows' files. Files that hold no valid row are passed over, with a warning each.
 
-    anew: from the rows' files alone, whatever the tables say; one read per row.
+    Where the store tells the hash of every file, as the Hub does, what the derived tables hold of exactly that file
+    serves for it: one request in place of one per row.
     """
-    board = Board()
-    if not anew and {TABLES["full"], TABLES["paired"]} <= snapshot.files:
-        board = read_board(snapshot.read(TABLES["full"]), snapshot.read(TABLES["paired"]))
-    rows = {run: row for run, row in board.rows.items() if row.path in snapshot.files}
-    known = {row.path for row in rows.values()}
-    for path in sorted(row_files(snapshot) - known):
+    rows: dict[str, Row] = {}
+    verifications: dict[str, Verification] = {}
+    tables = _tables(snapshot)
+    for path in sorted(row_files(snapshot)):
         try:
-            row = read_row(snapshot, path)
+            row = tables.rows.get(path) or read_row(snapshot, path)
         except InputError as error:
-            print(f"warning: {error}; passed over", file=sys.stderr)
+            _warn(error)
             continue
         rows[row.run_id] = row
     if OLD_ROWS in snapshot.files:
-        rows = {**_old_rows(snapshot.read(OLD_ROWS)), **rows}
-    verifications = {run: found for run, found in board.verifications.items() if found.status != "unchecked"}
-    for run in rows.keys() - verifications.keys():
-        path = f"{VERIFICATIONS}/{run}.json"
+        rows = {**_old_rows(snapshot), **rows}
+    for run in rows:
+        path = verification_path(run)
         if path in snapshot.files:
-            verifications[run] = _read_verification(snapshot.read(path), path)
-    merged = Board(rows, dict(board.j), verifications)
-    for row in merged.latest():
-        if row.sentences and row.run_id not in merged.j and row.sentences_path in snapshot.files:
             try:
-                merged.j[row.run_id] = read_sentences(snapshot, row).values["j"]
+                verifications[run] = tables.verifications.get(path) or read_verification(snapshot, path)
             except InputError as error:
-                print(f"warning: {error}; passed over", file=sys.stderr)
-    return merged
+                _warn(error)
+    board = Board(rows, {}, verifications)
+    j: dict[str, np.ndarray[Any, Any]] = {}
+    for row in board.latest:
+        if row.sentences and row.sentences_path in snapshot.files:
+            try:
+                known = tables.j.get(row.run_id) if row.path in tables.rows else None
+                j[row.run_id] = read_sentences(snapshot, row).values["j"] if known is None else known
+            except InputError as error:
+                _warn(error)
+    return Board(rows, j, verifications)
+
+
+def _warn(error: InputError) -> None:
+    print(f"warning: {error}; passed over", file=sys.stderr)
+
+
+class _Tables:
+    """What the derived tables say of files that are still the same. rows, verifications: by path. j: by run id."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, Row] = {}
+        self.verifications: dict[str, Verification] = {}
+        self.j: dict[str, np.ndarray[Any, Any]] = {}
+
+
+def _tables(snapshot: Snapshot) -> _Tables:
+    found = _Tables()
+    if not snapshot.oids or not {TABLES["full"], TABLES["paired"]} <= snapshot.files:
+        return found
+    try:
+        full = read_parquet(snapshot.read(TABLES["full"]), TABLES["full"]).to_pylist()
+        paired = read_parquet(snapshot.read(TABLES["paired"]), TABLES["paired"]).to_pylist()
+        for record in full:
+            document = str(record["document"])
+            row = load_row(read_json(document.encode(), TABLES["full"]), TABLES["full"])
+            if snapshot.oids.get(row.path) == git_oid(document.encode()):
+                found.rows[row.path] = row
+            parts = {part: str(record[f"verification_{part}"]) for part in ("note", "date", "version")}
+            verification = Verification(record["verification"], row=row.sha256, **parts)
+            path, data = verification_file(row.run_id, verification)
+            if snapshot.oids.get(path) == git_oid(data):
+                found.verifications[path] = verification
+        found.j = {record["run_id"]: np.array(record["j"], dtype=np.float64) for record in paired}
+    except (InputError, KeyError, TypeError) as error:
+        print(f"warning: derived tables not used ({str(error)[:200]})", file=sys.stderr)
+        return _Tables()
+    return found
 
 
 def row_files(snapshot: Snapshot) -> set[str]:
-    return {path for path in snapshot.files if path.startswith(f"{RESULTS}/") and path.endswith(".json")}
+    return {path for path in snapshot.files if _ROW_FILE.match(path)}
 
 
 def read_row(snapshot: Snapshot, path: str) -> Row:
     """Errors: not a row, or one stored where another belongs (a row copied, or its configuration altered)."""
-    try:
-        document = json.loads(snapshot.read(path))
-    except ValueError as error:
-        raise InputError(f"{path}: not JSON ({error})") from None
-    row = load_row(document, path)
+    row = load_row(read_json(snapshot.read(path), path), path)
     if expected_run_id(row) != row.run_id:
         raise InputError(f"{path}: run_id is {row.run_id}, its configuration gives {expected_run_id(row)}")
     if row.path != path:
@@ -82,40 +123,41 @@ def read_sentences(snapshot: Snapshot, row: Row) -> Sentences:
     return sentences
 
 
-def _old_rows(data: bytes) -> dict[str, Row]:
-    """Rows of schema version 1, which were kept in one file."""
-    from io import BytesIO
-
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    try:
-        records = parquet.read_table(BytesIO(data)).to_pylist()
-    except (pa.ArrowException, ValueError) as error:
-        raise InputError(f"{OLD_ROWS}: not a Parquet file ({' '.join(str(error).split())[:100]})") from None
-    rows = [load_row(record, f"{OLD_ROWS}, row {number}") for number, record in enumerate(records)]
-    return {row.run_id: row for row in rows}
+def _old_rows(snapshot: Snapshot) -> dict[str, Row]:
+    """Rows of schema version 1, which were kept in one file, without sentences."""
+    rows = {}
+    for number, record in enumerate(read_parquet(snapshot.read(OLD_ROWS), OLD_ROWS).to_pylist()):
+        try:
+            row = load_row(record, f"{OLD_ROWS}, row {number}")
+        except InputError as error:
+            _warn(error)
+            continue
+        rows[row.run_id] = row
+    return rows
 
 
-def _read_verification(data: bytes, path: str) -> Verification:
-    try:
-        found = json.loads(data)
-        values = {name: found[name] for name in ("status", "note", "date", "version")}
-    except (ValueError, KeyError, TypeError):
-        raise InputError(f"{path}: not a verification; write it anew with python -m leaderboard.verify") from None
-    if values["status"] not in ("verified", "mismatch", "unverifiable") or not all(map(_is_text, values.values())):
-        raise InputError(f"{path}: not a verification; write it anew with python -m leaderboard.verify")
-    return Verification(**values)
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and len(value) <= 10_000
+# -- verifications --------------------------------------------------------------------------------------------------
+def verification_path(run: str) -> str:
+    return f"{VERIFICATIONS}/{run}.json"
 
 
 def verification_file(run: str, found: Verification) -> tuple[str, bytes]:
-    return f"{VERIFICATIONS}/{run}.json", (json.dumps(vars(found), indent=1, ensure_ascii=False) + "\n").encode()
+    return verification_path(run), (json.dumps(vars(found), indent=1, sort_keys=True) + "\n").encode()
 
 
+def read_verification(snapshot: Snapshot, path: str) -> Verification:
+    """Errors: a file that `leaderboard.verify --write` did not write."""
+    found = read_json(snapshot.read(path), path)
+    names = ("status", "note", "date", "version", "row")
+    right = isinstance(found, dict) and all(
+        isinstance(found.get(name), str) and len(found[name]) <= 10_000 for name in names
+    )
+    if not right or found["status"] not in ("verified", "mismatch", "unverifiable"):
+        raise InputError(f"{path}: not a verification")
+    return Verification(**{name: found[name] for name in names})
+
+
+# -- changes --------------------------------------------------------------------------------------------------------
 def with_rows(board: Board, additions: Mapping[str, tuple[Row, Sentences | None]]) -> Board:
     """`board` and the rows of `additions` (by run id)."""
     j: dict[str, np.ndarray[Any, Any]] = {run: s.values["j"] for run, (_, s) in additions.items() if s is not None}
@@ -124,37 +166,40 @@ def with_rows(board: Board, additions: Mapping[str, tuple[Row, Sentences | None]
 
 
 def table_changes(board: Board, snapshot: Snapshot) -> dict[str, bytes]:
-    """The derived tables if one differs from what is stored."""
+    """The derived tables, if one says something else than what is stored; another writer's bytes do not count."""
     derived = derive(board)
-    same = all(path in snapshot.files and snapshot.read(path) == data for path, data in derived.items())
-    return {} if same else derived
+    for path, data in derived.items():
+        if path not in snapshot.files:
+            return derived
+        stored = snapshot.read(path)
+        if stored != data:
+            try:
+                if not read_parquet(stored, path).equals(read_parquet(data, path)):
+                    return derived
+            except InputError:
+                return derived
+    return {}
 
 
-def find_copies(board: Board) -> dict[str, str]:
-    """run id → run id of the row of which it is a copy under another system's name.
+def find_copy(row: Row, others: Mapping[str, Row]) -> Row | None:
+    """The row among `others` of which `row` is a copy under another system's name.
 
-    Two systems that wrote and scored the same, sentence by sentence, are one. The original is a trivial baseline, else
-    a row that was verified before, else the older. Systems of one training run may coincide (a checkpoint kept at step
-    0 is its own warm-up), and so may systems on a handful of sentences.
+    Two systems that wrote the same, sentence by sentence, are one, however they were scored. Not so trivial baselines,
+    whose outputs follow from the test set; systems on a handful of sentences; and systems of one training run, which
+    coincide where the checkpoint of step 0 is kept.
     """
-    groups: dict[str, list[Row]] = {}
-    for row in board.rows.values():
-        if row.sentences:
-            groups.setdefault(row.sentences, []).append(row)
-    copies = {}
-    for group in groups.values():
-        order = [(row.system.kind not in ("baseline", "human"), board.status(row).status != "verified", row.date,
-                  row.run_id) for row in group]  # fmt: skip
-        first, *others = [row for _, row in sorted(zip(order, group, strict=True), key=lambda pair: pair[0])]
-        for row in others:
-            telling = (row.test_set.n or 0) >= _TELLING or row.system.revision == first.system.revision
-            if row.system.name != first.system.name and telling and not _one_run(first, row):
-                copies[row.run_id] = first.run_id
-    return copies
-
-
-# Fewer sentences than this may come out alike by chance.
-_TELLING = 20
+    if row.system.name in BASELINES or not row.outputs:
+        return None
+    for other in others.values():
+        telling = (row.test_set.n or 0) >= _TELLING or row.system.revision == other.system.revision
+        if (
+            row.outputs == other.outputs
+            and row.system.name != other.system.name
+            and telling
+            and not _one_run(row, other)
+        ):
+            return other
+    return None
 
 
 def _one_run(first: Row, second: Row) -> bool:

@@ -12,7 +12,6 @@ rows whose scores did not follow from their outputs. Human references are not ex
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import re
 import uuid
@@ -116,7 +115,6 @@ def path_of(row: Row) -> str:
 
 def to_every_eval_ever(row: Row) -> dict[str, Any]:
     """The aggregate document of a row, which has at least one score."""
-    midnight = datetime.datetime.combine(row.date, datetime.time(), datetime.UTC)
     fields = _signature_fields(row)
     library = {"name": "unknown", "version": "unknown"}
     if row.record == "measured":
@@ -125,8 +123,8 @@ def to_every_eval_ever(row: Row) -> dict[str, Any]:
         "schema_version": SCHEMA_VERSION,
         "evaluation_id": _evaluation_id(row),
         "evaluation_timestamp": row.date.isoformat(),
-        # The day of the row rather than that of the export, which must not change the file.
-        "retrieved_timestamp": str(int(midnight.timestamp())),
+        # When the row was made rather than when it is exported, which must not change the file.
+        "retrieved_timestamp": str(int(row.date.timestamp())),
         "source_metadata": _source_metadata(row),
         "eval_library": {
             **library,

@@ -54,7 +54,7 @@ def eval_results_yaml(
             task_id=task,
             dataset_revision=dataset_revision,
             value=_rounded(row.scores[task].mean),  # type: ignore[index]
-            date=row.date.isoformat(),
+            date=row.date.date().isoformat(),
             source_url=_address(row, dataset, dataset_revision, endpoint),
             source_name=f"Row {row.run_id}",
             source_user=user,
@@ -396,7 +396,7 @@ def _vouched(row: Row, dataset: str, api: hub.HfApi) -> tuple[str, str]:
             raise InputError(
                 f"{dataset}: has no row {row.path} yet; publish it, or have its pull request merged, first"
             )
-        if there.claim != row.claim:
+        if not there.agrees(row):
             raise InputError(f"{dataset}: has another result for run {row.run_id}; nothing was proposed")
         if board.status(there).status == "mismatch":
             raise InputError(

@@ -57,13 +57,14 @@ def main(argv: list[str]) -> None:
         raise InputError("give the leaderboard: --repo ORG/NAME, --local DIR, or both")
     if options.to_model and not options.repo:
         raise InputError("--to-model: names the data set on the Hub in the model's repo; give --repo ORG/NAME")
+    if options.pr and not options.repo:
+        raise InputError("--pr: is for the Hub; a folder takes rows at once")
     about = read_about(Path(options.about)) if options.about else None
-    today = datetime.datetime.now(datetime.UTC).date()
-    entries = [e for path in options.results for e in read_entries(Path(path), options.name, about, today)]
+    entries = [e for path in options.results for e in read_entries(Path(path), options.name, about)]
     if not entries and not options.published:
         raise InputError("nothing to publish; give a file of python -m metrics.score … --json FILE")
-    if options.name and len(entries) != 1:
-        raise InputError(f"--name {options.name}: {len(entries)} results; publish them one by one")
+    if options.name is not None and len(entries) != 1:
+        raise InputError(f"--name: {len(entries)} results; publish them one by one")
     stores: list[Store] = [open_store(local=options.local, create=True)] if options.local else []
     user = ""
     if options.repo:
@@ -72,12 +73,15 @@ def main(argv: list[str]) -> None:
         if options.create and not options.dry_run:
             remote.create()
         stores.append(remote)
+        if not options.dry_run:
+            # Whatever keeps it from being read is said before anything is written anywhere.
+            remote.snapshot()
     for store in stores:
-        submitter = user if isinstance(store, HubStore) else options.submitter
-        own: list[Entry] = [
-            (row.model_copy(update={"submitter": submitter}), None if options.without_texts else sentences)
+        own = [
+            (_submitted(row, user if isinstance(store, HubStore) else options.submitter),
+             None if options.without_texts else sentences)
             for row, sentences in entries
-        ]
+        ]  # fmt: skip
         own += [(row, None) for row in published_rows()] if options.published else []
         print(publish(store, own, pull_request=options.pr, dry_run=options.dry_run))
     if options.to_model and not options.dry_run:
@@ -89,23 +93,39 @@ def main(argv: list[str]) -> None:
                 print(f"{row.system.name}: pull request {opened}")
 
 
-def read_entries(path: Path, name: str | None, about: About | None, today: datetime.date) -> list[Entry]:
+def _submitted(row: Row, submitter: str) -> Row:
+    """The row under its submitter's name, which is checked like all that a row holds."""
+    from leaderboard.row import load_row
+
+    return load_row({**row.model_dump(mode="json"), "submitter": submitter}, "--submitter")
+
+
+def read_entries(path: Path, name: str | None, about: About | None) -> list[Entry]:
     """The rows, with their sentences, of a result file or of a local leaderboard. Errors: neither, or damaged ones."""
     from leaderboard.board import load_board, read_sentences
     from leaderboard.results import row_from_result
     from leaderboard.store import open_store
     from metrics.compare import read_results
 
-    if not path.is_dir():
+    try:
+        folder = path.is_dir()
+    except OSError as error:
+        raise InputError(f"{str(path)[:80]}: not a usable name ({error.strerror})") from None
+    if not folder:
+        now = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
         return [
-            row_from_result(document, str(path), submitter="local", date=today, name=name, about=about)
+            row_from_result(document, str(path), submitter="local", date=now, name=name, about=about)
             for document in read_results(path)
         ]
+    if name is not None or about is not None:
+        raise InputError(f"{path}: a leaderboard, whose rows have names and facts; --name and --about are for results")
     snapshot = open_store(local=path).snapshot()
-    rows = [row for row in load_board(snapshot).latest() if row.record == "measured" and row.sentences]
+    rows = [row for row in load_board(snapshot).rows.values() if row.record == "measured" and row.sentences]
     if not rows:
-        raise InputError(f"{path}: no row with stored sentences in it; give a folder that a run left")
-    return [(row.model_copy(update={"date": today}), read_sentences(snapshot, row)) for row in rows]
+        raise InputError(
+            f"{path}: no measured row in it; give a result file, or the leaderboard folder that a run left"
+        )
+    return [(row, read_sentences(snapshot, row) if row.sentences_path in snapshot.files else None) for row in rows]
 
 
 def publish(
@@ -126,19 +146,23 @@ def publish(
     def act() -> str:
         snapshot = _read(store, dry_run)
         board, additions, changes = plan(snapshot, entries)
-        if not changes:
+        if not changes or (pull_request and not additions):
             return f"{store.name}: nothing to do, all {len(entries)} rows are there"
         show(describe(board, additions, changes))
         if dry_run:
             return f"{store.name}: nothing was written (--dry-run)"
         title = _title([row for row, _ in additions.values()])
-        if not pull_request:
+        if not pull_request or not isinstance(store, HubStore):
             try:
                 return f"{store.name}: published, revision {store.commit(changes, snapshot.revision, title)[:12]}"
             except ForbiddenError:
-                if not isinstance(store, HubStore) or not additions:
+                if not isinstance(store, HubStore):
                     raise
-        return f"{store.name}: pull request {_propose(store, additions, snapshot, title)}"
+                if not additions:
+                    return f"{store.name}: all {len(entries)} rows are there; its owner has to run leaderboard.rebuild"
+        # The rows alone: derived tables of two requests would conflict, and are made anew anyway.
+        files = {path: data for entry in additions.values() for path, data in _files(entry).items()}
+        return f"{store.name}: pull request {store.propose(files, snapshot.revision, title)}"
 
     return str(patiently(act, store))
 
@@ -156,32 +180,47 @@ def _read(store: Store, dry_run: bool) -> Snapshot:
 
 
 def plan(snapshot: Snapshot, entries: Sequence[Entry]) -> tuple[Board, dict[str, Entry], dict[str, bytes]]:
-    """(the board as it is, the new rows by run id, path → content of all that changes). Errors: as `publish`."""
-    from leaderboard.board import find_copies, load_board, table_changes, with_rows
+    """(the board as it is, what is new by run id, path → content of all that changes). Errors: as `publish`."""
+    from leaderboard.board import find_copy, load_board, table_changes, with_rows
     from leaderboard.card import scaffold
 
     board = load_board(snapshot)
+    stored = {run: row for run, row in board.rows.items() if row.sentences_path in snapshot.files}
     additions: dict[str, Entry] = {}
     for row, sentences in entries:
         there = board.rows.get(row.run_id)
-        if there is None:
-            additions[row.run_id] = row, sentences
-        elif there.claim != row.claim:
+        if there is not None:
+            if not there.agrees(row):
+                raise InputError(
+                    f"{row.path}: {there.submitter} published another result for this run (J {_j(there)}, yours "
+                    f"{_j(row)}); rows are never overwritten"
+                )
+            # A publisher that was killed, or kept its texts back, left a row whose sentences are these.
+            if sentences is not None and row.run_id not in stored and there.sentences == sentences.sha256:
+                additions[row.run_id] = there, sentences
+            continue
+        _require_honest_name(row)
+        first = find_copy(row, stored)
+        if first is not None:
             raise InputError(
-                f"{row.path}: {there.submitter} published another result for this run (J {_j(there)}, yours {_j(row)});"
-                " rows are never overwritten"
+                f"{row.system.name}: wrote, sentence by sentence, what {first.system.name} did ({first.path}); a copy "
+                "under another name gets no row"
             )
+        additions[row.run_id] = row, sentences
     changed = with_rows(board, additions)
-    for copy, original in find_copies(changed).items():
-        if copy in additions:
-            first = changed.rows[original]
-            raise InputError(
-                f"{additions[copy][0].system.name}: wrote and scored, sentence by sentence, what {first.system.name} "
-                f"did ({first.path}); a copy under another name gets no row"
-            )
     changes = {path: data for entry in additions.values() for path, data in _files(entry).items()}
     changes |= scaffold(snapshot)
     return board, additions, {**changes, **table_changes(changed, snapshot)}
+
+
+def _require_honest_name(row: Row) -> None:
+    """Errors: a baseline's name on something else, a day that is not yet."""
+    from metrics.systems import BASELINES
+
+    if row.record == "measured" and (row.system.name in BASELINES) != (row.system.kind in ("baseline", "human")):
+        raise InputError(f"{row.system.name}: the name of a trivial system, and no other; give --name")
+    if row.date > datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=1):
+        raise InputError(f"{row.system.name}: dated {row.date:%Y-%m-%d}; is the clock right?")
 
 
 def _files(entry: Entry) -> dict[str, bytes]:
@@ -202,15 +241,14 @@ def describe(board: Board, additions: Mapping[str, Entry], changes: Mapping[str,
     lines = [f"+ {path} ({len(data):,} bytes)" for path, data in sorted(changes.items())]
     groups = {row.comparable for row, _ in additions.values()}
     after = with_rows(board, additions)
-    before = {ranking[0].comparable: table(ranking, board).split("\n") for ranking in board.rankings()}
-    for ranking in after.rankings():
-        if ranking[0].comparable in groups:
-            first = ranking[0]
+    before = {ranking[0].comparable: table(ranking, board).split("\n") for ranking in board.rankings}
+    for ranking in after.rankings:
+        first = ranking[0]
+        if first.comparable in groups:
             lines.append(f"{first.test_set.name} (n = {first.test_set.n or 'not said'}), {first.profile}:")
             old, new = before.get(first.comparable, []), table(ranking, after).split("\n")
-            lines += [
-                line for line in difflib.unified_diff(old, new, n=1, lineterm="") if line[:2] not in ("--", "++", "@@")
-            ]
+            changed = difflib.unified_diff(old, new, n=1, lineterm="")
+            lines += [line for line in changed if line[:2] not in ("--", "++", "@@")]
     return "\n".join(lines)
 
 
@@ -222,18 +260,6 @@ def _title(rows: Sequence[Row]) -> str:
     if len(rows) == 1:
         return f"Add {rows[0].system.name} ({rows[0].run_id})"
     return f"Add {len(rows)} results ({content_hash(sorted(row.run_id for row in rows))[:8]})"
-
-
-def _propose(store: Store, additions: Mapping[str, Entry], snapshot: Snapshot, title: str) -> str:
-    """A pull request with the rows alone: derived tables of two requests would conflict, and are rebuilt anyway."""
-    from leaderboard.store import HubStore
-
-    if not isinstance(store, HubStore):
-        raise InputError(f"{store.name}: --pr is for the Hub; a folder takes rows at once")
-    files = {path: data for entry in additions.values() for path, data in _files(entry).items()}
-    if not files:
-        raise InputError(f"{store.name}: nothing to propose, the rows are there")
-    return store.propose(files, snapshot.revision, title)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ def published_rows() -> list[Row]:
     """The rows of `published.yaml`."""
     table = yaml.safe_load(PUBLISHED.read_text("utf-8"))
     return [
-        _row(group, system, scores, table["entered"].isoformat())
+        _row(group, system, scores, table["entered"].isoformat() + "T00:00:00Z")
         for group in table["groups"]
         for system, scores in group["rows"].items()
     ]

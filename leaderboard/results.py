@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import datetime
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from leaderboard.row import MAX_TEXT, About, Row, folder_name, load_row, run_id
+from leaderboard.row import MAX_TEXT, About, Row, first_problem, folder_name, load_row, run_id
 from leaderboard.systems import known
 from metrics.errors import InputError
 from metrics.files import content_hash
@@ -22,8 +24,30 @@ from metrics.signature import Signature
 from metrics.statistics import mean_interval
 from metrics.text import is_copy, length_ratio
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 TEXTS = ("source", "output")
 VALUES = (*METRICS, "soft_sta", "soft_fl")
+
+
+def read_json(data: bytes, where: str) -> Any:
+    """Errors: bytes that are no JSON, or nested too deeply to be meant."""
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where}: not JSON ({str(error)[:100]})") from None
+
+
+def read_parquet(data: bytes, where: str) -> pa.Table:
+    """Errors: bytes that are no Parquet, or a damaged one."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        return parquet.read_table(BytesIO(data))
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise InputError(f"{where}: not a Parquet file ({' '.join(str(error).split())[:100]})") from None
 
 
 @dataclass(frozen=True)
@@ -36,11 +60,19 @@ class Sentences:
 
     @classmethod
     def of(cls, records: Sequence[Mapping[str, Any]], where: str) -> Sentences:
-        """From one mapping per sentence. Errors: missing or wrong values, texts that are too long to be sentences."""
+        """From one mapping per sentence.
+
+        Errors: none, missing or wrong values, texts that are too long to be sentences or no text at all.
+        """
+        if not records:
+            raise InputError(f"{where}: no sentences")
         for number, item in enumerate(records):
             for name in TEXTS:
-                if not isinstance(item.get(name), str) or len(item[name]) > MAX_TEXT:
+                text = item.get(name)
+                if not isinstance(text, str) or len(text) > MAX_TEXT:
                     raise InputError(f"{where}: sentence {number}: no {name} of at most {MAX_TEXT:,} characters")
+                if any("\ud800" <= character <= "\udfff" for character in text):
+                    raise InputError(f"{where}: sentence {number}: {name} is not text that UTF-8 can hold")
             for name in VALUES:
                 if type(item.get(name)) not in (int, float) or not math.isfinite(item[name]):
                     raise InputError(f"{where}: sentence {number}: {name} is not a finite number")
@@ -51,6 +83,11 @@ class Sentences:
     def sha256(self) -> str:
         """Of the content, so that it does not depend on who wrote the Parquet."""
         return content_hash([self.source, self.output, {n: v.round(DECIMALS).tolist() for n, v in self.values.items()}])
+
+    @property
+    def outputs_sha256(self) -> str:
+        """Of the texts alone, white space folded: equal for a system and its copy, however either was scored."""
+        return content_hash([[" ".join(text.split()) for text in texts] for texts in (self.source, self.output)])
 
     def to_parquet(self) -> bytes:
         import pyarrow as pa
@@ -64,14 +101,7 @@ class Sentences:
     @classmethod
     def from_parquet(cls, data: bytes, where: str) -> Sentences:
         """Errors: not such a file."""
-        import pyarrow as pa
-        from pyarrow import parquet
-
-        try:
-            records = parquet.read_table(BytesIO(data)).to_pylist()
-        except (pa.ArrowException, ValueError) as error:
-            raise InputError(f"{where}: not a Parquet file ({' '.join(str(error).split())[:100]})") from None
-        return cls.of(records, where)
+        return cls.of(read_parquet(data, where).to_pylist(), where)
 
 
 def summarise(sentences: Sentences) -> dict[str, Any]:
@@ -85,7 +115,46 @@ def summarise(sentences: Sentences) -> dict[str, Any]:
         "copies": sum(is_copy(*pair) for pair in pairs) / len(pairs),
         "empty": sum(not output.strip() for output in sentences.output),
         "sentences": sentences.sha256,
+        "outputs": sentences.outputs_sha256,
     }
+
+
+class _Document(BaseModel):
+    """What is read of a result document (`metrics.scoring.Result.to_json`); it may hold more."""
+
+    model_config = ConfigDict(extra="ignore", strict=True, allow_inf_nan=False)
+
+
+class _System(_Document):
+    name: str
+    kind: Literal["baseline", "human", "outputs", "model"]
+    revision: str
+    decoding: dict[str, Any]
+    cost: dict[str, Any] = {}
+    card: dict[str, Any] = {}
+
+
+class _TestSet(_Document):
+    name: str
+    origin: str
+    revision: str
+    sha256: str
+    n: int
+    of: int | None = None
+
+
+class _Mean(_Document):
+    mean: float
+
+
+class _Result(_Document):
+    system: _System
+    test_set: _TestSet
+    signature: str
+    summary: dict[str, _Mean]
+    sentences: list[dict[str, Any]]
+    versions: dict[str, str] = {}
+    git_commit: str = ""
 
 
 def row_from_result(
@@ -93,7 +162,7 @@ def row_from_result(
     where: str,
     *,
     submitter: str,
-    date: datetime.date,
+    date: datetime.datetime,
     name: str | None = None,
     about: About | None = None,
     recipe: Mapping[str, Any] | None = None,
@@ -101,41 +170,39 @@ def row_from_result(
     """The row of a result document (`metrics.compare.read_result`, or `metrics.scoring.Result.to_json`).
 
     name: of the system on the board; by default its own, without the folders that only its author has. about: what the
-    submitter says of it, in place of what is known here or stands in its card.
-    Errors: a document that contradicts itself, values that no row may hold.
+    submitter says of it; where that is silent, what is known here or stands in its card.
+    Errors: a document that lacks something or contradicts itself, values that no row may hold.
     """
-    system, test_set = document["system"], document["test_set"]
-    signature = Signature.parse(document["signature"])
-    sentences = Sentences.of(document["sentences"], where)
+    try:
+        result = _Result.model_validate(dict(document))
+    except (ValidationError, RecursionError) as error:
+        what = first_problem(error) if isinstance(error, ValidationError) else "nested too deeply"
+        raise InputError(f"{where}: {what}; score the system again") from None
+    system = result.system
+    signature = Signature.parse(result.signature)
+    sentences = Sentences.of(result.sentences, where)
     summary = summarise(sentences)
     for metric, score in summary["scores"].items():
-        stated = document.get("summary", {}).get(metric, {}).get("mean")
+        stated = result.summary[metric].mean if metric in result.summary else None
         if stated is None or abs(stated - score["mean"]) > 10**-DECIMALS:
             raise InputError(f"{where}: summary.{metric} is {stated}, its sentences give {score['mean']:.6f}")
-    name = name or public_name(system["name"], system["revision"], system["kind"])
+    name = public_name(system.name, system.revision, system.kind) if name is None else name
     row = {
         "schema_version": 2,
-        "run_id": run_id(name, system["revision"], system["decoding"], signature.key),
+        "run_id": run_id(name, system.revision, system.decoding, signature.key),
         "system": {
             "name": name,
-            "kind": system["kind"],
-            "revision": system["revision"],
-            "about": (about or known(name, test_set["name"], system.get("card", {}))).model_dump(mode="json"),
+            "kind": system.kind,
+            "revision": system.revision,
+            "about": known(name, result.test_set.name, system.card, about).model_dump(mode="json"),
         },
-        "test_set": {
-            **{key: test_set[key] for key in ("name", "origin", "revision", "sha256", "n")},
-            "of": test_set.get("of", test_set["n"]),
-        },
+        "test_set": {**result.test_set.model_dump(), "of": result.test_set.of or result.test_set.n},
         "profile": signature.fields()["profile"],
         "signature": signature.long,
-        "decoding": system["decoding"],
+        "decoding": system.decoding,
         **summary,
-        "cost": system.get("cost", {}),
-        "provenance": {
-            "recipe": recipe,
-            "packages": document.get("versions", {}),
-            "git_commit": document.get("git_commit", ""),
-        },
+        "cost": system.cost,
+        "provenance": {"recipe": recipe, "packages": result.versions, "git_commit": result.git_commit},
         "submitter": submitter,
         "date": date.isoformat(),
     }

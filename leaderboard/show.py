@@ -25,7 +25,7 @@ def main(argv: list[str]) -> None:
 
     local = None if options.repo and not options.folder else options.folder or DEFAULT
     board = load_board(open_store(repo=options.repo, local=local).snapshot())
-    for ranking in board.rankings():
+    for ranking in board.rankings:
         print(heading(ranking))
         print(table(ranking, board))
         first = ranking[0]
@@ -49,19 +49,17 @@ def heading(ranking: Sequence[Row]) -> str:
 
 def table(ranking: Sequence[Row], board: Board) -> str:
     """A ranking as a Markdown table."""
-    from leaderboard.tables import ranks, ties
-
-    letters = ties(ranking, board)
     lines = [
         "| rank | ties | system | J | STA | SIM | FL | length ratio | copies |",
         "|--:|---|---|---|---|---|---|--:|--:|",
     ]
-    for rank, row in zip(ranks(ranking, board), ranking, strict=True):
+    for row in ranking:
+        place = board.placing(row)
         scores = [_cell(row.scores.get(metric)) for metric in ("j", "sta", "sim", "fl")]
         ratio = "" if row.length_ratio is None else f"{row.length_ratio:.2f}"
         copies = "" if row.copies is None else f"{row.copies:.1%}"
         name = row.system.name.replace("|", "\\|")
-        cells = ["–" if rank is None else str(rank), letters.get(row.run_id, ""), name, *scores, ratio, copies]
+        cells = ["–" if place.rank is None else str(place.rank), place.ties, name, *scores, ratio, copies]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -7,15 +7,17 @@ planned again (optimistic locking: `parent_commit` on the Hub, a lock file in a 
 from __future__ import annotations
 
 import fcntl
+import hashlib
+import os
 import random
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from metrics.errors import InputError
+from metrics.errors import InputError, out_of_space
 from metrics.files import atomic_file, content_hash
 from metrics.models import HUB_ID, is_hub_failure
 
@@ -51,14 +53,15 @@ class ForbiddenError(InputError):
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One state of a store. files: the paths in it. read: the bytes of one of them, of this state."""
+    """One state of a store. files: the paths in it. oids: git's hashes of their contents, where the store has them."""
 
     revision: str
     files: frozenset[str]
     _read: Callable[[str], bytes]
+    oids: Mapping[str, str] = field(default_factory=dict)
 
     def read(self, path: str) -> bytes:
-        """Errors: a path that is not one of `files`, a Hub that does not answer."""
+        """The bytes of a file (of a folder: as it is now). Errors: not one of `files`, a Hub that does not answer."""
         if path not in self.files:
             raise InputError(f"{path}: not in this leaderboard")
         return self._read(path)
@@ -71,10 +74,16 @@ def _nothing(path: str) -> bytes:
 EMPTY = Snapshot("", frozenset(), _nothing)
 
 
+def git_oid(data: bytes) -> str:
+    """What git, and so the Hub, calls a file of this content."""
+    return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+
+
 class Store(Protocol):
     name: str
 
-    def snapshot(self) -> Snapshot: ...
+    def snapshot(self, *, whole: bool = False) -> Snapshot:
+        """The store as it is now. whole: everything will be read, so fetch it at once."""
 
     def commit(self, changes: Mapping[str, bytes], parent: str, message: str) -> str:
         """Writes all of `changes` or nothing; returns the new revision.
@@ -92,7 +101,11 @@ def open_store(*, repo: str | None = None, local: str | Path | None = None, crea
         raise InputError("give the leaderboard: either --local DIR or --repo ORG/NAME")
     if local is not None:
         folder = Path(local)
-        if not folder.is_dir() and (folder.exists() or not create):
+        try:
+            there, other = folder.is_dir(), folder.exists() and not folder.is_dir()
+        except OSError as error:
+            raise InputError(f"{str(folder)[:80]}: not a usable name ({error.strerror})") from None
+        if other or not (there or create):
             raise InputError(f"{folder}: no such folder; give the leaderboard folder that a run left")
         return LocalStore(folder)
     assert repo is not None
@@ -106,7 +119,7 @@ class LocalStore:
         self.folder = folder
         self.name = str(folder)
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self, *, whole: bool = False) -> Snapshot:
         stats = {}
         for path in self.folder.rglob("*"):
             relative = path.relative_to(self.folder)
@@ -119,17 +132,33 @@ class LocalStore:
     def commit(self, changes: Mapping[str, bytes], parent: str, message: str) -> str:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with (self.folder / ".lock").open("w") as lock:
+            # Not through a link: what it points to is not a lock.
+            lock = os.open(self.folder / ".lock", os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW, 0o644)
+            try:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 if self.snapshot().revision != parent:
                     raise LostRaceError
-                # Tables last: a run that is killed in between leaves rows that the next one finds and enters.
-                for path in sorted(changes, key=lambda path: (path.startswith("data/"), path)):
-                    with atomic_file(self.folder / path) as temporary:
-                        temporary.write_bytes(changes[path])
+                for path in sorted(changes, key=_order):
+                    self._write(path, changes[path])
                 return self.snapshot().revision
-        except PermissionError as error:
+            finally:
+                os.close(lock)
+        except OSError as error:
+            if out_of_space(error):
+                raise
             raise InputError(f"{self.folder}: cannot be written ({error.strerror})") from None
+
+    def _write(self, path: str, data: bytes) -> None:
+        target = self.folder / path
+        if any((self.folder / parent).is_symlink() for parent in Path(path).parents):
+            raise InputError(f"{target.parent}: a link; a leaderboard is written in its own folder only")
+        with atomic_file(target) as temporary:
+            temporary.write_bytes(data)
+
+
+def _order(path: str) -> tuple[bool, bool, str]:
+    """Sentences, then rows, then tables: who is killed in between leaves only what the next one can enter."""
+    return path.startswith("data/"), path.endswith(".json"), path
 
 
 class HubStore:
@@ -156,10 +185,18 @@ class HubStore:
         create = self.api.create_repo
         patiently(lambda: self._ask(lambda: create(self.name, repo_type="dataset", exist_ok=True)), self)
 
-    def snapshot(self) -> Snapshot:
-        info = patiently(lambda: self._ask(lambda: self.api.dataset_info(self.name, timeout=60)), self)
-        files = frozenset(sibling.rfilename for sibling in info.siblings or [])
-        return Snapshot(str(info.sha), files, lambda path: self._download(path, str(info.sha)))
+    def snapshot(self, *, whole: bool = False) -> Snapshot:
+        ask = self.api.dataset_info
+        info = patiently(lambda: self._ask(lambda: ask(self.name, files_metadata=True, timeout=60)), self)
+        oids = {sibling.rfilename: str(sibling.blob_id) for sibling in info.siblings or []}
+        revision = str(info.sha)
+        if whole:
+            folder = Path(patiently(lambda: self._ask(lambda: self._download_all(revision)), self))
+            return Snapshot(revision, frozenset(oids), lambda path: (folder / path).read_bytes(), oids)
+        return Snapshot(revision, frozenset(oids), lambda path: self._download(path, revision), oids)
+
+    def _download_all(self, revision: str) -> str:
+        return str(self.api.snapshot_download(self.name, repo_type="dataset", revision=revision))
 
     def _download(self, path: str, revision: str) -> bytes:
         def download() -> str:
@@ -171,7 +208,7 @@ class HubStore:
         return str(self._ask(lambda: self._commit(changes, parent, message, pull_request=False)).oid)
 
     def propose(self, changes: Mapping[str, bytes], parent: str, message: str) -> str:
-        """Opens a pull request with `changes` and returns its address; an open one with this title is returned."""
+        """Opens a pull request with `changes` and returns its address, or that of an open one that says the same."""
         listed = self._ask(
             lambda: list(
                 self.api.get_repo_discussions(
@@ -180,9 +217,24 @@ class HubStore:
             )
         )
         for request in listed:
-            if request.title == message:
+            if request.title == message and self._proposes(request.num, changes):
                 return str(request.url)
         return str(self._ask(lambda: self._commit(changes, parent, message, pull_request=True)).pr_url)
+
+    def _proposes(self, number: int, changes: Mapping[str, bytes]) -> bool:
+        """Whether an open pull request holds these rows: a title alone may be anybody's."""
+        from leaderboard.results import read_json
+        from leaderboard.row import load_row
+
+        for path, data in changes.items():
+            if path.endswith(".json"):
+                try:
+                    there = load_row(read_json(self._download(path, f"refs/pr/{number}"), path), path)
+                except InputError:
+                    return False
+                if not there.agrees(load_row(read_json(data, path), path)):
+                    return False
+        return True
 
     def _commit(self, changes: Mapping[str, bytes], parent: str, message: str, *, pull_request: bool) -> Any:
         import huggingface_hub
@@ -204,6 +256,8 @@ class HubStore:
 
         try:
             return call()
+        except UnicodeError:
+            raise InputError("the Hub token holds characters that no token has; log in anew") from None
         except errors.GatedRepoError:
             raise InputError(f"{self.name}: gated; ask for access on its page") from None
         except errors.RepositoryNotFoundError:

@@ -23,18 +23,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from leaderboard.board import row_files
 from metrics.errors import InputError, run_command
 
 if TYPE_CHECKING:
     from leaderboard.results import Sentences
     from leaderboard.row import Row, Status
-    from leaderboard.store import Snapshot
-    from leaderboard.tables import Board, Verification
+    from leaderboard.store import Snapshot, Store
     from metrics.corpora import TestSet
     from metrics.scoring import Evaluator
 
-# Of one sentence's score: other processors and batches round differently, and a label that flips differs by 1.
-TOLERANCE = 1e-4
 # Of a mean over stored values, which any machine computes alike.
 EXACT = 1e-9
 # Findings printed per row; what was altered throughout needs no longer list.
@@ -54,15 +52,27 @@ class Finding:
 
 
 def _short(value: Any) -> str:
-    text = f"{value:.6g}" if isinstance(value, float) else " ".join(str(value).split())
+    text = f"{value:.6g}" if isinstance(value, float) else visible(" ".join(str(value).split()))
     return text if len(text) <= 120 else f"{text[:117]}…"
+
+
+def visible(text: str) -> str:
+    """`text` on a terminal: what a reader would not see, or what would steer the terminal, as U+ and its number."""
+    from leaderboard.row import hidden
+
+    return "".join(f"⟨U+{ord(c):04X}⟩" if hidden(c) else c for c in text)
 
 
 @dataclass
 class Outcome:
-    """findings: mismatches. missing: what the row cannot be checked without, here."""
+    """findings: mismatches. missing: what the row cannot be checked without, here. row: None for no row at its place.
+
+    outputs: the hash of the texts that are stored.
+    """
 
     path: str
+    row: Row | None = None
+    outputs: str = ""
     findings: list[Finding] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
 
@@ -72,7 +82,7 @@ class Outcome:
 
     @property
     def note(self) -> str:
-        lines = [str(finding) for finding in self.findings[:SHOWN]] or self.missing
+        lines = [str(finding) for finding in self.findings[:SHOWN]] or [visible(line) for line in self.missing]
         more = len(self.findings) - SHOWN
         return "; ".join(lines) + (f"; and {more} more" if more > 0 else "")
 
@@ -99,13 +109,18 @@ def main(argv: list[str]) -> None:
     local = options.local or (None if options.repo else DEFAULT)
     store = open_store(repo=options.repo, local=local)
     profiles = {f"{p.name}.v{p.version}": p for p in map(load_profile, options.profile)}
-    snapshot = store.snapshot()
+    snapshot = store.snapshot(whole=True)
     outcomes = verify(snapshot, Bench(options.data_dir, profiles), options.only)
+    tables = [] if options.only else check_tables(snapshot)
+    for outcome in [*outcomes, *tables]:
+        print(f"{outcome.status}\t{visible(outcome.path)}\t{outcome.note}")
     if options.write:
         _write(store, outcomes)
     counts = {status: sum(o.status == status for o in outcomes) for status in ("verified", "mismatch", "unverifiable")}
-    print(f"{store.name}: " + ", ".join(f"{n} {status}" for status, n in counts.items()))
-    if counts["mismatch"]:
+    published = len(row_files(snapshot)) - len(outcomes) if not options.only else 0
+    more = f"; {published} published figures, of which nothing is computed" if published else ""
+    print(f"{store.name}: " + ", ".join(f"{n} {status}" for status, n in counts.items()) + more)
+    if counts["mismatch"] or tables:
         sys.exit(1)
 
 
@@ -118,26 +133,29 @@ class Bench:
         self._test_sets: dict[str, TestSet] = {}
         self._evaluators: dict[str, Evaluator] = {}
 
-    def test_set(self, name: str, n: int) -> TestSet:
-        """The first n sentences of the test set. Errors: not here, or fewer."""
+    def test_set(self, name: str) -> TestSet:
+        """Errors: not here."""
         from metrics.corpora import load_test_set
 
         if name not in self._test_sets:
             self._test_sets[name] = load_test_set(name, self._data_dir)
-        found = self._test_sets[name]
-        if found.name != name:
+        if self._test_sets[name].name != name:
             raise InputError(f"test set {name} is not here; give --data-dir or SRO_DATA_DIR")
-        return found.limit(n)
+        return self._test_sets[name]
 
     def evaluator(self, spelled: str) -> Evaluator:
         """Of the profile that a signature spells `name.vN`. Errors: no such profile or version, models not here."""
         from metrics.files import home
-        from metrics.profiles import load_profile
+        from metrics.profiles import load_profile, profile_names
         from metrics.score_cache import ScoreCache
         from metrics.scoring import Evaluator
 
         if spelled not in self._evaluators:
-            profile = self._profiles.get(spelled) or load_profile(spelled.rpartition(".v")[0])
+            name = spelled.rpartition(".v")[0]
+            # A row must not make the program read a file of its choice.
+            if spelled not in self._profiles and name not in profile_names():
+                raise InputError(f"profile {spelled}: not built in; give its file with --profile")
+            profile = self._profiles.get(spelled) or load_profile(name)
             if f"{profile.name}.v{profile.version}" != spelled:
                 raise InputError(f"profile {spelled}: this program has version {profile.version} of it")
             # A cache of its own: scores that were computed for publishing must not confirm themselves.
@@ -146,21 +164,20 @@ class Bench:
 
 
 def verify(snapshot: Snapshot, bench: Bench, only: Sequence[str] | None = None) -> list[Outcome]:
-    """Checks all measured rows of a snapshot (or those with the run ids `only`), printing each; sorted by path."""
-    from leaderboard.board import find_copies, load_board, read_row, row_files
+    """Checks all measured rows of a snapshot, or those with the run ids `only`; sorted by path."""
+    from leaderboard.board import OLD_ROWS, read_row
     from leaderboard.row import NewerSchemaError
     from metrics.progress import progress
 
-    board = load_board(snapshot, anew=True)
-    copies = find_copies(board)
     paths = [path for path in sorted(row_files(snapshot)) if not only or _run_of(path) in only]
-    if only and len(paths) != len(set(only)):
-        raise InputError(f"--only: no row with run id {', '.join(set(only) - {_run_of(path) for path in paths})}")
+    missing = set(only or ()) - {_run_of(path) for path in paths}
+    if missing:
+        raise InputError(f"--only: no row with run id {', '.join(sorted(missing))}")
     outcomes = []
     for path in progress(paths, "verifying"):
         outcome = Outcome(path)
         try:
-            row = read_row(snapshot, path)
+            row = outcome.row = read_row(snapshot, path)
         except NewerSchemaError as error:
             outcome.missing.append(f"{str(error).removeprefix(f'{path}: ')}; install a newer one")
         except InputError as error:
@@ -169,48 +186,10 @@ def verify(snapshot: Snapshot, bench: Bench, only: Sequence[str] | None = None) 
             if row.record == "published":
                 continue
             _check(row, snapshot, bench, outcome)
-            if row.run_id in copies:
-                name = board.rows[copies[row.run_id]].system.name
-                outcome.findings.append(Finding("system.name", row.system.name, f"{name}, whose outputs these are"))
         outcomes.append(outcome)
-    if not only:
-        outcomes += _check_tables(board, snapshot)
-    for outcome in outcomes:
-        print(f"{outcome.status}\t{outcome.path}\t{outcome.note}")
-    return outcomes
-
-
-def _check_tables(board: Board, snapshot: Snapshot) -> list[Outcome]:
-    """Derived tables that list the rows there are, and say something else of them."""
-    from io import BytesIO
-
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    from leaderboard.tables import TABLES, derive
-
-    outcomes = []
-    for path, data in derive(board).items():
-        if path not in snapshot.files:
-            continue
-        outcome = Outcome(path)
-        rebuilt = parquet.read_table(BytesIO(data))
-        try:
-            stored = parquet.read_table(BytesIO(snapshot.read(path)))
-            listed = sorted(stored.column("run_id").to_pylist()) == sorted(rebuilt.column("run_id").to_pylist())
-        except (pa.ArrowException, KeyError, ValueError) as error:
-            outcome.findings.append(Finding("table", " ".join(str(error).split()), "a readable table"))
-        else:
-            if not listed and path == TABLES["full"]:
-                print(f"{path}: does not list the rows there are; run python -m leaderboard.rebuild", file=sys.stderr)
-            elif listed and not stored.equals(rebuilt):
-                columns = [c for c in rebuilt.column_names if c not in stored.column_names
-                           or not stored.column(c).equals(rebuilt.column(c))]  # fmt: skip
-                outcome.findings.append(
-                    Finding(f"columns {', '.join(columns)}", "other values", "from the rows' files")
-                )
-        if outcome.findings:
-            outcomes.append(outcome)
+    _check_copies(snapshot, outcomes)
+    if OLD_ROWS in snapshot.files and not only:
+        outcomes.append(Outcome(OLD_ROWS, missing=["rows of schema version 1 have no stored outputs"]))
     return outcomes
 
 
@@ -218,9 +197,75 @@ def _run_of(path: str) -> str:
     return Path(path).stem
 
 
+def _check_copies(snapshot: Snapshot, outcomes: Sequence[Outcome]) -> None:
+    """Of systems that wrote the same, all but the first are copies.
+
+    The first is a trivial baseline, else one that was verified before, else the oldest; a row that is wrong by itself
+    is nobody's original.
+    """
+    from leaderboard.board import find_copy, load_board
+    from metrics.systems import BASELINES
+
+    board = load_board(snapshot)
+    sound = [(o, o.row) for o in outcomes if o.row and o.outputs and not o.findings]
+    sound.sort(
+        key=lambda pair: (
+            pair[1].system.name not in BASELINES,
+            board.status(pair[1]).status != "verified",
+            pair[1].date,
+            pair[1].run_id,
+        )
+    )  # fmt: skip
+    originals: dict[str, Row] = {}
+    for outcome, row in sound:
+        first = find_copy(row, originals)
+        if first is None:
+            originals[row.run_id] = row
+        else:
+            outcome.findings.append(
+                Finding("system.name", row.system.name, f"{first.system.name}, whose outputs these are")
+            )
+
+
+def check_tables(snapshot: Snapshot) -> list[Outcome]:
+    """The derived tables that say of a row what its file does not; rows that they lack are only told."""
+    from dataclasses import replace
+
+    from leaderboard.board import load_board
+    from leaderboard.results import read_parquet
+    from leaderboard.tables import TABLES, derive
+
+    outcomes = []
+    runs = {_run_of(path) for path in row_files(snapshot)}
+    for path, data in derive(load_board(replace(snapshot, oids={}))).items():
+        if path not in snapshot.files:
+            continue
+        outcome = Outcome(path)
+        rebuilt = {record["run_id"]: record for record in read_parquet(data, path).to_pylist()}
+        try:
+            stored = {record["run_id"]: record for record in read_parquet(snapshot.read(path), path).to_pylist()}
+        except (InputError, KeyError) as error:
+            outcome.findings.append(Finding("table", str(error), "a readable table"))
+            stored = {}
+        if path == TABLES["full"] and rebuilt.keys() - stored.keys():
+            print(f"{path}: lacks rows that are there; run python -m leaderboard.rebuild", file=sys.stderr)
+        # What stands beside others changes with them: where rows are missing, places are not compared.
+        places = {"rank", "ties"} if rebuilt.keys() != stored.keys() else set()
+        for run, record in stored.items():
+            there = rebuilt.get(run)
+            if there is None and run not in runs:
+                outcome.findings.append(Finding(f"run {run}", record.get("system"), "no such row"))
+            elif there is not None:
+                for column in there.keys() - places:
+                    if record.get(column) != there[column]:
+                        outcome.findings.append(Finding(f"run {run}: {column}", record.get(column), there[column]))
+        if outcome.findings:
+            outcomes.append(outcome)
+    return outcomes
+
+
 def _check(row: Row, snapshot: Snapshot, bench: Bench, outcome: Outcome) -> None:
     """Fills `outcome` with all that can be said of one row."""
-    from leaderboard.board import read_sentences
     from leaderboard.results import Sentences
 
     if not row.sentences:
@@ -234,11 +279,10 @@ def _check(row: Row, snapshot: Snapshot, bench: Bench, outcome: Outcome) -> None
     except InputError as error:
         outcome.findings.append(Finding("sentences", str(error), "readable sentences"))
         return
+    outcome.outputs = sentences.outputs_sha256
+    if row.date > datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=1):
+        outcome.findings.append(Finding("date", row.date, "a day that has been"))
     _check_summary(row, sentences, outcome)
-    try:
-        read_sentences(snapshot, row)
-    except InputError:
-        outcome.findings.append(Finding("sentences", row.sentences[:16], sentences.sha256[:16]))
     try:
         _check_scores(row, sentences, bench, outcome)
     except InputError as error:
@@ -280,6 +324,9 @@ def _check_summary(row: Row, sentences: Sentences, outcome: Outcome) -> None:
         stored, computed = getattr(row, name), summary[name]
         if stored is None or abs(stored - computed) > EXACT:
             outcome.findings.append(Finding(name, stored, computed))
+    for name in ("sentences", "outputs"):
+        if getattr(row, name) != summary[name]:
+            outcome.findings.append(Finding(name, getattr(row, name)[:16], summary[name][:16]))
 
 
 def _signed(row: Row, name: str) -> str:
@@ -296,36 +343,31 @@ def _check_scores(row: Row, sentences: Sentences, bench: Bench, outcome: Outcome
     import numpy as np
 
     from leaderboard.results import VALUES
+    from leaderboard.row import TOLERANCE
     from metrics import __version__
     from metrics.signature import Signature
-    from metrics.systems import BASELINES, resolve_system
+    from metrics.systems import BASELINES
 
     version = _signed(row, "version")
     if version != __version__:
         raise InputError(f"measured by version {version} of this program, this is {__version__}; install that one")
-    test_set = bench.test_set(row.test_set.name, len(sentences.source))
-    for i, (stored, source) in enumerate(zip(sentences.source, test_set.sources, strict=True)):
+    found = bench.test_set(row.test_set.name)
+    n, whole = len(sentences.source), len(found.sources)
+    for i, (stored, source) in enumerate(zip(sentences.source, found.sources, strict=False)):
         if stored != source:
             outcome.findings.append(Finding(f"sentence {i}: source", stored, source))
-    if row.test_set.sha256 != test_set.sha256:
-        outcome.findings.append(Finding("test_set.sha256", row.test_set.sha256, test_set.sha256))
-    whole = test_set.whole or len(test_set.sources)
     if row.test_set.of != whole:
         outcome.findings.append(Finding("test_set.of", row.test_set.of, whole))
-    trivial = row.system.name in BASELINES
-    if trivial != (row.system.kind in ("baseline", "human")):
-        outcome.findings.append(
-            Finding("system.kind", row.system.kind, "baseline or human" if trivial else "model or outputs")
-        )
-    elif trivial:
-        expected = resolve_system(row.system.name)
-        if row.system.revision != expected.revision:
-            outcome.missing.append(f"{row.system.name} {row.system.revision}; this program has {expected.revision}")
-        else:
-            written = BASELINES[row.system.name](test_set)
-            for i, (stored, output) in enumerate(zip(sentences.output, written, strict=True)):
-                if stored != output:
-                    outcome.findings.append(Finding(f"sentence {i}: output", stored, output))
+    if row.test_set.origin == found.origin and row.test_set.revision != found.revision:
+        outcome.findings.append(Finding("test_set.revision", row.test_set.revision, found.revision))
+    if n > whole:
+        outcome.findings.append(Finding("test_set.n", n, f"at most {whole}"))
+        return
+    test_set = found.limit(n)
+    if row.test_set.sha256 != test_set.sha256:
+        outcome.findings.append(Finding("test_set.sha256", row.test_set.sha256, test_set.sha256))
+    if row.system.name in BASELINES or row.system.kind in ("baseline", "human"):
+        _check_baseline(row, sentences, test_set, outcome)
     evaluator = bench.evaluator(_signed(row, "profile"))
     stored_fields = Signature.parse(row.signature).fields()
     for name, value in evaluator.signature(test_set, row.decoding).fields().items():
@@ -338,8 +380,27 @@ def _check_scores(row: Row, sentences: Sentences, bench: Bench, outcome: Outcome
             outcome.findings.append(Finding(f"sentence {i}: {name}", float(stored_values[i]), float(computed[i])))
 
 
-def _write(store: Any, outcomes: Sequence[Outcome]) -> None:
-    """Stores the findings, and the tables that show them, in one commit."""
+def _check_baseline(row: Row, sentences: Sentences, test_set: TestSet, outcome: Outcome) -> None:
+    """What a trivial system must have written follows from the test set; its name and kind belong together."""
+    from metrics.systems import BASELINES, resolve_system
+
+    trivial = row.system.name in BASELINES
+    if trivial != (row.system.kind in ("baseline", "human")):
+        right = "baseline or human" if trivial else "model or outputs"
+        outcome.findings.append(Finding("system.kind", row.system.kind, right))
+        return
+    expected = resolve_system(row.system.name).revision
+    if row.system.revision != expected:
+        if row.system.revision.startswith("lexicon-") and expected.startswith("lexicon-"):
+            raise InputError(f"{row.system.name} {row.system.revision}: this program has {expected}")
+        outcome.findings.append(Finding("system.revision", row.system.revision, expected))
+    for i, (stored, output) in enumerate(zip(sentences.output, BASELINES[row.system.name](test_set), strict=True)):
+        if stored != output:
+            outcome.findings.append(Finding(f"sentence {i}: output", stored, output))
+
+
+def _write(store: Store, outcomes: Sequence[Outcome]) -> None:
+    """Stores the findings, and the tables that show them, in one commit. Of rows that are no longer the same, none."""
     from dataclasses import replace
 
     from leaderboard.board import load_board, table_changes, verification_file
@@ -348,18 +409,21 @@ def _write(store: Any, outcomes: Sequence[Outcome]) -> None:
     from metrics import __version__
 
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
-    found: dict[str, Verification] = {
-        _run_of(o.path): Verification(o.status, o.note, today, __version__)
+    found = {
+        o.row.run_id: Verification(o.status, o.note, today, __version__, o.row.sha256)
         for o in outcomes
-        if not o.path.startswith("data/")
+        if o.row is not None and o.row.path == o.path
     }
 
     def act() -> None:
         snapshot = store.snapshot()
         board = load_board(snapshot)
-        board = replace(board, verifications={**board.verifications, **found})
-        changes = dict(verification_file(run, verification) for run, verification in found.items())
-        store.commit({**changes, **table_changes(board, snapshot)}, snapshot.revision, "Verify rows")
+        still = {run: v for run, v in found.items() if run in board.rows and board.rows[run].sha256 == v.row}
+        board = replace(board, verifications={**board.verifications, **still})
+        changes = dict(verification_file(run, verification) for run, verification in still.items())
+        changes |= table_changes(board, snapshot)
+        if changes:
+            store.commit(changes, snapshot.revision, "Verify rows")
 
     patiently(act, store)
 

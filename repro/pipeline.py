@@ -450,13 +450,13 @@ class Pipeline:
 
         told = self.provenance()
         packages, commit = told.pop("packages"), told.pop("git_commit")
-        today = datetime.datetime.now(datetime.UTC).date()
+        now = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
         entries = [
             row_from_result(
                 {**result.to_json(), "versions": packages, "git_commit": commit},
                 result.rewrites.system,
                 submitter="local",
-                date=today,
+                date=now,
                 recipe=told,
             )
             for result in progress(self.results(rewrites, scores), "rows")

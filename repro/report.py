@@ -48,7 +48,7 @@ def write_report(
     write_text(out / "checkpoint" / "README.md", model_card(recipe, inputs, board))
     lock = {**lock, "outputs": {name: sha256_folder(folder) for name, folder in folders.items()}}
     write_text(out / "recipe.lock.yaml", yaml.safe_dump(lock, sort_keys=False, allow_unicode=True, width=120))
-    draw_figures(out / "figures", outcome, [row for row in board.latest() if row.record == "measured"])
+    draw_figures(out / "figures", outcome, [row for row in board.latest if row.record == "measured"])
     write_text(out / "report.md", text)
 
 
@@ -90,7 +90,7 @@ def report_text(
     from metrics.text import is_copy, length_ratio, repetition
 
     parts = [first_line(inputs), "", f"# SRO retrained: recipe `{recipe.name}`", ""]
-    for ranking in (ranking for ranking in board.rankings() if ranking[0].record == "measured"):
+    for ranking in (ranking for ranking in board.rankings if ranking[0].record == "measured"):
         parts += [
             table(ranking, board),
             "",
@@ -156,7 +156,7 @@ def _passes(recipe: Recipe, outcome: dict[str, Any]) -> str:
 
 
 def model_card(recipe: Recipe, inputs: dict[str, Any], board: Board) -> str:
-    own = [row for row in board.latest() if row.system.name == "sro"]
+    own = [row for row in board.latest if row.system.name == "sro"]
     header = "---\nlibrary_name: transformers\ntags: [text-detoxification, sro]\nlanguage: en\n---\n"
     body = [
         f"{header}# {recipe.leader}, retrained with SRO (recipe `{recipe.name}`)",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,11 @@ from leaderboard.results import Sentences, row_from_result
 from leaderboard.row import About, Row, load_row
 from leaderboard.space.data import LATEST
 from leaderboard.tables import Board, Verification, derive
+from metrics.files import content_hash
 from metrics.signature import Signature
-from tests.leaderboard.boards import document
+from tests.leaderboard.boards import TODAY, document
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-TODAY = datetime.date(2026, 11, 24)
 # Names that a row may have.
 HOSTILE = (
     "<script>window.hacked = 1</script>",
@@ -63,12 +62,12 @@ def system(
 def published_row(name: str, j: float, title: str = "Dale et al., 2021") -> Entry:
     return load_row(
         {
-            "schema_version": 2, "record": "published", "run_id": f"{abs(hash(name)) % 16**12:016x}",
+            "schema_version": 2, "record": "published", "run_id": content_hash(name)[:16],
             "system": {"name": name, "kind": "outputs", "revision": "published"},
             "test_set": {"name": "t", "origin": "x", "revision": "x", "sha256": "x", "n": 10_000, "of": 10_000},
             "profile": "emnlp2021", "signature": "", "decoding": {},
             "scores": {"sta": {"mean": 0.9}, "sim": {"mean": 0.7}, "fl": {"mean": 0.8}, "j": {"mean": j}},
-            "submitter": "ann", "date": "2026-11-24", "source": {"title": title, "url": "https://aclanthology.org/x"},
+            "submitter": "ann", "date": "2026-11-24T00:00:00Z", "source": {"title": title, "url": "https://aclanthology.org/x"},
         },
         name,
     ), None  # fmt: skip
@@ -78,7 +77,7 @@ def write(folder: Path, *entries: Entry, verified: dict[str, str] | None = None)
     """A leaderboard folder: rows, sentences and tables. verified: status by system."""
     board = with_rows(Board(), {row.run_id: entry for entry in entries for row in entry[:1]})
     found = {
-        row.run_id: Verification(status, f"{row.system.name} was looked at", "2026-11-24", "0.3.0")  # type: ignore[arg-type]
+        row.run_id: Verification(status, f"{row.system.name} was looked at", "2026-11-24", "0.3.0", row.sha256)  # type: ignore[arg-type]
         for row in board.rows.values()
         if (status := (verified or {}).get(row.system.name))
     }

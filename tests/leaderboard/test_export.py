@@ -62,7 +62,7 @@ def row(name: str = "lab/detox", *, sentences: bool = True, **changes: Any) -> R
         **summarise(SENTENCES),
         "provenance": {"packages": {"transformers": "5.23.0"}},
         "submitter": "alice",
-        "date": "2026-11-24",
+        "date": "2026-11-24T00:00:00Z",
         **changes,
     }
     return load_row(document if sentences else {**document, "sentences": ""}, "test")
@@ -105,7 +105,7 @@ def test_a_measured_row_by_hand() -> None:
     assert details["revision"] == "a" * 40 and details["model_availability"] == "open_weights"
     assert document["eval_library"]["name"] == "detox-suite" and document["eval_library"]["version"] == "0.2.0"
     assert document["retrieved_timestamp"] == "1795478400"  # date -ud 2026-11-24 +%s
-    assert document["evaluation_timestamp"] == "2026-11-24"
+    assert document["evaluation_timestamp"] == "2026-11-24T00:00:00+00:00"
     results = {result["evaluation_result_id"]: result for result in document["evaluation_results"]}
     assert set(results) == {"sta", "sim", "fl", "j"}
     joint = results["j"]
@@ -147,9 +147,9 @@ def test_a_published_row_is_told_from_a_measured_one() -> None:
          "alice/checkpoint", "checkpoint", "first_party"),
         ("checkpoint", {"system": {"revision": "sha256:" + "d" * 64}}, "unspecified/checkpoint", "checkpoint", "other"),
         ("duplicate", {"system": {"kind": "baseline", "revision": "1"}}, "detox-suite/duplicate", "duplicate", "other"),
-        ("ParaGeDi, mined: x", {"system": {"kind": "outputs", "revision": "sha256:e"}},
+        ("ParaGeDi, mined: x", {"system": {"kind": "outputs", "revision": "sha256:" + "e" * 64}},
          "unspecified/ParaGeDi-mined-x", "ParaGeDi-mined-x", "other"),
-        ("data", {"system": {"kind": "outputs", "revision": "sha256:e"}}, "unspecified/data-", "data-", "other"),
+        ("data", {"system": {"kind": "outputs", "revision": "sha256:" + "e" * 64}}, "unspecified/data-", "data-", "other"),
     ],
 )  # fmt: skip
 def test_whose_model_it_is(name: str, changes: dict[str, Any], folder: str, model: str, relationship: str) -> None:
@@ -177,10 +177,15 @@ def test_settings_of_another_type_are_kept_as_text() -> None:
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made = row()
-    board = store(tmp_path / "board", made, published(), row("bare", sentences=False, system={"kind": "outputs"}))
-    wrong = row("wrong", system={"kind": "outputs"})
+    board = store(
+        tmp_path / "board",
+        made,
+        published(),
+        row("bare", sentences=False, system={"kind": "outputs", "revision": "sha256:" + "e" * 64}),
+    )
+    wrong = row("wrong", system={"kind": "outputs", "revision": "sha256:" + "e" * 64})
     store(board, wrong)
-    finding = {"status": "mismatch", "note": "j", "date": "2026-11-24", "version": "0.2.0"}
+    finding = {"status": "mismatch", "note": "j", "date": "2026-11-24", "version": "0.2.0", "row": wrong.sha256}
     (board / "verification").mkdir()
     (board / "verification" / f"{wrong.run_id}.json").write_text(json.dumps(finding))
     main([str(tmp_path / "out"), "--local", str(board)])

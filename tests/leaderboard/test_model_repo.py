@@ -283,7 +283,7 @@ def test_the_board_must_say_the_same(world: World) -> None:
         propose(other, BOARD, world.bob, model_index=True)
     with pytest.raises(InputError, match="lab/board: has no row"):
         propose(row(profile="s2"), BOARD, world.bob, model_index=True)
-    finding = {"status": "mismatch", "note": "j", "date": "2026-11-24", "version": "0.2.0"}
+    finding = {"status": "mismatch", "note": "j", "date": "2026-11-24", "version": "0.2.0", "row": world.row.sha256}
     world.alice.upload_file(
         path_or_fileobj=json.dumps(finding).encode(),
         path_in_repo=f"verification/{world.row.run_id}.json",

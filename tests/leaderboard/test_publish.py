@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from metrics.errors import InputError
 from tests.conftest import ROOT
 from tests.hub.faults import UPLOAD_STEPS
 from tests.hub.server import HubServer
-from tests.leaderboard.boards import document, entry
+from tests.leaderboard.boards import document, entry, pin
 
 REPO = "lab/board"
 
@@ -85,7 +87,7 @@ def test_the_tables_are_what_the_rows_give(tmp_path: Path) -> None:
     for number in range(4):
         publish(store, [entry(f"s{number}", [1, number % 2, 0])], show=quiet)
     snapshot = store.snapshot()
-    anew = derive(load_board(snapshot, anew=True))
+    anew = derive(load_board(replace(snapshot, oids={})))
     assert {path: snapshot.read(path) for path in TABLES.values()} == anew
     _, _, changes = plan(snapshot, [entry("late", [1, 1, 1])])
     for path, data in changes.items():
@@ -99,7 +101,7 @@ def test_the_tables_are_what_the_rows_give(tmp_path: Path) -> None:
 
 def test_rows_that_left_leave_the_tables(tmp_path: Path) -> None:
     store = LocalStore(tmp_path)
-    old, new = entry("x", [1, 0, 0]), entry("x", [1, 1, 0], revision="rev2")
+    old, new = entry("x", [1, 0, 0]), entry("x", [1, 1, 0], revision=pin("2"))
     publish(store, [old], show=quiet)
     publish(store, [new], show=quiet)
     (tmp_path / new[0].path).unlink()
@@ -121,25 +123,90 @@ def test_a_copy_under_another_name_is_refused(tmp_path: Path) -> None:
     store = LocalStore(tmp_path)
     same = tuple(f"out {i}" for i in range(30))
     publish(store, [entry("x", [1] * 30, outputs=same)], show=quiet)
-    with pytest.raises(InputError, match="great: wrote and scored, sentence by sentence, what x did"):
-        publish(store, [entry("great", [1] * 30, outputs=same, revision="other")], show=quiet)
+    with pytest.raises(InputError, match="great: wrote, sentence by sentence, what x did"):
+        publish(store, [entry("great", [1] * 30, outputs=same, revision=pin("2"))], show=quiet)
+    # Another score, white space or profile hides nothing; neither does a name that sounds like a baseline.
+    for other in (
+        entry("great", [0] * 30, outputs=same, revision=pin("2")),
+        entry("great", [1] * 30, outputs=tuple(f" {text}" for text in same), revision=pin("2")),
+        entry("great", [1] * 30, outputs=same, profile="s2"),
+        entry("great", [1] * 30, outputs=same, kind="baseline", revision="1"),
+    ):
+        with pytest.raises(InputError, match="great: "):
+            publish(store, [other], show=quiet)
     # Three sentences may come out alike.
     publish(store, [entry("a", [1, 1, 1], outputs=same[:3])], show=quiet)
-    publish(store, [entry("b", [1, 1, 1], outputs=same[:3], revision="other")], show=quiet)
+    publish(store, [entry("b", [1, 1, 1], outputs=same[:3], revision=pin("2"))], show=quiet)
+
+
+def test_a_row_without_its_sentences_is_completed(tmp_path: Path) -> None:
+    """As a killed publisher or --without-texts leaves it; until then it has no rank."""
+    store, (row, sentences) = LocalStore(tmp_path), entry("x", [1, 0, 1])
+    publish(store, [(row, None)], show=quiet)
+    assert load_board(store.snapshot()).placing(row).rank is None
+    publish(store, [(row, sentences)], show=quiet)
+    board = load_board(store.snapshot())
+    assert board.placing(row).rank == 1 and read_sentences(store.snapshot(), row).source == sentences.source
+    assert "nothing to do" in publish(store, [(row, None)], show=quiet)
+
+
+def test_links_are_not_written_through(tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("dear")
+    board = tmp_path / "board"
+    board.mkdir()
+    (board / ".lock").symlink_to(precious)
+    with pytest.raises(InputError, match="cannot be written"):
+        publish(LocalStore(board), [entry("x", [1, 0, 1])], show=quiet)
+    (board / ".lock").unlink()
+    (tmp_path / "elsewhere").mkdir()
+    (board / "results").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match="a link"):
+        publish(LocalStore(board), [entry("x", [1, 0, 1])], show=quiet)
+    assert precious.read_text() == "dear" and not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_forged_tables_do_not_outlive_the_next_publication(hub: HubServer, store: HubStore, tmp_path: Path) -> None:
+    """Rows come from their own files: what a table says counts where it agrees with the hash of the file."""
+    for where in (store, LocalStore(tmp_path / "board")):
+        made = entry("x", [1, 0, 1])
+        publish(where, [made], show=quiet)
+        snapshot = where.snapshot()
+        full = pd.read_parquet(io.BytesIO(snapshot.read(TABLES["full"])))
+        full.loc[0, "document"] = full.loc[0, "document"].replace("0.3333333333333333", "0.99")
+        forged = io.BytesIO()
+        full.to_parquet(forged)
+        where.commit({TABLES["full"]: forged.getvalue()}, snapshot.revision, "forged")
+        assert load_board(where.snapshot()).rows[made[0].run_id].scores["j"].mean == pytest.approx(1 / 3)
+        publish(where, [entry("y", [1, 1, 1])], show=quiet)
+        assert "0.99" not in pd.read_parquet(io.BytesIO(where.snapshot().read(TABLES["full"])))["document"].str.cat()
+
+
+def test_rows_are_not_read_one_by_one(hub: HubServer, store: HubStore) -> None:
+    publish(store, [entry(f"s{n}", [1, 0, n % 2]) for n in range(6)], show=quiet)
+    before = hub.count("GET", "/resolve/")
+    load_board(store.snapshot())
+    assert hub.count("GET", "/resolve/") - before <= 2
 
 
 def test_a_bad_row_in_the_store_stops_nobody(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store = LocalStore(tmp_path)
-    for path, text in {"results/x/0.json": "{", "results/y/1.json": '{"schema_version": 2}'}.items():
-        (tmp_path / path).parent.mkdir(parents=True)
-        (tmp_path / path).write_text(text)
+    for name, text in {"a": "{", "b": '{"schema_version": 2}', "c": "[" * 100_000}.items():
+        (tmp_path / "results" / name).mkdir(parents=True)
+        (tmp_path / "results" / name / f"{name * 16}.json").write_text(text)
+    (tmp_path / "results" / "notes.json").write_text("other people's files are not rows")
+    (tmp_path / "verification").mkdir()
+    (tmp_path / "verification" / f"{entry('x', [1, 0, 1])[0].run_id}.json").write_text('{"status": 5}')
     moved, _ = entry("z", [1, 1, 1])
     (tmp_path / "results/z").mkdir()
     (tmp_path / "results/z" / "0123456789abcdef.json").write_text(moved.to_json())
     publish(store, [entry("x", [1, 0, 1])], show=quiet)
     assert [row.system.name for row in load_board(store.snapshot()).rows.values()] == ["x"]
     warned = capsys.readouterr().err
-    assert "x/0.json: not JSON" in warned and "y/1.json: run_id" in warned and "holds the row of results/z/" in warned
+    assert "aaaa.json: not JSON" in warned and "bbbb.json: run_id" in warned and "holds the row of results/z/" in warned
+    assert "cccc.json: not JSON" in warned and "notes.json" not in warned
+    publish(store, [entry("y", [1, 1, 1])], show=quiet)
+    assert ".json: not a verification" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -151,7 +218,12 @@ def test_a_bad_row_in_the_store_stops_nobody(tmp_path: Path, capsys: pytest.Capt
         (["--local", "{tmp}/b", "--about", "{tmp}/about.yaml"], "sise: Extra inputs are not permitted .fields: size"),
         (["--local", "{tmp}/b", "--name", "bad\u202ename"], "U\\+202E is not allowed"),
         (["--local", "{tmp}/b", "--to-model"], "give --repo"),
-        (["--local", "{tmp}/b", "--pr"], "--pr is for the Hub"),
+        (["--local", "{tmp}/b", "--pr"], "--pr: is for the Hub"),
+        (["--local", "{tmp}/b", "--submitter", "a\u202eb"], "--submitter: submitter: character U\\+202E"),
+        (["--local", "{tmp}/b", "--name", "delete"], "delete: the name of a trivial system"),
+        (["--local", "{tmp}/b", "--name", ""], "system.name"),
+        (["--local", "x" * 300], "not a usable name"),
+        (["--local", "{tmp}/file.json/b"], "cannot be written|no such folder|not a usable name"),
     ],
 )
 def test_what_cannot_be_published(tmp_path: Path, arguments: list[str], message: str) -> None:
@@ -195,7 +267,7 @@ def test_fifty_publishers_at_once(hub: HubServer, store: HubStore) -> None:
     def act(number: int) -> None:
         try:
             own = HubStore(REPO, hub.api("hf_alice"))
-            publish(own, [entry(f"s{number:02}", [1, number % 2, 0], revision=f"r{number}")], show=quiet)
+            publish(own, [entry(f"s{number:02}", [1, number % 2, 0], revision=pin(str(number)))], show=quiet)
         except BaseException as error:
             errors.append(error)
 
@@ -208,7 +280,7 @@ def test_fifty_publishers_at_once(hub: HubServer, store: HubStore) -> None:
     snapshot = store.snapshot()
     board = load_board(snapshot)
     assert sorted(row.system.name for row in board.rows.values()) == [f"s{n:02}" for n in range(50)]
-    assert derive(load_board(snapshot, anew=True)) == {path: snapshot.read(path) for path in TABLES.values()}
+    assert derive(load_board(replace(snapshot, oids={}))) == {path: snapshot.read(path) for path in TABLES.values()}
 
 
 @pytest.mark.parametrize("step", UPLOAD_STEPS)
@@ -295,9 +367,26 @@ def test_without_write_access_a_pull_request_is_opened_once(hub: HubServer, stor
     changed = hub.files("dataset", REPO, "refs/pr/1").keys() - before.keys()
     assert {path.partition("/")[0] for path in changed} == {"results"} and len(changed) == 2
     store.api.merge_pull_request(REPO, 1, repo_type="dataset")
+    # The same command again, by who may not write: the row is there, which is no failure.
+    assert "rows are there" in publish(guest, [entry("y", [1, 1, 1])], show=quiet)
+    assert "nothing to do" in publish(guest, [entry("y", [1, 1, 1])], pull_request=True, show=quiet)
     publish(store, [entry("z", [0, 0, 0])], show=quiet)
     latest = pd.read_parquet(Path(store.api.hf_hub_download(REPO, TABLES["latest"], repo_type="dataset")))
     assert latest["system"].tolist() == ["y", "x", "z"]
+
+
+def test_a_title_alone_is_not_a_proposal(hub: HubServer, store: HubStore) -> None:
+    """Somebody's pull request of the same title, with something else in it, does not stop this one."""
+    from huggingface_hub import CommitOperationAdd
+
+    guest = HubStore(REPO, hub.api("hf_bob"))
+    row, sentences = entry("y", [1, 1, 1])
+    title = f"Add y ({row.run_id})"
+    squat = [CommitOperationAdd("evil.txt", b"x")]
+    store.api.create_commit(REPO, squat, repo_type="dataset", commit_message=title, create_pr=True)
+    said = publish(guest, [(row, sentences)], show=quiet)
+    assert "/discussions/2" in said and row.path in hub.files("dataset", REPO, "refs/pr/2")
+    assert publish(guest, [(row, sentences)], show=quiet) == said
 
 
 def test_refusals_are_one_line_without_the_token(hub: HubServer, store: HubStore, tmp_path: Path) -> None:
@@ -312,6 +401,7 @@ def test_refusals_are_one_line_without_the_token(hub: HubServer, store: HubStore
 
     assert refused(None) == "error: no Hub token; set HF_TOKEN or run `hf auth login`"
     assert "the Hub does not take this token" in refused("hf_nobody")
+    assert "characters that no token has" in refused("hf_\u00e4")
     assert f"error: {REPO[:4]}nothing: no such data set" in refused("hf_alice", "lab/nothing")
     store.api.update_repo_settings(REPO, repo_type="dataset", private=True)
     assert "no such data set on the Hub, or your token may not read it" in refused("hf_bob")

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from leaderboard.results import Sentences
-from leaderboard.row import SCHEMA_VERSION, Row, expected_run_id, folder_name, json_schema, load_row
+from leaderboard.results import Sentences, read_json, read_parquet, row_from_result
+from leaderboard.row import SCHEMA_VERSION, About, Row, expected_run_id, folder_name, json_schema, load_row
 from metrics.errors import InputError
-from tests.leaderboard.boards import document, entry
+from tests.leaderboard.boards import TODAY, document, entry
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -54,6 +54,20 @@ def test_rows_of_every_version_load_and_are_written_in_the_newest(version: int) 
     Draft202012Validator(json_schema()).validate(json.loads(row.to_json()))
 
 
+def test_outputs_are_pinned_by_their_hash_too() -> None:
+    with pytest.raises(InputError, match="names no commit or content"):
+        entry("s-nlp/bart-base-detox", [1, 0, 1], revision="main")
+
+
+def test_rounding_is_no_disagreement() -> None:
+    row, _ = entry("x", [1, 0, 1])
+    score = row.scores["sim"]
+    near, far = (score.model_copy(update={"mean": score.mean + delta}) for delta in (5e-5, 5e-4))
+    assert row.agrees(row.model_copy(update={"scores": {**row.scores, "sim": near}, "submitter": "bob"}))
+    assert not row.agrees(row.model_copy(update={"scores": {**row.scores, "sim": far}}))
+    assert not row.agrees(row.model_copy(update={"outputs": "0" * 64}))
+
+
 def test_a_newer_version_is_refused() -> None:
     with pytest.raises(InputError, match="somewhere: schema version 99, this program reads 1 to 2"):
         load_row({"schema_version": 99}, "somewhere")
@@ -74,6 +88,11 @@ def test_a_newer_version_is_refused() -> None:
         ("test_set.n", 0, "test_set.n"),
         ("test_set.n", "3", "test_set.n"),
         ("date", "yesterday", "date"),
+        ("date", "2026-11-24", "date"),
+        ("system.name", "polite\u3164", "U\\+3164 is not allowed"),
+        ("decoding", {"prompt": "x\u202ey"}, "U\\+202E is not allowed"),
+        ("decoding", {"prompt": "x" * 300_000}, "more than 200,000 characters"),
+        ("provenance.packages", {"torch": "\x1b[2J"}, "U\\+001B is not allowed"),
         ("run_id", "../../../etc/passwd", "run_id"),
         ("surprise", 1, "surprise"),
         ("source", {"title": "t", "url": "javascript:alert(1)"}, "source.url"),
@@ -127,9 +146,6 @@ def test_no_name_leaves_the_results_folder(name: str) -> None:
 
 
 def test_results_that_contradict_themselves() -> None:
-    from leaderboard.results import row_from_result
-    from tests.leaderboard.boards import TODAY
-
     altered = document("x", [1, 0, 1])
     altered["summary"]["j"]["mean"] = 0.9
     with pytest.raises(InputError, match=r"summary\.j is 0\.9, its sentences give 0\.333333"):
@@ -140,12 +156,67 @@ def test_results_that_contradict_themselves() -> None:
         row_from_result(long, "x.json", submitter="ann", date=TODAY)
 
 
+@pytest.mark.parametrize("value", [None, 5, "x", [], {}, float("nan"), "\ud800", [[[[]]]], "x" * 300_000])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "system", "system.name", "system.kind", "system.revision", "system.decoding", "system.card", "system.cost",
+        "system.card.training_data", "test_set", "test_set.name", "test_set.sha256", "test_set.n", "signature",
+        "summary", "summary.sta", "summary.sta.mean", "sentences", "versions",
+    ],
+)  # fmt: skip
+def test_broken_results_are_one_short_line(path: str, value: Any) -> None:
+    """Whatever stands in a result's place: it makes a valid row, or is refused like all bad input."""
+    broken = document("x", [1, 0, 1])
+    *parents, last = path.split(".")
+    place = broken
+    for parent in parents:
+        place = place[parent]
+    place[last] = value
+    try:
+        row, _ = row_from_result(broken, "x.json", submitter="ann", date=TODAY)
+    except InputError as error:
+        assert len(str(error)) < 600
+    else:
+        assert load_row(json.loads(row.to_json()), "again") == row
+    del place[last]
+    try:
+        row_from_result(broken, "x.json", submitter="ann", date=TODAY)
+    except InputError as error:
+        assert len(str(error)) < 600
+
+
+@pytest.mark.parametrize("read", [read_json, read_parquet])
+def test_damaged_files_are_one_line(read: Any) -> None:
+    for data in (b"", b"[" * 100_000, b"PAR1 not really", b"\xff\xfe", b"PAR1" + bytes(60) + b"PAR1"):
+        with pytest.raises(InputError, match="x: not "):
+            read(data, "x")
+
+
+def test_flipped_bytes_of_sentences_are_found() -> None:
+    """Each of 60 flips is a damaged file, or another content, or (in padding) nothing."""
+    _, sentences = entry("x", [1.0, 0.0] * 20)
+    data = sentences.to_parquet()
+    for place in range(0, len(data), len(data) // 60):
+        flipped = bytearray(data)
+        flipped[place] ^= 0x55
+        try:
+            again = Sentences.from_parquet(bytes(flipped), "x")
+        except InputError:
+            continue
+        same = (again.source, again.output) == (sentences.source, sentences.output)
+        assert (again.sha256 == sentences.sha256) <= same
+
+
 def test_what_is_known_of_systems() -> None:
     from leaderboard.systems import known
 
     detox = known("s-nlp/bart-base-detox", "paradetox-test", {})
     assert (detox.parallel_data, detox.contamination) == (True, "contaminated")
     assert known("s-nlp/bart-base-detox", "sample", {}).contamination == "unknown"
+    # A submitter's word comes first, and what it leaves out stays known.
+    told = known("s-nlp/bart-base-detox", "paradetox-test", {}, About(note="mine"))
+    assert (told.note, told.licence, told.contamination) == ("mine", "openrail++", "contaminated")
     stranger = known("a/b", "sample", {"size": 5, "licence": "mit", "training_data": ["c"]})
     assert (stranger.size, stranger.licence, stranger.training_data) == (5, "mit", ("c",))
 

@@ -34,7 +34,7 @@ from leaderboard.space.shown import csv_cell, hub_link, outside, shown
 from leaderboard.space.stage import stage
 from leaderboard.space.versus import Versus
 from leaderboard.store import open_store
-from leaderboard.tables import Verification
+from leaderboard.tables import Placing, Verification
 from leaderboard.tables import record as flat
 from metrics.errors import InputError
 from metrics.score import parser as score_parser
@@ -54,7 +54,7 @@ def board(tmp_path: Path) -> Leaderboard:
             about=About(size=135_000_000, parallel_data=True, contamination="clean", note="a polite one"),
         ),
         system("delete", [1, 1, 1, 0, 0, 0], kind="baseline", about=About(size=0, parallel_data=False)),
-        system("duplicate", [0] * 6, kind="baseline"),
+        system("echo", [0] * 6, kind="baseline"),
         system("delete", [1, 0], kind="baseline", profile="s2"),
         published_row("CondBERT", 0.5),
     )  # fmt: skip
@@ -153,7 +153,7 @@ def test_groups_hold_what_can_be_compared(board: Leaderboard) -> None:
     labels = [group.label for group in board.groups.values()]
     assert labels == ["t (6 sentences), s1", "t (2 sentences), s2"]
     first, second = board.groups.values()
-    assert names(first.records) == ["reference", "org/polite", "delete", "duplicate"]
+    assert names(first.records) == ["reference", "org/polite", "delete", "echo"]
     assert names(second.records) == ["delete"] and names(board.published) == ["CondBERT"]
     assert first.reference is not None and first.reference["system"] == "reference" and second.reference is None
     assert board.group_of(key(board, "CondBERT", "emnlp2021")) is None and board.group_of("nobody") is None
@@ -177,26 +177,26 @@ def test_filters(board: Leaderboard) -> None:
     def passing(**fields: str) -> list[str]:
         return names(Filters(**fields).apply(group))
 
-    assert passing() == ["reference", "org/polite", "delete", "duplicate"]
+    assert passing() == ["reference", "org/polite", "delete", "echo"]
     assert passing(search="POLITE one") == ["org/polite"] and passing(search="polite nobody") == []
-    assert passing(kind="baseline") == ["delete", "duplicate"]
+    assert passing(kind="baseline") == ["delete", "echo"]
     assert passing(size="none") == ["delete"] and passing(size="under 200M") == ["org/polite"]
-    assert passing(size="unknown") == ["reference", "duplicate"]
+    assert passing(size="unknown") == ["reference", "echo"]
     assert passing(parallel="used") == ["org/polite"] and passing(parallel="not used") == ["delete"]
-    assert passing(parallel="unknown") == ["reference", "duplicate"]
+    assert passing(parallel="unknown") == ["reference", "echo"]
     assert passing(verification="unchecked", kind="human") == ["reference"] and passing(verification="verified") == []
-    assert passing(contamination="clean") == ["org/polite"]
+    assert passing(contamination="clean") == ["org/polite", "delete"]
 
 
 def test_sorting_keeps_the_unknown_last(board: Leaderboard) -> None:
     group = next(iter(board.groups.values()))
     view = View().sorted_by("size")
     assert view == View("size", descending=True)
-    assert names(view.apply(group.records)) == ["org/polite", "delete", "reference", "duplicate"]
+    assert names(view.apply(group.records)) == ["org/polite", "delete", "reference", "echo"]
     view = view.sorted_by("size")
-    assert names(view.apply(group.records)) == ["delete", "org/polite", "reference", "duplicate"]
+    assert names(view.apply(group.records)) == ["delete", "org/polite", "reference", "echo"]
     assert View(page=3).sorted_by("system") == View("system") and View().sorted_by("__class__") == View()
-    assert names(View("system").apply(group.records)) == ["delete", "duplicate", "org/polite", "reference"]
+    assert names(View("system").apply(group.records)) == ["delete", "echo", "org/polite", "reference"]
 
 
 def test_the_ranking_is_a_semantic_table(board: Leaderboard) -> None:
@@ -284,13 +284,13 @@ def test_references_of_other_sentences_are_not_shown(board: Leaderboard, tmp_pat
 
 def test_a_pair_is_tested_on_the_same_sentences(board: Leaderboard) -> None:
     versus = Versus(board)
-    html = versus.shown(key(board, "org/polite"), key(board, "duplicate"), "First ahead", True, 0)
+    html = versus.shown(key(board, "org/polite"), key(board, "echo"), "First ahead", True, 0)
     left, right = np.array([0.5] * 5 + [0.0]), np.zeros(6)
     assert f'<td class="number">{paired_difference(left, right)}</td>' in html
     p = f"{randomisation_test(left, right):.3f}"[1:]
     assert f'<td class="number">{p}</td></tr></tbody>' in html and "the first is ahead in 5, the second in 0" in html
     assert re.findall(r'<th scope="row" class="number">(\d+)', html) == ["1", "2", "3", "4", "5", "6"]
-    turned = versus.shown(key(board, "org/polite"), key(board, "duplicate"), "Second ahead", True, 0)
+    turned = versus.shown(key(board, "org/polite"), key(board, "echo"), "Second ahead", True, 0)
     assert re.findall(r'<th scope="row" class="number">(\d+)', turned)[0] == "6"
     for other, why in (
         (key(board, "org/polite"), "both are the same row"),
@@ -306,17 +306,17 @@ def test_downloads_hold_what_is_shown(board: Leaderboard) -> None:
     records = records_shown(group, Filters(kind="baseline"), View("j"))
     rows = list(csv.DictReader(io.StringIO(as_csv(board, records).decode("utf-8-sig"))))
     assert [(row["system"], float(row["j"]), row["parallel_data"]) for row in rows] == [
-        ("duplicate", 0, ""), ("delete", 0.25, "False")
+        ("echo", 0, ""), ("delete", 0.25, "False")
     ]  # fmt: skip
     table = parquet.read_table(io.BytesIO(as_parquet(board, records)))
-    assert table.schema == board.table.schema and table["system"].to_pylist() == ["duplicate", "delete"]
+    assert table.schema == board.table.schema and table["system"].to_pylist() == ["echo", "delete"]
     assert as_parquet(board, []) and as_csv(board, []).decode("utf-8-sig").startswith("rank,ties,system")
 
 
 # -- the command ------------------------------------------------------------------------------------------------------
 def record(name: str, **more: Any) -> dict[str, Any]:
     row: Row = system(name, [1, 0], of=10, **more)[0]
-    return flat(row, Verification())
+    return flat(row, Verification(), Placing())
 
 
 def test_a_system_is_scored_again_as_it_was() -> None:

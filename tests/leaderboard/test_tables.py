@@ -12,23 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leaderboard.show import table
-from leaderboard.tables import (
-    COLUMNS,
-    TABLES,
-    Board,
-    Verification,
-    derive,
-    letter,
-    ranks,
-    read_board,
-    record,
-    separated,
-    spell,
-    tie_letters,
-    ties,
-)  # fmt: skip
+from leaderboard.tables import COLUMNS, TABLES, Board, Placing, Verification, derive, record
+from leaderboard.ties import EXACT, MIN_SENTENCES, letter, separated, spell, tie_letters
 from metrics.statistics import randomisation_test
-from tests.leaderboard.boards import TODAY, board, entry
+from tests.leaderboard.boards import TODAY, board, entry, pin
 
 
 def test_ranking_is_by_j_within_a_signature() -> None:
@@ -36,11 +23,11 @@ def test_ranking_is_by_j_within_a_signature() -> None:
         entry("low", [1, 0, 0]), entry("high", [1, 1, 1]), entry("elsewhere", [1, 1, 0], profile="s2"),
         entry("mid", [1, 1, 0]),
     )  # fmt: skip
-    assert [[row.system.name for row in ranking] for ranking in made.rankings()] == [
+    assert [[row.system.name for row in ranking] for ranking in made.rankings] == [
         ["high", "mid", "low"],
         ["elsewhere"],
     ]
-    shown = table(made.rankings()[0], made).split("\n")[2:]
+    shown = table(made.rankings[0], made).split("\n")[2:]
     assert [[cell.strip() for cell in line.split("|")][1:4:2] for line in shown] == [
         ["1", "high"],
         ["2", "mid"],
@@ -48,41 +35,58 @@ def test_ranking_is_by_j_within_a_signature() -> None:
     ]
 
 
-def test_equal_js_share_a_rank_and_a_mismatch_or_gap_gets_none() -> None:
-    """Places 1, 2, 2, 4 by hand; then a row that verification disproved, and one without SIM, stand last."""
+def places(made: Board) -> list[tuple[str, int | None]]:
+    return [(row.system.name, made.placing(row).rank) for ranking in made.rankings for row in ranking]
+
+
+def test_equal_js_share_a_rank_and_some_rows_get_none() -> None:
+    """Places 1, 2, 2, 4 by hand; last stand a row that was disproved, one without SIM, one without its outputs."""
     entries = [entry("a", [1, 1, 1]), entry("b", [1, 1, 0]), entry("c", [1, 1, 0]), entry("d", [0, 0, 0])]
     made = board(*entries)
-    (ranking,) = made.rankings()
-    assert [(row.system.name, rank) for row, rank in zip(ranking, ranks(ranking, made), strict=True)] == [
-        ("a", 1), ("b", 2), ("c", 2), ("d", 4),
-    ]  # fmt: skip
-    gap = entries[1][0].model_copy(update={"scores": {k: v for k, v in entries[1][0].scores.items() if k != "sim"}})
-    disproved = Board({**made.rows, gap.run_id: gap}, made.j, {entries[0][0].run_id: Verification("mismatch", "j")})
-    (ranking,) = disproved.rankings()
-    assert [(row.system.name, rank) for row, rank in zip(ranking, ranks(ranking, disproved), strict=True)] == [
-        ("c", 1), ("d", 2), ("a", None), ("b", None),
-    ]  # fmt: skip
+    assert places(made) == [("a", 1), ("b", 2), ("c", 2), ("d", 4)]
+    row, gap = entries[0][0], entries[1][0]
+    gap = gap.model_copy(update={"scores": {k: v for k, v in gap.scores.items() if k != "sim"}})
+    bare = entry("e", [1, 1, 1])[0]
+    found = {row.run_id: Verification("mismatch", "j", row=row.sha256)}
+    disproved = Board({**made.rows, gap.run_id: gap, bare.run_id: bare}, made.j, found)
+    assert places(disproved) == [("c", 1), ("d", 2), ("a", None), ("e", None), ("b", None)]
+    # What was found of another row in its place says nothing of this one.
+    other = Board(made.rows, made.j, {row.run_id: Verification("mismatch", "j", row="another")})
+    assert places(other) == places(made) and other.status(row).status == "unchecked"
 
 
 def test_latest_is_the_newest_row_of_a_system() -> None:
-    old = entry("x", [1, 0, 0], date=datetime.date(2026, 1, 1))
-    new = entry("x", [1, 1, 0], revision="rev2", date=TODAY)
+    morning = TODAY - datetime.timedelta(hours=3)
+    old, new = entry("x", [1, 0, 0], date=morning), entry("x", [1, 1, 0], revision=pin("2"), date=TODAY)
     made = board(new, old)
-    assert [row.run_id for row in made.latest()] == [new[0].run_id]
+    assert [row.run_id for row in made.latest] == [new[0].run_id]
     tables = {name: pd.read_parquet(BytesIO(derive(made)[path])) for name, path in TABLES.items()}
     assert len(tables["latest"]) == 1 and tables["full"]["run_id"].tolist() == [new[0].run_id, old[0].run_id]
     assert tables["latest"].columns.tolist() == list(COLUMNS)
-    assert list(record(new[0], Verification())) == list(COLUMNS)
+    assert list(record(new[0], Verification(), Placing())) == list(COLUMNS)
     assert tables["paired"]["j"].map(list).tolist() == [[0.5, 0.5, 0.0]]
 
 
+def test_nobody_takes_anothers_place_in_the_ranking() -> None:
+    """A newer row under the same name, by another submitter or of another kind, stands beside it."""
+    later = TODAY + datetime.timedelta(hours=1)
+    eve = entry("x", [0, 0, 0], revision=pin("2"), submitter="eve", date=later)
+    model = entry("x", [0, 0, 0], revision="0" * 40, kind="model", date=later)
+    assert len(board(entry("x", [1, 1, 1]), eve, model).latest) == 3
+
+
 def test_ties_by_hand() -> None:
-    """a and b differ on every one of 12 sentences, in J by .5; c agrees with b but for one sentence."""
-    a, b, c = [1.0] * 12, [0.0] * 12, [1.0] + [0.0] * 11
+    """a and b differ on every one of 24 sentences, in J by .5; c agrees with b but for one sentence."""
+    a, b, c = [1.0] * 24, [0.0] * 24, [1.0] + [0.0] * 23
     made = board(entry("a", a), entry("b", b), entry("c", c))
-    (ranking,) = made.rankings()
-    letters = ties(ranking, made)
-    assert [letters[row.run_id] for row in ranking] == ["a", "b", "b"]
+    assert [(row.system.name, made.placing(row).ties) for row in made.rankings[0]] == [
+        ("a", "a"),
+        ("c", "b"),
+        ("b", "b"),
+    ]
+    # So few sentences tell nothing apart.
+    few = board(entry("a", a[: MIN_SENTENCES - 1]), entry("b", b[: MIN_SENTENCES - 1]))
+    assert {few.placing(row).ties for row in few.latest} == {"a"}
 
 
 def test_the_paired_test_is_the_randomisation_test_in_its_limit() -> None:
@@ -113,6 +117,20 @@ def test_two_share_a_letter_exactly_when_they_are_not_apart(flat: list[bool]) ->
             assert bool(letters[i] & letters[k]) == (not apart[i, k])
 
 
+def test_many_systems_have_letters_that_never_lie() -> None:
+    """Above EXACT systems: neighbours that tie share one, and whoever shares one is not apart."""
+    rng = np.random.default_rng(0)
+    m = EXACT + 50
+    values = np.sort(rng.random(m))[::-1, None] + rng.normal(0, 0.4, (m, 100))
+    apart = separated(values[np.argsort(-values.mean(axis=1))])
+    letters = [set(own) for own in tie_letters(apart)]
+    assert all(letters) and 0 < apart.sum() < m * m
+    for i in range(m):
+        for k in range(i):
+            assert not (apart[i, k] and letters[i] & letters[k])
+        assert i == 0 or apart[i, i - 1] or letters[i] & letters[i - 1]
+
+
 def test_letters_are_spelled() -> None:
     assert [letter(n) for n in (0, 25, 26, 27, 701, 702)] == ["a", "z", "aa", "ab", "zz", "aaa"]
     assert (spell([0]), spell([0, 1, 2]), spell([0, 1, 2, 3]), spell([0, 2, 3, 9])) == ("a", "a b c", "a–d", "a c d j")
@@ -125,16 +143,8 @@ def test_tables_do_not_depend_on_the_order_of_rows(order: list[int]) -> None:
     assert derive(board(*(entries[i] for i in order))) == derive(board(*entries))
 
 
-def test_tables_are_read_back() -> None:
-    made = board(entry("x", [1, 0, 0]), entry("y", [1, 1, 1]))
-    checked = Board(made.rows, made.j, {next(iter(made.rows)): Verification("verified", "", "2026-11-24", "1")})
-    tables = derive(checked)
-    again = read_board(tables[TABLES["full"]], tables[TABLES["paired"]])
-    assert again.rows == checked.rows and derive(again) == tables
-
-
 def test_an_empty_board_has_tables() -> None:
     tables = derive(Board())
     assert pd.read_parquet(BytesIO(tables[TABLES["latest"]])).columns.tolist() == list(COLUMNS)
     with pytest.raises(IndexError):
-        _ = Board().rankings()[0]
+        _ = Board().rankings[0]

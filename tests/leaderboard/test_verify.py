@@ -6,6 +6,7 @@ import datetime
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +15,20 @@ import pandas as pd
 import pytest
 
 from leaderboard.publish import publish
-from leaderboard.results import Sentences, row_from_result
+from leaderboard.results import Sentences, row_from_result, summarise
 from leaderboard.row import Row, expected_run_id, load_row
 from leaderboard.store import LocalStore
 from leaderboard.tables import TABLES
-from leaderboard.verify import Bench, main, verify
+from leaderboard.verify import Bench, check_tables, main, verify
 from metrics.corpora import load_test_set
 from metrics.errors import InputError
 from metrics.profiles import load_profile
 from metrics.scoring import Evaluator, evaluate
 from metrics.systems import Rewrites, resolve_system, rewrite
+from tests.leaderboard.boards import pin
 
 N = 24
-DATE = datetime.date(2026, 11, 24)
+DATE = datetime.datetime(2026, 11, 24, 12, tzinfo=datetime.UTC)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +39,7 @@ def honest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     evaluator = Evaluator(load_profile("offline"))
     polite = tuple(f"please {source.lower()}" for source in test_set.sources[:-1])
     systems = [rewrite(resolve_system(name), test_set) for name in ("delete", "reference")]
-    systems.append(Rewrites("polite", "outputs", "sha256:0", {}, (*polite, "")))
+    systems.append(Rewrites("polite", "outputs", pin("1"), {}, (*polite, "")))
     results = [evaluate(evaluator, written, test_set).to_json() for written in systems]
     entries = [row_from_result(result, "x", submitter="ann", date=DATE) for result in results]
     publish(LocalStore(folder), entries, show=lambda change: None)
@@ -79,21 +81,33 @@ def alter(board: Path, edit: Callable[[dict[str, Any]], object], system: str = "
 
 
 def forge(board: Path, edit: Callable[[pd.DataFrame], object], **update: Any) -> None:
-    """Changes the sentences and makes all else agree with them: hash, means, intervals, run id and place."""
+    """Changes the sentences and makes all else agree with them: hashes, means, intervals, run id and place."""
     path, parquet = files(board, "polite")
     frame = pd.read_parquet(parquet)
     edit(frame)
-    sentences = Sentences.of(frame.to_dict("records"), "x")
-    from leaderboard.results import summarise
-
-    row = load_row({**json.loads(path.read_text()), **summarise(sentences), **update}, "x")
-    row = row.model_copy(update={"run_id": expected_run_id(row)})
+    row = load_row({**json.loads(path.read_text()), **update}, "x")
     path.unlink()
     parquet.unlink()
-    place = board / row.path
-    place.parent.mkdir(exist_ok=True, parents=True)
-    place.write_text(row.to_json())
+    store_sentences(board, row, Sentences.of(frame.to_dict("records"), "x"))
+
+
+def store_sentences(board: Path, row: Row, sentences: Sentences) -> Row:
+    """A row with everything in it made to agree with `sentences`, at its place."""
+    row = load_row({**json.loads(row.to_json()), **summarise(sentences)}, "x")
+    row = row.model_copy(update={"run_id": expected_run_id(row)})
+    (board / row.path).parent.mkdir(exist_ok=True, parents=True)
+    (board / row.path).write_text(row.to_json())
     (board / row.sentences_path).write_bytes(sentences.to_parquet())
+    return row
+
+
+def own(board: Path, system: str) -> tuple[Row, Sentences]:
+    path, parquet = files(board, system)
+    return load_row(json.loads(path.read_text()), "x"), Sentences.from_parquet(parquet.read_bytes(), "x")
+
+
+def renamed(row: Row, name: str, **system: Any) -> Row:
+    return row.model_copy(update={"system": row.system.model_copy(update={"name": name, **system})})
 
 
 def test_honest_rows_are_verified_and_the_tables_say_so(board: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -122,7 +136,7 @@ def test_honest_rows_are_verified_and_the_tables_say_so(board: Path, capsys: pyt
         (lambda r: r.update(sentences="0" * 64), "sentences: stored 0000000000000000"),
         (lambda r: r.update(profile="paradetox.v1"), "profile: stored paradetox.v1, recomputed offline"),
         (lambda r: r.update(signature=r["signature"].replace("threshold=0.5", "threshold=0.9")), "run_id is"),
-        (lambda r: r["system"].update(revision="sha256:1"), "run_id is"),
+        (lambda r: r["system"].update(revision=pin("2")), "run_id is"),
         (lambda r: r["system"].update(name="great"), "run_id is"),
         (lambda r: r["decoding"].update(num_beams=5), "run_id is"),
         (lambda r: r.pop("scores"), "scores: Field required"),
@@ -186,7 +200,7 @@ def test_rows_copied_under_another_name(board: Path) -> None:
     main(["--local", str(board), "--write"])
     row = load_row(json.loads(path.read_text()), "x")
     copied: Row = row.model_copy(
-        update={"system": row.system.model_copy(update={"name": "great"}), "date": datetime.date(2020, 1, 1)}
+        update={"system": row.system.model_copy(update={"name": "great"}), "date": DATE - datetime.timedelta(days=900)}
     )
     copied = copied.model_copy(update={"run_id": expected_run_id(copied)})
     (board / copied.path).write_text(copied.to_json())
@@ -196,19 +210,67 @@ def test_rows_copied_under_another_name(board: Path) -> None:
     assert outcomes["polite"][0] == "verified"
 
 
-def test_a_baseline_must_have_written_what_it_writes(board: Path) -> None:
-    path, parquet = files(board, "delete")
-    row = load_row(json.loads(path.read_text()), "x")
-    other, _ = files(board, "polite")
-    frame = pd.read_parquet(other.with_suffix(".parquet"))
-    from leaderboard.results import summarise
+def test_a_copy_hides_behind_nothing(board: Path) -> None:
+    """Another score in the sixth decimal, a kind that is not its own, white space; and it never frames the original."""
+    row, sentences = own(board, "polite")
+    nudged = {**sentences.values, "soft_sta": sentences.values["soft_sta"] + 2e-6}
+    spaced = Sentences(sentences.source, tuple(f" {text}" for text in sentences.output), sentences.values)
+    old = {"date": DATE - datetime.timedelta(days=900)}
+    main(["--local", str(board), "--write"])
+    store_sentences(board, renamed(row, "nudged").model_copy(update=old), replace(sentences, values=nudged))
+    store_sentences(board, renamed(row, "spaced").model_copy(update=old), spaced)
+    store_sentences(board, renamed(row, "kindly", kind="baseline").model_copy(update=old), sentences)
+    bare = store_sentences(board, renamed(row, "bare").model_copy(update=old), sentences)
+    (board / bare.sentences_path).unlink()
+    outcomes = check(board)
+    assert outcomes["polite"][0] == "verified"
+    assert outcomes["nudged"][1] == "system.name: stored nudged, recomputed polite, whose outputs these are"
+    assert outcomes["spaced"][0] == "mismatch" and outcomes["bare"][0] == "unverifiable"
+    assert outcomes["kindly"] == ("mismatch", "system.kind: stored baseline, recomputed model or outputs")
 
-    sentences = Sentences.of(frame.to_dict("records"), "x")
-    row = load_row({**json.loads(row.to_json()), **summarise(sentences)}, "x")
-    path.write_text(row.to_json())
-    parquet.write_bytes(sentences.to_parquet())
-    status, note = check(board)["delete"]
+
+def test_a_baseline_must_have_written_what_it_writes(board: Path) -> None:
+    """Under its own revision, and under one that it never had."""
+    (row, _), (_, foreign) = own(board, "reference"), own(board, "polite")
+    store_sentences(board, row, foreign)
+    status, note = check(board)["reference"]
     assert status == "mismatch" and "sentence 0: output" in note
+    shutil.rmtree(board / "results/reference")
+    store_sentences(board, renamed(row, "reference", revision="2"), foreign)
+    status, note = check(board)["reference"]
+    assert status == "mismatch" and note.startswith("system.revision: stored 2, recomputed 1")
+
+
+def test_more_sentences_than_there_are(board: Path) -> None:
+    row, sentences = own(board, "polite")
+    many = Sentences(
+        sentences.source * 11, sentences.output * 11, {k: np.tile(v, 11) for k, v in sentences.values.items()}
+    )
+    test_set = row.test_set.model_copy(update={"n": 11 * N})
+    signature = row.signature.replace(f"|n:{N}|", f"|n:{11 * N}|")
+    shutil.rmtree(board / "results/polite")
+    store_sentences(board, row.model_copy(update={"test_set": test_set, "signature": signature}), many)
+    status, note = check(board)["polite"]
+    assert status == "mismatch" and "sentence 24: source" in note
+
+
+def test_a_finding_is_of_what_was_verified(board: Path) -> None:
+    """A row that is replaced under its run id loses its badge; a file of the same name elsewhere takes nobody's."""
+    main(["--local", str(board), "--write"])
+    row, sentences = own(board, "polite")
+    better = {**sentences.values, "sta": np.ones(N)}
+    better["j"] = better["sta"] * better["sim"] * better["fl"]
+    store_sentences(board, row, replace(sentences, values=better))
+    publish(LocalStore(board), [], show=lambda change: None)
+    latest = pd.read_parquet(board / TABLES["latest"]).set_index("system")
+    assert latest.loc["polite", "verification"] == "unchecked" and latest.loc["delete", "verification"] == "verified"
+    store_sentences(board, row, sentences)
+    (board / "results/zzz").mkdir()
+    (board / "results/zzz" / f"{row.run_id}.json").write_text("{}")
+    with pytest.raises(SystemExit):
+        main(["--local", str(board), "--write"])
+    latest = pd.read_parquet(board / TABLES["latest"]).set_index("system")
+    assert latest.loc["polite", "verification"] == "verified"
 
 
 def test_altered_tables_are_a_mismatch(board: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -218,7 +280,44 @@ def test_altered_tables_are_a_mismatch(board: Path, capsys: pytest.CaptureFixtur
     with pytest.raises(SystemExit) as ended:
         main(["--local", str(board)])
     assert ended.value.code == 1
-    assert f"mismatch\t{TABLES['latest']}\tcolumns" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert f"mismatch\t{TABLES['latest']}\trun " in shown and ": j: stored 0.99, recomputed" in shown
+
+
+def test_rows_that_only_a_table_has_are_a_mismatch(board: Path) -> None:
+    for path in TABLES.values():
+        frame = pd.read_parquet(board / path)
+        extra = frame.iloc[[0]].assign(run_id="0" * 16)
+        pd.concat([extra, frame]).to_parquet(board / path, index=False)
+    outcomes = {o.path: o.note for o in check_tables(LocalStore(board).snapshot())}
+    assert set(outcomes) == set(TABLES.values())
+    assert all("run 0000000000000000: stored" in note and "no such row" in note for note in outcomes.values())
+
+
+def test_rows_of_version_one_are_unverifiable_and_unranked(board: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copy(Path(__file__).parent / "golden/rows-v1.parquet", board / "rows.parquet")
+    publish(LocalStore(board), [], show=lambda change: None)
+    latest = pd.read_parquet(board / TABLES["latest"])
+    assert len(latest) == 6 and latest.loc[latest["submitter"] == "unknown", "rank"].isna().all()
+    main(["--local", str(board)])
+    assert "unverifiable\trows.parquet\trows of schema version 1" in capsys.readouterr().out
+
+
+def test_what_is_printed_steers_no_terminal(board: Path) -> None:
+    forge(board, lambda f: f.loc.__setitem__((2, "source"), "a \x1b[2Jnice\u202e sentence"))
+    assert "a ⟨U+001B⟩[2Jnice⟨U+202E⟩ sentence" in check(board)["polite"][1]
+
+
+def test_a_row_names_no_file_to_read(board: Path, tmp_path: Path) -> None:
+    secret = tmp_path / "secrets.yaml"
+    secret.write_text("password: hunter2\n")
+    row, sentences = own(board, "polite")
+    signature = row.signature.replace("profile:offline.v2", f"profile:{secret}.v1")
+    shutil.rmtree(board / "results/polite")
+    row = row.model_copy(update={"signature": signature, "profile": f"{secret}.v1"})
+    store_sentences(board, row, sentences)
+    status, note = check(board)["polite"]
+    assert status == "unverifiable" and "not built in" in note and "password" not in note
 
 
 def test_what_is_not_here_makes_a_row_unverifiable(board: Path) -> None:
