@@ -149,7 +149,8 @@ def test_a_published_row_is_told_from_a_measured_one() -> None:
         ("duplicate", {"system": {"kind": "baseline", "revision": "1"}}, "detox-suite/duplicate", "duplicate", "other"),
         ("ParaGeDi, mined: x", {"system": {"kind": "outputs", "revision": "sha256:" + "e" * 64}},
          "unspecified/ParaGeDi-mined-x", "ParaGeDi-mined-x", "other"),
-        ("data", {"system": {"kind": "outputs", "revision": "sha256:" + "e" * 64}}, "unspecified/data-", "data-", "other"),
+        ("data", {"system": {"kind": "outputs", "revision": "sha256:" + "e" * 64}},
+         "unspecified/data-", "data-", "other"),
     ],
 )  # fmt: skip
 def test_whose_model_it_is(name: str, changes: dict[str, Any], folder: str, model: str, relationship: str) -> None:
