@@ -54,7 +54,7 @@ def main(argv: list[str]) -> None:
 
     store = open_store(repo=options.repo, local=options.local)
     require_writable(options.out / "data" / LIBRARY / "rows")
-    print(patiently(lambda: export(store.snapshot(), options.out), store))
+    print(patiently(lambda: export(store.snapshot(whole=True), options.out), store))
 
 
 def export(snapshot: Snapshot, out: Path) -> str:

@@ -11,6 +11,7 @@ from gradio.events import api
 from metrics.columns import columns
 from metrics.errors import InputError
 from metrics.functions import Array
+from metrics.theme import theme
 
 # A public Space computes on two CPU cores; longer lists belong into evaluate.load.
 MAX_SENTENCES = 200
@@ -59,15 +60,7 @@ def build(metric: str, title: str, question: str) -> gr.Blocks:
 
 
 def launch(demo: gr.Blocks) -> None:
-    # System fonts: the page asks no other server for anything. Dark enough teal for its contrast with white.
-    theme = gr.themes.Soft(
-        primary_hue="teal", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
-    ).set(
-        button_primary_background_fill="*primary_700",
-        button_primary_background_fill_hover="*primary_800",
-        block_title_text_color="*primary_800",
-    )
-    demo.launch(theme=theme, css=CSS)
+    demo.launch(theme=theme(), css=CSS)
 
 
 def result(metric: str, sources: Sequence[str], predictions: Sequence[str]) -> str:

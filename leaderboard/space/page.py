@@ -30,6 +30,7 @@ from leaderboard.space.ranking import (
     records_shown,
 )
 from leaderboard.space.shown import MAX_NAME, visible
+from metrics.theme import theme
 
 HERE = Path(__file__).parent
 SCRIPT = (HERE / "page.js").read_text("utf-8")
@@ -293,21 +294,10 @@ def _reading(orders: dict[str, int], elem_id: str) -> tuple[gr.Dropdown, gr.Chec
     return order, rude
 
 
-def theme() -> gr.themes.Base:
-    """As the pages of the metrics: system fonts, so that no other server is asked, and a teal that is read on white."""
-    return gr.themes.Soft(
-        primary_hue="teal", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
-    ).set(
-        button_primary_background_fill="*primary_700",
-        button_primary_background_fill_hover="*primary_800",
-        block_title_text_color="*primary_800",
+def launch(demo: gr.Blocks, **options: Any) -> None:
+    # Beside the metrics' pages, this one has a dark side, filters and hints.
+    look = theme().set(
         block_title_background_fill_dark="*primary_800",
-        input_border_width="1px",
-        input_border_color="*neutral_400",
-        input_border_color_dark="*neutral_500",
-        checkbox_border_width="1px",
-        checkbox_border_color="*neutral_500",
-        checkbox_border_color_dark="*neutral_400",
         checkbox_label_background_fill_selected="*primary_700",
         checkbox_label_background_fill_selected_dark="*primary_800",
         block_info_text_color="*neutral_600",
@@ -315,7 +305,4 @@ def theme() -> gr.themes.Base:
         input_placeholder_color="*neutral_500",
         input_placeholder_color_dark="*neutral_300",
     )
-
-
-def launch(demo: gr.Blocks, **options: Any) -> None:
-    demo.launch(theme=theme(), css_paths=[HERE / "page.css"], footer_links=["settings"], **options)
+    demo.launch(theme=look, css_paths=[HERE / "page.css"], footer_links=["settings"], **options)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import csv
 import os
-import shutil
 import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ import pytest
 from leaderboard.row import About
 from leaderboard.space.shown import visible
 from leaderboard.space.stage import stage
+from tests.browser import browser, wait_for
 from tests.conftest import ROOT
 from tests.hub.server import HubServer
 from tests.leaderboard.space_boards import COMMIT, COPIED, HOSTILE, published_row, system, tamper, write
@@ -99,18 +98,6 @@ def free_port() -> str:
         return str(free.getsockname()[1])
 
 
-def wait_for(address: str, process: subprocess.Popen[Any]) -> None:
-    deadline = time.monotonic() + 120
-    while True:
-        try:
-            urllib.request.urlopen(address, timeout=5).close()
-            return
-        except OSError:
-            assert process.poll() is None, "the page ended"
-            assert time.monotonic() < deadline, "the page does not answer"
-            time.sleep(0.2)
-
-
 @pytest.fixture(scope="module")
 def address(folder: Path) -> Iterator[str]:
     port = free_port()
@@ -123,19 +110,8 @@ def address(folder: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    from selenium import webdriver
-
-    chromium, chromedriver = shutil.which("chromium"), shutil.which("chromedriver")
-    if chromium is None or chromedriver is None:
-        pytest.skip("no chromium and chromedriver here (Debian: apt-get install chromium chromium-driver)")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1280,1000"):
-        options.add_argument(argument)
     downloads = tmp_path_factory.mktemp("downloads")
-    options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    with webdriver.Chrome(options=options, service=webdriver.ChromeService(chromedriver)) as chrome:
+    with browser(downloads) as chrome:
         chrome.downloads = downloads
         yield chrome
 

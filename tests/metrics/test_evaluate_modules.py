@@ -8,12 +8,9 @@ import importlib.util
 import json
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +23,7 @@ import metrics
 from metrics.errors import InputError
 from metrics.profiles import load_profile
 from metrics.stage import NAMES, main, needed, stage
+from tests.browser import browser, wait_for
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SOURCES = ["shut up, idiot", "you are a fool", "what the hell is this crap"]
@@ -275,31 +273,6 @@ def test_a_staged_folder_holds_what_it_needs_and_names_no_other_package(spaces: 
     assert not kept & {"page.py", "score.py", "stage.py"}
     weights = [path.name for path in (here / "heads").glob("*.safetensors")]
     assert weights and all((spaces / "j" / "detox_suite" / "heads" / name).is_file() for name in weights)
-
-
-def browser() -> Any:
-    from selenium import webdriver
-
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if chromium is None or driver is None:
-        pytest.skip("no chromium and chromedriver here (Debian: apt-get install chromium chromium-driver)")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1200,1000"):
-        options.add_argument(argument)
-    return webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-
-
-def wait_for(address: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 120
-    while True:
-        try:
-            urllib.request.urlopen(address, timeout=5).close()
-            return
-        except OSError:
-            assert process.poll() is None, "app.py ended"
-            assert time.monotonic() < deadline, "app.py does not answer"
-            time.sleep(0.3)
 
 
 def test_the_staged_page_scores_what_is_typed(page: tuple[subprocess.Popen[bytes], str]) -> None:
