@@ -83,7 +83,7 @@ class Board:
 
     @cached_property
     def rankings(self) -> list[list[Row]]:
-        """The latest rows by J, best first, one list per group that can be compared; the largest groups come first.
+        """The latest rows by J, best first, one list per group that can be compared; ranked ones and the largest come first.
 
         Rows without a rank (see `ranked`) stand at the end of their list.
         """
@@ -94,7 +94,11 @@ class Board:
             sorted(group, key=lambda row: (not self.ranked(row), -_j(row), row.system.name, row.run_id))
             for group in groups.values()
         ]
-        return sorted(ordered, key=lambda g: (g[0].record, -(g[0].test_set.n or 0), -len(g), g[0].comparable))
+        return sorted(ordered, key=self._order)
+
+    def _order(self, ranking: list[Row]) -> tuple[str, bool, int, int, str]:
+        first = ranking[0]
+        return first.record, not self.ranked(first), -(first.test_set.n or 0), -len(ranking), first.comparable
 
     @cached_property
     def placings(self) -> dict[str, Placing]:

@@ -272,7 +272,7 @@ def _check(row: Row, snapshot: Snapshot, bench: Bench, outcome: Outcome) -> None
         outcome.missing.append("no stored outputs")
         return
     if row.sentences_path not in snapshot.files:
-        outcome.missing.append(f"{row.sentences_path} is not there")
+        outcome.missing.append("its sentences are not stored here")
         return
     try:
         sentences = Sentences.from_parquet(snapshot.read(row.sentences_path), row.sentences_path)

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from leaderboard.board import load_board, read_sentences
 from leaderboard.publish import publish
 from leaderboard.results import Sentences, row_from_result, summarise
 from leaderboard.row import Row, expected_run_id, load_row
@@ -25,6 +26,7 @@ from metrics.errors import InputError
 from metrics.profiles import load_profile
 from metrics.scoring import Evaluator, evaluate
 from metrics.systems import Rewrites, resolve_system, rewrite
+from tests.conftest import ROOT
 from tests.leaderboard.boards import pin
 
 N = 24
@@ -324,7 +326,7 @@ def test_what_is_not_here_makes_a_row_unverifiable(board: Path) -> None:
     _, parquet = files(board, "polite")
     parquet.unlink()
     status, note = check(board)["polite"]
-    assert status == "unverifiable" and note.endswith(".parquet is not there")
+    assert status == "unverifiable" and note == "its sentences are not stored here"
     path, _ = files(board, "reference")
     row = json.loads(path.read_text())
 
@@ -374,3 +376,18 @@ def test_values_are_compared_within_a_tolerance_and_flips_are_not(honest: Path, 
     forge(board, flip)
     status, note = check(board)["polite"]
     assert status == "mismatch" and "sentence 0: sta" in note
+
+
+def test_the_shipped_example_is_what_its_rows_say() -> None:
+    """Tables, hashes and badges; its scores are computed again by python -m leaderboard.verify."""
+    snapshot = LocalStore(ROOT / "leaderboard" / "example").snapshot()
+    assert check_tables(snapshot) == []
+    board = load_board(snapshot)
+    sample = [row for row in board.latest if row.test_set.name == "sample" and row.record == "measured"]
+    assert {row.system.name for row in sample} >= {"duplicate", "delete", "reference", "warm-up", "sro"}
+    for row in sample:
+        assert board.status(row).status == "verified" and board.placing(row).rank
+        assert read_sentences(snapshot, row).source == load_test_set("sample").sources
+    assert sum(row.record == "published" for row in board.latest) == 27
+    # No text of a corpus that is not this project's.
+    assert {row.test_set.name for row in board.latest if row.sentences_path in snapshot.files} == {"sample"}
