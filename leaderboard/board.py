@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from leaderboard.results import Sentences, read_json, read_parquet
-from leaderboard.row import Row, expected_run_id, load_row
+from leaderboard.row import Row, expected_run_id, load_row, visible
 from leaderboard.store import Snapshot, git_oid
 from leaderboard.tables import TABLES, Board, Verification, derive
 from metrics.errors import InputError
-from metrics.systems import BASELINES
+from metrics.systems import BASELINES, resolve_system
 
 VERIFICATIONS = "verification"
 OLD_ROWS = "rows.parquet"
@@ -63,7 +63,7 @@ def load_board(snapshot: Snapshot) -> Board:
 
 
 def _warn(error: InputError) -> None:
-    print(f"warning: {error}; passed over", file=sys.stderr)
+    print(f"warning: {visible(str(error))}; passed over", file=sys.stderr)
 
 
 class _Tables:
@@ -93,10 +93,15 @@ def _tables(snapshot: Snapshot) -> _Tables:
             if snapshot.oids.get(path) == git_oid(data):
                 found.verifications[path] = verification
         found.j = {record["run_id"]: np.array(record["j"], dtype=np.float64) for record in paired}
-    except (InputError, KeyError, TypeError) as error:
-        print(f"warning: derived tables not used ({str(error)[:200]})", file=sys.stderr)
+    except (InputError, KeyError, TypeError, ValueError) as error:
+        print(f"warning: derived tables not used ({visible(str(error))})", file=sys.stderr)
         return _Tables()
     return found
+
+
+def run_of(path: str) -> str:
+    """The run id in a row's path."""
+    return path.rpartition("/")[2].partition(".")[0]
 
 
 def row_files(snapshot: Snapshot) -> set[str]:
@@ -125,8 +130,13 @@ def read_sentences(snapshot: Snapshot, row: Row) -> Sentences:
 
 def _old_rows(snapshot: Snapshot) -> dict[str, Row]:
     """Rows of schema version 1, which were kept in one file, without sentences."""
-    rows = {}
-    for number, record in enumerate(read_parquet(snapshot.read(OLD_ROWS), OLD_ROWS).to_pylist()):
+    rows: dict[str, Row] = {}
+    try:
+        records = read_parquet(snapshot.read(OLD_ROWS), OLD_ROWS).to_pylist()
+    except (InputError, ValueError) as error:
+        _warn(InputError(f"{OLD_ROWS}: {error}"))
+        return rows
+    for number, record in enumerate(records):
         try:
             row = load_row(record, f"{OLD_ROWS}, row {number}")
         except InputError as error:
@@ -181,25 +191,35 @@ def table_changes(board: Board, snapshot: Snapshot) -> dict[str, bytes]:
     return {}
 
 
-def find_copy(row: Row, others: Mapping[str, Row]) -> Row | None:
-    """The row among `others` of which `row` is a copy under another system's name.
+def by_outputs(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    """Rows by what they wrote, for `find_copy`."""
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(row.outputs, []).append(row)
+    return found
+
+
+def find_copy(row: Row, others: Mapping[str, list[Row]]) -> Row | None:
+    """The row among `others` (`by_outputs`) of which `row` is a copy under another system's name.
 
     Two systems that wrote the same, sentence by sentence, are one, however they were scored. Not so trivial baselines,
     whose outputs follow from the test set; systems on a handful of sentences; and systems of one training run, which
     coincide where the checkpoint of step 0 is kept.
     """
-    if row.system.name in BASELINES or not row.outputs:
+    if not row.outputs or is_trivial(row):
         return None
-    for other in others.values():
+    for other in others.get(row.outputs, ()):
         telling = (row.test_set.n or 0) >= _TELLING or row.system.revision == other.system.revision
-        if (
-            row.outputs == other.outputs
-            and row.system.name != other.system.name
-            and telling
-            and not _one_run(row, other)
-        ):
+        if row.system.name != other.system.name and telling and not _one_run(row, other):
             return other
     return None
+
+
+def is_trivial(row: Row) -> bool:
+    """Whether a row is of a baseline as this program has it, whose outputs verification makes anew."""
+    name = row.system.name
+    right = row.system.kind in ("baseline", "human") and name in BASELINES
+    return right and row.system.revision == resolve_system(name).revision
 
 
 def _one_run(first: Row, second: Row) -> bool:

@@ -24,9 +24,9 @@ tags: [leaderboard, text-detoxification, evaluation]
 configs:
   - config_name: latest
     default: true
-    data_files: [{split: rows, path: data/latest-*.parquet}]
+    data_files: [{split: rows, path: data/latest-00000-of-00001.parquet}]
   - config_name: full
-    data_files: [{split: rows, path: data/full-*.parquet}]
+    data_files: [{split: rows, path: data/full-00000-of-00001.parquet}]
   - config_name: sentences
     data_files: [{split: rows, path: results/*/*.parquet}]
   - config_name: sample

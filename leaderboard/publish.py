@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 Entry = tuple["Row", "Sentences | None"]
 
 
+ABOUT = "size, licence, base, training_data, parallel_data, contamination, note"
+
+
 def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(
         prog="python -m leaderboard.publish", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -38,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--pr", action="store_true", help="open a pull request even where you may write")
     p.add_argument("--create", action="store_true", help="make the data set if there is none")
     p.add_argument("--name", help="the system's name on the board (one result only)")
-    p.add_argument("--about", metavar="FILE", help="YAML: size, licence, base, training_data, parallel_data, …")
+    p.add_argument("--about", metavar="FILE", help=f"YAML: {ABOUT}")
     p.add_argument("--published", action="store_true", help="also the figures of leaderboard/published.yaml")
     p.add_argument("--without-texts", action="store_true", help="only the rows: for texts that may not be passed on")
     p.add_argument("--submitter", default="local", help="for --local; on the Hub it is the token's user")
@@ -181,11 +184,17 @@ def _read(store: Store, dry_run: bool) -> Snapshot:
 
 def plan(snapshot: Snapshot, entries: Sequence[Entry]) -> tuple[Board, dict[str, Entry], dict[str, bytes]]:
     """(the board as it is, what is new by run id, path → content of all that changes). Errors: as `publish`."""
-    from leaderboard.board import find_copy, load_board, table_changes, with_rows
+    from leaderboard.board import by_outputs, find_copy, load_board, table_changes, with_rows
     from leaderboard.card import scaffold
 
     board = load_board(snapshot)
-    stored = {run: row for run, row in board.rows.items() if row.sentences_path in snapshot.files}
+    newest = {row.run_id for row in board.latest}
+    # Of the newest rows the sentences were read: a file that is there may be damaged.
+    stored = {
+        run for run, row in board.rows.items()
+        if row.sentences_path in snapshot.files and (run in board.j or run not in newest)
+    }  # fmt: skip
+    written = by_outputs(row for run, row in board.rows.items() if run in stored)
     additions: dict[str, Entry] = {}
     for row, sentences in entries:
         there = board.rows.get(row.run_id)
@@ -195,12 +204,17 @@ def plan(snapshot: Snapshot, entries: Sequence[Entry]) -> tuple[Board, dict[str,
                     f"{row.path}: {there.submitter} published another result for this run (J {_j(there)}, yours "
                     f"{_j(row)}); rows are never overwritten"
                 )
-            # A publisher that was killed, or kept its texts back, left a row whose sentences are these.
-            if sentences is not None and row.run_id not in stored and there.sentences == sentences.sha256:
+            # A publisher that was killed, or kept its texts back, left a row without its sentences.
+            if sentences is not None and row.run_id not in stored:
+                if there.sentences != sentences.sha256:
+                    raise InputError(
+                        f"{row.path}: is there without its sentences, and yours differ by rounding; publish it from "
+                        "where it was scored"
+                    )
                 additions[row.run_id] = there, sentences
             continue
         _require_honest_name(row)
-        first = find_copy(row, stored)
+        first = find_copy(row, written)
         if first is not None:
             raise InputError(
                 f"{row.system.name}: wrote, sentence by sentence, what {first.system.name} did ({first.path}); a copy "
@@ -214,11 +228,15 @@ def plan(snapshot: Snapshot, entries: Sequence[Entry]) -> tuple[Board, dict[str,
 
 
 def _require_honest_name(row: Row) -> None:
-    """Errors: a baseline's name on something else, a day that is not yet."""
+    """Errors: a baseline's name on something else, or its kind on another name; a day that is not yet."""
+    from leaderboard.board import is_trivial
     from metrics.systems import BASELINES
 
-    if row.record == "measured" and (row.system.name in BASELINES) != (row.system.kind in ("baseline", "human")):
-        raise InputError(f"{row.system.name}: the name of a trivial system, and no other; give --name")
+    if row.record == "measured" and not is_trivial(row):
+        if row.system.name in BASELINES:
+            raise InputError(f"{row.system.name}: the name of a trivial system of this program, and of no other")
+        if row.system.kind in ("baseline", "human"):
+            raise InputError(f"{row.system.name}: of kind {row.system.kind}, which only trivial systems are")
     if row.date > datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=1):
         raise InputError(f"{row.system.name}: dated {row.date:%Y-%m-%d}; is the clock right?")
 

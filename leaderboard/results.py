@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -20,7 +21,7 @@ from metrics.files import content_hash
 from metrics.measures import DECIMALS
 from metrics.models import HUB_ID
 from metrics.scoring import METRICS
-from metrics.signature import Signature
+from metrics.signature import Signature, describe_decoding
 from metrics.statistics import mean_interval
 from metrics.text import is_copy, length_ratio
 
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 TEXTS = ("source", "output")
+# Far above what 10,000 rows or sentences take; Parquet of a few kilobytes can unpack to gigabytes.
+MAX_UNPACKED = 512_000_000
+MAX_UNPACKED_SENTENCES = 64_000_000
 VALUES = (*METRICS, "soft_sta", "soft_fl")
 
 
@@ -39,13 +43,18 @@ def read_json(data: bytes, where: str) -> Any:
         raise InputError(f"{where}: not JSON ({str(error)[:100]})") from None
 
 
-def read_parquet(data: bytes, where: str) -> pa.Table:
-    """Errors: bytes that are no Parquet, or a damaged one."""
+def read_parquet(data: bytes, where: str, limit: int = MAX_UNPACKED) -> pa.Table:
+    """Errors: bytes that are no Parquet, a damaged one, one that unpacks to more than `limit` bytes."""
     import pyarrow as pa
     from pyarrow import parquet
 
     try:
-        return parquet.read_table(BytesIO(data))
+        file = parquet.ParquetFile(BytesIO(data), pre_buffer=False)
+        size = sum(file.metadata.row_group(i).total_byte_size for i in range(file.metadata.num_row_groups))
+        if size > limit:
+            raise InputError(f"{where}: {size:,} bytes unpacked; at most {limit:,} are read")
+        # One thread: a process that ends right after pyarrow's threads have read is aborted now and then.
+        return file.read(use_threads=False)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise InputError(f"{where}: not a Parquet file ({' '.join(str(error).split())[:100]})") from None
 
@@ -86,8 +95,9 @@ class Sentences:
 
     @property
     def outputs_sha256(self) -> str:
-        """Of the texts alone, white space folded: equal for a system and its copy, however either was scored."""
-        return content_hash([[" ".join(text.split()) for text in texts] for texts in (self.source, self.output)])
+        """Of letters and digits alone: equal for a system and its copy, however either was scored or spaced."""
+        bare = [[re.sub(r"\W+", "", text.casefold()) for text in texts] for texts in (self.source, self.output)]
+        return content_hash(bare)
 
     def to_parquet(self) -> bytes:
         import pyarrow as pa
@@ -101,7 +111,11 @@ class Sentences:
     @classmethod
     def from_parquet(cls, data: bytes, where: str) -> Sentences:
         """Errors: not such a file."""
-        return cls.of(read_parquet(data, where).to_pylist(), where)
+        try:
+            records = read_parquet(data, where, MAX_UNPACKED_SENTENCES).to_pylist()
+        except ValueError as error:
+            raise InputError(f"{where}: damaged ({str(error)[:100]})") from None
+        return cls.of(records, where)
 
 
 def summarise(sentences: Sentences) -> dict[str, Any]:
@@ -186,6 +200,7 @@ def row_from_result(
         stated = result.summary[metric].mean if metric in result.summary else None
         if stated is None or abs(stated - score["mean"]) > 10**-DECIMALS:
             raise InputError(f"{where}: summary.{metric} is {stated}, its sentences give {score['mean']:.6f}")
+    _require_signed(result, signature, where)
     name = public_name(system.name, system.revision, system.kind) if name is None else name
     row = {
         "schema_version": 2,
@@ -207,6 +222,19 @@ def row_from_result(
         "date": date.isoformat(),
     }
     return load_row(row, where), sentences
+
+
+def _require_signed(result: _Result, signature: Signature, where: str) -> None:
+    """Errors: a result that says something else than its signature of what was run."""
+    signed = signature.fields()
+    stated = {
+        "test": f"{result.test_set.name}@{signed['test'].rpartition('@')[2]}",
+        "n": str(result.test_set.n),
+        "decoding": describe_decoding(result.system.decoding),
+    }
+    for name, value in stated.items():
+        if value != signed[name]:
+            raise InputError(f"{where}: {name} is {value[:100]}, its signature says {signed[name][:100]}")
 
 
 def public_name(name: str, revision: str, kind: str) -> str:

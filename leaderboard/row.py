@@ -58,6 +58,12 @@ def hidden(character: str) -> bool:
     return unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp") or character in _BLANK
 
 
+def visible(text: str, limit: int = 500) -> str:
+    """`text` for a terminal: what a reader would not see, or would steer the terminal, as U+ and its number; cut."""
+    shown = "".join(f"⟨U+{ord(c):04X}⟩" if hidden(c) else c for c in text[: limit + 1])
+    return shown if len(shown) <= limit else f"{shown[: limit - 1]}…"
+
+
 def _readable(text: str) -> str:
     for character in text:
         if hidden(character):
@@ -69,7 +75,8 @@ def _readable(text: str) -> str:
 
 def _small(values: dict[str, Any]) -> dict[str, Any]:
     """Refuses what nobody reads in settings: hidden characters (but line breaks, in prompts), very much of anything."""
-    if len(json.dumps(values)) > MAX_SETTINGS:
+    # NaN and infinity are no JSON: a row that holds one could not be read again.
+    if len(json.dumps(values, allow_nan=False)) > MAX_SETTINGS:
         raise ValueError(f"more than {MAX_SETTINGS:,} characters")
     waiting: list[Any] = [values]
     while waiting:
@@ -286,11 +293,12 @@ def folder_name(system: str) -> str:
 def load_row(document: Any, where: str) -> Row:
     """The row in a JSON value. Errors: what is wrong with it, in one line that begins with `where`."""
     version = document.get("schema_version") if isinstance(document, dict) else None
-    if version == 1:
+    number = version if type(version) is int else 0
+    if number == 1:
         document = lift_v1(document)
-    elif version != SCHEMA_VERSION:
-        kind = NewerSchemaError if isinstance(version, int) and version > SCHEMA_VERSION else InputError
-        raise kind(f"{where}: schema version {version}, this program reads 1 to {SCHEMA_VERSION}")
+    elif number != SCHEMA_VERSION:
+        kind = NewerSchemaError if number > SCHEMA_VERSION else InputError
+        raise kind(f"{where}: schema version {str(version)[:40]}, this program reads 1 to {SCHEMA_VERSION}")
     try:
         # Through JSON: strict Python types would refuse lists for tuples and text for dates.
         return Row.model_validate_json(json.dumps(document))

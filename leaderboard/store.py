@@ -208,7 +208,8 @@ class HubStore:
         return str(self._ask(lambda: self._commit(changes, parent, message, pull_request=False)).oid)
 
     def propose(self, changes: Mapping[str, bytes], parent: str, message: str) -> str:
-        """Opens a pull request with `changes` and returns its address, or that of an open one that says the same."""
+        """Opens a pull request with `changes` and returns its address, or that of an own open one with the same."""
+        user = self.user()
         listed = self._ask(
             lambda: list(
                 self.api.get_repo_discussions(
@@ -217,12 +218,13 @@ class HubStore:
             )
         )
         for request in listed:
-            if request.title == message and self._proposes(request.num, changes):
+            # Of others: what else their request changes is not known.
+            if request.author == user and request.title == message and self._proposes(request.num, changes):
                 return str(request.url)
         return str(self._ask(lambda: self._commit(changes, parent, message, pull_request=True)).pr_url)
 
     def _proposes(self, number: int, changes: Mapping[str, bytes]) -> bool:
-        """Whether an open pull request holds these rows: a title alone may be anybody's."""
+        """Whether an open pull request holds these rows, as an earlier try may have left it."""
         from leaderboard.results import read_json
         from leaderboard.row import load_row
 

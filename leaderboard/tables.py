@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -53,9 +54,16 @@ class Board:
     verifications: dict[str, Verification] = field(default_factory=dict)
 
     def status(self, row: Row) -> Verification:
-        """What was found of this very row; of another that had its place, nothing."""
+        """What was found of this very row; of another that had its place, or of outputs that are gone, nothing."""
         found = self.verifications.get(row.run_id)
-        return found if found is not None and found.row == row.sha256 else Verification()
+        if found is None or found.row != row.sha256:
+            return Verification()
+        gone = found.status == "verified" and row.run_id in self._newest and row.run_id not in self.j
+        return Verification() if gone else found
+
+    @cached_property
+    def _newest(self) -> frozenset[str]:
+        return frozenset(row.run_id for row in self.latest)
 
     @cached_property
     def latest(self) -> list[Row]:
@@ -83,7 +91,7 @@ class Board:
 
     @cached_property
     def rankings(self) -> list[list[Row]]:
-        """The latest rows by J, best first, one list per group that can be compared; ranked ones and the largest come first.
+        """The latest rows by J, best first, a list per group that can be compared; ranked and large groups come first.
 
         Rows without a rank (see `ranked`) stand at the end of their list.
         """
@@ -180,7 +188,7 @@ def record(row: Row, verification: Verification, placing: Placing) -> dict[str, 
         "device": row.cost.device,
         "provenance": json.dumps(row.provenance.model_dump(mode="json"), sort_keys=True, ensure_ascii=False),
         "submitter": row.submitter,
-        "date": row.date.strftime("%Y-%m-%d %H:%M:%S"),
+        "date": row.date.astimezone(datetime.UTC).strftime("%Y-%m-%d %H:%M:%S"),
         "record": row.record,
         "source": row.source.title if row.source else "",
         "source_url": row.source.url if row.source else "",

@@ -34,7 +34,7 @@ def _documents(path: Path) -> list[Any]:
 
     try:
         document = json.loads(read_text(path))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not JSON ({error})") from None
     several = isinstance(document, dict) and isinstance(document.get("results"), list)
     return list(document["results"]) if several else [document]
@@ -46,7 +46,9 @@ def _checked(document: Any, path: Path) -> dict[str, Any]:
     if not isinstance(document, dict) or not {"schema", "system", "signature", "sentences"} <= document.keys():
         raise InputError(f"{path}: not a result; write one with python -m metrics.score … --json FILE")
     if document["schema"] != SCHEMA:
-        raise InputError(f"{path}: schema {document['schema']}, this program reads {SCHEMA}; score the system again")
+        raise InputError(
+            f"{path}: schema {str(document['schema'])[:40]}, this program reads {SCHEMA}; score the system again"
+        )
     wrong = _damage(document)
     if wrong:
         raise InputError(f"{path}: {wrong}; it was altered, score the system again")

@@ -20,7 +20,9 @@ def run_command(main: Callable[[list[str]], None], argv: list[str] | None = None
     try:
         main(sys.argv[1:] if argv is None else argv)
     except InputError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        # Input may hold what steers a terminal, or a megabyte of it.
+        shown = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in " ".join(str(error).split())[:2_000])
+        print(f"error: {shown}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted; run the same command again to go on", file=sys.stderr)

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 from pyarrow import parquet
 
-from leaderboard.results import Sentences
+from leaderboard.results import Sentences, read_parquet
 from leaderboard.row import RESULTS
 from leaderboard.space.shown import MAX_CELL, MAX_NAME, visible
 from leaderboard.store import BusyError, ForbiddenError, open_store, patiently
@@ -25,9 +25,6 @@ from metrics.signature import Signature
 
 Record = Mapping[str, Any]
 LATEST = TABLES["latest"]
-# Far above what 10,000 rows take (4 MB); Parquet of a few kilobytes can unpack to gigabytes.
-MAX_TABLE_BYTES = 512_000_000
-MAX_SENTENCES_BYTES = 64_000_000
 # How long the start waits for a busy Hub.
 _PATIENCE_SECONDS = 60
 # How many systems' sentences stay in memory.
@@ -97,9 +94,7 @@ class Leaderboard:
         path = str(record["path"]).removesuffix(".json") + ".parquet"
         if not _ROW_PATH.match(str(record["path"])) or path not in self.snapshot.files:
             raise InputError("no sentences are stored for this row")
-        data = _read(self.snapshot, path)
-        _require_small(data, path, MAX_SENTENCES_BYTES)
-        sentences = Sentences.from_parquet(data, path)
+        sentences = Sentences.from_parquet(_read(self.snapshot, path), path)
         if len(sentences.source) != record["n"]:
             raise InputError(f"{path}: {len(sentences.source)} sentences, the row says {record['n']}")
         return sentences
@@ -126,13 +121,12 @@ def _read_latest(snapshot: Files) -> pa.Table:
             raise InputError(f"{LATEST}: missing; run python -m leaderboard.rebuild")
         return schema.empty_table()
     data = _read(snapshot, LATEST)
-    _require_small(data, LATEST, MAX_TABLE_BYTES)
     try:
-        table = parquet.read_table(BytesIO(data)).select(schema.names).cast(schema)
+        table = read_parquet(data, LATEST).select(schema.names).cast(schema)
         # Ranks may be unknown; what rows are told apart by may not.
         names = ("system", "kind", "comparable", "record", "path")
         empty = [name for name in names if table[name].null_count]
-    except (pa.ArrowException, KeyError, ValueError, OSError) as error:
+    except (InputError, pa.ArrowException, KeyError, ValueError) as error:
         raise InputError(f"{LATEST}: damaged ({_line(error)}); run python -m leaderboard.rebuild") from None
     if empty:
         raise InputError(f"{LATEST}: damaged (no {empty[0]} in a row); run python -m leaderboard.rebuild")
@@ -145,17 +139,6 @@ def _read(snapshot: Files, path: str) -> bytes:
         return snapshot.read(path)
     except (BusyError, ForbiddenError) as error:
         raise InputError(f"{path}: the Hub did not give it ({_line(error)}); try again later") from None
-
-
-def _require_small(data: bytes, path: str, limit: int) -> None:
-    """Refuses a Parquet file before it is unpacked."""
-    try:
-        metadata = parquet.ParquetFile(BytesIO(data)).metadata
-        size = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
-    except (pa.ArrowException, ValueError, OSError) as error:
-        raise InputError(f"{path}: not a Parquet file ({_line(error)})") from None
-    if size > limit:
-        raise InputError(f"{path}: {size:,} bytes unpacked; this page reads at most {limit:,}")
 
 
 def _line(error: Exception) -> str:

@@ -30,6 +30,7 @@ from leaderboard.space.ranking import (
     records_shown,
 )
 from leaderboard.space.shown import MAX_NAME, visible
+from metrics.errors import InputError
 from metrics.theme import theme
 
 HERE = Path(__file__).parent
@@ -305,4 +306,7 @@ def launch(demo: gr.Blocks, **options: Any) -> None:
         input_placeholder_color="*neutral_500",
         input_placeholder_color_dark="*neutral_300",
     )
-    demo.launch(theme=look, css_paths=[HERE / "page.css"], footer_links=["settings"], **options)
+    try:
+        demo.launch(theme=look, css_paths=[HERE / "page.css"], footer_links=["settings"], **options)
+    except (OSError, OverflowError) as error:
+        raise InputError(f"--host, --port: cannot serve there ({error})") from None

@@ -143,7 +143,8 @@ def _rank(record: Record) -> str:
     if record["rank"] is not None:
         return str(record["rank"])
     missing = [metric.upper() for metric in METRICS if record[metric] is None]
-    why = f"no {', '.join(missing)}" if missing else "its outputs score differently"
+    other = "its outputs score differently" if record["verification"] == "mismatch" else "no outputs stored"
+    why = f"no {', '.join(missing)}" if missing else other
     return f'<span class="nothing" title="no rank: {why}">–<span class="hidden"> no rank: {why}</span></span>'
 
 

@@ -42,7 +42,7 @@ def document(
     ones = np.ones(n)
     scores = SentenceScores(sta=np.array(sta, dtype=np.float64), sim=sim * ones, fl=ones, soft_sta=ones, soft_fl=ones)
     rewrites = Rewrites(name, kind, revision, {"num_beams": 4}, outputs or tuple(f"{name} {i}" for i in range(n)))
-    fields = {f: "x" for f in ORDER if f != "decoding"} | {"profile": profile, "n": str(n)}
+    fields = {f: "x" for f in ORDER if f != "decoding"} | {"profile": profile, "test": "t@x", "n": str(n)}
     test_set = TestSet("t", "folder", "r", sources, ((),) * n)
     return Result(rewrites, test_set, scores, Signature.of(fields, rewrites.decoding)).to_json()
 

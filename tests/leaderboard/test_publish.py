@@ -129,6 +129,7 @@ def test_a_copy_under_another_name_is_refused(tmp_path: Path) -> None:
     for other in (
         entry("great", [0] * 30, outputs=same, revision=pin("2")),
         entry("great", [1] * 30, outputs=tuple(f" {text}" for text in same), revision=pin("2")),
+        entry("great", [1] * 30, outputs=tuple(f"{text.upper()}\u200b !" for text in same), revision=pin("2")),
         entry("great", [1] * 30, outputs=same, profile="s2"),
         entry("great", [1] * 30, outputs=same, kind="baseline", revision="1"),
     ):
@@ -148,6 +149,34 @@ def test_a_row_without_its_sentences_is_completed(tmp_path: Path) -> None:
     board = load_board(store.snapshot())
     assert board.placing(row).rank == 1 and read_sentences(store.snapshot(), row).source == sentences.source
     assert "nothing to do" in publish(store, [(row, None)], show=quiet)
+
+
+def test_sentences_that_differ_by_rounding_do_not_complete_a_row(tmp_path: Path) -> None:
+    store, (row, _) = LocalStore(tmp_path), entry("x", [1, 0, 1])
+    publish(store, [(row, None)], show=quiet)
+    with pytest.raises(InputError, match="is there without its sentences, and yours differ by rounding"):
+        publish(store, [entry("x", [1, 0, 1], sim=0.50001)], show=quiet)
+
+
+def test_a_result_says_what_its_signature_says(tmp_path: Path) -> None:
+    for edit, message in (
+        (lambda d: d["test_set"].update(name="other"), "test is other@x, its signature says t@x"),
+        (lambda d: d["test_set"].update(n=5000), "n is 5000, its signature says 3"),
+        (lambda d: d["system"].update(decoding={"num_beams": 9}), "decoding is num_beams=9, its signature says"),
+        (lambda d: d["system"].update(decoding={"num_beams": float("nan")}), "decoding is|decoding:"),
+        (
+            lambda d: d["system"].update(name="delete", kind="baseline", revision="lexicon-ffffffffffff"),
+            "trivial system",
+        ),
+    ):
+        made = document("x", [1, 0, 1])
+        edit(made)
+        (tmp_path / "r.json").write_text(json.dumps(made))
+        with pytest.raises(InputError, match=message):
+            main([str(tmp_path / "r.json"), "--local", str(tmp_path / "b")])
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    with pytest.raises(InputError, match="not JSON"):
+        main([str(tmp_path / "deep.json"), "--local", str(tmp_path / "b")])
 
 
 def test_links_are_not_written_through(tmp_path: Path) -> None:
@@ -382,7 +411,7 @@ def test_a_title_alone_is_not_a_proposal(hub: HubServer, store: HubStore) -> Non
     guest = HubStore(REPO, hub.api("hf_bob"))
     row, sentences = entry("y", [1, 1, 1])
     title = f"Add y ({row.run_id})"
-    squat = [CommitOperationAdd("evil.txt", b"x")]
+    squat = [CommitOperationAdd("evil.txt", b"x"), CommitOperationAdd(row.path, row.to_json().encode())]
     store.api.create_commit(REPO, squat, repo_type="dataset", commit_message=title, create_pr=True)
     said = publish(guest, [(row, sentences)], show=quiet)
     assert "/discussions/2" in said and row.path in hub.files("dataset", REPO, "refs/pr/2")

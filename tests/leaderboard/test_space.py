@@ -487,9 +487,6 @@ def test_what_a_table_may_not_say(board: Leaderboard, tmp_path: Path, monkeypatc
     tamper(tmp_path, evil, system=None)
     with pytest.raises(InputError, match="no system in a row"):
         load(tmp_path)
-    monkeypatch.setattr("leaderboard.space.data.MAX_TABLE_BYTES", 100)
-    with pytest.raises(InputError, match="bytes unpacked; this page reads at most 100"):
-        load(tmp_path)
 
 
 def test_tables_that_cannot_be_used_are_told(board: Leaderboard, tmp_path: Path) -> None:

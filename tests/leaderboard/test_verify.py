@@ -15,12 +15,14 @@ import pandas as pd
 import pytest
 
 from leaderboard.board import load_board, read_sentences
+from leaderboard.checks import Bench, check_files, check_tables
 from leaderboard.publish import publish
+from leaderboard.published import published_rows
 from leaderboard.results import Sentences, row_from_result, summarise
 from leaderboard.row import Row, expected_run_id, load_row
 from leaderboard.store import LocalStore
 from leaderboard.tables import TABLES
-from leaderboard.verify import Bench, check_tables, main, verify
+from leaderboard.verify import main, verify
 from metrics.corpora import load_test_set
 from metrics.errors import InputError
 from metrics.profiles import load_profile
@@ -294,6 +296,113 @@ def test_rows_that_only_a_table_has_are_a_mismatch(board: Path) -> None:
     outcomes = {o.path: o.note for o in check_tables(LocalStore(board).snapshot())}
     assert set(outcomes) == set(TABLES.values())
     assert all("run 0000000000000000: stored" in note and "no such row" in note for note in outcomes.values())
+
+
+@pytest.mark.parametrize(
+    ("table", "edit", "found"),
+    [
+        # One run id twice, the forged row first; a row dropped and the others moved up; a column more.
+        (
+            "latest",
+            lambda f: pd.concat([f.iloc[[0]].assign(system="GREAT", j=0.99), f]),
+            "rows: stored 4, recomputed 3",
+        ),
+        ("latest", lambda f: f.iloc[1:].assign(rank=1), "rows: stored 2, recomputed 3"),
+        ("full", lambda f: f.assign(award="gold"), "columns: stored"),
+        ("paired", lambda f: f.assign(j=[[1.0] * N] * 3), ": j: stored"),
+        ("latest", lambda f: f.iloc[::-1], "table: stored another order"),
+    ],
+)
+def test_no_forged_table_passes(
+    board: Path, table: str, edit: Callable[[pd.DataFrame], pd.DataFrame], found: str
+) -> None:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    path = board / TABLES[table]
+    schema = parquet.read_schema(path)
+    frame = edit(pd.read_parquet(path))
+    typed = schema if list(frame.columns) == schema.names else None
+    parquet.write_table(pa.Table.from_pandas(frame, schema=typed, preserve_index=False), path)
+    (outcome,) = check_tables(LocalStore(board).snapshot())
+    assert outcome.path == TABLES[table] and found in outcome.note
+
+
+def test_a_superseded_row_does_not_come_back(board: Path) -> None:
+    row, sentences = own(board, "polite")
+    newer = row.model_copy(update={"date": DATE + datetime.timedelta(hours=1)})
+    newer = renamed(newer, "polite", revision=pin("2"))
+    other = replace(sentences, output=tuple(f"{text} indeed" for text in sentences.output))
+    store_sentences(board, newer, other)
+    publish(LocalStore(board), [], show=lambda change: None)
+    latest, full = (pd.read_parquet(board / TABLES[name]) for name in ("latest", "full"))
+    old = full[full["run_id"] == row.run_id].drop(columns="document")
+    pd.concat([old, latest]).to_parquet(board / TABLES["latest"], index=False)
+    assert any("no such row" in o.note for o in check_tables(LocalStore(board).snapshot()))
+
+
+def test_rows_that_tables_do_not_list_yet_are_no_mismatch(board: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    row, sentences = own(board, "polite")
+    other = replace(sentences, output=tuple(f"{text} indeed" for text in sentences.output))
+    store_sentences(board, renamed(row, "merged"), other)
+    assert check_tables(LocalStore(board).snapshot()) == []
+    assert "lacks 1 rows that are there; run python -m leaderboard.rebuild" in capsys.readouterr().err
+
+
+def test_files_that_readers_would_load_belong_to_a_row(board: Path) -> None:
+    assert check_files(LocalStore(board).snapshot()) == []
+    for path in ("data/latest-00001-of-00001.parquet", "results/polite/evil.parquet"):
+        shutil.copy(board / TABLES["latest"], board / path)
+    shutil.copy(board / TABLES["latest"], board / "tests/sample.parquet")
+    notes = {o.path: o.note for o in check_files(LocalStore(board).snapshot())}
+    assert set(notes) == {"data/latest-00001-of-00001.parquet", "results/polite/evil.parquet", "tests/sample.parquet"}
+    assert notes["tests/sample.parquet"] == "sentences: stored others, recomputed the built-in test set"
+
+
+def test_a_test_set_is_the_one_that_was_signed(board: Path) -> None:
+    """Invented scores under a test set that nobody has, in the group of one that everybody has."""
+    row, sentences = own(board, "polite")
+    ones = {name: np.ones(N) for name in sentences.values}
+    test_set = row.test_set.model_copy(update={"name": "nonexistent-set"})
+    store_sentences(board, row.model_copy(update={"test_set": test_set}), replace(sentences, values=ones))
+    status, note = check(board)["polite"]
+    assert status == "mismatch" and note.startswith("test: stored nonexistent-set@")
+
+
+def test_a_baseline_of_another_lexicon_is_no_excuse(board: Path) -> None:
+    (row, _), (_, foreign) = own(board, "delete"), own(board, "reference")
+    shutil.rmtree(board / "results/delete")
+    store_sentences(board, renamed(row, "delete", revision="lexicon-ffffffffffff"), foreign)
+    status, note = check(board)["delete"]
+    assert status == "mismatch" and "reference, whose outputs these are" in note
+
+
+def test_a_badge_goes_with_its_outputs(board: Path) -> None:
+    main(["--local", str(board), "--write"])
+    _, parquet = files(board, "polite")
+    parquet.unlink()
+    publish(LocalStore(board), [], show=lambda change: None)
+    latest = pd.read_parquet(board / TABLES["latest"]).set_index("system")
+    assert latest.loc["polite", "verification"] == "unchecked" and pd.isna(latest.loc["polite", "rank"])
+
+
+def test_published_figures_are_compared_with_their_list(board: Path) -> None:
+    publish(LocalStore(board), [(row, None) for row in published_rows()], show=lambda change: None)
+    alter(board, lambda r: r["scores"]["j"].update(mean=0.9), "MetaDetox")
+    outcomes = verify(LocalStore(board).snapshot(), Bench(None, {}))
+    notes = [o.note for o in outcomes if o.row and o.row.record == "published" and o.status == "mismatch"]
+    assert len(notes) == 1 and notes[0].startswith("scores: stored")
+
+
+def test_junk_beside_the_rows_stops_nobody(board: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (board / "rows.parquet").write_bytes(b"junk")
+    (board / "results/x").mkdir()
+    (board / "results/x" / f"{'a' * 16}.json").write_text('{"schema_version": "\x1b[2J\u202eboo"}')
+    with pytest.raises(SystemExit):
+        main(["--local", str(board), "--write"])
+    out, err = capsys.readouterr()
+    assert "3 verified, 1 mismatch, 1 unverifiable" in out
+    assert "\x1b" not in out + err and "\u202e" not in out + err
 
 
 def test_rows_of_version_one_are_unverifiable_and_unranked(board: Path, capsys: pytest.CaptureFixture[str]) -> None:
