@@ -188,12 +188,13 @@ class HubStore:
     def snapshot(self, *, whole: bool = False) -> Snapshot:
         ask = self.api.dataset_info
         info = patiently(lambda: self._ask(lambda: ask(self.name, files_metadata=True, timeout=60)), self)
-        oids = {sibling.rfilename: str(sibling.blob_id) for sibling in info.siblings or []}
-        revision = str(info.sha)
+        siblings, revision = info.siblings or [], str(info.sha)
+        files = frozenset(sibling.rfilename for sibling in siblings)
+        oids = {sibling.rfilename: sibling.blob_id for sibling in siblings if sibling.blob_id}
         if whole:
             folder = Path(patiently(lambda: self._ask(lambda: self._download_all(revision)), self))
-            return Snapshot(revision, frozenset(oids), lambda path: (folder / path).read_bytes(), oids)
-        return Snapshot(revision, frozenset(oids), lambda path: self._download(path, revision), oids)
+            return Snapshot(revision, files, lambda path: (folder / path).read_bytes(), oids)
+        return Snapshot(revision, files, lambda path: self._download(path, revision), oids)
 
     def _download_all(self, revision: str) -> str:
         return str(self.api.snapshot_download(self.name, repo_type="dataset", revision=revision))
