@@ -104,8 +104,9 @@ def test_every_row_of_a_run_is_verified_from_its_outputs(smoke: Path) -> None:
         and latest.loc["sro", "size"] == latest.loc["warm-up", "size"] > 0
     )
     assert latest.loc["sro", "contamination"] == "clean" and latest.loc["sro", "parallel_data"] == False  # noqa: E712
-    assert latest.loc["sro", "seconds"] > 0 and pd.isna(latest.loc["delete", "seconds"])
-    assert (latest["test_set_size"] == 234).all() and (latest["n"] == 8).all()
+    assert latest.loc["sro", "device"].startswith("cpu, ") and latest.loc["delete", "device"] == ""
+    measured = latest[latest["record"] == "measured"]
+    assert len(measured) == 5 and (measured["test_set_size"] == 234).all() and (measured["n"] == 8).all()
 
 
 def test_killed_at_every_stage_it_ends_with_the_same_numbers(smoke: Path, tmp_path: Path) -> None:
@@ -136,6 +137,9 @@ def test_killed_at_every_stage_it_ends_with_the_same_numbers(smoke: Path, tmp_pa
     for name in ("rewrites.parquet", "scores.parquet"):
         pd.testing.assert_frame_equal(pd.read_parquet(smoke / name), pd.read_parquet(out / name))
     assert (out / "report.md").read_text() == (smoke / "report.md").read_text()
+    # Its rewrites are all of this run, so that their cost is known; baselines have none.
+    latest = pd.read_parquet(out / "leaderboard" / "data" / "latest-00000-of-00001.parquet").set_index("system")
+    assert latest.loc["sro", "seconds"] > 0 and pd.isna(latest.loc["delete", "seconds"])
 
 
 def test_a_second_run_does_nothing(smoke: Path) -> None:
