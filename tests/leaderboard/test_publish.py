@@ -364,6 +364,14 @@ def test_a_busy_hub_is_waited_for(
     assert hub.count("POST", "/commit/") == 2
 
 
+def test_a_commit_in_progress_is_a_lost_race(hub: HubServer, store: HubStore, hasty: None) -> None:
+    """409: somebody else's commit is under way; the board is read again."""
+    hub.faults.answer(*UPLOAD_STEPS["commit"], 409)
+    publish(store, [entry("x", [1, 0, 1])], show=quiet)
+    assert len(load_board(store.snapshot()).rows) == 1
+    assert [request.status for request in hub.log("POST", "/commit/")] == [409, 200]
+
+
 def test_somebody_wins_the_race(hub: HubServer, store: HubStore, hasty: None) -> None:
     rival = HubStore(REPO, hub.api("hf_alice"))
     hub.faults.call_before(*UPLOAD_STEPS["commit"], lambda: publish(rival, [entry("y", [1, 1, 1])], show=quiet))
