@@ -17,6 +17,7 @@ import pytest
 
 from leaderboard.board import load_board, read_sentences
 from leaderboard.publish import main, plan, publish
+from leaderboard.row import load_row
 from leaderboard.store import BusyError, HubStore, LocalStore, patiently
 from leaderboard.tables import TABLES, derive
 from metrics.errors import InputError
@@ -494,3 +495,18 @@ def test_offline_is_said(tmp_path: Path) -> None:
     env = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_TOKEN": "hf_secret", "HF_HOME": str(tmp_path)}
     done = run(path, "--repo", REPO, env=env)
     assert done.returncode == 2 and "HF_HUB_OFFLINE is set" in done.stderr and "hf_secret" not in done.stderr
+
+
+def test_score_and_push_in_one_command(hub: HubServer, store: HubStore, tmp_path: Path) -> None:
+    """metrics.score --push shows, with --yes it opens a pull request with what it scored."""
+    home = tmp_path / "home"
+    env = hub.environment("hf_alice", home) | {"OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "metrics.score", "delete", "--test-set", "sample", "--limit", "2", "--push", REPO]
+    shown = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+    assert shown.returncode == 0 and "nothing was sent; add --yes" in shown.stdout, shown.stderr[-2000:]
+    assert hub.count("POST", "/commit/") == 0
+    sent = subprocess.run([*command, "--yes"], cwd=ROOT, env=env, capture_output=True, text=True)
+    assert sent.returncode == 0 and f"{REPO}: pull request {hub.url}" in sent.stdout, sent.stderr[-2000:]
+    (path,) = (p for p in hub.files("dataset", REPO, "refs/pr/1") if p.endswith(".json"))
+    row = load_row(json.loads(hub.files("dataset", REPO, "refs/pr/1")[path]), path)
+    assert (row.system.name, row.submitter, row.test_set.n, row.test_set.of) == ("delete", "alice", 2, 234)
