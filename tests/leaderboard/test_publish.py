@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import yaml
 
 from leaderboard.board import load_board, read_sentences
 from leaderboard.publish import main, plan, publish
@@ -510,3 +511,28 @@ def test_score_and_push_in_one_command(hub: HubServer, store: HubStore, tmp_path
     (path,) = (p for p in hub.files("dataset", REPO, "refs/pr/1") if p.endswith(".json"))
     row = load_row(json.loads(hub.files("dataset", REPO, "refs/pr/1")[path]), path)
     assert (row.system.name, row.submitter, row.test_set.n, row.test_set.of) == ("delete", "alice", 2, 234)
+
+
+def test_a_models_own_repository_is_told_on_request(
+    hub: HubServer, store: HubStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store.api.create_repo("lab/detox")
+    card = b"---\nlicense: mit\n---\n# A rewriter\n"
+    commit = store.api.upload_file(path_or_fileobj=card, path_in_repo="README.md", repo_id="lab/detox").oid
+    result = result_file(tmp_path, "detox", [1, 0, 1], kind="model", revision=commit)
+    made = json.loads(result.read_text())
+    made["system"]["name"] = "lab/detox"
+    result.write_text(json.dumps(made))
+    monkeypatch.setenv("HF_TOKEN", "hf_alice")
+    main([str(result), "--repo", REPO, "--to-model"])
+    assert f"lab/detox: pull request {hub.url}/lab/detox/discussions/1" in capsys.readouterr().out
+    files = hub.files("model", "lab/detox", "refs/pr/1")
+    (name,) = (path for path in files if path.startswith(".eval_results/"))
+    told = yaml.safe_load(files[name])
+    assert [(entry["dataset"]["id"], entry["dataset"]["task_id"]) for entry in told] == [
+        (REPO, task) for task in ("j", "sta", "sim", "fl")
+    ]
+    assert told[0]["value"] == pytest.approx(1 / 3, abs=1e-3) and b"verifyToken" not in files[name]
+    assert b"model-index" in files["README.md"] and b"license: mit" in files["README.md"]
+    main([str(result), "--repo", REPO, "--to-model"])
+    assert "nothing to propose" in capsys.readouterr().out
