@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from leaderboard.results import Sentences, read_json, read_parquet
+from leaderboard.formats import read_json, read_parquet, read_records
+from leaderboard.results import Sentences
 from leaderboard.row import Row, expected_run_id, load_row, visible
 from leaderboard.store import Snapshot, git_oid
 from leaderboard.tables import TABLES, Board, Verification, derive
@@ -80,8 +81,8 @@ def _tables(snapshot: Snapshot) -> _Tables:
     if not snapshot.oids or not {TABLES["full"], TABLES["paired"]} <= snapshot.files:
         return found
     try:
-        full = read_parquet(snapshot.read(TABLES["full"]), TABLES["full"]).to_pylist()
-        paired = read_parquet(snapshot.read(TABLES["paired"]), TABLES["paired"]).to_pylist()
+        full = read_records(snapshot.read(TABLES["full"]), TABLES["full"])
+        paired = read_records(snapshot.read(TABLES["paired"]), TABLES["paired"])
         for record in full:
             document = str(record["document"])
             row = load_row(read_json(document.encode(), TABLES["full"]), TABLES["full"])
@@ -132,9 +133,9 @@ def _old_rows(snapshot: Snapshot) -> dict[str, Row]:
     """Rows of schema version 1, which were kept in one file, without sentences."""
     rows: dict[str, Row] = {}
     try:
-        records = read_parquet(snapshot.read(OLD_ROWS), OLD_ROWS).to_pylist()
-    except (InputError, ValueError) as error:
-        _warn(InputError(f"{OLD_ROWS}: {error}"))
+        records = read_records(snapshot.read(OLD_ROWS), OLD_ROWS)
+    except InputError as error:
+        _warn(error)
         return rows
     for number, record in enumerate(records):
         try:

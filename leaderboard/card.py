@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from io import BytesIO
 from typing import TYPE_CHECKING
 
+from leaderboard.formats import write_parquet
 from leaderboard.row import SCHEMA_VERSION, json_schema
 from metrics.inspect_ai.eval_yaml import eval_yaml
 
@@ -73,13 +73,10 @@ def scaffold(snapshot: Snapshot) -> dict[str, bytes]:
 def sample_parquet() -> bytes:
     """The built-in test set: source, reference (the first human rewrite), references."""
     import pyarrow as pa
-    from pyarrow import parquet
 
     from metrics.corpora import load_test_set
 
     test_set = load_test_set("sample")
     references = [list(own) for own in test_set.references]
     columns = {"source": list(test_set.sources), "reference": [own[0] for own in references], "references": references}
-    buffer = BytesIO()
-    parquet.write_table(pa.table(columns), buffer, compression="zstd")
-    return buffer.getvalue()
+    return write_parquet(pa.table(columns))

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-import datetime
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from leaderboard.board import find_copy, is_trivial, load_board, row_files, run_of
+from leaderboard.board import (
+    find_copy,
+    is_trivial,
+    load_board,
+    read_verification,
+    row_files,
+    run_of,
+    verification_path,
+)
 from leaderboard.card import SAMPLE, sample_parquet
-from leaderboard.results import VALUES, Sentences, read_parquet, summarise
+from leaderboard.formats import read_parquet
+from leaderboard.results import VALUES, Sentences, stated, summarise
 from leaderboard.row import RESULTS, TOLERANCE, visible
 from leaderboard.tables import TABLES, derive
 from metrics import __version__
 from metrics.errors import InputError
 from metrics.measures import DECIMALS
 from metrics.scoring import METRICS
-from metrics.signature import Signature, describe_decoding
+from metrics.signature import Signature
 from metrics.systems import BASELINES, resolve_system
 
 if TYPE_CHECKING:
@@ -128,7 +136,7 @@ def check_row(row: Row, snapshot: Snapshot, bench: Bench, outcome: Outcome) -> N
         outcome.findings.append(Finding("sentences", str(error), "readable sentences"))
         return
     outcome.outputs = sentences.outputs_sha256
-    if row.date > datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=1):
+    if row.postdated:
         outcome.findings.append(Finding("date", row.date, "a day that has been"))
     _check_summary(row, sentences, outcome)
     try:
@@ -142,22 +150,19 @@ def _check_summary(row: Row, sentences: Sentences, outcome: Outcome) -> None:
     import numpy as np
 
     n = len(sentences.source)
-    for name, count in (("test_set.n", str(row.test_set.n)), ("signature.n", _signed(row, "n"))):
-        if count != str(n):
-            outcome.findings.append(Finding(name, count, n))
+    if row.test_set.n != n:
+        outcome.findings.append(Finding("test_set.n", row.test_set.n, n))
+    signed: dict[str, str] = {}
     try:
-        Signature.parse(row.signature)
+        signed = Signature.parse(row.signature).fields()
     except InputError as error:
         outcome.findings.append(Finding("signature", row.signature, str(error)))
-    signed = {name: _signed(row, name) for name in ("profile", "test", "decoding")}
-    stated = {
-        "profile": row.profile,
-        "test": f"{row.test_set.name}@{signed['test'].rpartition('@')[2]}",
-        "decoding": describe_decoding(row.decoding),
-    }
-    for name, value in stated.items():
-        if value != signed[name]:
-            outcome.findings.append(Finding(name, value, f"{signed[name]} in its signature"))
+    if signed and signed["n"] != str(n):
+        outcome.findings.append(Finding("signature.n", signed["n"], n))
+    expected = {"profile": row.profile, **stated(signed, row.test_set.name, str(n), row.decoding)}
+    for name in ("profile", "test", "decoding"):
+        if signed and expected[name] != signed[name]:
+            outcome.findings.append(Finding(name, expected[name], f"{signed[name]} in its signature"))
     values = sentences.values
     wrong = np.abs(values["sta"] * values["sim"] * values["fl"] - values["j"]) > 10**-DECIMALS
     for i in np.flatnonzero(wrong).tolist():
@@ -179,18 +184,12 @@ def _check_summary(row: Row, sentences: Sentences, outcome: Outcome) -> None:
             outcome.findings.append(Finding(name, getattr(row, name)[:16], summary[name][:16]))
 
 
-def _signed(row: Row, name: str) -> str:
-    try:
-        return Signature.parse(row.signature).fields()[name]
-    except InputError:
-        return ""
-
-
 def _check_scores(row: Row, sentences: Sentences, bench: Bench, outcome: Outcome) -> None:
     """Inputs against the test set, the signature, and every score of every sentence. Errors: what is not here."""
     import numpy as np
 
-    version = _signed(row, "version")
+    signed = Signature.parse(row.signature).fields()
+    version = signed["version"]
     if version != __version__:
         raise InputError(f"measured by version {version} of this program, this is {__version__}; install that one")
     found = bench.test_set(row.test_set.name)
@@ -210,11 +209,10 @@ def _check_scores(row: Row, sentences: Sentences, bench: Bench, outcome: Outcome
         outcome.findings.append(Finding("test_set.sha256", row.test_set.sha256, test_set.sha256))
     if row.system.name in BASELINES or row.system.kind in ("baseline", "human"):
         _check_baseline(row, sentences, test_set, outcome)
-    evaluator = bench.evaluator(_signed(row, "profile"))
-    stored_fields = Signature.parse(row.signature).fields()
+    evaluator = bench.evaluator(signed["profile"])
     for name, value in evaluator.signature(test_set, row.decoding).fields().items():
-        if stored_fields[name] != value:
-            outcome.findings.append(Finding(f"signature.{name}", stored_fields[name], value))
+        if signed[name] != value:
+            outcome.findings.append(Finding(f"signature.{name}", signed[name], value))
     scores = evaluator.score(test_set.sources, sentences.output, test_set.references)
     for name in VALUES:
         computed, stored_values = scores.metric(name), sentences.values[name]
@@ -246,16 +244,15 @@ def check_copies(snapshot: Snapshot, outcomes: Sequence[Outcome]) -> None:
     The first is a trivial baseline, else one that was verified before, else the oldest; a row that is wrong by itself
     is nobody's original.
     """
-    board = load_board(snapshot)
     sound = [(o, o.row) for o in outcomes if o.row and o.outputs and not o.findings]
     sound.sort(
         key=lambda pair: (
             not is_trivial(pair[1]),
-            board.status(pair[1]).status != "verified",
+            not _was_verified(pair[1], snapshot),
             pair[1].date,
             pair[1].run_id,
         )
-    )  # fmt: skip
+    )
     originals: dict[str, list[Row]] = {}
     for outcome, row in sound:
         first = find_copy(row, originals)
@@ -265,6 +262,15 @@ def check_copies(snapshot: Snapshot, outcomes: Sequence[Outcome]) -> None:
             outcome.findings.append(
                 Finding("system.name", row.system.name, f"{first.system.name}, whose outputs these are")
             )
+
+
+def _was_verified(row: Row, snapshot: Snapshot) -> bool:
+    path = verification_path(row.run_id)
+    try:
+        found = read_verification(snapshot, path)
+    except InputError:
+        return False
+    return found.status == "verified" and found.row == row.sha256
 
 
 def check_tables(snapshot: Snapshot) -> list[Outcome]:
@@ -297,17 +303,15 @@ def _compare_tables(stored: pa.Table, rebuilt: pa.Table, outcome: Outcome) -> No
     if stored.column_names != rebuilt.column_names:
         outcome.findings.append(Finding("columns", ", ".join(stored.column_names), ", ".join(rebuilt.column_names)))
         return
-    there = [record["run_id"] for record in rebuilt.to_pylist()]
-    records = stored.to_pylist()
+    records, there = stored.to_pylist(), {record["run_id"]: record for record in rebuilt.to_pylist()}
     for record in records:
         if record["run_id"] not in there:
             name = record.get("system", "")
             outcome.findings.append(Finding(f"run {record['run_id']}", f"a row {name}", "no such row"))
     if len(records) != len(there):
         outcome.findings.append(Finding("rows", len(records), len(there)))
-    by_run = {record["run_id"]: record for record in rebuilt.to_pylist()}
     for record in records:
-        for column, value in by_run.get(record["run_id"], {}).items():
+        for column, value in there.get(record["run_id"], {}).items():
             if record[column] != value:
                 outcome.findings.append(Finding(f"run {record['run_id']}: {column}", record[column], value))
     if not outcome.findings and not stored.equals(rebuilt):

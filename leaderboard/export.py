@@ -49,12 +49,12 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--local", metavar="DIR", help="a leaderboard folder")
     parser.add_argument("--repo", metavar="ORG/NAME", help="a leaderboard on the Hub")
     options = parser.parse_args(argv)
-    from leaderboard.store import open_store, patiently
+    from leaderboard.store import open_store
     from metrics.files import require_writable
 
     store = open_store(repo=options.repo, local=options.local)
     require_writable(options.out / "data" / LIBRARY / "rows")
-    print(patiently(lambda: export(store.snapshot(whole=True), options.out), store))
+    print(export(store.snapshot(whole=True), options.out))
 
 
 def export(snapshot: Snapshot, out: Path) -> str:

@@ -383,28 +383,19 @@ def _open_requests(api: hub.HfApi, name: str, run_id: str) -> Iterable[hub.Discu
 def _vouched(row: Row, dataset: str, api: hub.HfApi) -> tuple[str, str]:
     """(the token's user, the leaderboard's commit), once the leaderboard is found to say the same as the row."""
     from leaderboard.board import load_board
-    from leaderboard.store import HubStore, patiently
+    from leaderboard.store import HubStore
 
     store = HubStore(dataset, api)
-    user = patiently(store.user, store)
-
-    def look() -> str:
-        snapshot = store.snapshot()
-        board = load_board(snapshot)
-        there = board.rows.get(row.run_id)
-        if there is None or row.path not in snapshot.files:
-            raise InputError(
-                f"{dataset}: has no row {row.path} yet; publish it, or have its pull request merged, first"
-            )
-        if not there.agrees(row):
-            raise InputError(f"{dataset}: has another result for run {row.run_id}; nothing was proposed")
-        if board.status(there).status == "mismatch":
-            raise InputError(
-                f"{dataset}: the scores of {row.run_id} did not follow from its outputs; nothing was proposed"
-            )
-        return snapshot.revision
-
-    return str(user), str(patiently(look, store))
+    user, snapshot = store.user(), store.snapshot()
+    board = load_board(snapshot)
+    there = board.rows.get(row.run_id)
+    if there is None or row.path not in snapshot.files:
+        raise InputError(f"{dataset}: has no row {row.path} yet; publish it, or have its pull request merged, first")
+    if not there.agrees(row):
+        raise InputError(f"{dataset}: has another result for run {row.run_id}; nothing was proposed")
+    if board.status(there).status == "mismatch":
+        raise InputError(f"{dataset}: the scores of {row.run_id} did not follow from its outputs; nothing was proposed")
+    return user, snapshot.revision
 
 
 @contextmanager

@@ -28,10 +28,9 @@ if TYPE_CHECKING:
 Entry = tuple["Row", "Sentences | None"]
 
 
-ABOUT = "size, licence, base, training_data, parallel_data, contamination, note"
-
-
 def parser() -> argparse.ArgumentParser:
+    from leaderboard.row import About
+
     p = argparse.ArgumentParser(
         prog="python -m leaderboard.publish", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -41,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--pr", action="store_true", help="open a pull request even where you may write")
     p.add_argument("--create", action="store_true", help="make the data set if there is none")
     p.add_argument("--name", help="the system's name on the board (one result only)")
-    p.add_argument("--about", metavar="FILE", help=f"YAML: {ABOUT}")
+    p.add_argument("--about", metavar="FILE", help=f"YAML: {', '.join(About.model_fields)}")
     p.add_argument("--published", action="store_true", help="also the figures of leaderboard/published.yaml")
     p.add_argument("--without-texts", action="store_true", help="only the rows: for texts that may not be passed on")
     p.add_argument("--submitter", default="local", help="for --local; on the Hub it is the token's user")
@@ -148,10 +147,10 @@ def publish(
 
     def act() -> str:
         snapshot = _read(store, dry_run)
-        board, additions, changes = plan(snapshot, entries)
+        board, changed, additions, changes = plan(snapshot, entries)
         if not changes or (pull_request and not additions):
             return f"{store.name}: nothing to do, all {len(entries)} rows are there"
-        show(describe(board, additions, changes))
+        show(describe(board, changed, additions, changes))
         if dry_run:
             return f"{store.name}: nothing was written (--dry-run)"
         title = _title([row for row, _ in additions.values()])
@@ -182,8 +181,11 @@ def _read(store: Store, dry_run: bool) -> Snapshot:
         return EMPTY
 
 
-def plan(snapshot: Snapshot, entries: Sequence[Entry]) -> tuple[Board, dict[str, Entry], dict[str, bytes]]:
-    """(the board as it is, what is new by run id, path → content of all that changes). Errors: as `publish`."""
+def plan(snapshot: Snapshot, entries: Sequence[Entry]) -> tuple[Board, Board, dict[str, Entry], dict[str, bytes]]:
+    """(the board as it is and as it will be, what is new by run id, path → content of all that changes).
+
+    Errors: as `publish`.
+    """
     from leaderboard.board import by_outputs, find_copy, load_board, table_changes, with_rows
     from leaderboard.card import scaffold
 
@@ -224,7 +226,7 @@ def plan(snapshot: Snapshot, entries: Sequence[Entry]) -> tuple[Board, dict[str,
     changed = with_rows(board, additions)
     changes = {path: data for entry in additions.values() for path, data in _files(entry).items()}
     changes |= scaffold(snapshot)
-    return board, additions, {**changes, **table_changes(changed, snapshot)}
+    return board, changed, additions, {**changes, **table_changes(changed, snapshot)}
 
 
 def _require_honest_name(row: Row) -> None:
@@ -237,7 +239,7 @@ def _require_honest_name(row: Row) -> None:
             raise InputError(f"{row.system.name}: the name of a trivial system of this program, and of no other")
         if row.system.kind in ("baseline", "human"):
             raise InputError(f"{row.system.name}: of kind {row.system.kind}, which only trivial systems are")
-    if row.date > datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=1):
+    if row.postdated:
         raise InputError(f"{row.system.name}: dated {row.date:%Y-%m-%d}; is the clock right?")
 
 
@@ -251,20 +253,18 @@ def _j(row: Row) -> str:
     return f"{row.scores['j'].mean:.3f}" if "j" in row.scores else "none"
 
 
-def describe(board: Board, additions: Mapping[str, Entry], changes: Mapping[str, bytes]) -> str:
+def describe(before: Board, after: Board, additions: Mapping[str, Entry], changes: Mapping[str, bytes]) -> str:
     """What would change: files with their sizes, and the rankings that the new rows enter, as a diff."""
-    from leaderboard.board import with_rows
     from leaderboard.show import table
 
     lines = [f"+ {path} ({len(data):,} bytes)" for path, data in sorted(changes.items())]
     groups = {row.comparable for row, _ in additions.values()}
-    after = with_rows(board, additions)
-    before = {ranking[0].comparable: table(ranking, board).split("\n") for ranking in board.rankings}
+    earlier = {ranking[0].comparable: table(ranking, before).split("\n") for ranking in before.rankings}
     for ranking in after.rankings:
         first = ranking[0]
         if first.comparable in groups:
             lines.append(f"{first.test_set.name} (n = {first.test_set.n or 'not said'}), {first.profile}:")
-            old, new = before.get(first.comparable, []), table(ranking, after).split("\n")
+            old, new = earlier.get(first.comparable, []), table(ranking, after).split("\n")
             changed = difflib.unified_diff(old, new, n=1, lineterm="")
             lines += [line for line in changed if line[:2] not in ("--", "++", "@@")]
     return "\n".join(lines)

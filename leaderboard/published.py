@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,15 @@ from metrics.scoring import METRICS
 PUBLISHED = Path(__file__).parent / "published.yaml"
 
 
-def published_rows() -> list[Row]:
+@functools.cache
+def published_rows() -> tuple[Row, ...]:
     """The rows of `published.yaml`."""
     table = yaml.safe_load(PUBLISHED.read_text("utf-8"))
-    return [
+    return tuple(
         _row(group, system, scores, table["entered"].isoformat() + "T00:00:00Z")
         for group in table["groups"]
         for system, scores in group["rows"].items()
-    ]
+    )
 
 
 def _row(group: dict[str, Any], system: str, scores: list[float | None], date: str) -> Row:

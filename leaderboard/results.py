@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import datetime
-import json
 import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from leaderboard.formats import read_records, write_parquet
 from leaderboard.row import MAX_TEXT, About, Row, first_problem, folder_name, load_row, run_id
 from leaderboard.systems import known
 from metrics.errors import InputError
@@ -25,38 +24,10 @@ from metrics.signature import Signature, describe_decoding
 from metrics.statistics import mean_interval
 from metrics.text import is_copy, length_ratio
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
 TEXTS = ("source", "output")
-# Far above what 10,000 rows or sentences take; Parquet of a few kilobytes can unpack to gigabytes.
-MAX_UNPACKED = 512_000_000
-MAX_UNPACKED_SENTENCES = 64_000_000
+# Far above what 10,000 sentences take.
+MAX_UNPACKED = 64_000_000
 VALUES = (*METRICS, "soft_sta", "soft_fl")
-
-
-def read_json(data: bytes, where: str) -> Any:
-    """Errors: bytes that are no JSON, or nested too deeply to be meant."""
-    try:
-        return json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{where}: not JSON ({str(error)[:100]})") from None
-
-
-def read_parquet(data: bytes, where: str, limit: int = MAX_UNPACKED) -> pa.Table:
-    """Errors: bytes that are no Parquet, a damaged one, one that unpacks to more than `limit` bytes."""
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    try:
-        file = parquet.ParquetFile(BytesIO(data), pre_buffer=False)
-        size = sum(file.metadata.row_group(i).total_byte_size for i in range(file.metadata.num_row_groups))
-        if size > limit:
-            raise InputError(f"{where}: {size:,} bytes unpacked; at most {limit:,} are read")
-        # One thread: a process that ends right after pyarrow's threads have read is aborted now and then.
-        return file.read(use_threads=False)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise InputError(f"{where}: not a Parquet file ({' '.join(str(error).split())[:100]})") from None
 
 
 @dataclass(frozen=True)
@@ -101,21 +72,13 @@ class Sentences:
 
     def to_parquet(self) -> bytes:
         import pyarrow as pa
-        from pyarrow import parquet
 
-        buffer = BytesIO()
-        columns = {"source": list(self.source), "output": list(self.output), **self.values}
-        parquet.write_table(pa.table(columns), buffer, compression="zstd")
-        return buffer.getvalue()
+        return write_parquet(pa.table({"source": list(self.source), "output": list(self.output), **self.values}))
 
     @classmethod
     def from_parquet(cls, data: bytes, where: str) -> Sentences:
         """Errors: not such a file."""
-        try:
-            records = read_parquet(data, where, MAX_UNPACKED_SENTENCES).to_pylist()
-        except ValueError as error:
-            raise InputError(f"{where}: damaged ({str(error)[:100]})") from None
-        return cls.of(records, where)
+        return cls.of(read_records(data, where, MAX_UNPACKED), where)
 
 
 def summarise(sentences: Sentences) -> dict[str, Any]:
@@ -226,15 +189,19 @@ def row_from_result(
 
 def _require_signed(result: _Result, signature: Signature, where: str) -> None:
     """Errors: a result that says something else than its signature of what was run."""
-    signed = signature.fields()
-    stated = {
-        "test": f"{result.test_set.name}@{signed['test'].rpartition('@')[2]}",
-        "n": str(result.test_set.n),
-        "decoding": describe_decoding(result.system.decoding),
-    }
-    for name, value in stated.items():
+    signed, test_set = signature.fields(), result.test_set
+    for name, value in stated(signed, test_set.name, str(test_set.n), result.system.decoding).items():
         if value != signed[name]:
             raise InputError(f"{where}: {name} is {value[:100]}, its signature says {signed[name][:100]}")
+
+
+def stated(signed: Mapping[str, str], test_set: str, n: str, decoding: dict[str, Any]) -> dict[str, str]:
+    """What a signature's fields must be for this test set, number of sentences and decoding.
+
+    The hash of the test set is taken from `signed` itself: only who has the sentences can tell it.
+    """
+    digest = signed.get("test", "").rpartition("@")[2]
+    return {"test": f"{test_set}@{digest}", "n": n, "decoding": describe_decoding(decoding)}
 
 
 def public_name(name: str, revision: str, kind: str) -> str:

@@ -11,6 +11,7 @@ wherever it is published from. Rows of older schema versions are lifted to this 
 
 from __future__ import annotations
 
+import datetime
 import json
 import re
 import unicodedata
@@ -255,6 +256,11 @@ class Row(_Part):
     @property
     def sentences_path(self) -> str:
         return self.path.removesuffix(".json") + ".parquet"
+
+    @property
+    def postdated(self) -> bool:
+        """Dated more than a day from now, which no clock that is right does."""
+        return self.date > datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=1)
 
     def agrees(self, other: Row) -> bool:
         """Whether two rows of one run say the same: the same outputs, and scores that differ by rounding alone."""

@@ -67,11 +67,8 @@ class Snapshot:
         return self._read(path)
 
 
-def _nothing(path: str) -> bytes:
-    raise InputError(f"{path}: not in this leaderboard")
-
-
-EMPTY = Snapshot("", frozenset(), _nothing)
+# Its reader is never asked, since it has no files.
+EMPTY = Snapshot("", frozenset(), lambda path: b"")
 
 
 def git_oid(data: bytes) -> str:
@@ -226,7 +223,7 @@ class HubStore:
 
     def _proposes(self, number: int, changes: Mapping[str, bytes]) -> bool:
         """Whether an open pull request holds these rows, as an earlier try may have left it."""
-        from leaderboard.results import read_json
+        from leaderboard.formats import read_json
         from leaderboard.row import load_row
 
         for path, data in changes.items():
@@ -278,15 +275,12 @@ class HubStore:
             if status == 401:
                 raise InputError("the Hub does not take this token; log in anew with `hf auth login`") from None
             if status == 403:
-                raise ForbiddenError(f"{self.name}: your token may not do this ({self._reason(error)})") from None
+                raise ForbiddenError(f"{self.name}: your token may not do this ({reason(error, self.api)})") from None
             if status == 429 or (status or 0) >= 500 or (status is None and is_hub_failure(error)):
-                raise BusyError(self._reason(error), _pause(headers), answered=status is not None) from None
+                raise BusyError(reason(error, self.api), _pause(headers), answered=status is not None) from None
             if not is_hub_failure(error):
                 raise
-            raise InputError(f"{self.name}: the Hub refused ({self._reason(error)})") from None
-
-    def _reason(self, error: BaseException) -> str:
-        return reason(error, self.api)
+            raise InputError(f"{self.name}: the Hub refused ({reason(error, self.api)})") from None
 
 
 def reason(error: BaseException, api: hub.HfApi) -> str:

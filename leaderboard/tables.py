@@ -11,11 +11,11 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from leaderboard.formats import write_parquet
 from leaderboard.row import Row, Status
 from leaderboard.ties import separated, spell, tie_letters
 from metrics.scoring import METRICS
@@ -229,9 +229,5 @@ def derive(board: Board) -> dict[str, bytes]:
 
 def _parquet(records: Iterable[Mapping[str, Any]], types: Mapping[str, Any]) -> bytes:
     import pyarrow as pa
-    from pyarrow import parquet
 
-    buffer = BytesIO()
-    table = pa.Table.from_pylist(list(records), schema=pa.schema(list(types.items())))
-    parquet.write_table(table, buffer, compression="zstd")
-    return buffer.getvalue()
+    return write_parquet(pa.Table.from_pylist(list(records), schema=pa.schema(list(types.items()))))

@@ -14,10 +14,11 @@ from typing import Any, Protocol
 import pyarrow as pa
 from pyarrow import parquet
 
-from leaderboard.results import Sentences, read_parquet
+from leaderboard.formats import read_parquet
+from leaderboard.results import Sentences
 from leaderboard.row import RESULTS
 from leaderboard.space.shown import MAX_CELL, MAX_NAME, visible
-from leaderboard.store import BusyError, ForbiddenError, open_store, patiently
+from leaderboard.store import ForbiddenError, open_store
 from leaderboard.tables import TABLES, Board, derive
 from metrics.errors import InputError
 from metrics.files import content_hash
@@ -25,8 +26,6 @@ from metrics.signature import Signature
 
 Record = Mapping[str, Any]
 LATEST = TABLES["latest"]
-# How long the start waits for a busy Hub.
-_PATIENCE_SECONDS = 60
 # How many systems' sentences stay in memory.
 KEPT = 32
 _ROW_PATH = re.compile(rf"^{RESULTS}/[\w.-]+/[0-9a-f]+\.json$", re.ASCII)
@@ -104,7 +103,7 @@ def open_board(*, repo: str | None = None, local: str | Path | None = None) -> L
     """The leaderboard in a data set or in a folder. Errors: no such place, a folder without one, a Hub out of reach."""
     store = open_store(repo=repo, local=local)
     try:
-        snapshot = patiently(store.snapshot, store, _PATIENCE_SECONDS)
+        snapshot = store.snapshot()
     except ForbiddenError as error:
         raise InputError(f"{store.name}: may not be read ({_line(error)}); it needs HF_TOKEN") from None
     # A new data set is an empty leaderboard; a folder without tables is some other folder.
@@ -137,7 +136,7 @@ def _read(snapshot: Files, path: str) -> bytes:
     """A file of the snapshot. Errors: whatever keeps the Hub from giving it."""
     try:
         return snapshot.read(path)
-    except (BusyError, ForbiddenError) as error:
+    except ForbiddenError as error:
         raise InputError(f"{path}: the Hub did not give it ({_line(error)}); try again later") from None
 
 

@@ -8,8 +8,8 @@ import io
 from collections.abc import Sequence
 
 import pyarrow as pa
-from pyarrow import parquet
 
+from leaderboard.formats import write_parquet
 from leaderboard.space.data import Leaderboard, Record
 from leaderboard.space.shown import csv_cell
 
@@ -26,10 +26,8 @@ def as_csv(board: Leaderboard, records: Sequence[Record]) -> bytes:
 
 def as_parquet(board: Leaderboard, records: Sequence[Record]) -> bytes:
     """The same rows as they are stored."""
-    buffer = io.BytesIO()
     places = pa.array([int(record["key"]) for record in records], type=pa.int64())
-    parquet.write_table(board.table.take(places), buffer, compression="zstd")
-    return buffer.getvalue()
+    return write_parquet(board.table.take(places))
 
 
 def handed_over(name: str, data: bytes) -> dict[str, str]:

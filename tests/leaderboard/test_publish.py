@@ -91,7 +91,7 @@ def test_the_tables_are_what_the_rows_give(tmp_path: Path) -> None:
     snapshot = store.snapshot()
     anew = derive(load_board(replace(snapshot, oids={})))
     assert {path: snapshot.read(path) for path in TABLES.values()} == anew
-    _, _, changes = plan(snapshot, [entry("late", [1, 1, 1])])
+    _, _, _, changes = plan(snapshot, [entry("late", [1, 1, 1])])
     for path, data in changes.items():
         # Killed before the tables, which are written last.
         if path.startswith("results/"):

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from leaderboard.results import Sentences, read_json, read_parquet, row_from_result
+from leaderboard.formats import read_json, read_parquet
+from leaderboard.results import Sentences, row_from_result
 from leaderboard.row import SCHEMA_VERSION, About, Row, expected_run_id, folder_name, json_schema, load_row
 from metrics.errors import InputError
 from tests.leaderboard.boards import TODAY, document, entry
