@@ -130,3 +130,12 @@ def content_hash(value: Any) -> str:
     """The SHA-256 of a JSON value, independent of the order of keys."""
     data = json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
     return sha256_bytes(data.encode("ascii"))
+
+
+def place_file(source: Path, target: Path) -> None:
+    """`source` under another name: a hard link where the file system allows it, else a copy."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)

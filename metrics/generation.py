@@ -104,9 +104,17 @@ def length_sorted_batches(lengths: Sequence[int], batch_size: int) -> list[list[
 
 
 def generate_ids(
-    model: Any, tokenizer: Any, prompts: Sequence[Sequence[int]], seq2seq: bool, settings: dict[str, Any]
+    model: Any,
+    tokenizer: Any,
+    prompts: Sequence[Sequence[int]],
+    seq2seq: bool,
+    settings: dict[str, Any],
+    copies: int = 1,
 ) -> list[list[int]]:
-    """The new tokens for each prompt, in one batch, with the end-of-sequence token where the model wrote it."""
+    """The new tokens for each prompt, in one batch, with the end-of-sequence token where the model wrote it.
+
+    copies: how often each prompt is answered (by sampling); its answers stand together. It is read once for all.
+    """
     import torch
 
     pad = tokenizer.pad_token_id
@@ -119,16 +127,30 @@ def generate_ids(
         rows = [[*[pad] * (width - len(p)), *p] for p in prompts]
         mask = [[0] * (width - len(p)) + [1] * len(p) for p in prompts]
     ends = end_tokens(model, tokenizer)
+    ids, attention = torch.tensor(rows, device=device), torch.tensor(mask, device=device)
     with torch.no_grad():
+        if copies > 1 and seq2seq:
+            settings = {**settings, "num_return_sequences": copies}
+        elif copies > 1:
+            settings = {**settings, "past_key_values": _read_prompts(model, ids[:, :-1], attention[:, :-1], copies)}
+            ids, attention = ids.repeat_interleave(copies, 0), attention.repeat_interleave(copies, 0)
         output = model.generate(
-            input_ids=torch.tensor(rows, device=device),
-            attention_mask=torch.tensor(mask, device=device),
-            pad_token_id=pad,
-            eos_token_id=sorted(ends),
-            **settings,
+            input_ids=ids, attention_mask=attention, pad_token_id=pad, eos_token_id=sorted(ends), **settings
         )
     new = output[:, 1:] if seq2seq else output[:, width:]
     return [cut_after_end(row, ends) for row in new.tolist()]
+
+
+def _read_prompts(model: Any, ids: Any, attention: Any, copies: int) -> Any:
+    """The cache of a causal model that has read left-padded `ids`, each row of it `copies` times."""
+    from transformers import DynamicCache
+
+    cache = DynamicCache(config=model.config)
+    positions = (attention.cumsum(-1) - 1).clamp(min=0)
+    model(input_ids=ids, attention_mask=attention, position_ids=positions, past_key_values=cache, use_cache=True,
+          logits_to_keep=1)  # fmt: skip
+    cache.batch_repeat_interleave(copies)
+    return cache
 
 
 def end_tokens(model: Any, tokenizer: Any) -> set[int]:

@@ -8,8 +8,8 @@ layers of a llama-like causal model are trained, the frozen layers below them ru
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +132,25 @@ class Leader:
     @property
     def device(self) -> torch.device:
         return next(self.model.parameters()).device
+
+    @contextmanager
+    def dropout(self, rate: float) -> Iterator[None]:
+        """Within it the model drops out at `rate` wherever its family can: in dropout layers and in attention.
+
+        0: nowhere. Llama-like models are released with a rate of 0, T5 with 0.1.
+        """
+        places = [(m, "p") for m in self.model.modules() if isinstance(m, nn.Dropout)]
+        places += [(m, "attention_dropout") for m in self.model.modules() if hasattr(m, "attention_dropout")]
+        before = [getattr(*place) for place in places]
+        self.model.train(rate > 0)
+        for place in places:
+            setattr(*place, rate)
+        try:
+            yield
+        finally:
+            self.model.eval()
+            for place, value in zip(places, before, strict=True):
+                setattr(*place, value)
 
     def trainable_state(self) -> dict[str, torch.Tensor]:
         """The trained weights by name, detached."""

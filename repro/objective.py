@@ -6,6 +6,14 @@ Non-parallel Data", arXiv 2410.20298. With Δ(t) = log π_θ(t|x) − log π_ref
     pass:  z =  Δ(y) − Δ(x)          fail:  z = −Δ(y)
     loss = −(1−ε)·log σ(βz) − ε·log σ(−βz)
 
+One case is added to the paper's. Where several rollouts of one text were judged and one of them, s, passed, a failed y
+has what the paper lacks: a text that is preferred to it. The preference is complete again, whatever y failed for:
+
+    fail beside a passing sibling s:  z = Δ(s) − Δ(y)
+
+With Δ(s) = 0 that is the paper's fail. A fail for lost content or broken language without such a sibling stays
+incomplete (y is no better than x, and x no better than y), so that it too only lowers π_θ(y|x).
+
 What is left out: the reduction over a batch (the caller's) and everything that makes Δ.
 """
 
@@ -15,27 +23,36 @@ import torch
 import torch.nn.functional as F
 
 
-def response_margin(delta_y: torch.Tensor, delta_x: torch.Tensor, passed: torch.Tensor) -> torch.Tensor:
+def response_margin(
+    delta_y: torch.Tensor, delta_x: torch.Tensor, passed: torch.Tensor, delta_sibling: torch.Tensor | None = None
+) -> torch.Tensor:
     """The margin z of each rollout, shape [n].
 
     delta_y, delta_x: [n] log-ratios Δ of the rollout y and of the toxic text x; delta_x counts only where `passed`.
-    passed: [n] bool, the screener's verdicts.
+    passed: [n] bool, the follower's verdicts. delta_sibling: [n] Δ of a passing rollout of the same text, 0 where there
+    is none; counts only where not `passed`.
     """
     if passed.dtype != torch.bool:
         raise TypeError(f"passed must be a bool tensor, not {passed.dtype}")
-    return torch.where(passed, delta_y - delta_x, -delta_y)
+    sibling = torch.zeros_like(delta_y) if delta_sibling is None else delta_sibling
+    return torch.where(passed, delta_y - delta_x, sibling - delta_y)
 
 
 def sro_loss(
-    delta_y: torch.Tensor, delta_x: torch.Tensor, passed: torch.Tensor, beta: float, epsilon: float
+    delta_y: torch.Tensor,
+    delta_x: torch.Tensor,
+    passed: torch.Tensor,
+    beta: float,
+    epsilon: float,
+    delta_sibling: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """The loss of each rollout, shape [n], never negative.
 
-    On passes it is DPO's loss with label smoothing ε for the pair (y preferred to x). On fails its gradient lowers
-    log π_θ(y|x) and vanishes at βz = log((1−ε)/ε).
+    On passes it is DPO's loss with label smoothing ε for the pair (y preferred to x), beside a passing sibling that for
+    (s preferred to y). On other fails its gradient lowers log π_θ(y|x) and vanishes at βz = log((1−ε)/ε).
     beta: inverse temperature, > 0. epsilon: label smoothing in [0, .5).
     """
-    z = beta * response_margin(delta_y, delta_x, passed)
+    z = beta * response_margin(delta_y, delta_x, passed, delta_sibling)
     return -(1 - epsilon) * F.logsigmoid(z) - epsilon * F.logsigmoid(-z)
 
 

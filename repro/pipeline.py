@@ -1,4 +1,4 @@
-"""The pipeline of a run: corpora, screener, warm-up, SRO, choice of checkpoint, rewriting, scoring, rows, report."""
+"""The pipeline of a run: corpora, screener, warm-up, training, choice of checkpoint, rewriting, scoring, rows, report."""
 
 from __future__ import annotations
 
@@ -22,13 +22,18 @@ from metrics.score_cache import COLUMNS
 from metrics.scoring import Evaluator, Result, SentenceScores, git_commit, versions
 from metrics.systems import Rewrites, System, resolve_system, rewrite
 from metrics.text import is_copy, length_ratio, repetition
+from repro.baselines import UNTRAINED, Setting, untrained
+from repro.content import ContentModel
+from repro.follower import Follower, GuardedFollower, ScreenerFollower
+from repro.methods import METHODS, PARALLEL, training_method
+from repro.naturalness import NaturalnessModel
 from repro.recipe import Recipe, field_group, to_dict
 from repro.screener import NBSVM, ClassifierScreener, FlippingScreener, Screener
 from repro.stages import Stages
 
 if TYPE_CHECKING:
     from repro.leader import Leader
-    from repro.trainer import Development
+    from repro.training import Development
 
 
 @dataclass(frozen=True)
@@ -38,12 +43,13 @@ class Inputs:
     toxic: Corpus
     screening: tuple[Corpus, ...]
     pairs: Corpus | None
+    parallel: Corpus | None
     development: TestSet
     test: TestSet
     leader: ModelRef
 
     def describe(self) -> dict[str, Any]:
-        corpora = {c.name: c for c in (self.toxic, *self.screening, *([self.pairs] if self.pairs else []))}
+        corpora = {c.name: c for c in (self.toxic, *self.screening, self.pairs, self.parallel) if c}
         tests = {"development": self.development, "test": self.test}
         return {
             "corpora": {
@@ -72,12 +78,18 @@ def resolve_inputs(recipe: Recipe, data_dir: str | None) -> Inputs:
     screening = tuple(load_corpus(name, data_dir) for name in recipe.screener_corpora)
     use_pairs = recipe.warmup != "none" and recipe.warmup_pair_share > 0
     pairs = load_corpus("paraphrase-pairs", data_dir) if use_pairs else None
+    parallel = load_corpus(recipe.parallel_corpus, data_dir) if recipe.method in PARALLEL else None
+    if parallel is not None and not parallel.pairs:
+        raise InputError(
+            f"recipe {recipe.name}: method {recipe.method} needs parallel data, and {recipe.parallel_corpus} from the "
+            f"{parallel.origin} has none; give a data folder (--data-dir or SRO_DATA_DIR)"
+        )
     development = load_test_set(recipe.development_set, data_dir)
     test = load_test_set(recipe.test_set, data_dir)
     if recipe.screener != "nb-svm":
         resolve_model(recipe.screener)
     leader = resolve_model(recipe.leader)
-    return Inputs(toxic, screening, pairs, _at_most(development, recipe.development_limit),
+    return Inputs(toxic, screening, pairs, parallel, _at_most(development, recipe.development_limit),
                   _at_most(test, recipe.test_limit), leader)  # fmt: skip
 
 
@@ -86,25 +98,24 @@ def _at_most(test_set: TestSet, n: int) -> TestSet:
     return test_set.limit(n) if 0 < n < len(test_set.sources) else test_set
 
 
-def run(recipe: Recipe, data_dir: str | None, out: Path) -> None:
-    """Runs a recipe to its report in `out`."""
-    Pipeline(recipe, resolve_inputs(recipe, data_dir), out).run()
+def run(recipe: Recipe, data_dir: str | None, out: Path, shared: Path | None = None) -> None:
+    """Runs a recipe to its report in `out`. shared: where runs keep the stages that they have in common."""
+    Pipeline(recipe, resolve_inputs(recipe, data_dir), out, shared).run()
 
 
 class Pipeline:
-    def __init__(self, recipe: Recipe, inputs: Inputs, out: Path) -> None:
+    def __init__(self, recipe: Recipe, inputs: Inputs, out: Path, shared: Path | None = None) -> None:
         self.recipe = recipe
         self.inputs = inputs
         self.out = out
-        self.stages = Stages(out)
+        self.stages = Stages(out, shared)
 
     def run(self) -> None:
         recipe, inputs, do = self.recipe, self.inputs, self.stages.do
         described, settings = inputs.describe(), to_dict(recipe)
         screening = [corpus.sha256 for corpus in inputs.screening]
         corpora = do("corpora", described, self._corpora)
-        fitted = do("screener", [self._fields("screener"), screening], self._fit_screener)
-        screener = self._screener(fitted)
+        fitted = do("screener", [self._fields("screener"), recipe.seed, screening], self._fit_screener)
         pairs = inputs.pairs.sha256 if inputs.pairs else None
         warm = do(
             "warm-up",
@@ -114,20 +125,28 @@ class Pipeline:
         paraphraser = resolve_model(str(warm / "model")) if recipe.warmup != "none" else inputs.leader
         decoding = [recipe.max_new_tokens, recipe.generation_batch_size]
         measure = self.evaluator.measure
-        played = [self._fields("leader", "sro"), decoding, inputs.toxic.sha256, inputs.development.sha256, measure]
-        sro = do("sro", played, lambda work: self._sro(work, paraphraser, screener), ["screener", "warm-up"])
-        chosen = do("choice", [], lambda work: self._choose(work, paraphraser, sro), ["sro"])
-        models = {"warm-up": paraphraser, "sro": resolve_model(str(chosen / "model"))}
-        generating = [self._fields("generation"), recipe.prompt, recipe.seed, inputs.test.sha256]
-        rewrites = do("rewriting", generating, lambda work: self._rewrite(work, models), ["warm-up", "choice"])
+        asked = [self._fields("training"), recipe.screener_threshold, self._guards]
+        models, made = {"warm-up": paraphraser}, ["warm-up", "screener"]
+        trained: Path | None = None
+        chosen: Path | None = None
+        if recipe.method != "none":
+            texts = [inputs.toxic.sha256, inputs.parallel.sha256 if inputs.parallel else None]
+            played = [asked, self._fields("leader"), decoding, *texts, inputs.development.sha256, measure]
+            trained = do("training", played, lambda work: self._train(work, paraphraser, fitted), made)
+            chosen = do("choice", [], lambda work: self._choose(work, paraphraser, trained), ["training"])
+            models[recipe.method] = resolve_model(str(chosen / "model"))
+            made = [*made, "choice"]
+        generating = [self._fields("generation"), asked, recipe.prompt, recipe.seed, inputs.test.sha256]
+        setting = Setting(recipe, inputs.leader, paraphraser, inputs.test, lambda: self._follower(fitted))
+        rewrites = do("rewriting", generating, lambda work: self._rewrite(work, models, setting), made)
         scores = do("scoring", measure, lambda work: self._score(work, rewrites), ["rewriting"])
         told = [described, settings]
         rows = do("rows", told, lambda work: self._rows(work, rewrites, scores), ["scoring"])
         do(
             "report",
             told,
-            lambda work: self._report(work, corpora, sro, rows, rewrites, scores, chosen),
-            ["corpora", "screener", "choice", "rows"],
+            lambda work: self._report(work, corpora, trained, rows, rewrites, scores, chosen),
+            ["corpora", *made, "rows"],
         )
         print((self.out / "report.md").read_text("utf-8"))
 
@@ -158,12 +177,14 @@ class Pipeline:
 
     # -- screener ---------------------------------------------------------------------------------------------------
     def _fit_screener(self, work: Path) -> None:
+        """NB-SVM, unless the recipe names a classifier, and the guard of fluency, which learns from the same texts."""
         recipe = self.recipe
+        toxic = [t for corpus in self.inputs.screening for t in corpus.toxic]
+        neutral = [t for corpus in self.inputs.screening for t in corpus.neutral]
+        NaturalnessModel().fit([*toxic, *neutral], recipe.seed).save(work)
         if recipe.screener != "nb-svm":
             write_json(work / "screener.json", {"model": recipe.screener, "threshold": recipe.screener_threshold})
             return
-        toxic = [t for corpus in self.inputs.screening for t in corpus.toxic]
-        neutral = [t for corpus in self.inputs.screening for t in corpus.neutral]
         # Every tenth text is kept back to measure the screener, then it is fitted again on all.
         held_out = [texts[::10] for texts in (toxic, neutral)]
         parts = [[t for i, t in enumerate(texts) if i % 10] for texts in (toxic, neutral)]
@@ -177,16 +198,30 @@ class Pipeline:
         write_json(work / "measured.json", measured)
         self.stages.log("screener", measured)
 
-    def _screener(self, folder: Path) -> Screener:
+    @property
+    def _guards(self) -> str | None:
+        return ContentModel().revision if self.recipe.follower == "guarded" else None
+
+    def _follower(self, fitted: Path) -> Follower:
+        """Who answers the rollouts. fitted: the folder of the stage "screener"."""
         recipe = self.recipe
         screener: Screener
         if recipe.screener == "nb-svm":
-            screener = NBSVM.load(folder)
+            screener = NBSVM.load(fitted)
         else:
             screener = ClassifierScreener(recipe.screener, recipe.screener_threshold)
         if recipe.flip_rate:
             screener = FlippingScreener(screener, recipe.flip_rate, recipe.seed)
-        return screener
+        if recipe.follower == "screener":
+            return ScreenerFollower(screener)
+        return GuardedFollower(
+            screener,
+            ContentModel(),
+            NaturalnessModel.load(fitted),
+            min_content=recipe.guard_content,
+            max_length_ratio=recipe.guard_length_ratio,
+            min_naturalness=recipe.guard_naturalness,
+        )
 
     # -- training ---------------------------------------------------------------------------------------------------
     def _leader(self, ref: ModelRef) -> Leader:
@@ -217,7 +252,7 @@ class Pipeline:
         recipe = self.recipe
         if recipe.warmup == "none":
             return
-        from repro.trainer import WarmupTrainer, training_arguments
+        from repro.training import WarmupTrainer, arguments
         from repro.warmup import denoising_rows
 
         rows = denoising_rows(
@@ -230,7 +265,7 @@ class Pipeline:
             max_words=recipe.warmup_max_words,
             seed=recipe.seed,
         )
-        arguments = training_arguments(
+        keywords = arguments(
             work / "training",
             batch_size=recipe.warmup_batch_size,
             accumulation=1,
@@ -244,29 +279,15 @@ class Pipeline:
             schedule="linear",
         )
         leader = self._leader(self.inputs.leader)
-        WarmupTrainer(leader, arguments, rows, lambda event: self.stages.log("warm-up", event)).fit()
+        WarmupTrainer(leader, keywords, rows, lambda event: self.stages.log("warm-up", event)).fit()
         self._export(leader, work / "model")
         _remove(work / "training")
 
-    def _sro(self, work: Path, paraphraser: ModelRef, screener: Screener) -> None:
-        from repro.trainer import Game, SROTrainer, stop_reason, training_arguments
+    def _train(self, work: Path, paraphraser: ModelRef, fitted: Path) -> None:
+        from repro.training import BEST, Development, Task, stop_reason
 
         recipe = self.recipe
         leader = self._leader(paraphraser)
-        game = Game(**{f.name: getattr(recipe, _GAME_KEYS.get(f.name, f.name)) for f in dataclasses.fields(Game)})
-        arguments = training_arguments(
-            work / "training",
-            batch_size=recipe.sro_batch_size,
-            accumulation=recipe.sro_accumulation,
-            learning_rate=recipe.sro_learning_rate,
-            steps=recipe.sro_steps,
-            epochs=recipe.sro_epochs,
-            weight_decay=recipe.sro_weight_decay,
-            save_every=recipe.evaluate_every,
-            seed=recipe.seed,
-            evaluate=True,
-            schedule="constant_with_warmup",
-        )
 
         def stop(history: Sequence[Development]) -> str | None:
             return stop_reason(
@@ -276,31 +297,21 @@ class Pipeline:
                 patience=recipe.patience,
             )
 
-        trainer = SROTrainer(
+        task = Task(
+            recipe,
             leader,
-            screener,
-            game,
-            arguments,
+            paraphraser,
+            self._follower(fitted),
             self.toxic_texts,
-            lambda event: self.stages.log("sro", event),
+            self.inputs.parallel.pairs if self.inputs.parallel else (),
+            log=lambda event: self.stages.log("training", event),
             develop=lambda step: self._develop(leader, step),
             stop=stop,
+            folder=work / "training",
         )
-        trainer.fit()
-        history = trainer.history
-        passed = [
-            {"step": entry["step"], "passed": entry["passed"]}
-            for entry in trainer.state.log_history
-            if "passed" in entry
-        ]
-        outcome = {
-            "history": [dataclasses.asdict(d) for d in history],
-            "stopped": stop(history) or "the recipe's number of steps was done",
-            "passed": passed,
-            "texts": len(self.toxic_texts),
-        }
-        write_json(work / "outcome.json", outcome)
-        os.replace(work / "training" / "best.safetensors", work / "best.safetensors")
+        outcome = training_method(recipe.method)(task).outcome()
+        write_json(work / "outcome.json", {**outcome, "texts": len(self.toxic_texts)})
+        os.replace(work / "training" / BEST, work / BEST)
         _remove(work / "training")
 
     @cached_property
@@ -309,7 +320,7 @@ class Pipeline:
 
     def _develop(self, leader: Leader, step: int) -> Development:
         from metrics.generation import decoding_settings, rewrite_all
-        from repro.trainer import Development
+        from repro.training import Development
 
         sources = self.inputs.development.sources
         settings = decoding_settings(
@@ -336,32 +347,33 @@ class Pipeline:
             repetition=sum(repetition(output) for output in outputs) / n,
         )
 
-    def _choose(self, work: Path, paraphraser: ModelRef, sro: Path) -> None:
+    def _choose(self, work: Path, paraphraser: ModelRef, trained: Path) -> None:
         from safetensors.torch import load_file
 
-        for file in progress([sro / "best.safetensors"], "choice"):
+        from repro.training import BEST
+
+        for file in progress([trained / BEST], "choice"):
             leader = self._leader(paraphraser)
             leader.load_trainable_state(load_file(file))
             self._export(leader, work / "model")
 
     # -- rewriting and scoring --------------------------------------------------------------------------------------
-    def _rewrite(self, work: Path, models: dict[str, ModelRef]) -> None:
+    def _rewrite(self, work: Path, models: dict[str, ModelRef], setting: Setting) -> None:
         import pandas as pd
 
         test = self.inputs.test
         frames, systems = [], []
         for name in self.recipe.systems:
-            if name in models:
-                ref = models[name]
-                system = System(name, "model", ref.revision, ref, self.recipe.prompt)
-                if name == "warm-up" and self.recipe.warmup == "none":
-                    # The untouched leader must be read with the decoding that SRO's checkpoint has stored.
-                    settings = {"do_sample": False, "num_beams": 1, "max_new_tokens": self.recipe.max_new_tokens}
-                    system = dataclasses.replace(system, decoding=settings)
+            if name in UNTRAINED:
+                rewrites = untrained(name)(setting)
             else:
-                system = resolve_system(name)
-            rewrites = rewrite(system, test, batch_size=self.recipe.generation_batch_size, seed=self.recipe.seed)
-            if name in models:
+                rewrites = rewrite(
+                    self._system(name, models),
+                    test,
+                    batch_size=self.recipe.generation_batch_size,
+                    seed=self.recipe.seed,
+                )
+            if rewrites.kind == "model":
                 rewrites = dataclasses.replace(rewrites, card={**rewrites.card, **self.card(name)})
             systems.append(
                 {f.name: getattr(rewrites, f.name) for f in dataclasses.fields(Rewrites) if f.name != "outputs"}
@@ -371,26 +383,38 @@ class Pipeline:
             pd.concat(frames).to_parquet(temporary, index=False)
         write_json(work / "systems.json", systems)
 
+    def _system(self, name: str, models: dict[str, ModelRef]) -> System:
+        if name not in models:
+            return resolve_system(name)
+        ref = models[name]
+        system = System(name, "model", ref.revision, ref, self.recipe.prompt)
+        if name == "warm-up" and self.recipe.warmup == "none":
+            # The untouched leader must be read with the decoding that the trained checkpoint has stored.
+            settings = {"do_sample": False, "num_beams": 1, "max_new_tokens": self.recipe.max_new_tokens}
+            system = dataclasses.replace(system, decoding=settings)
+        return system
+
     def card(self, name: str) -> dict[str, Any]:
-        """What readers of a row want to know of a model that this run trained (`leaderboard.row.About`)."""
+        """What readers of a row want to know of a model that this run used or trained (`leaderboard.row.About`)."""
         from leaderboard.systems import known
         from metrics.cards import card_facts
 
         inputs = self.inputs
-        trained_on = [*inputs.screening, *([inputs.pairs] if inputs.pairs else [])]
-        trained_on += [inputs.toxic] if name == "sro" else []
+        how = {"warm-up": "warmed up as a paraphraser", **UNTRAINED, **METHODS}[name]
+        trained_on = [] if name == "few-shot" else [*inputs.screening, *([inputs.pairs] if inputs.pairs else [])]
+        trained_on += [inputs.toxic] if name in METHODS and name not in PARALLEL else []
+        trained_on += [inputs.parallel] if name in PARALLEL and inputs.parallel else []
         seen = NearDuplicates(
             t for c in trained_on for t in (*c.toxic, *c.neutral, *(x for pair in c.pairs for x in pair))
         )
         count = sum(map(seen.contains, inputs.test.sources))
         leader = known(inputs.leader.name, inputs.test.name, card_facts(inputs.leader))
-        how = "warmed up as a paraphraser" if name == "warm-up" else "retrained with SRO"
         return {
             "licence": leader.licence,
             "base": inputs.leader.name,
             "training_data": list(dict.fromkeys("sample" if c.origin == "sample" else c.name for c in trained_on)),
-            # Its pairs are paraphrases; no toxic sentence came with a neutral one.
-            "parallel_data": False,
+            # The warm-up's pairs are paraphrases; no toxic sentence came with a neutral one.
+            "parallel_data": name in PARALLEL or name == "few-shot",
             "contamination": "contaminated" if count else "clean",
             "note": f"{how}, recipe {self.recipe.name}; {count} of {len(inputs.test.sources)} test sentences stand "
             "nearly word for word in its training texts",
@@ -465,7 +489,14 @@ class Pipeline:
         publish(open_store(local=work / "leaderboard", create=True), [*entries, *others], show=lambda change: None)
 
     def _report(
-        self, work: Path, corpora: Path, sro: Path, rows: Path, rewrites: Path, scores: Path, chosen: Path
+        self,
+        work: Path,
+        corpora: Path,
+        trained: Path | None,
+        rows: Path,
+        rewrites: Path,
+        scores: Path,
+        chosen: Path | None,
     ) -> None:
         from leaderboard.board import load_board
         from leaderboard.store import open_store
@@ -476,20 +507,17 @@ class Pipeline:
             self.out,
             recipe=self.recipe,
             inputs=json.loads((corpora / "corpora.json").read_text("utf-8")),
-            outcome=json.loads((sro / "outcome.json").read_text("utf-8")),
+            outcome=json.loads((trained / "outcome.json").read_text("utf-8")) if trained else None,
             board=load_board(open_store(local=board).snapshot()),
             results=self.results(rewrites, scores),
             lock={**self.provenance(), "stages": self.stages.keys},
             folders={
-                "checkpoint": chosen / "model",
+                **({"checkpoint": chosen / "model"} if chosen else {}),
                 "screener": self.out / "stages" / "screener",
                 "leaderboard": board,
             },
             files=[rewrites / "rewrites.parquet", scores / "scores.parquet"],
         )
-
-
-_GAME_KEYS = {"max_new_tokens": "rollout_max_new_tokens"}
 
 
 def _remove(folder: Path) -> None:

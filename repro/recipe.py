@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from metrics.errors import InputError
+from repro.baselines import UNTRAINED
+from repro.methods import METHODS
 
 FOLDER = Path(__file__).parent / "recipes"
 
@@ -22,20 +24,27 @@ class Recipe:
     # Leader: a built-in name, a folder or a Hub id; prompt null means the model's own.
     leader: str
     prompt: str | None
-    # What SRO and the warm-up train: "full", "lora", or the number of top layers.
+    # What the warm-up and the method train: "full", "lora", or the number of top layers.
     train: str | int
     lora_rank: int
     max_length: int
     seed: int
-    # Training texts: a corpus name, how many of them (0: all), and which lengths.
+    # Training texts: a corpus name, how many of them (0: all), and which lengths. parallel_corpus is read by methods
+    # that learn from pairs, which SRO does without.
     toxic_corpus: str
     toxic_limit: int
     toxic_max_words: int
+    parallel_corpus: str
     # Screener: "nb-svm" or the name of a sequence classifier; a verdict passes when P(toxic) <= threshold.
     screener: str
     screener_corpora: list[str]
     screener_threshold: float
     flip_rate: float
+    # Follower: "screener" (the paper's) or "guarded" (also asks for content and fluency, see repro.follower).
+    follower: str
+    guard_content: float
+    guard_length_ratio: float
+    guard_naturalness: float
     # Warm-up: "denoise" or "none".
     warmup: str
     warmup_steps: int
@@ -44,23 +53,31 @@ class Recipe:
     warmup_insertions: int
     warmup_pair_share: float
     warmup_max_words: int
-    # SRO. steps 0 means `sro_epochs` passes over the toxic texts.
-    sro_steps: int
-    sro_epochs: int
-    sro_batch_size: int
-    sro_accumulation: int
-    sro_learning_rate: float
-    sro_weight_decay: float
-    beta: float
-    epsilon: float
+    # Training: a name from repro.methods, or "none". The budget is the same for every method: steps (0 means `epochs`
+    # passes over the texts) of batch_size x accumulation texts, each rolled out `rollouts` times.
+    method: str
+    steps: int
+    epochs: int
+    batch_size: int
+    accumulation: int
+    learning_rate: float
+    weight_decay: float
     rollouts: int
     sample: bool
     temperature: float
     rollout_max_new_tokens: int
-    # The four departures of the released code (all at these values: as published).
+    # The objective. siblings: a fail is compared with a rollout of the same text that passed, where there is one;
+    # lone_fail_weight: what the other fails count; imitation: how much likelihood of the passes counts beside the
+    # objective. As published: false, 1, 0.
+    beta: float
+    epsilon: float
+    siblings: bool
+    lone_fail_weight: float
+    imitation: float
+    # The departures of the released code beside flip_rate (as published: true, false, 0).
     shift_right: bool
     rejected_with_prompt: bool
-    rollout_dropout: bool
+    rollout_dropout: float
     # Choice of checkpoint: development J every n steps; training stops when it did not improve `patience` times in a
     # row (0: never), or when the text degenerates.
     development_set: str
@@ -77,25 +94,48 @@ class Recipe:
     profile: str
     systems: list[str]
 
+    # best-of-k draws this many rewrites of each test sentence.
+    candidates: int
+
     def __post_init__(self) -> None:
-        if self.warmup not in ("denoise", "none"):
-            raise InputError(f'recipe {self.name}: warmup is "{self.warmup}"; use denoise or none')
-        for key in ("flip_rate", "warmup_pair_share", "epsilon", "screener_threshold"):
+        self._one_of("warmup", ("denoise", "none"))
+        self._one_of("method", (*METHODS, "none"))
+        self._one_of("follower", ("screener", "guarded"))
+        for key in (
+            "flip_rate", "warmup_pair_share", "epsilon", "screener_threshold", "guard_naturalness", "lone_fail_weight",
+            "rollout_dropout",
+        ):  # fmt: skip
             if not 0 <= getattr(self, key) <= 1:
                 raise InputError(f"recipe {self.name}: {key} is {getattr(self, key)}; it must lie in 0 to 1")
-        for key in ("sro_batch_size", "sro_accumulation", "rollouts", "evaluate_every", "generation_batch_size"):
+        for key in ("batch_size", "accumulation", "rollouts", "evaluate_every", "generation_batch_size", "candidates"):
             if getattr(self, key) < 1:
                 raise InputError(f"recipe {self.name}: {key} is {getattr(self, key)}; it must be at least 1")
-        if self.beta <= 0:
-            raise InputError(f"recipe {self.name}: beta is {self.beta}; it must be above 0")
+        for key in ("beta", "temperature"):
+            if getattr(self, key) <= 0:
+                raise InputError(f"recipe {self.name}: {key} is {getattr(self, key)}; it must be above 0")
+        if self.rollouts > 1 and not self.sample:
+            raise InputError(
+                f"recipe {self.name}: {self.rollouts} greedy rollouts of a text are all alike; sample them"
+            )
         if self.prompt is not None and self.prompt.count("{text}") != 1:
             raise InputError(f"recipe {self.name}: the prompt must contain {{text}} exactly once")
         for system in self.systems:
-            if system not in SYSTEMS:
-                raise InputError(f"recipe {self.name}: system {system} is unknown; one of {', '.join(SYSTEMS)}")
+            if system not in self.known_systems:
+                raise InputError(
+                    f"recipe {self.name}: system {system} is unknown; one of {', '.join(self.known_systems)}"
+                )
+
+    def _one_of(self, key: str, values: tuple[str, ...]) -> None:
+        if getattr(self, key) not in values:
+            raise InputError(f'recipe {self.name}: {key} is "{getattr(self, key)}"; use {" or ".join(values)}')
+
+    @property
+    def known_systems(self) -> tuple[str, ...]:
+        """What this recipe can score: the baselines, the warm-up, and what its method makes."""
+        return (*SYSTEMS, *UNTRAINED, *((self.method,) if self.method != "none" else ()))
 
 
-SYSTEMS = ("duplicate", "delete", "reference", "warm-up", "sro")
+SYSTEMS = ("duplicate", "delete", "reference", "warm-up")
 
 
 def recipe_names() -> list[str]:
@@ -170,18 +210,21 @@ def _typed(recipe: str, key: str, value: Any, kind: Any) -> Any:
 
 _GROUPS = {
     "leader": ("leader", "prompt", "train", "lora_rank", "max_length", "seed"),
-    "generation": ("max_new_tokens", "generation_batch_size", "systems", "test_set", "test_limit"),
+    "generation": ("max_new_tokens", "generation_batch_size", "systems", "test_set", "test_limit", "candidates"),
     "name": ("name",),
 }
 
 
 def field_group(key: str) -> str:
-    """Which stages read a field: leader (both trainings), screener, warmup, generation, name, or sro for all others."""
+    """Which stages read a field: leader (both trainings), screener, warmup, generation, name; training for all others.
+
+    The guards and flips are the follower's, which the training and best-of-k ask.
+    """
     for group, keys in _GROUPS.items():
         if key in keys:
             return group
     prefix = key.partition("_")[0]
-    return prefix if prefix in ("screener", "warmup") else "sro"
+    return prefix if prefix in ("screener", "warmup") else "training"
 
 
 def to_dict(recipe: Recipe) -> dict[str, Any]:

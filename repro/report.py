@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,13 +12,12 @@ import numpy as np
 from leaderboard.row import Row
 from leaderboard.show import table
 from leaderboard.tables import Board
-from metrics.files import atomic_file, atomic_folder, sha256_folder, write_text
+from metrics.files import atomic_file, atomic_folder, place_file, sha256_folder, write_text
 from metrics.progress import progress
 from metrics.scoring import Result
 from metrics.statistics import Interval, paired_difference
+from repro.methods import METHODS
 from repro.recipe import Recipe
-
-COMPARISONS = ("warm-up", "delete", "duplicate", "reference")
 
 
 def write_report(
@@ -27,37 +25,33 @@ def write_report(
     *,
     recipe: Recipe,
     inputs: dict[str, Any],
-    outcome: dict[str, Any],
+    outcome: dict[str, Any] | None,
     board: Board,
     results: Sequence[Result],
     lock: dict[str, Any],
     folders: dict[str, Path],
     files: Sequence[Path],
 ) -> None:
-    """Leaves in `out` the checkpoint with its card, the screener, rows, rewrites, scores, lock, figures, report.md."""
+    """Leaves in `out` the checkpoint with its card, the screener, rows, rewrites, scores, lock, figures, report.md.
+
+    outcome: how the training went (`repro.training.LeaderTraining.outcome`); None where nothing was trained.
+    """
     import yaml
 
     text = report_text(recipe, inputs, outcome, board, results)
     for name, folder in progress(folders.items(), "report"):
         with atomic_folder(out / name) as target:
             for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.name not in ("stage.json", ".lock")):
-                _place(path, target / path.relative_to(folder))
+                place_file(path, target / path.relative_to(folder))
     for path in files:
         with atomic_file(out / path.name) as temporary:
             shutil.copyfile(path, temporary)
-    write_text(out / "checkpoint" / "README.md", model_card(recipe, inputs, board))
+    if outcome is not None:
+        write_text(out / "checkpoint" / "README.md", model_card(recipe, inputs, board))
     lock = {**lock, "outputs": {name: sha256_folder(folder) for name, folder in folders.items()}}
     write_text(out / "recipe.lock.yaml", yaml.safe_dump(lock, sort_keys=False, allow_unicode=True, width=120))
-    draw_figures(out / "figures", outcome, [row for row in board.latest if row.record == "measured"])
+    draw_figures(out / "figures", recipe.method, outcome, [row for row in board.latest if row.record == "measured"])
     write_text(out / "report.md", text)
-
-
-def _place(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
 
 
 def first_line(inputs: dict[str, Any]) -> str:
@@ -76,20 +70,18 @@ def first_line(inputs: dict[str, Any]) -> str:
 _ORIGINS = {"folder": "data folder", "hub": "Hub", "sample": "built-in sample"}
 
 
-def compare(results: Sequence[Result]) -> list[tuple[str, Interval]]:
-    """SRO's J minus each other system's, sentence by sentence, with the paired 95 % interval."""
+def compare(method: str, results: Sequence[Result]) -> list[tuple[str, Interval]]:
+    """The method's J minus each other system's, sentence by sentence, with the paired 95 % interval."""
     by_name = {result.rewrites.system: result.scores.j for result in results}
-    if "sro" not in by_name:
+    if method not in by_name:
         return []
-    return [(name, paired_difference(by_name["sro"], by_name[name])) for name in COMPARISONS if name in by_name]
+    return [(name, paired_difference(by_name[method], j)) for name, j in by_name.items() if name != method]
 
 
 def report_text(
-    recipe: Recipe, inputs: dict[str, Any], outcome: dict[str, Any], board: Board, results: Sequence[Result]
+    recipe: Recipe, inputs: dict[str, Any], outcome: dict[str, Any] | None, board: Board, results: Sequence[Result]
 ) -> str:
-    from metrics.text import is_copy, length_ratio, repetition
-
-    parts = [first_line(inputs), "", f"# SRO retrained: recipe `{recipe.name}`", ""]
+    parts = [first_line(inputs), "", f"# Recipe `{recipe.name}`", ""]
     for ranking in (ranking for ranking in board.rankings if ranking[0].record == "measured"):
         parts += [
             table(ranking, board),
@@ -98,27 +90,45 @@ def report_text(
         ]
         parts += ["Systems that share a letter are not told apart by a paired test at 5 %."]
         parts += [f"Signature: `{ranking[0].comparable}`", ""]
+    if outcome is not None:
+        parts += [*_comparisons(recipe.method, results), *_choice(recipe, inputs, outcome)]
     parts += [
-        "## SRO against the others (J, paired)",
+        "![J per system](figures/systems.png)",
+        "![STA against SIM](figures/tradeoff.png)",
         "",
-        "| SRO minus | difference [95 %] | reading |",
-        "|---|---|---|",
+        "STA is judged by another model than the screener that answered the leader. The development J that chose the "
+        "checkpoint uses the scoring models, on development sentences only.",
+        "Everything that decided these numbers is in `recipe.lock.yaml`.",
+        "",
     ]
-    for name, difference in compare(results):
+    return "\n".join(parts)
+
+
+def _comparisons(method: str, results: Sequence[Result]) -> list[str]:
+    from metrics.text import is_copy, length_ratio, repetition
+
+    name = method.upper()
+    parts = [f"## {name} against the others (J, paired)", "", f"| {name} minus | difference [95 %] | reading |"]
+    parts += ["|---|---|---|"]
+    for other, difference in compare(method, results):
         verdict = "no difference shown" if not difference.excludes_zero else "above" if difference.mean > 0 else "below"
-        parts.append(f"| {name} | {difference} | {'SRO is ' if difference.excludes_zero else ''}{verdict} |")
+        parts.append(f"| {other} | {difference} | {f'{name} is ' if difference.excludes_zero else ''}{verdict} |")
     for result in results:
-        if result.rewrites.system == "sro":
+        if result.rewrites.system == method:
             pairs = list(zip(result.test_set.sources, result.rewrites.outputs, strict=True))
             parts += [
                 "",
-                f"SRO's outputs: mean length ratio {np.mean([length_ratio(*p) for p in pairs]):.2f}, exact copies "
+                f"{name}'s outputs: mean length ratio {np.mean([length_ratio(*p) for p in pairs]):.2f}, exact copies "
                 f"{np.mean([is_copy(*p) for p in pairs]):.1%}, mean bigram repetition "
                 f"{np.mean([repetition(p[1]) for p in pairs]):.3f}, empty {sum(not p[1].strip() for p in pairs)}.",
             ]
+    return parts
+
+
+def _choice(recipe: Recipe, inputs: dict[str, Any], outcome: dict[str, Any]) -> list[str]:
     history = outcome["history"]
     best = max(history, key=lambda d: (d["j"], -d["step"]))
-    parts += [
+    return [
         "",
         "## Choice of checkpoint",
         "",
@@ -133,36 +143,38 @@ def report_text(
             for d in history
         ),
         "",
-        _passes(recipe, outcome),
-        "",
+        *_passes(recipe, outcome),
         "![J along training](figures/training.png)",
-        "![J per system](figures/systems.png)",
-        "![STA against SIM](figures/tradeoff.png)",
-        "",
-        "STA is judged by another model than the screener that trained the leader. The development J that chose the "
-        "checkpoint uses the scoring models, on development sentences only.",
-        "Everything that decided these numbers is in `recipe.lock.yaml`.",
+    ]
+
+
+def passes_per_epoch(recipe: Recipe, outcome: dict[str, Any]) -> list[float]:
+    """The share of rollouts that passed the follower in each pass over the texts, the last one perhaps unfinished."""
+    steps = max(1, outcome["texts"] // (recipe.batch_size * recipe.accumulation))
+    shares = [entry["passed"] for entry in outcome["passed"]]
+    return [float(np.mean(shares[i : i + steps])) for i in range(0, len(shares), steps)]
+
+
+def _passes(recipe: Recipe, outcome: dict[str, Any]) -> list[str]:
+    shares = passes_per_epoch(recipe, outcome)
+    if not shares:
+        return []
+    line = ", ".join(f"{share:.2f}" for share in shares)
+    return [
+        f"Rollouts that passed the {recipe.follower} follower, per epoch of {outcome['texts']:,} texts: {line}.",
         "",
     ]
-    return "\n".join(parts)
-
-
-def _passes(recipe: Recipe, outcome: dict[str, Any]) -> str:
-    per_step = recipe.sro_batch_size * recipe.sro_accumulation * recipe.rollouts
-    epoch = max(1, outcome["texts"] * recipe.rollouts // per_step)
-    shares = [entry["passed"] for entry in outcome["passed"]]
-    lines = [f"{np.mean(shares[i : i + epoch]):.2f}" for i in range(0, len(shares), epoch)]
-    return f"Rollouts that passed the screener, per epoch of {outcome['texts']:,} texts: {', '.join(lines) or 'none'}."
 
 
 def model_card(recipe: Recipe, inputs: dict[str, Any], board: Board) -> str:
-    own = [row for row in board.latest if row.system.name == "sro"]
-    header = "---\nlibrary_name: transformers\ntags: [text-detoxification, sro]\nlanguage: en\n---\n"
+    own = [row for row in board.latest if row.system.name == recipe.method]
+    tags = f"[text-detoxification, {recipe.method}]"
+    header = f"---\nlibrary_name: transformers\ntags: {tags}\nlanguage: en\n---\n"
     body = [
-        f"{header}# {recipe.leader}, retrained with SRO (recipe `{recipe.name}`)",
+        f"{header}# {recipe.leader}, {METHODS[recipe.method]} (recipe `{recipe.name}`)",
         "",
-        "A leader trained by Stackelberg response optimisation (arXiv 2410.20298) to rewrite toxic text, from a "
-        "screener's pass or fail alone, without parallel data.",
+        "A leader that rewrites toxic text. SRO is Stackelberg response optimisation (arXiv 2410.20298): it learns from "
+        "a follower's verdicts, without parallel data.",
         "",
         first_line(inputs),
         "",
@@ -177,14 +189,25 @@ def model_card(recipe: Recipe, inputs: dict[str, Any], board: Board) -> str:
     return "\n".join(body)
 
 
-def draw_figures(folder: Path, outcome: dict[str, Any], rows: Sequence[Row]) -> None:
-    """training.png, systems.png and tradeoff.png in `folder`."""
+def draw_figures(folder: Path, method: str, outcome: dict[str, Any] | None, rows: Sequence[Row]) -> None:
+    """systems.png, tradeoff.png and, where something was trained, training.png in `folder`."""
+    if outcome is not None:
+        _draw_training(folder, outcome["history"])
+    _draw_systems(folder, method, rows)
+
+
+def pyplot() -> Any:
+    """matplotlib's pyplot, drawing to files."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    history = outcome["history"]
+    return plt
+
+
+def _draw_training(folder: Path, history: Sequence[dict[str, Any]]) -> None:
+    plt = pyplot()
     steps = [d["step"] for d in history]
     figure, axis = plt.subplots(figsize=(7, 4), layout="constrained")
     for name, style in (("j", "o-"), ("sta", "--"), ("sim", "--"), ("fl", ":")):
@@ -192,28 +215,31 @@ def draw_figures(folder: Path, outcome: dict[str, Any], rows: Sequence[Row]) -> 
     best = max(history, key=lambda d: (d["j"], -d["step"]))
     axis.axvline(best["step"], color="grey", linewidth=0.8)
     axis.annotate(f" kept: step {best['step']}", (best["step"], 0.02), color="grey")
-    axis.set(xlabel="SRO step", ylabel="mean on the development sentences", ylim=(0, 1.02))
+    axis.set(xlabel="training step", ylabel="mean on the development sentences", ylim=(0, 1.02))
     axis.legend(ncols=4, loc="upper center", bbox_to_anchor=(0.5, 1.12), frameon=False)
-    _save(figure, folder / "training.png")
+    save_figure(figure, folder / "training.png")
 
+
+def _draw_systems(folder: Path, method: str, rows: Sequence[Row]) -> None:
+    plt = pyplot()
     ordered = sorted(rows, key=lambda row: row.scores["j"].mean)
     figure, axis = plt.subplots(figsize=(7, 0.6 * len(ordered) + 1.2), layout="constrained")
     names = [row.system.name for row in ordered]
     means = np.array([row.scores["j"].mean for row in ordered])
     spread = np.array([_spread(row, "j") for row in ordered]).T
-    colours = ["tab:orange" if name == "sro" else "tab:blue" for name in names]
+    colours = ["tab:orange" if name == method else "tab:blue" for name in names]
     axis.barh(names, means, xerr=spread, color=colours, alpha=0.75, capsize=4)
     axis.set(
         xlabel=f"J with 95 % interval (n = {ordered[0].test_set.n})",
         xlim=(0, max(0.1, float((means + spread[1]).max()) * 1.1)),
     )
-    _save(figure, folder / "systems.png")
+    save_figure(figure, folder / "systems.png")
 
     figure, axis = plt.subplots(figsize=(5.5, 4.5), layout="constrained")
     for row in ordered:
         place = row.scores["sta"].mean, row.scores["sim"].mean
         across, along = np.array([_spread(row, "sta")]).T, np.array([_spread(row, "sim")]).T
-        colour = "tab:orange" if row.system.name == "sro" else "tab:blue"
+        colour = "tab:orange" if row.system.name == method else "tab:blue"
         axis.errorbar(*place, xerr=across, yerr=along, color=colour, marker="o", capsize=3)
         right = place[0] > 0.8
         axis.annotate(
@@ -221,7 +247,7 @@ def draw_figures(folder: Path, outcome: dict[str, Any], rows: Sequence[Row]) -> 
             ha="right" if right else "left",
         )  # fmt: skip
     axis.set(xlabel="STA (share not toxic)", ylabel="SIM (similarity to the input)", xlim=(-0.03, 1.06), ylim=(0, 1.08))
-    _save(figure, folder / "tradeoff.png")
+    save_figure(figure, folder / "tradeoff.png")
 
 
 def _spread(row: Row, metric: str) -> tuple[float, float]:
@@ -231,10 +257,9 @@ def _spread(row: Row, metric: str) -> tuple[float, float]:
     return max(0.0, score.mean - low), max(0.0, high - score.mean)
 
 
-def _save(figure: Any, path: Path) -> None:
-    import matplotlib.pyplot as plt
-
+def save_figure(figure: Any, path: Path) -> None:
+    """Writes `figure` as PNG and lets go of it."""
     with atomic_file(path) as temporary:
         # Without the software's name and version the bytes depend on the numbers alone.
         figure.savefig(temporary, dpi=120, metadata={"Software": None})
-    plt.close(figure)
+    pyplot().close(figure)

@@ -1,20 +1,26 @@
-"""Stages: each is done once for the same inputs, may be killed at any moment, and says how long it took."""
+"""Stages: each is done once for the same inputs, may be killed at any moment, and says how long it took.
+
+The runs of a study have stages in common: with a folder to share, the first run leaves them there for the others.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from metrics.files import content_hash, sha256_file, write_json
+from metrics.files import atomic_folder, content_hash, place_file, sha256_file, write_json
 
 MARK = "stage.json"
-NAMES = ("corpora", "screener", "warm-up", "sro", "choice", "rewriting", "scoring", "rows", "report")
+NAMES = ("corpora", "screener", "warm-up", "training", "choice", "rewriting", "scoring", "rows", "report")
+SHARED = ("screener", "warm-up")
 _PACKAGE = Path(__file__).resolve().parent.parent
 
 
@@ -35,8 +41,9 @@ class Stages:
     A stage builds in a hidden working folder that keeps what a killed run had done, and is renamed when complete.
     """
 
-    def __init__(self, out: Path) -> None:
+    def __init__(self, out: Path, shared: Path | None = None) -> None:
         self.out = out
+        self._shared = shared
         self._code = code_hash()
         self.keys: dict[str, str] = {}
 
@@ -59,6 +66,19 @@ class Stages:
         if _mark(final) == key:
             print(f"{number}: done before", file=sys.stderr, flush=True)
             return final
+        if self._shared is None or name not in SHARED:
+            return self._build(name, number, key, final, work, build)
+        with _alone(self._shared / f"{name}-{key[:16]}.lock"):
+            common = self._shared / f"{name}-{key[:16]}"
+            if _mark(common) != key:
+                self._build(name, number, key, final, work, build)
+                _link(final, common)
+            else:
+                print(f"{number}: done by another run", file=sys.stderr, flush=True)
+                _link(common, final)
+        return final
+
+    def _build(self, name: str, number: str, key: str, final: Path, work: Path, build: Callable[[Path], None]) -> Path:
         print(f"{number}", file=sys.stderr, flush=True)
         self.log(name, {"event": "start"})
         started = time.time()
@@ -73,6 +93,24 @@ class Stages:
         os.replace(work, final)
         self.log(name, {"event": "end", "seconds": round(time.time() - started, 1)})
         return final
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Waits until no other process is within the same file's block; a killed process lets go of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _link(source: Path, target: Path) -> None:
+    """`target` with the files of `source`, which are not copied where the file system allows it."""
+    if target.exists():
+        shutil.rmtree(target)
+    with atomic_folder(target) as folder:
+        for path in sorted(p for p in source.rglob("*") if p.is_file()):
+            place_file(path, folder / path.relative_to(source))
 
 
 def _mark(folder: Path) -> str | None:

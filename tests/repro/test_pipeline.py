@@ -17,7 +17,7 @@ from metrics.signature import Signature
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 T5_SMALL = [
-    "sro_steps=3", "toxic_limit=12", "evaluate_every=2", "development_limit=4", "test_limit=6",
+    "steps=3", "toxic_limit=12", "evaluate_every=2", "development_limit=4", "test_limit=6",
     "generation_batch_size=4", "max_new_tokens=8",
 ]  # fmt: skip
 
@@ -173,7 +173,7 @@ def bad(tmp_path: Path, *arguments: str, **extra: str) -> str:
 
 
 def test_unknown_recipe_key_names_the_nearest(tmp_path: Path) -> None:
-    assert "unknown key sro_stepz; did you mean sro_steps" in bad(tmp_path, "smoke", "--set", "sro_stepz=1")
+    assert "unknown key epocs; did you mean epochs" in bad(tmp_path, "smoke", "--set", "epocs=1")
 
 
 def test_data_folder_without_a_file_names_it(tmp_path: Path) -> None:

@@ -25,19 +25,19 @@ def test_as_released_is_as_published_with_four_switches() -> None:
         "shift_right": (True, False),
         "rejected_with_prompt": (False, True),
         "flip_rate": (0.0, 0.1),
-        "rollout_dropout": (False, True),
+        "rollout_dropout": (0.0, 0.1),
     }
 
 
 def test_the_released_set_up_is_the_documented_one() -> None:
     recipe = load_recipe("t5-paper")
-    assert (recipe.beta, recipe.epsilon, recipe.sro_learning_rate, recipe.sro_weight_decay) == (0.1, 0.1, 2e-5, 0.01)
-    assert (recipe.sro_batch_size, recipe.sro_epochs, recipe.rollout_max_new_tokens) == (1, 15, 20)
+    assert (recipe.beta, recipe.epsilon, recipe.learning_rate, recipe.weight_decay) == (0.1, 0.1, 2e-5, 0.01)
+    assert (recipe.batch_size, recipe.epochs, recipe.rollout_max_new_tokens) == (1, 15, 20)
     assert (recipe.test_set, recipe.sample, recipe.train) == ("paradetox-500", False, "full")
 
 
 def test_overrides_are_typed() -> None:
-    recipe = load_recipe("smoke", ["beta=1e-1", "train=lora", "toxic_limit=5", "prompt=null", "sample=false"])
+    recipe = load_recipe("smoke", ["beta=1e-1", "train=lora", "toxic_limit=5", "prompt=null", "sample=false", "rollouts=1"])
     assert (recipe.beta, recipe.train, recipe.toxic_limit) == (0.1, "lora", 5)
     assert recipe.prompt is None and recipe.sample is False
 
@@ -64,6 +64,6 @@ def test_bad_overrides(override: str, message: str) -> None:
 def test_unknown_recipe_and_key_in_a_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="did you mean smollm2-cpu"):
         load_recipe("smollm-cpu")
-    (tmp_path / "mine.yaml").write_text("base: smoke\nsro_stepz: 3\n")
-    with pytest.raises(InputError, match="unknown key sro_stepz; did you mean sro_steps"):
+    (tmp_path / "mine.yaml").write_text("base: smoke\nepocs: 3\n")
+    with pytest.raises(InputError, match="unknown key epocs; did you mean epochs"):
         load_recipe(str(tmp_path / "mine.yaml"))

@@ -12,11 +12,13 @@ import torch
 
 from metrics.models import load_model, resolve_model
 from repro.leader import Leader
-from repro.trainer import COMPLETE, Development, Game, SROTrainer, best_step, stop_reason, training_arguments
+from repro.follower import ScreenerFollower
+from repro.methods.sro import Game, SROTrainer
+from repro.training import COMPLETE, Development, arguments, best_step, stop_reason
 
 GAME = Game(
-    beta=0.1, epsilon=0.1, rollouts=1, sample=False, temperature=1.0, max_new_tokens=6, shift_right=True,
-    rejected_with_prompt=False, rollout_dropout=False, seed=0,
+    beta=0.1, epsilon=0.1, rollouts=1, sample=False, temperature=1.0, rollout_max_new_tokens=6, shift_right=True,
+    rejected_with_prompt=False, rollout_dropout=0.0, siblings=False, lone_fail_weight=1.0, imitation=0.0, seed=0,
 )  # fmt: skip
 SAMPLED = GAME.__class__(**{**vars(GAME), "sample": True, "rollouts": 2})
 
@@ -35,12 +37,12 @@ def train(
     """Trains the tiny leader; die_after raises inside that step, as a kill would end it."""
     torch.manual_seed(0)
     leader = Leader(load_model(resolve_model(str(folder)), prompt="paraphrase : {text}"), train=train_what)
-    arguments = training_arguments(
+    keywords = arguments(
         out, batch_size=batch, accumulation=accumulation, learning_rate=1e-1, steps=steps, epochs=1, weight_decay=0.01,
         save_every=2, seed=7, evaluate=True, schedule="constant_with_warmup",
     )  # fmt: skip
     # Adam divides by the gradient's own size, which turns rounding errors of tiny gradients into whole steps.
-    arguments.optim = "sgd"
+    keywords["optim"] = "sgd"
     events: list[dict[str, Any]] = []
 
     def develop(step: int) -> Development:
@@ -49,7 +51,7 @@ def train(
         norm = sum(float(p.abs().sum()) for p in leader.trainable_state().values())
         return Development(step, 1 / norm, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
-    SROTrainer(leader, WordScreener(), game, arguments, texts, events.append, develop=develop).fit()
+    SROTrainer(leader, ScreenerFollower(WordScreener()), game, keywords, texts, events.append, develop=develop).fit()
     return leader, events
 
 
@@ -115,9 +117,9 @@ def test_departure_2_scores_the_prompt_and_departure_4_rolls_out_with_dropout(
     published, released = (
         SROTrainer(
             Leader(load_model(resolve_model(str(tiny_t5)), prompt="paraphrase : {text}"), train="full"),
-            WordScreener(),
-            GAME.__class__(**{**vars(GAME), "rejected_with_prompt": on, "rollout_dropout": on}),
-            training_arguments(
+            ScreenerFollower(WordScreener()),
+            GAME.__class__(**{**vars(GAME), "rejected_with_prompt": on, "rollout_dropout": 0.1 * on}),
+            arguments(
                 tmp_path / str(on), batch_size=1, accumulation=1, learning_rate=1e-3, steps=1, epochs=1,
                 weight_decay=0.0, save_every=1, seed=0, evaluate=False, schedule="constant",
             ),

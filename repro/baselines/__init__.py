@@ -1,0 +1,38 @@
+"""Rewriters that are not trained: each a file here with `rewrites(setting) -> Rewrites` and a line in `UNTRAINED`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from metrics.corpora import TestSet
+    from metrics.models import ModelRef
+    from metrics.systems import Rewrites
+    from repro.follower import Follower
+    from repro.recipe import Recipe
+
+# name -> what readers of a table should know of it.
+UNTRAINED = {
+    "mask-infill": "rude words of the lexicon masked, and filled in by the untouched leader's likelihood",
+    "few-shot": "the untouched leader, asked with examples in its prompt",
+    "best-of-k": "of several rewrites by the warm-up, the likeliest that the follower passes",
+}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a baseline is given: the untouched leader, the warmed-up one, the test set, and who answers rollouts."""
+
+    recipe: Recipe
+    leader: ModelRef
+    paraphraser: ModelRef
+    test: TestSet
+    follower: Callable[[], Follower]
+
+
+def untrained(name: str) -> Callable[[Setting], Rewrites]:
+    rewrites: Callable[[Setting], Rewrites] = import_module(f"repro.baselines.{name.replace('-', '_')}").rewrites
+    return rewrites

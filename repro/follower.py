@@ -1,0 +1,70 @@
+"""The follower: who answers the leader's rollouts. The paper's asks the screener alone; the guarded one asks more.
+
+A screener alone can be gamed: the leader ends at texts that say nothing. The guarded follower passes a rollout only if
+it also keeps the content and reads as a sentence. Its three judges (NB-SVM, WordLlama, an n-gram model of the
+screener's corpora) score no test: the profile `offline` reads MiniLM and SmolLM2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from metrics.text import is_copy, length_ratio
+from repro.content import ContentModel
+from repro.naturalness import NaturalnessModel
+from repro.screener import Screener
+
+# The kinds of verdict, by number.
+KINDS = ("pass", "toxic", "content", "fluency")
+PASS, TOXIC, CONTENT, FLUENCY = range(4)
+Kinds = np.ndarray[Any, np.dtype[np.int8]]
+
+
+class Follower(Protocol):
+    def judge(self, sources: Sequence[str], outputs: Sequence[str], draw: int = 0) -> Kinds:
+        """[n] the kind of verdict on each output for its source; equal draws answer alike."""
+        ...
+
+
+@dataclass(frozen=True)
+class ScreenerFollower:
+    """The paper's follower: the screener's pass or fail. Saying nothing is no rewrite and fails as toxic."""
+
+    screener: Screener
+
+    def judge(self, sources: Sequence[str], outputs: Sequence[str], draw: int = 0) -> Kinds:
+        passed = self.screener.passes(outputs, draw) & np.array([bool(text.strip()) for text in outputs], dtype=bool)
+        return np.where(passed, PASS, TOXIC).astype(np.int8)
+
+
+@dataclass(frozen=True)
+class GuardedFollower:
+    """The screener's verdict, and on what it passes those of two guards.
+
+    A copy of the source fails as toxic whatever the screener thinks of it. min_content: least cosine of output and
+    source, in [−1, 1]; max_length_ratio: most words of output per word of source; both are fails for content.
+    min_naturalness: least P(a sentence as people wrote it), in [0, 1]; below it is a fail for fluency.
+    """
+
+    screener: Screener
+    content: ContentModel
+    naturalness: NaturalnessModel
+    min_content: float
+    max_length_ratio: float
+    min_naturalness: float
+
+    def judge(self, sources: Sequence[str], outputs: Sequence[str], draw: int = 0) -> Kinds:
+        kinds = ScreenerFollower(self.screener).judge(sources, outputs, draw)
+        pairs = list(zip(sources, outputs, strict=True))
+        kinds[np.array([is_copy(*pair) for pair in pairs], dtype=bool)] = TOXIC
+        passing = kinds == PASS
+        ratios = np.array([length_ratio(*pair) for pair in pairs])
+        lost = (self.content.cosine(sources, outputs) < self.min_content) | (ratios > self.max_length_ratio)
+        broken = self.naturalness.p_natural(outputs) < self.min_naturalness
+        kinds[passing & broken] = FLUENCY
+        kinds[passing & lost] = CONTENT
+        return kinds

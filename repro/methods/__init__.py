@@ -1,0 +1,30 @@
+"""Training methods: how the leader learns from texts, verdicts or pairs, all under one recipe's budget.
+
+A new method is a file with `train(task: repro.training.Task) -> repro.training.LeaderTraining`, which trains and leaves
+`best.safetensors` in the task's folder, and a line in `METHODS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from repro.training import LeaderTraining, Task
+
+# name -> what readers of a table should know of it.
+METHODS = {
+    "sro": "retrained with SRO",
+    "dpo": "trained with DPO (trl) on the rollouts that passed, against their inputs",
+    "kto": "trained with KTO (trl) on rollouts and their verdicts",
+    "grpo": "trained with GRPO (trl), the verdict as reward",
+    "sft": "fine-tuned on parallel data (trl SFT)",
+}
+# Methods that learn from parallel data, which SRO does without.
+PARALLEL = ("sft",)
+
+
+def training_method(name: str) -> Callable[[Task], LeaderTraining]:
+    train: Callable[[Task], LeaderTraining] = import_module(f"repro.methods.{name}").train
+    return train

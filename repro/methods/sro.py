@@ -1,0 +1,156 @@
+"""SRO: roll out, ask the follower, learn from its answers (arXiv 2410.20298; the objective: repro/objective.py)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from metrics.generation import generate_ids
+from repro.follower import KINDS, PASS, Follower
+from repro.leader import Leader
+from repro.objective import sro_loss
+from repro.training import Development, Log, Task, TextTrainer
+
+
+@dataclass(frozen=True)
+class Game:
+    """The rules of SRO training; see `repro.recipe.Recipe` for the fields."""
+
+    beta: float
+    epsilon: float
+    rollouts: int
+    sample: bool
+    temperature: float
+    rollout_max_new_tokens: int
+    shift_right: bool
+    rejected_with_prompt: bool
+    rollout_dropout: float
+    siblings: bool
+    lone_fail_weight: float
+    imitation: float
+    seed: int
+
+
+class SROTrainer(TextTrainer):
+    """Rows have `text` and `length`; every step rolls out, asks, and learns."""
+
+    def __init__(
+        self,
+        leader: Leader,
+        follower: Follower,
+        game: Game,
+        keywords: dict[str, Any],
+        texts: Sequence[str],
+        log: Log,
+        *,
+        develop: Callable[[int], Development] | None = None,
+        stop: Callable[[Sequence[Development]], str | None] = lambda _: None,
+    ) -> None:
+        rows = [{"text": t, "length": len(t.split())} for t in texts]
+        super().__init__(leader, keywords, rows, log, develop, stop)
+        self.follower = follower
+        self.game = game
+        self._micro_batch = (0, 0)
+
+    def _next_draw(self) -> int:
+        """A number for this micro-batch that depends on its place in training alone."""
+        step, count = self._micro_batch
+        count = count + 1 if step == self.state.global_step else 0
+        self._micro_batch = (self.state.global_step, count)
+        return self.state.global_step * self.args.gradient_accumulation_steps + count
+
+    def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """Texts -> the rollouts, the texts as tokens, and the verdicts; the rollouts of one text stand together."""
+        sources = inputs["text"]
+        draw = self._next_draw()
+        outputs = roll_out(self.leader, sources, self.game, self.game.seed * 1_000_003 + draw)
+        texts = [text for text in sources for _ in range(self.game.rollouts)]
+        prompts = self.leader.prompt_ids(texts)
+        kinds = self.follower.judge(texts, written(self.leader, outputs), draw)
+        self.note_verdicts([KINDS[kind] for kind in kinds])
+        rejected = prompts if self.game.rejected_with_prompt else self.leader.target_ids(texts)
+        return {"prompts": prompts, "outputs": outputs, "rejected": rejected, "passed": (kinds == PASS).tolist()}
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        self.leader.model.eval()
+        return self.losses(**inputs).mean()
+
+    def losses(
+        self, prompts: list[list[int]], outputs: list[list[int]], rejected: list[list[int]], passed: list[bool]
+    ) -> torch.Tensor:
+        """The SRO loss of each rollout, [n]. Only passes need Δ of the rejected text, and one serves a text's passes.
+
+        lone_fail_weight scales the fails that no passing sibling answers; imitation adds, on passes, that many times
+        the mean negative log-likelihood per token of y.
+        """
+        game = self.game
+        pairs = [i for i, verdict in enumerate(passed) if verdict]
+        # The first pass of each text stands for the text's own Δ and as the sibling of its fails.
+        first = {i // game.rollouts: i for i in reversed(pairs)}
+        policy, reference = self.leader.logprobs(
+            prompts + [prompts[i] for i in first.values()],
+            outputs + [rejected[i] for i in first.values()],
+            shift_right=game.shift_right,
+        )
+        delta = policy - reference
+        n = len(outputs)
+        delta_y = delta[:n]
+        own = {text: delta[n + place] for place, text in enumerate(first)}
+        zero = delta_y.new_zeros(())
+        delta_x = torch.stack([own.get(i // game.rollouts, zero) for i in range(n)])
+        siblings = [first.get(i // game.rollouts) if game.siblings else None for i in range(n)]
+        delta_sibling = torch.stack([zero if s is None else delta_y[s] for s in siblings])
+        verdicts = torch.tensor(passed, device=delta.device)
+        loss = sro_loss(delta_y, delta_x, verdicts, game.beta, game.epsilon, delta_sibling)
+        lone = torch.tensor([not p and s is None for p, s in zip(passed, siblings, strict=True)], device=delta.device)
+        loss = torch.where(lone, game.lone_fail_weight * loss, loss)
+        if game.imitation:
+            lengths = torch.tensor([len(tokens) for tokens in outputs], device=delta.device)
+            loss = loss - game.imitation * verdicts * policy[:n] / lengths
+        return loss
+
+
+def roll_out(leader: Leader, texts: Sequence[str], game: Game, seed: int) -> list[list[int]]:
+    """`game.rollouts` rollouts of each text as tokens, those of one text together; equal seeds roll out alike."""
+    settings: dict[str, Any] = {
+        "max_new_tokens": game.rollout_max_new_tokens, "do_sample": game.sample, "num_beams": 1,
+    }  # fmt: skip
+    if game.sample:
+        settings |= {"temperature": game.temperature, "top_k": 0, "top_p": 1.0}
+    prompts = leader.prompt_ids(texts)
+    with torch.random.fork_rng(), leader.dropout(game.rollout_dropout):
+        torch.manual_seed(seed)
+        outputs = generate_ids(leader.model, leader.tokenizer, prompts, leader.seq2seq, settings, copies=game.rollouts)
+    # A model that generates nothing at all still has its end of sequence to be judged by.
+    return [tokens or [leader.tokenizer.eos_token_id] for tokens in outputs]
+
+
+def written(leader: Leader, outputs: Sequence[Sequence[int]]) -> list[str]:
+    """What the tokens say, white space folded."""
+    texts = leader.tokenizer.batch_decode([list(tokens) for tokens in outputs], skip_special_tokens=True)
+    return [" ".join(text.split()) for text in texts]
+
+
+def game_of(recipe: Any) -> Game:
+    return Game(**{field.name: getattr(recipe, field.name) for field in dataclasses.fields(Game)})
+
+
+def train(task: Task) -> SROTrainer:
+    trainer = SROTrainer(
+        task.leader,
+        task.follower,
+        game_of(task.recipe),
+        task.arguments(),
+        task.texts,
+        task.log,
+        develop=task.develop,
+        stop=task.stop,
+    )
+    trainer.fit()
+    return trainer
