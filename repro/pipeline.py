@@ -1,4 +1,4 @@
-"""The pipeline of a run: corpora, screener, warm-up, training, choice of checkpoint, rewriting, scoring, rows, report."""
+"""The pipeline of a run: corpora, screener, warm-up, training, choice of checkpoint, rewriting, scoring, report."""
 
 from __future__ import annotations
 
@@ -284,7 +284,7 @@ class Pipeline:
         _remove(work / "training")
 
     def _train(self, work: Path, paraphraser: ModelRef, fitted: Path) -> None:
-        from repro.training import BEST, Development, Task, stop_reason
+        from repro.training import BEST, Task, stop_reason
 
         recipe = self.recipe
         leader = self._leader(paraphraser)

@@ -173,8 +173,8 @@ def model_card(recipe: Recipe, inputs: dict[str, Any], board: Board) -> str:
     body = [
         f"{header}# {recipe.leader}, {METHODS[recipe.method]} (recipe `{recipe.name}`)",
         "",
-        "A leader that rewrites toxic text. SRO is Stackelberg response optimisation (arXiv 2410.20298): it learns from "
-        "a follower's verdicts, without parallel data.",
+        "A leader that rewrites toxic text. SRO is Stackelberg response optimisation (arXiv 2410.20298): it learns "
+        "from a follower's verdicts, without parallel data.",
         "",
         first_line(inputs),
         "",

@@ -1,0 +1,110 @@
+"""The paper's claim that SRO is sensitive to the screener: J against the share of verdicts that are flipped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metrics.errors import run_command
+from metrics.files import write_text
+from metrics.statistics import Interval, seeds_interval
+from repro.report import pyplot, save_figure
+from repro.studies.runs import METRICS, Arm, Run, by_arm, do_runs, stacked, study_parser, table_of
+
+RATES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)
+SLIGHT = (0.05, 0.1)
+# What "costs much" means here: a tenth of the J that the unperturbed screener leads to.
+MUCH = 0.1
+ARMS = tuple(Arm(f"{rate:g}", "smollm2-as-published", (f"flip_rate={rate}",)) for rate in RATES)
+
+Scores = Mapping[float, np.ndarray[Any, Any]]
+
+
+def reading(scores: Scores) -> str:
+    """Whether a slight perturbation costs much, in a sentence, with the test behind it.
+
+    scores: J [seeds, sentences] by flip rate. The test is the interval of the paired difference over seeds and
+    sentences; the slope over all rates is tested by permuting the rates among the runs.
+    """
+    parts = []
+    base = scores[0.0].mean()
+    for rate in SLIGHT:
+        cost = seeds_interval(scores[0.0] - scores[rate])
+        share = Interval(*(value / base for value in (cost.mean, cost.low, cost.high)))
+        if share.low > MUCH:
+            verdict = "costs much"
+        elif share.high < MUCH:
+            verdict = "does not cost much" if cost.excludes_zero else "costs nothing that shows, and certainly not much"
+        else:
+            verdict = (
+                "costs something, whether much is open" if cost.excludes_zero else "shows no cost, but may have one"
+            )
+        parts.append(f"a flip rate of {rate:g} {verdict} (J falls by {cost}, {share.mean:.0%} of {base:.3f})")
+    slope, p = slope_test(scores)
+    return (
+        f"With much meaning {MUCH:.0%} of J, {'; '.join(parts)}. Over all rates J changes by {slope:+.3f} per unit of "
+        f"the rate (permutation test over runs, p = {p:.3f})."
+    )
+
+
+def slope_test(scores: Scores, permutations: int = 9_999) -> tuple[float, float]:
+    """(least-squares slope of a run's J on its flip rate, two-sided p-value of permuting the rates among the runs)."""
+    rates = np.concatenate([[rate] * len(values) for rate, values in scores.items()])
+    means = np.concatenate([values.mean(1) for values in scores.values()])
+    centred = rates - rates.mean()
+    slope = float(centred @ means / (centred @ centred))
+    rng = np.random.default_rng(0)
+    others = [abs(rng.permutation(centred) @ means / (centred @ centred)) for _ in range(permutations)]
+    return slope, float((1 + np.sum(np.array(others) >= abs(slope) - 1e-12)) / (1 + permutations))
+
+
+def draw(scores: Scores, path: Path) -> None:
+    """J against the flip rate: mean with interval, and each seed."""
+    figure, axis = pyplot().subplots(figsize=(6.5, 4), layout="constrained")
+    rates = list(scores)
+    intervals = [seeds_interval(scores[rate]) for rate in rates]
+    means = [interval.mean for interval in intervals]
+    axis.fill_between(rates, [i.low for i in intervals], [i.high for i in intervals], alpha=0.2, linewidth=0)
+    axis.plot(rates, means, "o-", linewidth=2, label="mean over seeds, 95 % over seeds and sentences")
+    for values in zip(*(scores[rate].mean(1) for rate in rates), strict=True):
+        axis.plot(rates, values, ".", color="grey", markersize=5)
+    axis.plot([], [], ".", color="grey", label="one seed")
+    axis.set(xlabel="share of verdicts flipped", ylabel="J", ylim=(0, None))
+    axis.legend(frameon=False, loc="lower left")
+    save_figure(figure, path)
+
+
+def table(runs: list[Run]) -> str:
+    rows = []
+    for name, own in by_arm(runs).items():
+        values = {metric: stacked(own, "sro", metric) for metric in METRICS}
+        passed = np.mean([entry["passed"] for run in own for entry in run.outcome()["passed"]])
+        rows.append(
+            (
+                name,
+                seeds_interval(values["j"]),
+                *(f"{values[metric].mean():.3f}" for metric in METRICS[1:]),
+                f"{passed:.2f}",
+                ", ".join(f"{value:.3f}" for value in values["j"].mean(1)),
+            )
+        )
+    return table_of(rows, ("flip rate", "J", "STA", "SIM", "FL", "verdicts that say pass", "J of each seed"))
+
+
+def main(argv: list[str]) -> None:
+    options = study_parser("perturbation", __doc__).parse_args(argv)
+    runs = do_runs(ARMS, options)
+    scores = {float(name): stacked(own, "sro") for name, own in by_arm(runs).items()}
+    seeds, sentences = scores[0.0].shape
+    text = f"{table(runs)}\n\n{seeds} seeds, {sentences} test sentences.\n\n{reading(scores)}\n"
+    out = Path(options.out)
+    draw(scores, out / "perturbation.png")
+    write_text(out / "perturbation.md", text)
+    print(text)
+
+
+if __name__ == "__main__":
+    run_command(main)
