@@ -24,7 +24,7 @@ from metrics.files import content_hash, read_lines, read_text, sha256_bytes, sha
 # The sample lives with the training code; it is read as data, not imported.
 SAMPLE = Path(__file__).resolve().parent.parent / "repro" / "sample"
 TEST_SETS = ("paradetox-500", "paradetox-dev", "paradetox-test", "jigsaw-10k", "sample")
-CORPORA = ("jigsaw-toxic", "jigsaw-sentences", "paraphrase-pairs", "sample")
+CORPORA = ("jigsaw-toxic", "jigsaw-sentences", "paraphrase-pairs", "paradetox-train", "sample")
 SIZES = {"paradetox-500": 500, "paradetox-dev": 400, "paradetox-test": 2000}
 SAMPLE_DEV = 80
 FILES = {
@@ -117,6 +117,8 @@ def load_corpus(name: str, data_dir: str | Path | None = None) -> Corpus:
         raise InputError(f"corpus {name}: unknown; one of {', '.join(CORPORA)}")
     if name == "sample":
         return _sample_corpus("sample")
+    if name == "paradetox-train":
+        return _paradetox_train(data_dir)
     folder = data_folder(data_dir)
     if folder is not None:
         return _folder_corpus(name, folder)
@@ -129,15 +131,13 @@ def load_test_set(name: str, data_dir: str | Path | None = None) -> TestSet:
         raise InputError(f"test set {name}: unknown; one of {', '.join(TEST_SETS)}")
     if name == "sample":
         return _sample_tests(development=False)
-    folder = data_folder(data_dir)
     if name == "jigsaw-10k":
-        return _jigsaw_10k(folder)
-    rows = _folder_paradetox(folder) if folder is not None else _hub_paradetox()
-    if rows is None:
+        return _jigsaw_10k(data_folder(data_dir))
+    found = _paradetox(data_dir)
+    if found is None:
         print(f"{name}: no data folder and no Hub; the built-in sample is used instead", file=sys.stderr)
         return _sample_tests(development=name.endswith("-dev"))
-    origin = "folder" if folder is not None else "hub"
-    return _draw(name, origin, rows, data_dir)
+    return _draw(name, *found, data_dir)
 
 
 def _jigsaw_10k(folder: Path | None) -> TestSet:
@@ -154,6 +154,13 @@ def _jigsaw_10k(folder: Path | None) -> TestSet:
 class _Parallel:
     revision: str
     rows: tuple[tuple[str, tuple[str, ...]], ...]
+
+
+def _paradetox(data_dir: str | Path | None) -> tuple[str, _Parallel] | None:
+    """(origin, rows), or None without a data folder and the Hub."""
+    folder = data_folder(data_dir)
+    rows = _folder_paradetox(folder) if folder is not None else _hub_paradetox()
+    return None if rows is None else ("folder" if folder is not None else "hub", rows)
 
 
 def _draw(name: str, origin: str, parallel: _Parallel, data_dir: str | Path | None) -> TestSet:
@@ -198,6 +205,34 @@ def _split(parallel: _Parallel, training: tuple[str, ...]) -> tuple[list[Any], l
     return kept[: SIZES["paradetox-dev"]], kept[SIZES["paradetox-dev"] :], dropped
 
 
+def _paradetox_train(data_dir: str | Path | None) -> Corpus:
+    """Each toxic sentence that no test set has, with its first rewrite; the sample has no such pairs.
+
+    Left out is a pair of which either sentence stands nearly word for word in one of a test set's, sources and
+    references, or the other way round.
+    """
+    found = _paradetox(data_dir)
+    if found is None:
+        return Corpus("paradetox-train", "sample", _sample_revision())
+    origin, parallel = found
+    return Corpus("paradetox-train", origin, parallel.revision, pairs=_rest(parallel, _training_texts(data_dir)))
+
+
+@functools.lru_cache(maxsize=4)
+def _rest(parallel: _Parallel, training: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """The pairs of `_paradetox_train`, in the order of the rows."""
+    development, test, _ = _split(parallel, training)
+    held_out = [*parallel.rows[: SIZES["paradetox-500"]], *development, *test]
+    pairs = list({source: references[0] for source, references in reversed(parallel.rows)}.items())[::-1]
+    texts = [text for source, references in held_out for text in (source, *references)]
+    index = NearDuplicates(texts)
+    own = NearDuplicates(text for pair in pairs for text in pair)
+    leaking = {number // 2 for text in texts for number in own.matches(text)}
+    return tuple(
+        pair for i, pair in enumerate(pairs) if i not in leaking and not any(index.contains(text) for text in pair)
+    )
+
+
 class NearDuplicates:
     """Finds sentences that stand, nearly word for word, inside one text of a collection.
 
@@ -208,26 +243,29 @@ class NearDuplicates:
     def __init__(self, texts: Iterable[str]) -> None:
         self._size = 0
         self._trigrams: dict[tuple[str, ...], list[int]] = {}
-        self._whole: set[tuple[str, ...]] = set()
+        self._whole: dict[tuple[str, ...], list[int]] = {}
         for text in texts:
             self.add(text)
 
     def add(self, text: str) -> None:
         words = _words(text)
-        self._whole.add(tuple(words))
+        self._whole.setdefault(tuple(words), []).append(self._size)
         for gram in set(zip(words, words[1:], words[2:], strict=False)):
             self._trigrams.setdefault(gram, []).append(self._size)
         self._size += 1
 
     def contains(self, sentence: str) -> bool:
+        return bool(self.matches(sentence))
+
+    def matches(self, sentence: str) -> set[int]:
+        """The texts it is a near-duplicate of, numbered as they were added."""
         words = _words(sentence)
-        if tuple(words) in self._whole:
-            return True
+        found = set(self._whole.get(tuple(words), ()))
         grams = set(zip(words, words[1:], words[2:], strict=False))
-        if len(words) < 5:
-            return False
-        hits = Counter(number for gram in grams for number in self._trigrams.get(gram, ()))
-        return bool(hits) and max(hits.values()) >= _NEAR_DUPLICATE * len(grams)
+        if len(words) >= 5:
+            hits = Counter(number for gram in grams for number in self._trigrams.get(gram, ()))
+            found.update(number for number, count in hits.items() if count >= _NEAR_DUPLICATE * len(grams))
+        return found
 
 
 def _words(text: str) -> list[str]:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from metrics.files import write_json
+from repro.screener import split_punctuation
 
 MAX_WORDS = 25
 
@@ -39,7 +40,7 @@ def break_sentence(text: str, others: Sequence[str], rng: random.Random) -> str:
 
 
 class NaturalnessModel:
-    """P(a sentence as people wrote it): TF-IDF on word 1–4-grams with the ends marked, logistic regression."""
+    """P(a sentence as people wrote it): TF-IDF on word 1–3-grams with the ends marked, logistic regression."""
 
     def fit(self, sentences: Sequence[str], seed: int) -> NaturalnessModel:
         from sklearn.linear_model import LogisticRegression
@@ -60,7 +61,7 @@ class NaturalnessModel:
         from sklearn.feature_extraction.text import TfidfVectorizer
 
         return TfidfVectorizer(
-            ngram_range=(1, 4), tokenizer=str.split, token_pattern=None, sublinear_tf=True, lowercase=False, **settings
+            ngram_range=(1, 3), tokenizer=str.split, token_pattern=None, sublinear_tf=True, lowercase=False, **settings
         )
 
     def p_natural(self, texts: Sequence[str]) -> np.ndarray[Any, Any]:
@@ -91,4 +92,4 @@ class NaturalnessModel:
 
 
 def _marked(text: str) -> str:
-    return f"<s> <s> {text.lower()} </s> </s>"
+    return f"<s> <s> {' '.join(split_punctuation(text.lower()))} </s> </s>"

@@ -117,11 +117,16 @@ class Pipeline:
         corpora = do("corpora", described, self._corpora)
         fitted = do("screener", [self._fields("screener"), recipe.seed, screening], self._fit_screener)
         pairs = inputs.pairs.sha256 if inputs.pairs else None
-        warm = do(
-            "warm-up",
-            [self._fields("leader", "warmup"), recipe.max_new_tokens, inputs.leader.revision, screening, pairs],
-            self._warm_up,
-        )
+        warmed = [self._fields("leader", "warmup"), recipe.max_new_tokens, inputs.leader.revision, screening, pairs]
+        edits = recipe.warmup_edit_share > 0
+        if edits:
+            warmed += [
+                recipe.guard_content,
+                recipe.guard_length_ratio,
+                recipe.guard_naturalness,
+                ContentModel().revision,
+            ]
+        warm = do("warm-up", warmed, lambda work: self._warm_up(work, fitted), ["screener"] if edits else [])
         paraphraser = resolve_model(str(warm / "model")) if recipe.warmup != "none" else inputs.leader
         decoding = [recipe.max_new_tokens, recipe.generation_batch_size]
         measure = self.evaluator.measure
@@ -212,10 +217,13 @@ class Pipeline:
             screener = ClassifierScreener(recipe.screener, recipe.screener_threshold)
         if recipe.flip_rate:
             screener = FlippingScreener(screener, recipe.flip_rate, recipe.seed)
-        if recipe.follower == "screener":
-            return ScreenerFollower(screener)
+        return ScreenerFollower(screener) if recipe.follower == "screener" else self._guarded(fitted, screener)
+
+    def _guarded(self, fitted: Path, screener: Screener | None = None) -> GuardedFollower:
+        """The guarded follower around `screener`, by default the fitted NB-SVM."""
+        recipe = self.recipe
         return GuardedFollower(
-            screener,
+            screener or NBSVM.load(fitted),
             ContentModel(),
             NaturalnessModel.load(fitted),
             min_content=recipe.guard_content,
@@ -248,22 +256,28 @@ class Pipeline:
             start = getattr(config, "decoder_start_token_id", None)
             GenerationConfig(**settings, **tokens, decoder_start_token_id=start).save_pretrained(target)
 
-    def _warm_up(self, work: Path) -> None:
+    def _warm_up(self, work: Path, fitted: Path) -> None:
         recipe = self.recipe
         if recipe.warmup == "none":
             return
         from repro.training import WarmupTrainer, arguments
-        from repro.warmup import denoising_rows
+        from repro.warmup import denoising_rows, edit_pairs
 
+        toxic = [t for corpus in self.inputs.screening for t in corpus.toxic]
+        edits: list[tuple[str, str]] = []
+        if recipe.warmup_edit_share > 0:
+            edits = edit_pairs(toxic, NBSVM.load(fitted), self._guarded(fitted), max_words=recipe.warmup_max_words)
         rows = denoising_rows(
             [t for corpus in self.inputs.screening for t in corpus.neutral],
-            [t for corpus in self.inputs.screening for t in corpus.toxic],
+            toxic,
             self.inputs.pairs.pairs if self.inputs.pairs else (),
             rows=recipe.warmup_steps * recipe.warmup_batch_size,
             insertions=recipe.warmup_insertions,
             pair_share=recipe.warmup_pair_share,
             max_words=recipe.warmup_max_words,
             seed=recipe.seed,
+            edits=edits,
+            edit_share=recipe.warmup_edit_share,
         )
         keywords = arguments(
             work / "training",
@@ -401,7 +415,8 @@ class Pipeline:
 
         inputs = self.inputs
         how = {"warm-up": "warmed up as a paraphraser", **UNTRAINED, **METHODS}[name]
-        trained_on = [] if name == "few-shot" else [*inputs.screening, *([inputs.pairs] if inputs.pairs else [])]
+        untouched = name in ("few-shot", "mask-infill")
+        trained_on = [] if untouched else [*inputs.screening, *([inputs.pairs] if inputs.pairs else [])]
         trained_on += [inputs.toxic] if name in METHODS and name not in PARALLEL else []
         trained_on += [inputs.parallel] if name in PARALLEL and inputs.parallel else []
         seen = NearDuplicates(

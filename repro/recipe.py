@@ -45,13 +45,14 @@ class Recipe:
     guard_content: float
     guard_length_ratio: float
     guard_naturalness: float
-    # Warm-up: "denoise" or "none".
+    # Warm-up: "denoise" or "none"; a share of its rows may be paraphrase pairs, or edits that the guards pass.
     warmup: str
     warmup_steps: int
     warmup_batch_size: int
     warmup_learning_rate: float
     warmup_insertions: int
     warmup_pair_share: float
+    warmup_edit_share: float
     warmup_max_words: int
     # Training: a name from repro.methods, or "none". The budget is the same for every method: steps (0 means `epochs`
     # passes over the texts) of batch_size x accumulation texts, each rolled out `rollouts` times.
@@ -101,10 +102,7 @@ class Recipe:
         self._one_of("warmup", ("denoise", "none"))
         self._one_of("method", (*METHODS, "none"))
         self._one_of("follower", ("screener", "guarded"))
-        for key in (
-            "flip_rate", "warmup_pair_share", "epsilon", "screener_threshold", "guard_naturalness", "lone_fail_weight",
-            "rollout_dropout",
-        ):  # fmt: skip
+        for key in SHARES:
             if not 0 <= getattr(self, key) <= 1:
                 raise InputError(f"recipe {self.name}: {key} is {getattr(self, key)}; it must lie in 0 to 1")
         for key in ("batch_size", "accumulation", "rollouts", "evaluate_every", "generation_batch_size", "candidates"):
@@ -135,6 +133,10 @@ class Recipe:
         return (*SYSTEMS, *UNTRAINED, *((self.method,) if self.method != "none" else ()))
 
 
+SHARES = (
+    "flip_rate", "warmup_pair_share", "warmup_edit_share", "epsilon", "screener_threshold", "guard_naturalness",
+    "lone_fail_weight", "rollout_dropout",
+)  # fmt: skip
 SYSTEMS = ("duplicate", "delete", "reference", "warm-up")
 
 

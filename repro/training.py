@@ -117,7 +117,7 @@ class LeaderTraining(Trainer):
     """
 
     # The loss is a mean over the micro-batch; T5 claims to take loss kwargs, and accumulation would not divide.
-    loss_is_scaled_for_ga = False
+    loss_is_scaled_for_ga: bool | None = False
     leader: Leader
     _write_log: Log
     _develop: Callable[[int], Development] | None = None

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 UNTRAINED = {
     "mask-infill": "rude words of the lexicon masked, and filled in by the untouched leader's likelihood",
     "few-shot": "the untouched leader, asked with examples in its prompt",
-    "best-of-k": "of several rewrites by the warm-up, the likeliest that the follower passes",
+    "best-of-k": "of several sampled rewrites by the warm-up, the first that the follower passes",
 }
 
 

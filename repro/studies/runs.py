@@ -152,17 +152,17 @@ def _end_with_parent(parent: int) -> None:
 def _run(recipe: Recipe, data_dir: str | None, folder: Path, shared: Path) -> str | None:
     """One run in a worker, its output in a log beside its folder; returns what went wrong in one line, or None."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with folder.with_name(f"{folder.name}.log").open("a", encoding="utf-8") as log:
-        with redirect_stdout(log), redirect_stderr(log):
-            from repro.pipeline import run
+    log = folder.with_name(f"{folder.name}.log")
+    with log.open("a", encoding="utf-8") as file, redirect_stdout(file), redirect_stderr(file):
+        from repro.pipeline import run
 
-            try:
-                run(recipe, data_dir, folder, shared)
-            except InputError as error:
-                return str(error)
-            except Exception as error:
-                traceback.print_exc(file=sys.stderr)
-                return out_of_space(error) or f"{type(error).__name__}: {error}"
+        try:
+            run(recipe, data_dir, folder, shared)
+        except InputError as error:
+            return str(error)
+        except Exception as error:
+            traceback.print_exc(file=sys.stderr)
+            return out_of_space(error) or f"{type(error).__name__}: {error}"
     return None
 
 

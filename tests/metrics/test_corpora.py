@@ -32,6 +32,7 @@ def test_near_duplicates_by_hand() -> None:
     # Four of its five trigrams are known, but no text has more than two.
     spread = NearDuplicates(["a b c d", "d e f g"])
     assert not spread.contains("a b c d e f g h")
+    assert index.matches("ONE two three") == {1} and not index.matches("a b c d e f")
     # Short sentences must be there whole.
     assert index.contains("One, two, three!")
     assert not index.contains("two three")
@@ -146,6 +147,33 @@ def test_real_draws_do_not_depend_on_the_order_of_rows(data_dir: Path, tmp_path:
     original, shuffled = (load_test_set("paradetox-dev", folder).sources for folder in (data_dir, tmp_path))
     # Quotes were replaced above, which moves the few sentences that have some.
     assert len(set(original) & set(shuffled)) >= 380
+
+
+def test_training_pairs_are_disjoint_from_every_test_set(data_dir: Path) -> None:
+    corpus = load_corpus("paradetox-train", data_dir)
+    assert (corpus.name, corpus.origin, corpus.rows) == ("paradetox-train", "folder", 8_644)
+    assert corpus.revision == load_test_set("paradetox-500", data_dir).revision
+    assert not corpus.toxic and len({toxic for toxic, _ in corpus.pairs}) == len(corpus.pairs)
+    rows = dict(reversed(parse_paradetox(data_dir / "paradetox" / "paradetox.tsv")))
+    assert all(rows[toxic][0] == neutral for toxic, neutral in corpus.pairs)
+    sources = [s for name in ("500", "dev", "test") for s in load_test_set(f"paradetox-{name}", data_dir).sources]
+    texts = [text for pair in corpus.pairs for text in pair]
+    assert not set(sources) & set(texts)
+    # What the rows on the leaderboard call contamination, and the other way round.
+    learned, held_out = NearDuplicates(texts), NearDuplicates(sources)
+    assert not [source for source in sources if learned.contains(source)]
+    assert not [text for text in texts if held_out.contains(text)]
+
+
+def test_drawing_the_training_pairs_moves_no_test_set(data_dir: Path) -> None:
+    hashes = {name: load_test_set(f"paradetox-{name}", data_dir).sha256[:12] for name in ("500", "dev", "test")}
+    assert hashes == {"500": "c670035934b6", "dev": "403953e7d841", "test": "65cb08d8f1a6"}
+
+
+def test_the_sample_has_no_training_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SRO_DATA_DIR", raising=False)
+    corpus = load_corpus("paradetox-train")
+    assert (corpus.origin, corpus.pairs, corpus.rows) == ("sample", (), 0)
 
 
 def test_half_a_copy_of_a_known_file_is_refused(data_dir: Path, tmp_path: Path) -> None:

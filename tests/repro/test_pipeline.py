@@ -117,7 +117,7 @@ def test_killed_at_every_stage_it_ends_with_the_same_numbers(smoke: Path, tmp_pa
     home = tmp_path / "home"
     home.mkdir()
     (home / "models").symlink_to(Path(os.environ.get("SRO_HOME", Path("~/.cache/sro").expanduser())) / "models")
-    for stage in ("warm-up", "sro", "rewriting"):
+    for stage in ("warm-up", "training", "rewriting"):
         process = subprocess.Popen(
             arguments, cwd=ROOT, env=environment(SRO_HOME=str(home)), stderr=subprocess.PIPE, text=True,
             start_new_session=True,

@@ -37,7 +37,9 @@ def test_the_released_set_up_is_the_documented_one() -> None:
 
 
 def test_overrides_are_typed() -> None:
-    recipe = load_recipe("smoke", ["beta=1e-1", "train=lora", "toxic_limit=5", "prompt=null", "sample=false", "rollouts=1"])
+    recipe = load_recipe(
+        "smoke", ["beta=1e-1", "train=lora", "toxic_limit=5", "prompt=null", "sample=false", "rollouts=1"]
+    )
     assert (recipe.beta, recipe.train, recipe.toxic_limit) == (0.1, "lora", 5)
     assert recipe.prompt is None and recipe.sample is False
 
@@ -67,3 +69,28 @@ def test_unknown_recipe_and_key_in_a_file(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("base: smoke\nepocs: 3\n")
     with pytest.raises(InputError, match="unknown key epocs; did you mean epochs"):
         load_recipe(str(tmp_path / "mine.yaml"))
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_builds_against_the_pinned_libraries(name: str, tmp_path: Path) -> None:
+    """Recipes rot when libraries move: each makes the library's arguments, the game and the warm-up's."""
+    from transformers import TrainingArguments
+
+    from repro.methods import METHODS, training_method
+    from repro.methods.sro import game_of
+    from repro.training import arguments
+
+    recipe = load_recipe(name)
+    game_of(recipe)
+    for rate, size in (
+        (recipe.learning_rate, recipe.batch_size),
+        (recipe.warmup_learning_rate, recipe.warmup_batch_size),
+    ):
+        keywords = arguments(
+            tmp_path, batch_size=size, accumulation=recipe.accumulation, learning_rate=rate, steps=recipe.steps,
+            epochs=recipe.epochs, weight_decay=recipe.weight_decay, save_every=recipe.evaluate_every, seed=recipe.seed,
+            evaluate=True, schedule="constant_with_warmup",
+        )  # fmt: skip
+        assert TrainingArguments(**keywords).learning_rate == rate
+    if recipe.method in METHODS:
+        assert callable(training_method(recipe.method))

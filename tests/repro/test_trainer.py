@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from metrics.models import load_model, resolve_model
-from repro.leader import Leader
 from repro.follower import ScreenerFollower
+from repro.leader import Leader
 from repro.methods.sro import Game, SROTrainer
 from repro.training import COMPLETE, Development, arguments, best_step, stop_reason
 

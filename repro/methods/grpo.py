@@ -1,0 +1,82 @@
+"""GRPO by trl's GRPOTrainer: the leader rolls out as it learns, and a pass is the reward.
+
+Rollouts are SRO's own, drawn through trl's `rollout_func` (which trl calls experimental): the prompt is read once for
+all answers, and the draw depends on the step alone, so that a killed and resumed run equals an unbroken one. A text
+whose rollouts all pass or all fail teaches nothing. The KL coefficient is trl's default, 0: no reference model.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+from datasets import Dataset
+from trl import GRPOConfig, GRPOTrainer
+
+from metrics.errors import InputError
+from repro.follower import KINDS, PASS
+from repro.methods.dpo import trl_arguments
+from repro.methods.sro import game_of, roll_out, written
+from repro.training import LeaderTraining, Task
+
+
+class GRPO(LeaderTraining, GRPOTrainer):
+    """Rows have `prompt`: the toxic text, which the leader's own prompt is put around when it is rolled out."""
+
+    # trl's loss divides by all tokens of an update itself.
+    loss_is_scaled_for_ga = True
+
+    def __init__(self, task: Task) -> None:
+        self.attend(task.leader, task.log, task.develop, task.stop)
+        recipe = task.recipe
+        self._follower, self._game, self._batch_size = task.follower, game_of(recipe), recipe.batch_size
+        # trl drops what does not fill an update, and would train on nothing where all texts do not.
+        times = -(-recipe.batch_size * recipe.accumulation // len(task.texts))
+        dataset = Dataset.from_dict({"prompt": list(task.texts) * times})
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "You are using 'rollout_func'")
+            GRPOTrainer.__init__(
+                self,
+                model=task.leader.model,
+                reward_funcs=[self.reward],
+                args=GRPOConfig(
+                    **trl_arguments(task),
+                    num_generations=recipe.rollouts,
+                    temperature=recipe.temperature,
+                    max_completion_length=recipe.rollout_max_new_tokens,
+                ),
+                train_dataset=dataset,
+                # `evaluate` does not read it, but the Trainer wants one before it evaluates at all.
+                eval_dataset=dataset.select([0]),
+                processing_class=task.leader.tokenizer,
+                rollout_func=self.roll_out,
+            )
+        self.begin()
+
+    def roll_out(self, prompts: Sequence[str], trainer: Any) -> dict[str, Any]:
+        """Texts, each as often as it is rolled out -> the tokens of prompts and rollouts, in batches as SRO's are."""
+        texts = list(prompts)[:: self._game.rollouts]
+        first = self._game.seed * 1_000_003 + self.state.global_step * self.args.gradient_accumulation_steps
+        outputs = []
+        for draw, start in enumerate(range(0, len(texts), self._batch_size)):
+            outputs += roll_out(self.leader, texts[start : start + self._batch_size], self._game, first + draw)
+        # Rolling out leaves the model in eval mode, and trl sorts its metrics by the mode.
+        self.leader.model.train()
+        return {"prompt_ids": self.leader.prompt_ids(prompts), "completion_ids": outputs, "logprobs": None}
+
+    def reward(self, prompts: Sequence[str], completion_ids: Sequence[Sequence[int]], **rest: Any) -> list[float]:
+        """1 for what passes the follower, else 0. prompts: the texts."""
+        kinds = self._follower.judge(prompts, written(self.leader, completion_ids), self.state.global_step)
+        self.note_verdicts([KINDS[kind] for kind in kinds])
+        return [float(kind == PASS) for kind in kinds]
+
+
+def train(task: Task) -> GRPO:
+    recipe = task.recipe
+    if recipe.rollouts < 2:
+        raise InputError(f"recipe {recipe.name}: grpo compares rollouts of one text; set rollouts to at least 2")
+    trainer = GRPO(task)
+    with task.leader.dropout(0.0):
+        trainer.fit()
+    return trainer

@@ -1,0 +1,62 @@
+"""Supervised fine-tuning on parallel data, by trl's SFTTrainer: what people's own rewrites would have taught.
+
+An update sees as many pairs as one of SRO's sees rollouts, and the loss is that of the rewrite alone. Not a rival of
+SRO, which has no parallel data: a bound to compare it with. Killed and resumed it equals an unbroken run.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+from datasets import Dataset
+from trl import SFTConfig, SFTTrainer
+
+from metrics.errors import InputError
+from repro.methods.dpo import trl_arguments, whole_updates
+from repro.training import LeaderTraining, Task
+
+# What a label says of a token that is not learned.
+IGNORED = -100
+
+
+class SFT(LeaderTraining, SFTTrainer):
+    """Rows have `input_ids` and `labels`, the prompt's tokens ignored."""
+
+    # The Trainer's own rule: trl's loss divides by all tokens of an update where it is told their number.
+    loss_is_scaled_for_ga = None
+
+    def __init__(self, task: Task, rows: Sequence[dict[str, list[int]]]) -> None:
+        self.attend(task.leader, task.log, task.develop, task.stop)
+        dataset = Dataset.from_list(list(rows))
+        super().__init__(
+            model=task.leader.model,
+            args=SFTConfig(**trl_arguments(task), max_length=None),
+            train_dataset=dataset,
+            # `evaluate` does not read it, but the Trainer wants one before it evaluates at all.
+            eval_dataset=dataset.select([0]),
+            processing_class=task.leader.tokenizer,
+        )
+        self.begin()
+
+
+def train(task: Task) -> SFT:
+    recipe = task.recipe
+    settings: dict[str, Any] = trl_arguments(task)
+    if not task.pairs:
+        raise InputError(f"recipe {recipe.name}: sft needs parallel data, and {recipe.parallel_corpus} has none")
+    pairs = list(task.pairs)
+    random.Random(recipe.seed).shuffle(pairs)
+    # Those that the budget reaches; the others need not be tokenised.
+    pairs = pairs[: settings["max_steps"] * settings["per_device_train_batch_size"] * recipe.accumulation]
+    prompts = task.leader.prompt_ids([toxic for toxic, _ in pairs])
+    targets = task.leader.target_ids([neutral for _, neutral in pairs])
+    rows = [
+        {"input_ids": [*prompt, *target], "labels": [*[IGNORED] * len(prompt), *target]}
+        for prompt, target in zip(prompts, targets, strict=True)
+    ]
+    trainer = SFT(task, whole_updates(task, rows))
+    with task.leader.dropout(0.0):
+        trainer.fit()
+    return trainer

@@ -1,0 +1,124 @@
+"""The paper's follower against the guarded one: training curves past the collapse, and what each trades for STA.
+
+Both start from one warm-up per seed and see as many rollouts; nothing stops them and no checkpoint is chosen, because
+the end is what the study is about. Development sentences only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from metrics.errors import run_command
+from metrics.files import write_text
+from repro.report import pyplot, save_figure
+from repro.studies.runs import Arm, Run, by_arm, do_runs, study_parser, table_of
+
+# Long enough for a collapse, and never stopped.
+TO_THE_END = ("steps=48", "evaluate_every=8", "patience=0", "stop_repetition=1", "stop_length_ratio=1000")
+DEVELOPMENT_ONLY = ("test_set=paradetox-dev", "test_limit=8", "systems=[sro]")
+PLAIN = ("follower=screener", "siblings=false", "lone_fail_weight=1", "imitation=0")
+ARMS = (
+    Arm("screener", "smollm2-cpu", (*PLAIN, *TO_THE_END, *DEVELOPMENT_ONLY)),
+    Arm("guarded", "smollm2-cpu", ("follower=guarded", *TO_THE_END, *DEVELOPMENT_ONLY)),
+)
+COLOURS = {"screener": "tab:red", "guarded": "tab:blue"}
+SHOWN = (
+    ("j", "J"),
+    ("sta", "STA"),
+    ("sim", "SIM"),
+    ("fl", "FL"),
+    ("length_ratio", "length ratio"),
+    ("copies", "copies"),
+)
+
+
+def curves(runs: Sequence[Run], metric: str) -> tuple[list[int], np.ndarray[tuple[int, int], np.dtype[np.float64]]]:
+    """(steps, values [seeds, steps]) of one development figure."""
+    histories = [run.history() for run in runs]
+    steps = [d.step for d in histories[0]]
+    return steps, np.array([[getattr(d, metric) for d in history] for history in histories])
+
+
+def draw_curves(arms: Mapping[str, Sequence[Run]], path: Path) -> None:
+    """Each figure along training, thin lines for seeds, a thick one for their mean."""
+    figure, axes = pyplot().subplots(2, 3, figsize=(11, 6), layout="constrained", sharex=True)
+    for axis, (metric, label) in zip(axes.flat, SHOWN, strict=True):
+        for name, runs in arms.items():
+            steps, values = curves(runs, metric)
+            for own in values:
+                axis.plot(steps, own, color=COLOURS[name], linewidth=0.7, alpha=0.5)
+            axis.plot(steps, values.mean(0), color=COLOURS[name], linewidth=2.5, label=name)
+        axis.set(title=label, ylim=(0, None))
+    for axis in axes[1]:
+        axis.set_xlabel("training step")
+    axes[0, 0].legend(frameon=False, title="follower")
+    save_figure(figure, path)
+
+
+def draw_pareto(arms: Mapping[str, Sequence[Run]], path: Path) -> None:
+    """STA against SIM x FL along training: what a follower gives up for each bit of style, lines of equal product."""
+    figure, axis = pyplot().subplots(figsize=(6.5, 5), layout="constrained")
+    across = np.linspace(0.4, 1.0, 100)
+    for product in (0.2, 0.25, 0.3, 0.35, 0.4):
+        axis.plot(across, product / across, color="lightgrey", linewidth=0.8, zorder=0)
+        axis.annotate(f"{product:g}", (1.0, product), color="grey", fontsize=7, ha="right", va="bottom")
+    for name, runs in arms.items():
+        _, sta = curves(runs, "sta")
+        kept = curves(runs, "sim")[1] * curves(runs, "fl")[1]
+        axis.scatter(sta, kept, color=COLOURS[name], s=12, alpha=0.35)
+        axis.plot(sta.mean(0), kept.mean(0), "o-", color=COLOURS[name], linewidth=2, label=name)
+        axis.annotate("end", (sta.mean(0)[-1], kept.mean(0)[-1]), textcoords="offset points", xytext=(4, -10))
+    axis.set(xlabel="STA", ylabel="SIM x FL", xlim=(0.4, 1.01), ylim=(0, None))
+    axis.legend(frameon=False, title="follower", loc="lower left")
+    save_figure(figure, path)
+
+
+def table(arms: Mapping[str, Sequence[Run]]) -> str:
+    """Start, best and end of each arm's development J by seed, and what the end looks like."""
+    rows = []
+    for name, runs in arms.items():
+        for run in runs:
+            history = run.history()
+            best, last = max(history, key=lambda d: (d.j, -d.step)), history[-1]
+            rows.append(
+                (
+                    name,
+                    run.recipe.seed,
+                    f"{history[0].j:.3f}",
+                    f"{best.j:.3f} (step {best.step})",
+                    *(f"{value:.3f}" for value in (last.j, last.sta, last.sim, last.fl)),
+                    f"{last.length_ratio:.2f}",
+                    f"{last.repetition:.3f}",
+                )
+            )
+    header = (
+        "follower",
+        "seed",
+        "J at the start",
+        "best J",
+        "J at the end",
+        "STA",
+        "SIM",
+        "FL",
+        "length ratio",
+        "repetition",
+    )
+    return table_of(rows, header)
+
+
+def main(argv: list[str]) -> None:
+    options = study_parser("follower", __doc__).parse_args(argv)
+    arms = by_arm(do_runs(ARMS, options))
+    out = Path(options.out)
+    draw_curves(arms, out / "follower-curves.png")
+    draw_pareto(arms, out / "follower-pareto.png")
+    text = f"{table(arms)}\n"
+    write_text(out / "follower.md", text)
+    print(text)
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,66 @@
+"""SRO against every other method, under one budget and on one test set, with paired tests.
+
+Each method is a recipe (repro/recipes) over the same leader, texts, number of rollouts and choice of checkpoint. Those
+that learn from parallel data are an upper bound that SRO does not get, and stand apart.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metrics.errors import run_command
+from metrics.files import write_text
+from metrics.statistics import randomisation_test, seeds_interval
+from repro.studies.runs import METRICS, Arm, by_arm, do_runs, stacked, study_parser, table_of
+
+SRO = "smollm2-cpu"
+TRAINED = ("dpo", "kto", "grpo", "sft")
+OTHERS = ("duplicate", "delete", "mask-infill", "few-shot", "warm-up", "best-of-k")
+# Where what people wrote, or pairs that they wrote, is used.
+PARALLEL = ("sft", "few-shot", "reference")
+
+Scores = Mapping[str, np.ndarray[Any, Any]]
+
+
+def table(scores: Mapping[str, Scores]) -> str:
+    """One row per system, by J, with its paired difference from SRO. scores: metric -> [seeds, sentences], by system.
+
+    A system of one seed is compared with SRO's mean over seeds, sentence by sentence. p: two-sided, by approximate
+    randomisation over sentences.
+    """
+    own = scores["sro"]["j"].mean(0)
+    rows = []
+    for name, values in sorted(scores.items(), key=lambda item: -item[1]["j"].mean()):
+        j = values["j"]
+        against = "" if name == "sro" else str(seeds_interval((own - j.mean(0))[None]))
+        p = "" if name == "sro" else f"{randomisation_test(own, j.mean(0)):.4f}"
+        parallel = "yes" if name in PARALLEL else "no"
+        means = (f"{values[metric].mean():.3f}" for metric in METRICS[1:])
+        rows.append((name, len(j), seeds_interval(j), *means, parallel, against, p))
+    header = ("system", "seeds", "J", "STA", "SIM", "FL", "parallel data", "SRO minus it", "p")
+    n = len(own)
+    return f"{table_of(rows, header)}\n\n{n} test sentences; 95 % intervals over seeds and sentences.\n"
+
+
+def main(argv: list[str]) -> None:
+    options = study_parser("methods", __doc__).parse_args(argv)
+    with_reference = "systems=[{}, reference]"
+    arms = [Arm("sro", SRO, (with_reference.format("sro"),))]
+    several = by_arm(do_runs(arms, options))
+    single = argparse.Namespace(**{**vars(options), "seeds": 1})
+    others = [Arm(name, name, (with_reference.format(name),)) for name in (*OTHERS, *TRAINED)]
+    runs = {**several, **by_arm(do_runs(others, single))}
+    scores = {name: {metric: stacked(own, name, metric) for metric in METRICS} for name, own in runs.items()}
+    scores["reference"] = {metric: stacked(runs["sro"][:1], "reference", metric) for metric in METRICS}
+    text = table(scores)
+    write_text(Path(options.out) / "methods.md", text)
+    print(text)
+
+
+if __name__ == "__main__":
+    run_command(main)

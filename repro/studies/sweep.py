@@ -1,0 +1,132 @@
+"""Which settings of the training matter: a small designed sweep over seven factors, on development sentences only.
+
+A 2^(7−4) fractional factorial (resolution III; Box, Hunter and Hunter, Statistics for Experimenters, ch. 6): eight runs
+in which each level of each factor meets both levels of every other equally often, so that every run speaks for all
+seven main effects. Interactions of two factors are mixed into them; the predicted winner is therefore run as well, and
+what counts is its own development J.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metrics.errors import run_command
+from metrics.files import write_text
+from repro.studies.runs import Arm, Run, by_arm, do_runs, study_parser, table_of
+
+
+@dataclass(frozen=True)
+class Factor:
+    """A factor with its two levels: what the table calls each, and the overrides that set it."""
+
+    name: str
+    low: tuple[str, tuple[str, ...]]
+    high: tuple[str, tuple[str, ...]]
+
+    def level(self, high: bool) -> tuple[str, tuple[str, ...]]:
+        return self.high if high else self.low
+
+
+FACTORS = (
+    # The number of rollouts per step is the same at both levels.
+    Factor(
+        "rollouts per text",
+        ("2", ("rollouts=2", "batch_size=8")),
+        ("4", ("rollouts=4", "batch_size=4")),
+    ),
+    Factor("temperature", ("0.7", ("temperature=0.7",)), ("1", ("temperature=1.0",))),
+    Factor("learning rate", ("5e-5", ("learning_rate=5e-5",)), ("1.5e-4", ("learning_rate=1.5e-4",))),
+    Factor("β", ("0.05", ("beta=0.05",)), ("0.2", ("beta=0.2",))),
+    Factor("ε", ("0", ("epsilon=0",)), ("0.1", ("epsilon=0.1",))),
+    Factor("layers trained", ("4", ("train=4",)), ("8", ("train=8",))),
+    Factor("warm-up", ("denoise", ("warmup_edit_share=0",)), ("with edits", ("warmup_edit_share=0.6",))),
+)
+RECIPE = "smollm2-cpu"
+# No test sentence takes part: the runs are tested on a few of the development sentences that chose their checkpoint.
+DEVELOPMENT_ONLY = ("test_set=paradetox-dev", "test_limit=8")
+
+
+def design() -> list[tuple[bool, ...]]:
+    """The eight rows of the 2^(7−4) design: whether each factor is at its high level.
+
+    Three factors take all combinations; the others' columns are their products (D = AB, E = AC, F = BC, G = ABC).
+    """
+    rows = []
+    for a, b, c in product((-1, 1), repeat=3):
+        rows.append(tuple(value > 0 for value in (a, b, c, a * b, a * c, b * c, a * b * c)))
+    return rows
+
+
+def arms() -> list[Arm]:
+    return [Arm(str(number), RECIPE, overrides(row)) for number, row in enumerate(design(), start=1)]
+
+
+def overrides(row: Sequence[bool]) -> tuple[str, ...]:
+    own = tuple(text for factor, high in zip(FACTORS, row, strict=True) for text in factor.level(high)[1])
+    return (*own, *DEVELOPMENT_ONLY, "systems=[sro]")
+
+
+def effects(values: Sequence[float]) -> dict[str, float]:
+    """The main effect of each factor: mean of `values` at its high level minus mean at its low level, in run order."""
+    signs = np.array(design())
+    j = np.asarray(values, dtype=np.float64)
+    return {f.name: float(j[signs[:, i]].mean() - j[~signs[:, i]].mean()) for i, f in enumerate(FACTORS)}
+
+
+def winner(values: Sequence[float]) -> tuple[bool, ...]:
+    """The level of each factor whose main effect is the better one."""
+    return tuple(effect > 0 for effect in effects(values).values())
+
+
+def best_j(runs: Sequence[Run]) -> float:
+    """The best development J along training, the mean over seeds."""
+    return float(np.mean([max(d.j for d in run.history()) for run in runs]))
+
+
+def report(values: Mapping[str, float], predicted: float, gains: Mapping[str, float]) -> str:
+    """Markdown: the runs, the effects, the predicted winner. values: development J by run; gains: over its warm-up."""
+    rows: list[Sequence[Any]] = []
+    for number, row in enumerate(design(), start=1):
+        levels = [factor.level(high)[0] for factor, high in zip(FACTORS, row, strict=True)]
+        rows.append((number, *levels, f"{values[str(number)]:.3f}", f"{gains[str(number)]:+.3f}"))
+    chosen = winner(list(values.values()))
+    rows.append(
+        (
+            "predicted",
+            *(factor.level(high)[0] for factor, high in zip(FACTORS, chosen, strict=True)),
+            f"{predicted:.3f}",
+            f"{gains['predicted']:+.3f}",
+        )
+    )
+    header = ("run", *(factor.name for factor in FACTORS), "J", "gain over the warm-up")
+    ranked = sorted(effects(list(values.values())).items(), key=lambda item: -abs(item[1]))
+    effect_rows = [(name, f"{effect:+.3f}") for name, effect in ranked]
+    return (
+        f"{table_of(rows, header)}\n\nBest development J along training. Main effects, high level minus low:\n\n"
+        f"{table_of(effect_rows, ('factor', 'effect on J'))}\n"
+    )
+
+
+def gain(runs: Sequence[Run]) -> float:
+    return best_j(runs) - float(np.mean([run.history()[0].j for run in runs]))
+
+
+def main(argv: list[str]) -> None:
+    options = study_parser("sweep", __doc__, seeds=1).parse_args(argv)
+    runs = by_arm(do_runs(arms(), options))
+    values = {name: best_j(own) for name, own in runs.items()}
+    predicted = do_runs([Arm("predicted", RECIPE, overrides(winner(list(values.values()))))], options)
+    gains = {name: gain(own) for name, own in {**runs, "predicted": predicted}.items()}
+    text = report(values, best_j(predicted), gains)
+    write_text(Path(options.out) / "sweep.md", text)
+    print(text)
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,166 @@
+"""The untrained baselines on tiny models: what each takes, fills in and cuts; they go on where they stopped."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from metrics.corpora import TestSet
+from metrics.files import sha256_folder
+from metrics.models import ModelRef, load_model, resolve_model
+from metrics.systems import Rewrites, lexicon
+from repro.baselines import UNTRAINED, Setting, best_of_k, few_shot, mask_infill, untrained
+from repro.follower import PASS, TOXIC, Follower
+from repro.recipe import load_recipe, recipe_names
+
+SOURCES = ("you are a damn fool .", "the  cat is good", "damn , this stupid road", "why is the car crap ?")
+
+
+class Verdicts:
+    """Passes what holds the word "good", and notes what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[int, tuple[str, ...]]] = []
+
+    def judge(self, sources: Sequence[str], outputs: Sequence[str], draw: int = 0) -> Any:
+        self.asked.append((draw, tuple(sources)))
+        return np.array([PASS if "good" in text else TOXIC for text in outputs], dtype=np.int8)
+
+
+@pytest.fixture
+def make_setting(tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Setting]:
+    monkeypatch.setenv("SRO_HOME", str(tmp_path))
+
+    def make(follower: Follower, **changes: Any) -> Setting:
+        recipe = dataclasses.replace(load_recipe("smoke"), leader=str(tiny_llama), **changes)
+        ref = resolve_model(str(tiny_llama))
+        test = TestSet("made", "sample", "1", SOURCES, tuple(("a polite text",) for _ in SOURCES))
+        return Setting(recipe, ref, ref, test, lambda: follower)
+
+    return make
+
+
+def test_recipes_without_training_name_systems_that_exist() -> None:
+    recipes = [recipe for recipe in map(load_recipe, recipe_names()) if recipe.method == "none"]
+    assert {recipe.systems[0] for recipe in recipes} >= {*UNTRAINED, "duplicate", "delete", "warm-up"}
+    for recipe in recipes:
+        assert recipe.systems[1:] == ["reference"]
+        assert recipe.warmup != "none" or recipe.systems[0] not in ("warm-up", "best-of-k")
+    assert all(callable(untrained(name)) for name in UNTRAINED)
+
+
+# -- best of k ---------------------------------------------------------------------------------------------------------
+def test_best_of_k_takes_the_first_pass_and_else_the_first_draw(
+    make_setting: Callable[..., Setting], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = {
+        10: {SOURCES[0]: "bad 0", SOURCES[1]: "good 0", SOURCES[2]: "bad 0", SOURCES[3]: "bad 0"},
+        11: {SOURCES[0]: "good 1", SOURCES[2]: "bad 1", SOURCES[3]: "bad 1"},
+        12: {SOURCES[2]: "bad 2", SOURCES[3]: "good 2"},
+    }
+
+    def rewrite(system: Any, test: TestSet, *, batch_size: int, seed: int) -> Rewrites:
+        assert system.decoding["do_sample"] and system.decoding["top_k"] == 0
+        outputs = tuple(drawn[seed][source] for source in test.sources)
+        return Rewrites(system.name, "model", system.revision, {"seed": seed}, outputs, 1.5)
+
+    monkeypatch.setattr(best_of_k, "rewrite", rewrite)
+    follower = Verdicts()
+    done = best_of_k.rewrites(make_setting(follower, candidates=3, seed=10))
+    assert done.outputs == ("good 1", "good 0", "bad 0", "good 2")
+    assert follower.asked == [(0, SOURCES), (1, (SOURCES[0], *SOURCES[2:])), (2, SOURCES[2:])]
+    assert done.decoding == {"seed": 10, "candidates": 3, "choice": "first pass"}
+    assert done.seconds == 4.5
+
+
+def test_best_of_k_is_the_same_again_from_its_cache(make_setting: Callable[..., Setting]) -> None:
+    setting = make_setting(Verdicts(), candidates=2)
+    done = best_of_k.rewrites(setting)
+    assert len(done.outputs) == len(SOURCES)
+    assert best_of_k.rewrites(setting) == done
+
+
+# -- mask and infill ---------------------------------------------------------------------------------------------------
+def test_mask_infill_leaves_no_rude_word_and_clean_sentences_alone(make_setting: Callable[..., Setting]) -> None:
+    outputs = mask_infill.rewrites(make_setting(Verdicts())).outputs
+    assert outputs[1] == SOURCES[1]
+    assert not {word for output in outputs for word in output.lower().split()} & lexicon()
+    assert (
+        outputs[0].startswith("you are a ") and outputs[2].endswith(" road") and outputs[3].startswith("why is the car")
+    )
+
+
+def test_mask_infill_goes_on_where_it_was_killed(
+    make_setting: Callable[..., Setting], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setting = make_setting(Verdicts())
+    whole = mask_infill.rewrites(setting)
+    (file,) = (tmp_path / "mask-infill").iterdir()
+    lines = [line for line in file.read_text().split("\n") if line]
+    file.write_text("\n".join(["", *lines[:2], lines[2][:9]]))
+    filled: list[str] = []
+    fill = mask_infill.Infiller.fill
+
+    def counted(self: Any, source: str, marked: Any) -> str:
+        filled.append(source)
+        return fill(self, source, marked)
+
+    monkeypatch.setattr(mask_infill.Infiller, "fill", counted)
+    assert mask_infill.rewrites(setting).outputs == whole.outputs
+    assert filled == list(SOURCES[2:])
+
+
+def test_mask_infill_judges_by_the_likelihood_of_the_text(tiny_llama: Path) -> None:
+    loaded = load_model(resolve_model(str(tiny_llama)))
+    infiller = mask_infill.Infiller(loaded)
+    words, scores = infiller.judge("you are a", " cat and dog with rain")
+    assert words[0] == "" and "good" in words and not set(words) & lexicon()
+    for word in ("", "good", words[-1]):
+        context = [*infiller.start, *infiller._ids("you are a")]
+        text = infiller._ids(f"{word} cat and dog")
+        with torch.no_grad():
+            logits = loaded.model(torch.tensor([[*context, *text]])).logits[0, len(context) - 1 : -1]
+        expected = logits.log_softmax(-1)[range(len(text)), text].sum().item()
+        assert scores[words.index(word)] == pytest.approx(expected, abs=1e-4)
+
+
+# -- few-shot ----------------------------------------------------------------------------------------------------------
+def test_few_shot_asks_for_one_sentence_and_keeps_one_line() -> None:
+    assert few_shot.PROMPT.count("{text}") == 1 and few_shot.PROMPT.count("{") == 1
+    assert few_shot.first_line('please stop."') == "please stop."
+    assert few_shot.first_line('please stop." Rude: "you fool" Polite: "you') == "please stop."
+    assert few_shot.first_line("") == ""
+
+
+def test_few_shot_writes_a_line_for_every_sentence(make_setting: Callable[..., Setting]) -> None:
+    setting = make_setting(Verdicts())
+    done = few_shot.rewrites(setting)
+    assert len(done.outputs) == len(SOURCES) and done.revision == setting.leader.revision
+    assert done.decoding["stop"] == "line end" and done.decoding["prompt"] == few_shot.PROMPT
+
+
+def test_a_line_end_ends_the_text_in_a_copy_of_the_model_alone(
+    tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
+
+    monkeypatch.setenv("SRO_HOME", str(tmp_path / "home"))
+    backend = Tokenizer(models.WordLevel({"<pad>": 0, "</s>": 1, "<unk>": 2, "\n": 3, "the": 4}, unk_token="<unk>"))
+    backend.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Split("\n", "isolated"), pre_tokenizers.CharDelimiterSplit(" ")]
+    )
+    folder = tmp_path / "model"
+    AutoModelForCausalLM.from_pretrained(tiny_llama).save_pretrained(folder)
+    PreTrainedTokenizerFast(tokenizer_object=backend, pad_token="<pad>", eos_token="</s>").save_pretrained(folder)
+    before, ref = sha256_folder(folder), resolve_model(str(folder))
+    copy: ModelRef = few_shot.ends_at_line(ref)
+    assert load_model(copy).model.generation_config.eos_token_id == [1, 3]
+    assert copy.folder != folder and few_shot.ends_at_line(ref) == copy
+    assert sha256_folder(folder) == before

@@ -1,0 +1,90 @@
+"""The follower: what passes, what fails for which reason, and that its guards come back whole from disk."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from metrics.corpora import load_corpus
+from repro.content import ContentModel
+from repro.follower import CONTENT, FLUENCY, PASS, TOXIC, GuardedFollower, ScreenerFollower
+from repro.naturalness import NaturalnessModel, break_sentence
+
+
+class NoIdiots:
+    """Passes what does not say "idiot"."""
+
+    def passes(self, texts: list[str], draw: int = 0) -> np.ndarray[Any, Any]:
+        return np.array(["idiot" not in text for text in texts])
+
+
+@pytest.fixture(scope="module")
+def naturalness() -> NaturalnessModel:
+    corpus = load_corpus("sample")
+    return NaturalnessModel().fit([*corpus.toxic, *corpus.neutral], seed=1)
+
+
+def test_the_screener_alone_is_gamed_and_says_so() -> None:
+    judged = ScreenerFollower(NoIdiots()).judge(["you are an idiot"] * 4, ["you idiot", "well , well , well", "", "  "])
+    assert judged.tolist() == [TOXIC, PASS, TOXIC, TOXIC]
+
+
+def test_the_guards_ask_for_content_language_and_a_change(naturalness: NaturalnessModel) -> None:
+    follower = GuardedFollower(
+        NoIdiots(), ContentModel(), naturalness, min_content=0.6, max_length_ratio=1.3, min_naturalness=0.2
+    )
+    source = "the waiter at this restaurant is an idiot and forgot our soup"
+    cases = {
+        "the waiter at this restaurant forgot our soup": PASS,
+        "the waiter at this restaurant is an idiot": TOXIC,
+        "well , well , well": CONTENT,
+        "the waiter at this restaurant forgot our soup " * 3: CONTENT,
+        "soup our forgot forgot restaurant waiter the at at this": FLUENCY,
+        "": TOXIC,
+    }
+    assert dict(zip(cases, follower.judge([source] * len(cases), list(cases)), strict=True)) == cases
+
+
+def test_a_copy_of_a_text_that_the_screener_misses_fails(naturalness: NaturalnessModel) -> None:
+    """The game plays on toxic texts: a copy is no rewrite, whatever the screener says."""
+    follower = GuardedFollower(NoIdiots(), ContentModel(), naturalness, 0.0, 9.0, 0.0)
+    text = "you are a stupid fool"
+    assert follower.judge([text, text], [text, "You are a stupid fool ."]).tolist()[0] == TOXIC
+
+
+def test_cosines_are_those_of_the_mean_token_embeddings() -> None:
+    model = ContentModel()
+    weights, tokenizer = model._model
+    left, right = "the food was cold", "the meal was cold"
+    means = [weights[tokenizer.encode(t, add_special_tokens=False).ids].astype(float).mean(0) for t in (left, right)]
+    expected = means[0] @ means[1] / np.linalg.norm(means[0]) / np.linalg.norm(means[1])
+    cosines = model.cosine([left, left, ""], [right, left, left])
+    assert cosines.tolist() == pytest.approx([expected, 1.0, 0.0], abs=1e-5)
+    assert model.cosine([], []).shape == (0,)
+
+
+def test_naturalness_tells_broken_sentences_it_has_not_seen(data_dir: Path) -> None:
+    """Trained on every second sentence, judged on the others: AUC well above chance (.70 on Jigsaw's 13,296)."""
+    from sklearn.metrics import roc_auc_score
+
+    corpus = load_corpus("jigsaw-sentences", data_dir)
+    texts = [t for t in (*corpus.neutral, *corpus.toxic) if 5 <= len(t.split()) <= 20]
+    model = NaturalnessModel().fit(texts[::2], seed=1)
+    rng = random.Random(5)
+    pairs = [(text, break_sentence(text, texts, rng)) for text in texts[1::2]]
+    pairs = [pair for pair in pairs if pair[0] != pair[1]]
+    values = model.p_natural([text for side in zip(*pairs, strict=True) for text in side])
+    assert roc_auc_score([1] * len(pairs) + [0] * len(pairs), values) > 0.65
+
+
+def test_a_saved_guard_answers_alike_and_holds_no_pickle(naturalness: NaturalnessModel, tmp_path: Path) -> None:
+    naturalness.save(tmp_path)
+    assert {path.suffix for path in tmp_path.iterdir()} == {".safetensors", ".json"}
+    texts = list(load_corpus("sample").toxic[:50])
+    np.testing.assert_allclose(
+        NaturalnessModel.load(tmp_path).p_natural(texts), naturalness.p_natural(texts), rtol=1e-12
+    )
