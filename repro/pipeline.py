@@ -273,6 +273,7 @@ class Pipeline:
             self.inputs.pairs.pairs if self.inputs.pairs else (),
             rows=recipe.warmup_steps * recipe.warmup_batch_size,
             insertions=recipe.warmup_insertions,
+            fitting=recipe.warmup_fitting,
             pair_share=recipe.warmup_pair_share,
             max_words=recipe.warmup_max_words,
             seed=recipe.seed,

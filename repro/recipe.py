@@ -51,6 +51,7 @@ class Recipe:
     warmup_batch_size: int
     warmup_learning_rate: float
     warmup_insertions: int
+    warmup_fitting: float
     warmup_pair_share: float
     warmup_edit_share: float
     warmup_max_words: int
@@ -115,6 +116,8 @@ class Recipe:
             raise InputError(
                 f"recipe {self.name}: {self.rollouts} greedy rollouts of a text are all alike; sample them"
             )
+        if self.method == "grpo" and self.rollouts < 2:
+            raise InputError(f"recipe {self.name}: grpo compares rollouts of one text; set rollouts to at least 2")
         if self.prompt is not None and self.prompt.count("{text}") != 1:
             raise InputError(f"recipe {self.name}: the prompt must contain {{text}} exactly once")
         for system in self.systems:
@@ -134,7 +137,7 @@ class Recipe:
 
 
 SHARES = (
-    "flip_rate", "warmup_pair_share", "warmup_edit_share", "epsilon", "screener_threshold", "guard_naturalness",
+    "flip_rate", "warmup_pair_share", "warmup_edit_share", "warmup_fitting", "epsilon", "screener_threshold", "guard_naturalness",
     "lone_fail_weight", "rollout_dropout",
 )  # fmt: skip
 SYSTEMS = ("duplicate", "delete", "reference", "warm-up")

@@ -27,6 +27,8 @@ def main(argv: list[str]) -> None:
     options = parser().parse_args(argv)
     # libgomp spins while it waits, which stalls both threads as soon as anything else runs; it reads this at import.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # trl reports its use to the Hub otherwise.
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     from repro.recipe import load_recipe
 
     recipe = load_recipe(options.recipe, options.set)

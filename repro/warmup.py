@@ -1,7 +1,8 @@
 """Warm-up: an instruction model becomes a paraphraser without parallel detoxification data.
 
-Denoising: rude words, and short stretches around rude words cut from toxic sentences, are put at random places of a
-neutral sentence; the leader restores the sentence. Paraphrase pairs join in where the corpus gives them.
+Denoising: rude words, and short stretches around rude words cut from toxic sentences, are put into a neutral sentence;
+the leader restores the sentence. They go behind a word that they stood behind in the toxic sentence, so that the noise
+reads as rudeness does, or at a random place. Paraphrase pairs join in where the corpus gives them.
 
 Edits: from a toxic sentence the word that makes the screener object most is dropped, and again, until the screener is
 content. What the guarded follower then passes, a sentence that still reads well, is a target.
@@ -24,13 +25,17 @@ _MAX_CONTEXT = 2
 MAX_EDITS = 3
 
 
-def rude_stretches(toxic: Sequence[str], rng: random.Random) -> list[list[str]]:
-    """Stretches of words with a rude word in them, one for each place a rude word stands in `toxic`.
+Stretches = dict[str, list[list[str]]]
+
+
+def rude_stretches(toxic: Sequence[str], rng: random.Random) -> Stretches:
+    """Stretches of words with a rude word in them, one for each place a rude word stands in `toxic`, by what they stood
+    behind (a word in lower case, "" at the start).
 
     Half are the bare word, half come with up to two words on either side.
     """
     rude = lexicon()
-    stretches = []
+    stretches: Stretches = {}
     for text in toxic:
         words = text.split()
         for place, word in enumerate(words):
@@ -38,16 +43,26 @@ def rude_stretches(toxic: Sequence[str], rng: random.Random) -> list[list[str]]:
                 left = rng.randint(0, min(_MAX_CONTEXT, place))
                 right = rng.randint(0, min(_MAX_CONTEXT, len(words) - 1 - place))
                 bare = rng.random() < 0.5
-                stretches.append([word] if bare else words[place - left : place + right + 1])
+                stretch = [word] if bare else words[place - left : place + right + 1]
+                start = place if bare else place - left
+                stretches.setdefault(words[start - 1].lower() if start else "", []).append(stretch)
     return stretches
 
 
-def add_noise(text: str, stretches: Sequence[Sequence[str]], insertions: int, rng: random.Random) -> str:
-    """`text` with 1 to `insertions` stretches put at random places between its words."""
+def add_noise(text: str, stretches: Stretches, insertions: int, fitting: float, rng: random.Random) -> str:
+    """`text` with 1 to `insertions` stretches put in: with probability `fitting` behind a word that they stood behind
+    in a toxic sentence, where there is one, else at random places.
+    """
     words = text.split()
     for _ in range(rng.randint(1, insertions)):
-        place = rng.randint(0, len(words))
-        words[place:place] = rng.choice(stretches)
+        before = ["", *(word.lower() for word in words)]
+        fits = [place for place, word in enumerate(before) if word in stretches]
+        if fits and rng.random() < fitting:
+            place = rng.choice(fits)
+            words[place:place] = rng.choice(stretches[before[place]])
+        else:
+            place = rng.randint(0, len(words))
+            words[place:place] = rng.choice(rng.choice(list(stretches.values())))
     return " ".join(words)
 
 
@@ -81,6 +96,7 @@ def denoising_rows(
     *,
     rows: int,
     insertions: int,
+    fitting: float,
     pair_share: float,
     max_words: int,
     seed: int,
@@ -94,7 +110,7 @@ def denoising_rows(
     """
     rng = random.Random(seed)
     rude = lexicon()
-    stretches = rude_stretches(toxic, rng) or [[word] for word in sorted(rude)]
+    stretches = rude_stretches(toxic, rng) or {"": [[word] for word in sorted(rude)]}
     clean = [t for t in neutral if 4 <= len(t.split()) <= max_words and not rude & set(t.lower().split())]
     short_pairs = [p for p in pairs if max(len(p[0].split()), len(p[1].split())) <= max_words]
     result = []
@@ -105,6 +121,6 @@ def denoising_rows(
             source, target = rng.choice(edits)
         else:
             target = rng.choice(clean)
-            source = add_noise(target, stretches, insertions, rng)
+            source = add_noise(target, stretches, insertions, fitting, rng)
         result.append({"source": source, "target": target, "length": len(source.split()) + len(target.split())})
     return result

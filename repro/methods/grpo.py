@@ -14,7 +14,6 @@ from typing import Any
 from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer
 
-from metrics.errors import InputError
 from repro.follower import KINDS, PASS
 from repro.methods.dpo import trl_arguments
 from repro.methods.sro import game_of, roll_out, written
@@ -73,9 +72,6 @@ class GRPO(LeaderTraining, GRPOTrainer):
 
 
 def train(task: Task) -> GRPO:
-    recipe = task.recipe
-    if recipe.rollouts < 2:
-        raise InputError(f"recipe {recipe.name}: grpo compares rollouts of one text; set rollouts to at least 2")
     trainer = GRPO(task)
     with task.leader.dropout(0.0):
         trainer.fit()

@@ -109,6 +109,7 @@ def do_runs(arms: Sequence[Arm], options: argparse.Namespace) -> list[Run]:
     # Threads of one process that compete with another's stall: the cores are dealt out.
     os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // workers))
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     # "spawn": torch's threads do not survive a fork.
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent, initargs=(os.getpid(),))

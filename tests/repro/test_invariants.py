@@ -65,7 +65,7 @@ def mbart_pair(tokenizer_folder: Path) -> tuple[Leader, Leader]:
 def test_seq2seq_and_causal_objectives_agree_where_both_can_be_computed(
     tokenizer_folder: Path, sentences: list[str]
 ) -> None:
-    """Losses and gradients. As published only: without the shift a causal leader still reads its prompt's last token."""
+    """Losses and gradients, as published: without the shift a causal leader still reads its prompt's last token."""
     seq2seq, causal = mbart_pair(tokenizer_folder)
     targets = seq2seq.target_ids(sentences[:6])
     # What a causal leader is prompted with here is the token that a seq2seq decoder starts from.

@@ -55,12 +55,20 @@ def test_overrides_are_typed() -> None:
         ("warmup=yes please", "use denoise or none"),
         ("systems=[duplicate, mirror]", "system mirror is unknown"),
         ("prompt=Rewrite this", "must contain {text} exactly once"),
+        ("method=ppo", 'method is "ppo"; use sro or dpo or kto or grpo or sft or none'),
+        ("sample=false", "2 greedy rollouts of a text are all alike"),
+        ("systems=[dpo]", "system dpo is unknown"),
     ],
 )
 def test_bad_overrides(override: str, message: str) -> None:
     with pytest.raises(InputError) as error:
         load_recipe("smoke", [override])
     assert message in str(error.value)
+
+
+def test_grpo_needs_siblings() -> None:
+    with pytest.raises(InputError, match="set rollouts to at least 2"):
+        load_recipe("smoke", ["method=grpo", "systems=[grpo]", "rollouts=1"])
 
 
 def test_unknown_recipe_and_key_in_a_file(tmp_path: Path) -> None:
