@@ -7,12 +7,11 @@ import datetime
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metrics.corpora import Corpus, NearDuplicates, TestSet, load_corpus, load_test_set
+from metrics.corpora import NearDuplicates
 from metrics.errors import InputError
 from metrics.files import atomic_file, atomic_folder, write_json
 from metrics.models import ModelRef, load_model, resolve_model, write_prompt
@@ -25,6 +24,7 @@ from metrics.text import is_copy, length_ratio, repetition
 from repro.baselines import UNTRAINED, Setting, untrained
 from repro.content import ContentModel
 from repro.follower import Follower, GuardedFollower, ScreenerFollower
+from repro.inputs import Inputs, resolve_inputs
 from repro.methods import METHODS, PARALLEL, training_method
 from repro.naturalness import NaturalnessModel
 from repro.recipe import Recipe, field_group, to_dict
@@ -34,68 +34,6 @@ from repro.stages import Stages
 if TYPE_CHECKING:
     from repro.leader import Leader
     from repro.training import Development
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """Everything from outside, found and checked before the first stage begins."""
-
-    toxic: Corpus
-    screening: tuple[Corpus, ...]
-    pairs: Corpus | None
-    parallel: Corpus | None
-    development: TestSet
-    test: TestSet
-    leader: ModelRef
-
-    def describe(self) -> dict[str, Any]:
-        corpora = {c.name: c for c in (self.toxic, *self.screening, self.pairs, self.parallel) if c}
-        tests = {"development": self.development, "test": self.test}
-        return {
-            "corpora": {
-                name: {"origin": c.origin, "revision": c.revision, "rows": c.rows, "sha256": c.sha256}
-                for name, c in corpora.items()
-            },
-            **{
-                role: {
-                    "name": t.name,
-                    "origin": t.origin,
-                    "revision": t.revision,
-                    "rows": len(t.sources),
-                    "sha256": t.sha256,
-                    "near_duplicates_removed": t.near_duplicates,
-                }
-                for role, t in tests.items()
-            },
-            "leader": {"name": self.leader.name, "kind": self.leader.kind, "revision": self.leader.revision},
-        }
-
-
-def resolve_inputs(recipe: Recipe, data_dir: str | None) -> Inputs:
-    """Finds all corpora, test sets and models of a recipe. Errors: whatever cannot be used, in one line."""
-    load_profile(recipe.profile)
-    toxic = load_corpus(recipe.toxic_corpus, data_dir)
-    screening = tuple(load_corpus(name, data_dir) for name in recipe.screener_corpora)
-    use_pairs = recipe.warmup != "none" and recipe.warmup_pair_share > 0
-    pairs = load_corpus("paraphrase-pairs", data_dir) if use_pairs else None
-    parallel = load_corpus(recipe.parallel_corpus, data_dir) if recipe.method in PARALLEL else None
-    if parallel is not None and not parallel.pairs:
-        raise InputError(
-            f"recipe {recipe.name}: method {recipe.method} needs parallel data, and {recipe.parallel_corpus} from the "
-            f"{parallel.origin} has none; give a data folder (--data-dir or SRO_DATA_DIR)"
-        )
-    development = load_test_set(recipe.development_set, data_dir)
-    test = load_test_set(recipe.test_set, data_dir)
-    if recipe.screener != "nb-svm":
-        resolve_model(recipe.screener)
-    leader = resolve_model(recipe.leader)
-    return Inputs(toxic, screening, pairs, parallel, _at_most(development, recipe.development_limit),
-                  _at_most(test, recipe.test_limit), leader)  # fmt: skip
-
-
-def _at_most(test_set: TestSet, n: int) -> TestSet:
-    """The first n sentences, or all when there are fewer (the sample has fewer) or n is 0."""
-    return test_set.limit(n) if 0 < n < len(test_set.sources) else test_set
 
 
 def run(recipe: Recipe, data_dir: str | None, out: Path, shared: Path | None = None) -> None:
@@ -388,7 +326,7 @@ class Pipeline:
                     batch_size=self.recipe.generation_batch_size,
                     seed=self.recipe.seed,
                 )
-            if rewrites.kind == "model":
+            if rewrites.kind == "model" and "/" not in name:
                 rewrites = dataclasses.replace(rewrites, card={**rewrites.card, **self.card(name)})
             systems.append(
                 {f.name: getattr(rewrites, f.name) for f in dataclasses.fields(Rewrites) if f.name != "outputs"}

@@ -116,14 +116,17 @@ class Recipe:
             raise InputError(
                 f"recipe {self.name}: {self.rollouts} greedy rollouts of a text are all alike; sample them"
             )
+        if self.warmup_edit_share > 0 and self.screener != "nb-svm":
+            raise InputError(f"recipe {self.name}: edits ask the nb-svm screener; set warmup_edit_share to 0")
         if self.method == "grpo" and self.rollouts < 2:
             raise InputError(f"recipe {self.name}: grpo compares rollouts of one text; set rollouts to at least 2")
         if self.prompt is not None and self.prompt.count("{text}") != 1:
             raise InputError(f"recipe {self.name}: the prompt must contain {{text}} exactly once")
         for system in self.systems:
-            if system not in self.known_systems:
+            if system not in self.known_systems and "/" not in system:
                 raise InputError(
-                    f"recipe {self.name}: system {system} is unknown; one of {', '.join(self.known_systems)}"
+                    f"recipe {self.name}: system {system} is unknown; one of {', '.join(self.known_systems)}, or a "
+                    "model's Hub id or folder, with a / in it"
                 )
 
     def _one_of(self, key: str, values: tuple[str, ...]) -> None:
@@ -137,8 +140,8 @@ class Recipe:
 
 
 SHARES = (
-    "flip_rate", "warmup_pair_share", "warmup_edit_share", "warmup_fitting", "epsilon", "screener_threshold", "guard_naturalness",
-    "lone_fail_weight", "rollout_dropout",
+    "flip_rate", "warmup_pair_share", "warmup_edit_share", "warmup_fitting", "epsilon", "screener_threshold",
+    "guard_naturalness", "lone_fail_weight", "rollout_dropout",
 )  # fmt: skip
 SYSTEMS = ("duplicate", "delete", "reference", "warm-up")
 

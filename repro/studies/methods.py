@@ -7,22 +7,27 @@ that learn from parallel data are an upper bound that SRO does not get, and stan
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from metrics.errors import run_command
+from metrics.errors import InputError, run_command
 from metrics.files import write_text
+from metrics.models import resolve_model
 from metrics.statistics import randomisation_test, seeds_interval
+from repro.recipe import load_recipe
 from repro.studies.runs import METRICS, Arm, by_arm, do_runs, stacked, study_parser, table_of
 
 SRO = "smollm2-cpu"
 TRAINED = ("dpo", "kto", "grpo", "sft")
 OTHERS = ("duplicate", "delete", "mask-infill", "few-shot", "warm-up", "best-of-k")
 # Where what people wrote, or pairs that they wrote, is used.
-PARALLEL = ("sft", "few-shot", "reference")
+PARALLEL = (
+    "sft", "few-shot", "reference", "s-nlp/bart-base-detox", "s-nlp/t5-paranmt-detox", "s-nlp/mt0-xl-detox-orpo",
+)  # fmt: skip
 
 Scores = Mapping[str, np.ndarray[Any, Any]]
 
@@ -47,6 +52,19 @@ def table(scores: Mapping[str, Scores]) -> str:
     return f"{table_of(rows, header)}\n\n{n} test sentences; 95 % intervals over seeds and sentences.\n"
 
 
+def hub_systems() -> list[str]:
+    """The recipe hub-models' systems that can be had; those that cannot are named, with the reason."""
+    found = []
+    for name in load_recipe("hub-models").systems:
+        try:
+            if "/" in name:
+                resolve_model(name)
+                found.append(name)
+        except InputError as error:
+            print(f"left out: {error}", file=sys.stderr)
+    return found
+
+
 def main(argv: list[str]) -> None:
     options = study_parser("methods", __doc__).parse_args(argv)
     with_reference = "systems=[{}, reference]"
@@ -54,6 +72,8 @@ def main(argv: list[str]) -> None:
     several = by_arm(do_runs(arms, options))
     single = argparse.Namespace(**{**vars(options), "seeds": 1})
     others = [Arm(name, name, (with_reference.format(name),)) for name in (*OTHERS, *TRAINED)]
+    hub = hub_systems()
+    others += [Arm(name, "hub-models", (f"systems=[{name}, reference]",)) for name in hub]
     runs = {**several, **by_arm(do_runs(others, single))}
     scores = {name: {metric: stacked(own, name, metric) for metric in METRICS} for name, own in runs.items()}
     scores["reference"] = {metric: stacked(runs["sro"][:1], "reference", metric) for metric in METRICS}
