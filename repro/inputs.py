@@ -51,7 +51,12 @@ class Inputs:
 
 def resolve_inputs(recipe: Recipe, data_dir: str | None) -> Inputs:
     """Finds all corpora, test sets and models of a recipe. Errors: whatever cannot be used, in one line."""
-    load_profile(recipe.profile)
+    profile = load_profile(recipe.profile)
+    if recipe.screener in (profile.sta_model, profile.sim_model, profile.fl_model):
+        raise InputError(
+            f"recipe {recipe.name}: {recipe.screener} is a model of profile {recipe.profile} too; what answers the "
+            "leader must not score it, so choose another screener or profile"
+        )
     toxic = load_corpus(recipe.toxic_corpus, data_dir)
     screening = tuple(load_corpus(name, data_dir) for name in recipe.screener_corpora)
     use_pairs = recipe.warmup != "none" and recipe.warmup_pair_share > 0

@@ -96,12 +96,19 @@ def report_text(
         "![J per system](figures/systems.png)",
         "![STA against SIM](figures/tradeoff.png)",
         "",
-        "STA is judged by another model than the screener that answered the leader. The development J that chose the "
-        "checkpoint uses the scoring models, on development sentences only.",
+        f"{_judges(recipe)} The development J that chose the checkpoint uses the scoring models, on development "
+        "sentences only.",
         "Everything that decided these numbers is in `recipe.lock.yaml`.",
         "",
     ]
     return "\n".join(parts)
+
+
+def _judges(recipe: Recipe) -> str:
+    """Which models answered the leader; `repro.inputs` refuses those that score."""
+    guards = ", WordLlama for content, an n-gram model of the same corpora for fluency"
+    who = recipe.screener + (guards if recipe.follower == "guarded" else "")
+    return f"Who answered the leader: {who}. None of these scores: profile `{recipe.profile}` has models of its own."
 
 
 def _comparisons(method: str, results: Sequence[Result]) -> list[str]:

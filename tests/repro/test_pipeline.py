@@ -182,6 +182,11 @@ def test_data_folder_without_a_file_names_it(tmp_path: Path) -> None:
     assert "no such folder" in bad(tmp_path, "smoke", SRO_DATA_DIR=str(tmp_path / "nowhere"))
 
 
+def test_what_answers_the_leader_must_not_score_it(tmp_path: Path) -> None:
+    own = ["--set", "screener=s-nlp/roberta_toxicity_classifier", "--set", "profile=paradetox"]
+    assert "must not score it" in bad(tmp_path, "smoke", *own)
+
+
 def test_leaders_that_cannot_be_used(tmp_path: Path, tiny_llama: Path) -> None:
     import shutil
 
