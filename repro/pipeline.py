@@ -56,6 +56,7 @@ class Pipeline:
         fitted = do("screener", [self._fields("screener"), recipe.seed, screening], self._fit_screener)
         pairs = inputs.pairs.sha256 if inputs.pairs else None
         warmed = [self._fields("leader", "warmup"), recipe.max_new_tokens, inputs.leader.revision, screening, pairs]
+        warmed.append(inputs.toxic.sha256)
         edits = recipe.warmup_edit_share > 0
         if edits:
             warmed += [
@@ -199,9 +200,11 @@ class Pipeline:
         if recipe.warmup == "none":
             return
         from repro.training import WarmupTrainer, arguments
-        from repro.warmup import denoising_rows, edit_pairs
+        from repro.warmup import MAX_TOXIC_WORDS, denoising_rows, edit_pairs
 
-        toxic = [t for corpus in self.inputs.screening for t in corpus.toxic]
+        # Rude words as the texts that the leader will be trained on have them, not as the screener's corpora alone do.
+        seen = [t for corpus in (*self.inputs.screening, self.inputs.toxic) for t in corpus.toxic]
+        toxic = [t for t in dict.fromkeys(seen) if len(t.split()) <= MAX_TOXIC_WORDS]
         edits: list[tuple[str, str]] = []
         if recipe.warmup_edit_share > 0:
             edits = edit_pairs(toxic, NBSVM.load(fitted), self._guarded(fitted), max_words=recipe.warmup_max_words)

@@ -23,6 +23,8 @@ from repro.screener import NBSVM
 
 _MAX_CONTEXT = 2
 MAX_EDITS = 3
+# Longer texts are comments, not sentences.
+MAX_TOXIC_WORDS = 25
 
 
 Stretches = dict[str, list[list[str]]]
