@@ -29,6 +29,10 @@ class Follower(Protocol):
         """[n] the kind of verdict on each output for its source; equal draws answer alike."""
         ...
 
+    def grade(self, sources: Sequence[str], outputs: Sequence[str]) -> np.ndarray[Any, Any]:
+        """[n] how good each output is if it passes: what orders the passes of one text. All alike for pass or fail."""
+        ...
+
 
 @dataclass(frozen=True)
 class ScreenerFollower:
@@ -39,6 +43,9 @@ class ScreenerFollower:
     def judge(self, sources: Sequence[str], outputs: Sequence[str], draw: int = 0) -> Kinds:
         passed = self.screener.passes(outputs, draw) & np.array([bool(text.strip()) for text in outputs], dtype=bool)
         return np.where(passed, PASS, TOXIC).astype(np.int8)
+
+    def grade(self, sources: Sequence[str], outputs: Sequence[str]) -> np.ndarray[Any, Any]:
+        return np.ones(len(outputs))
 
 
 @dataclass(frozen=True)
@@ -68,3 +75,8 @@ class GuardedFollower:
         kinds[passing & broken] = FLUENCY
         kinds[passing & lost] = CONTENT
         return kinds
+
+    def grade(self, sources: Sequence[str], outputs: Sequence[str]) -> np.ndarray[Any, Any]:
+        """Content kept times naturalness, each in [0, 1]."""
+        kept = np.clip(self.content.cosine(sources, outputs), 0, 1)
+        return np.asarray(kept * self.naturalness.p_natural(outputs))

@@ -69,11 +69,13 @@ class Recipe:
     temperature: float
     rollout_max_new_tokens: int
     # The objective. siblings: a fail is compared with a rollout of the same text that passed, where there is one;
-    # lone_fail_weight: what the other fails count; imitation: how much likelihood of the passes counts beside the
-    # objective. As published: false, 1, 0.
+    # extremes: of a text's rollouts only the best pass and one fail are learned from; lone_fail_weight: what the other
+    # fails count; imitation: how much likelihood of the passes counts beside the objective. As published: false, false,
+    # 1, 0.
     beta: float
     epsilon: float
     siblings: bool
+    extremes: bool
     lone_fail_weight: float
     imitation: float
     # The departures of the released code beside flip_rate (as published: true, false, 0).

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from metrics.generation import generate_ids
@@ -30,6 +31,7 @@ class Game:
     rejected_with_prompt: bool
     rollout_dropout: float
     siblings: bool
+    extremes: bool
     lone_fail_weight: float
     imitation: float
     seed: int
@@ -64,16 +66,26 @@ class SROTrainer(TextTrainer):
         return self.state.global_step * self.args.gradient_accumulation_steps + count
 
     def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
-        """Texts -> the rollouts, the texts as tokens, and the verdicts; the rollouts of one text stand together."""
+        """Texts -> what is learned from: rollouts and texts as tokens, verdicts, and which text each belongs to."""
         sources = inputs["text"]
         draw = self._next_draw()
         outputs = roll_out(self.leader, sources, self.game, self.game.seed * 1_000_003 + draw)
         texts = [text for text in sources for _ in range(self.game.rollouts)]
-        prompts = self.leader.prompt_ids(texts)
-        kinds = self.follower.judge(texts, written(self.leader, outputs), draw)
+        answers = written(self.leader, outputs)
+        kinds = self.follower.judge(texts, answers, draw)
         self.note_verdicts([KINDS[kind] for kind in kinds])
-        rejected = prompts if self.game.rejected_with_prompt else self.leader.target_ids(texts)
-        return {"prompts": prompts, "outputs": outputs, "rejected": rejected, "passed": (kinds == PASS).tolist()}
+        owners = [i // self.game.rollouts for i in range(len(outputs))]
+        order = np.argsort(-self.follower.grade(texts, answers), kind="stable").tolist()
+        kept = extremes(order, owners, kinds == PASS) if self.game.extremes else order
+        prompts = self.leader.prompt_ids(sources)
+        rejected = prompts if self.game.rejected_with_prompt else self.leader.target_ids(sources)
+        return {
+            "prompts": prompts,
+            "outputs": [outputs[i] for i in kept],
+            "owners": [owners[i] for i in kept],
+            "rejected": rejected,
+            "passed": [bool(kinds[i] == PASS) for i in kept],
+        }
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
@@ -82,29 +94,35 @@ class SROTrainer(TextTrainer):
         return self.losses(**inputs).mean()
 
     def losses(
-        self, prompts: list[list[int]], outputs: list[list[int]], rejected: list[list[int]], passed: list[bool]
+        self,
+        prompts: list[list[int]],
+        outputs: list[list[int]],
+        owners: list[int],
+        rejected: list[list[int]],
+        passed: list[bool],
     ) -> torch.Tensor:
-        """The SRO loss of each rollout, [n]. Only passes need Δ of the rejected text, and one serves a text's passes.
+        """The SRO loss of each rollout, [n].
 
-        lone_fail_weight scales the fails that no passing sibling answers; imitation adds, on passes, that many times
-        the mean negative log-likelihood per token of y.
+        prompts, rejected: of each text, as tokens. outputs, owners, passed: of each rollout, owners the place of its
+        text. A text's first pass is the sibling of its fails. Only passes need Δ of the rejected text, and it is
+        computed once per text. lone_fail_weight scales the fails that no passing sibling answers; imitation adds, on
+        passes, that many times the mean negative log-likelihood per token of y.
         """
-        game = self.game
-        pairs = [i for i, verdict in enumerate(passed) if verdict]
-        # The first pass of each text stands for the text's own Δ and as the sibling of its fails.
-        first = {i // game.rollouts: i for i in reversed(pairs)}
+        game, n = self.game, len(outputs)
+        first: dict[int, int] = {}
+        for i in range(n):
+            if passed[i]:
+                first.setdefault(owners[i], i)
         policy, reference = self.leader.logprobs(
-            prompts + [prompts[i] for i in first.values()],
-            outputs + [rejected[i] for i in first.values()],
+            [prompts[owner] for owner in (*owners, *first)],
+            outputs + [rejected[owner] for owner in first],
             shift_right=game.shift_right,
         )
         delta = policy - reference
-        n = len(outputs)
-        delta_y = delta[:n]
-        own = {text: delta[n + place] for place, text in enumerate(first)}
-        zero = delta_y.new_zeros(())
-        delta_x = torch.stack([own.get(i // game.rollouts, zero) for i in range(n)])
-        siblings = [first.get(i // game.rollouts) if game.siblings else None for i in range(n)]
+        zero = delta.new_zeros(())
+        delta_y, of_text = delta[:n], dict(zip(first, delta[n:], strict=True))
+        delta_x = torch.stack([of_text.get(owner, zero) for owner in owners])
+        siblings = [first.get(owner) if game.siblings else None for owner in owners]
         delta_sibling = torch.stack([zero if s is None else delta_y[s] for s in siblings])
         verdicts = torch.tensor(passed, device=delta.device)
         loss = sro_loss(delta_y, delta_x, verdicts, game.beta, game.epsilon, delta_sibling)
@@ -114,6 +132,18 @@ class SROTrainer(TextTrainer):
             lengths = torch.tensor([len(tokens) for tokens in outputs], device=delta.device)
             loss = loss - game.imitation * verdicts * policy[:n] / lengths
         return loss
+
+
+def extremes(order: Sequence[int], owners: Sequence[int], passed: Sequence[bool]) -> list[int]:
+    """Of each text's rollouts the first pass and the first fail in `order`, as far as there are such, in that order."""
+    seen: set[tuple[int, bool]] = set()
+    kept = []
+    for i in order:
+        key = owners[i], bool(passed[i])
+        if key not in seen:
+            seen.add(key)
+            kept.append(i)
+    return kept
 
 
 def roll_out(leader: Leader, texts: Sequence[str], game: Game, seed: int) -> list[list[int]]:

@@ -19,7 +19,7 @@ from repro.studies.runs import Arm, Run, by_arm, do_runs, study_parser, table_of
 # Long enough for a collapse, and never stopped.
 TO_THE_END = ("steps=48", "evaluate_every=8", "patience=0", "stop_repetition=1", "stop_length_ratio=1000")
 DEVELOPMENT_ONLY = ("test_set=paradetox-dev", "test_limit=8", "systems=[sro]")
-PLAIN = ("follower=screener", "siblings=false", "lone_fail_weight=1", "imitation=0")
+PLAIN = ("follower=screener", "siblings=false", "extremes=false", "lone_fail_weight=1", "imitation=0")
 ARMS = (
     Arm("screener", "smollm2-cpu", (*PLAIN, *TO_THE_END, *DEVELOPMENT_ONLY)),
     Arm("guarded", "smollm2-cpu", ("follower=guarded", *TO_THE_END, *DEVELOPMENT_ONLY)),
