@@ -83,7 +83,7 @@ class Recipe:
     rejected_with_prompt: bool
     rollout_dropout: float
     # Choice of checkpoint: development J every n steps; training stops when it did not improve `patience` times in a
-    # row (0: never), or when the text degenerates.
+    # row (0: never), or when the text degenerates (repetition 1 and length ratio 0: never).
     development_set: str
     development_limit: int
     evaluate_every: int

@@ -57,14 +57,14 @@ def stop_reason(
     """Why training should stop after what `history` shows, or None.
 
     Degenerate text: mean bigram repetition above `max_repetition`, or a mean length ratio above `max_length_ratio` or
-    below its inverse. patience: stop after that many evaluations in a row without a better J; 0 never.
+    below its inverse (0: any length will do). patience: stop after that many evaluations in a row without a better J; 0 never.
     """
     if not history:
         return None
     last = history[-1]
     if last.repetition > max_repetition:
         return f"degenerate at step {last.step}: repetition {last.repetition:.2f} > {max_repetition}"
-    if not 1 / max_length_ratio <= last.length_ratio <= max_length_ratio:
+    if max_length_ratio and not 1 / max_length_ratio <= last.length_ratio <= max_length_ratio:
         return f"degenerate at step {last.step}: length ratio {last.length_ratio:.2f} (limit {max_length_ratio})"
     since_best = sum(d.step > best_step(history) for d in history)
     if patience and since_best >= patience:

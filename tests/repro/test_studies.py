@@ -94,7 +94,7 @@ def test_slope_by_hand() -> None:
 SMALL = (
     "steps=2", "epochs=1", "toxic_limit=8", "evaluate_every=2", "development_limit=3", "test_limit=4",
     "generation_batch_size=4", "max_new_tokens=8", "batch_size=2", "systems=[sro]",
-    "stop_length_ratio=.inf", "stop_repetition=1",
+    "stop_length_ratio=0", "stop_repetition=1",
 )  # fmt: skip
 
 

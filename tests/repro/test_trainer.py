@@ -164,4 +164,5 @@ def test_stopping_by_hand() -> None:
     assert "repetition 0.40" in str(stop_reason([development(5, 0.9, repeat=0.4)], **limits))
     assert "length ratio 1.70" in str(stop_reason([development(5, 0.9, length=1.7)], **limits))
     assert "length ratio 0.60" in str(stop_reason([development(5, 0.9, length=0.6)], **limits))
+    assert stop_reason([development(5, 0.9, length=0.0)], **{**limits, "max_length_ratio": 0}) is None
     assert best_step([*rising, development(10, 0.3)]) == 5
