@@ -50,8 +50,8 @@ class Recipe:
     warmup_steps: int
     warmup_batch_size: int
     warmup_learning_rate: float
-    warmup_insertions: int
-    warmup_fitting: float
+    warmup_changes: int
+    warmup_substitutions: float
     warmup_pair_share: float
     warmup_edit_share: float
     warmup_max_words: int
@@ -142,7 +142,7 @@ class Recipe:
 
 
 SHARES = (
-    "flip_rate", "warmup_pair_share", "warmup_edit_share", "warmup_fitting", "epsilon", "screener_threshold",
+    "flip_rate", "warmup_pair_share", "warmup_edit_share", "warmup_substitutions", "epsilon", "screener_threshold",
     "guard_naturalness", "lone_fail_weight", "rollout_dropout",
 )  # fmt: skip
 SYSTEMS = ("duplicate", "delete", "reference", "warm-up")

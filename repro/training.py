@@ -57,7 +57,8 @@ def stop_reason(
     """Why training should stop after what `history` shows, or None.
 
     Degenerate text: mean bigram repetition above `max_repetition`, or a mean length ratio above `max_length_ratio` or
-    below its inverse (0: any length will do). patience: stop after that many evaluations in a row without a better J; 0 never.
+    below its inverse (0: any length will do). patience: stop after that many evaluations in a row without a better J;
+    0 never.
     """
     if not history:
         return None

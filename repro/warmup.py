@@ -1,8 +1,8 @@
 """Warm-up: an instruction model becomes a paraphraser without parallel detoxification data.
 
-Denoising: rude words, and short stretches around rude words cut from toxic sentences, are put into a neutral sentence;
-the leader restores the sentence. They go behind a word that they stood behind in the toxic sentence, so that the noise
-reads as rudeness does, or at a random place. Paraphrase pairs join in where the corpus gives them.
+Denoising: rude words, and short stretches around rude words cut from toxic sentences, are put into a neutral sentence,
+at random places or in the place of a word; the leader restores the sentence. Paraphrase pairs join in where the corpus
+gives them.
 
 Edits: from a toxic sentence the word that makes the screener object most is dropped, and again, until the screener is
 content. What the guarded follower then passes, a sentence that still reads well, is a target.
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,44 +28,52 @@ MAX_EDITS = 3
 MAX_TOXIC_WORDS = 25
 
 
-Stretches = dict[str, list[list[str]]]
+@dataclass(frozen=True)
+class Noise:
+    """What rudeness looks like in toxic sentences.
 
-
-def rude_stretches(toxic: Sequence[str], rng: random.Random) -> Stretches:
-    """Stretches of words with a rude word in them, one for each place a rude word stands in `toxic`, by what they stood
-    behind (a word in lower case, "" at the start).
-
-    Half are the bare word, half come with up to two words on either side.
+    stretches: of words, with a rude one in each. in_place: rude words by the two words that they stood between, in lower
+    case, "" for an end of the sentence.
     """
+
+    stretches: list[list[str]]
+    in_place: dict[tuple[str, str], list[str]]
+
+
+def rude_noise(toxic: Sequence[str], rng: random.Random) -> Noise:
+    """The noise in `toxic`: of the stretches half are the bare word, half come with up to two words on either side."""
     rude = lexicon()
-    stretches: Stretches = {}
+    noise = Noise([], {})
     for text in toxic:
         words = text.split()
+        around = ["", *(word.lower() for word in words), ""]
         for place, word in enumerate(words):
             if word.lower().strip(".,!?") in rude:
                 left = rng.randint(0, min(_MAX_CONTEXT, place))
                 right = rng.randint(0, min(_MAX_CONTEXT, len(words) - 1 - place))
                 bare = rng.random() < 0.5
-                stretch = [word] if bare else words[place - left : place + right + 1]
-                start = place if bare else place - left
-                stretches.setdefault(words[start - 1].lower() if start else "", []).append(stretch)
-    return stretches
+                noise.stretches.append([word] if bare else words[place - left : place + right + 1])
+                noise.in_place.setdefault((around[place], around[place + 2]), []).append(word)
+    return noise
 
 
-def add_noise(text: str, stretches: Stretches, insertions: int, fitting: float, rng: random.Random) -> str:
-    """`text` with 1 to `insertions` stretches put in: with probability `fitting` behind a word that they stood behind
-    in a toxic sentence, where there is one, else at random places.
+def add_noise(text: str, noise: Noise, changes: int, substitutions: float, rng: random.Random) -> str:
+    """`text` with 1 to `changes` changes.
+
+    A share `substitutions` of them, where the text allows it, puts a rude word in the place of a word whose neighbours
+    it had in a toxic sentence: the leader learns to find a word that fits there. The others put a stretch at a random
+    place: it learns what to leave out.
     """
     words = text.split()
-    for _ in range(rng.randint(1, insertions)):
-        before = ["", *(word.lower() for word in words)]
-        fits = [place for place, word in enumerate(before) if word in stretches]
-        if fits and rng.random() < fitting:
-            place = rng.choice(fits)
-            words[place:place] = rng.choice(stretches[before[place]])
+    for _ in range(rng.randint(1, changes)):
+        around = ["", *(word.lower() for word in words), ""]
+        places = [i for i in range(len(words)) if (around[i], around[i + 2]) in noise.in_place]
+        if places and rng.random() < substitutions:
+            place = rng.choice(places)
+            words[place] = rng.choice(noise.in_place[around[place], around[place + 2]])
         else:
             place = rng.randint(0, len(words))
-            words[place:place] = rng.choice(rng.choice(list(stretches.values())))
+            words[place:place] = rng.choice(noise.stretches)
     return " ".join(words)
 
 
@@ -97,8 +106,8 @@ def denoising_rows(
     pairs: Sequence[tuple[str, str]],
     *,
     rows: int,
-    insertions: int,
-    fitting: float,
+    changes: int,
+    substitutions: float,
     pair_share: float,
     max_words: int,
     seed: int,
@@ -112,7 +121,9 @@ def denoising_rows(
     """
     rng = random.Random(seed)
     rude = lexicon()
-    stretches = rude_stretches(toxic, rng) or {"": [[word] for word in sorted(rude)]}
+    noise = rude_noise(toxic, rng)
+    if not noise.stretches:
+        noise = Noise([[word] for word in sorted(rude)], {})
     clean = [t for t in neutral if 4 <= len(t.split()) <= max_words and not rude & set(t.lower().split())]
     short_pairs = [p for p in pairs if max(len(p[0].split()), len(p[1].split())) <= max_words]
     result = []
@@ -123,6 +134,6 @@ def denoising_rows(
             source, target = rng.choice(edits)
         else:
             target = rng.choice(clean)
-            source = add_noise(target, stretches, insertions, fitting, rng)
+            source = add_noise(target, noise, changes, substitutions, rng)
         result.append({"source": source, "target": target, "length": len(source.split()) + len(target.split())})
     return result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from metrics.systems import lexicon
 from repro.content import ContentModel
 from repro.follower import GuardedFollower
 from repro.naturalness import NaturalnessModel
-from repro.warmup import denoising_rows, edit_pairs, edited
+from repro.warmup import add_noise, denoising_rows, edit_pairs, edited, rude_noise
 
 NEUTRAL = ["the soup was cold when it came", "we waited for an hour at the door"]
 TOXIC = ["you are a damn fool and you know it", "shut up you idiot"]
@@ -53,9 +54,23 @@ def test_edits_come_from_sentences_of_the_right_length(follower: GuardedFollower
     assert pairs == [("this idiot waiter forgot the soup", "this waiter forgot the soup")]
 
 
+def test_substitutions_stand_where_rude_words_stood() -> None:
+    """Between "the" and "was" stood a rude word, between "it" and "came" none."""
+    noise = rude_noise(["the shit was cold"], random.Random(1))
+    assert noise.in_place == {("the", "was"): ["shit"]}
+    for seed in range(20):
+        assert add_noise("the soup was here", noise, 1, 1.0, random.Random(seed)) == "the shit was here"
+        changed = add_noise("it soup came here", noise, 1, 1.0, random.Random(seed)).split()
+        assert (
+            len(changed) > 4
+            and "shit" in changed
+            and [w for w in "it soup came here".split() if w not in changed] == []
+        )
+
+
 def test_rows_hold_the_shares_asked_for_and_teach_no_rude_word() -> None:
     edits, pairs = [("a moron cooked the soup", "a cook cooked the soup")], [("it rained a lot", "there was much rain")]
-    settings: dict[str, Any] = {"rows": 2_000, "insertions": 3, "max_words": 14, "seed": 1}
+    settings: dict[str, Any] = {"rows": 2_000, "changes": 3, "substitutions": 0.0, "max_words": 14, "seed": 1}
     rows = denoising_rows(NEUTRAL, TOXIC, pairs, pair_share=0.25, edits=edits, edit_share=0.4, **settings)
     sources = [(row["source"], row["target"]) for row in rows]
     # A quarter are pairs; of the other three quarters two fifths are edits. 2,000 draws: standard deviation .01.
