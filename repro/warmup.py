@@ -32,8 +32,8 @@ MAX_TOXIC_WORDS = 25
 class Noise:
     """What rudeness looks like in toxic sentences.
 
-    stretches: of words, with a rude one in each. in_place: rude words by the two words that they stood between, in lower
-    case, "" for an end of the sentence.
+    stretches: of words, with a rude one in each. in_place: rude words by the two words that they stood between, in
+    lower case, "" for an end of the sentence.
     """
 
     stretches: list[list[str]]
