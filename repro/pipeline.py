@@ -19,7 +19,7 @@ from metrics.profiles import load_profile
 from metrics.progress import progress
 from metrics.score_cache import COLUMNS
 from metrics.scoring import Evaluator, Result, SentenceScores, git_commit, versions
-from metrics.systems import Rewrites, System, resolve_system, rewrite
+from metrics.systems import Rewrites, System, delete_rude_words, resolve_system, rewrite
 from metrics.text import is_copy, length_ratio, repetition
 from repro.baselines import UNTRAINED, Setting, untrained
 from repro.content import ContentModel
@@ -107,12 +107,18 @@ class Pipeline:
 
     @cached_property
     def toxic_texts(self) -> list[str]:
-        """The toxic texts SRO trains on, shuffled by the recipe's seed, then cut to the recipe's number."""
+        """The toxic texts to roll out on, shuffled by the recipe's seed, then cut to the recipe's number.
+
+        A guarded follower can pass nothing for a text that says nothing but its rude words: those are left out.
+        """
         import random
 
         recipe = self.recipe
         longest = recipe.toxic_max_words or 10**9
         texts = [t for t in self.inputs.toxic.toxic if 3 <= len(t.split()) <= longest]
+        if recipe.follower == "guarded":
+            kept = ContentModel().cosine(texts, [delete_rude_words(text) for text in texts])
+            texts = [text for text, cosine in zip(texts, kept, strict=True) if cosine >= recipe.guard_content]
         random.Random(recipe.seed).shuffle(texts)
         texts = texts[: recipe.toxic_limit or None]
         if not texts:
