@@ -109,16 +109,16 @@ class Pipeline:
     def toxic_texts(self) -> list[str]:
         """The toxic texts to roll out on, shuffled by the recipe's seed, then cut to the recipe's number.
 
-        A guarded follower can pass nothing for a text that says nothing but its rude words: those are left out.
+        Nothing can be kept of a text that says nothing but its rude words: the recipe may leave those out.
         """
         import random
 
         recipe = self.recipe
         longest = recipe.toxic_max_words or 10**9
         texts = [t for t in self.inputs.toxic.toxic if 3 <= len(t.split()) <= longest]
-        if recipe.follower == "guarded":
+        if recipe.toxic_min_content > 0:
             kept = ContentModel().cosine(texts, [delete_rude_words(text) for text in texts])
-            texts = [text for text, cosine in zip(texts, kept, strict=True) if cosine >= recipe.guard_content]
+            texts = [text for text, cosine in zip(texts, kept, strict=True) if cosine >= recipe.toxic_min_content]
         random.Random(recipe.seed).shuffle(texts)
         texts = texts[: recipe.toxic_limit or None]
         if not texts:
@@ -150,7 +150,8 @@ class Pipeline:
 
     @property
     def _guards(self) -> str | None:
-        return ContentModel().revision if self.recipe.follower == "guarded" else None
+        used = self.recipe.follower == "guarded" or self.recipe.toxic_min_content > 0
+        return ContentModel().revision if used else None
 
     def _follower(self, fitted: Path) -> Follower:
         """Who answers the rollouts. fitted: the folder of the stage "screener"."""

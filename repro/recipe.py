@@ -29,11 +29,13 @@ class Recipe:
     lora_rank: int
     max_length: int
     seed: int
-    # Training texts: a corpus name, how many of them (0: all), and which lengths. parallel_corpus is read by methods
-    # that learn from pairs, which SRO does without.
+    # Training texts: a corpus name, how many of them (0: all), which lengths, and the least cosine that what is left
+    # without the lexicon's words must have with the text (0: any). parallel_corpus is read by methods that learn from
+    # pairs, which SRO does without.
     toxic_corpus: str
     toxic_limit: int
     toxic_max_words: int
+    toxic_min_content: float
     parallel_corpus: str
     # Screener: "nb-svm" or the name of a sequence classifier; a verdict passes when P(toxic) <= threshold.
     screener: str
@@ -142,8 +144,8 @@ class Recipe:
 
 
 SHARES = (
-    "flip_rate", "warmup_pair_share", "warmup_edit_share", "warmup_substitutions", "epsilon", "screener_threshold",
-    "guard_naturalness", "lone_fail_weight", "rollout_dropout",
+    "toxic_min_content", "flip_rate", "warmup_pair_share", "warmup_edit_share", "warmup_substitutions", "epsilon",
+    "screener_threshold", "guard_naturalness", "lone_fail_weight", "rollout_dropout",
 )  # fmt: skip
 SYSTEMS = ("duplicate", "delete", "reference", "warm-up")
 

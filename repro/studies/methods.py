@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from metrics.corpora import load_corpus
 from metrics.errors import InputError, run_command
 from metrics.files import write_text
 from metrics.models import resolve_model
@@ -22,8 +23,11 @@ from repro.recipe import load_recipe
 from repro.studies.runs import METRICS, Arm, by_arm, do_runs, stacked, study_parser, table_of
 
 SRO = "smollm2-cpu"
-TRAINED = ("dpo", "kto", "grpo", "sft")
-OTHERS = ("duplicate", "delete", "mask-infill", "few-shot", "warm-up", "best-of-k")
+UNTRAINED = ("duplicate", "delete", "mask-infill", "few-shot", "warm-up", "best-of-k")
+ASKING = ("best-of-k", "dpo", "kto", "grpo")
+# Each asks the screener alone, and once more the follower that SRO's recipe asks: what is the follower's merit, and
+# what the method's?
+GUARDED = " (guarded)"
 # Where what people wrote, or pairs that they wrote, is used.
 PARALLEL = (
     "sft", "few-shot", "reference", "s-nlp/bart-base-detox", "s-nlp/t5-paranmt-detox", "s-nlp/mt0-xl-detox-orpo",
@@ -65,17 +69,31 @@ def hub_systems() -> list[str]:
     return found
 
 
+def arms() -> list[Arm]:
+    """The arms beside SRO that can be had here."""
+    found = [Arm(name, name, systems(name)) for name in (*UNTRAINED, "dpo", "kto", "grpo")]
+    found += [Arm(name + GUARDED, name, (*systems(name), "follower=guarded")) for name in ASKING]
+    return found
+
+
+def systems(name: str) -> tuple[str, ...]:
+    return (f"systems=[{name}, reference]",)
+
+
 def main(argv: list[str]) -> None:
     options = study_parser("methods", __doc__).parse_args(argv)
-    with_reference = "systems=[{}, reference]"
-    arms = [Arm("sro", SRO, (with_reference.format("sro"),))]
-    several = by_arm(do_runs(arms, options))
+    several = by_arm(do_runs([Arm("sro", SRO, systems("sro"))], options))
     single = argparse.Namespace(**{**vars(options), "seeds": 1})
-    others = [Arm(name, name, (with_reference.format(name),)) for name in (*OTHERS, *TRAINED)]
-    hub = hub_systems()
-    others += [Arm(name, "hub-models", (f"systems=[{name}, reference]",)) for name in hub]
+    others = [*arms(), *(Arm(name, "hub-models", systems(name)) for name in hub_systems())]
+    if load_corpus(load_recipe("sft").parallel_corpus, options.data_dir).pairs:
+        others.append(Arm("sft", "sft", systems("sft")))
+    else:
+        print("left out: sft, for want of parallel data (--data-dir or SRO_DATA_DIR)", file=sys.stderr)
     runs = {**several, **by_arm(do_runs(others, single))}
-    scores = {name: {metric: stacked(own, name, metric) for metric in METRICS} for name, own in runs.items()}
+    scores = {
+        name: {metric: stacked(own, own[0].recipe.systems[0], metric) for metric in METRICS}
+        for name, own in runs.items()
+    }
     scores["reference"] = {metric: stacked(runs["sro"][:1], "reference", metric) for metric in METRICS}
     text = table(scores)
     write_text(Path(options.out) / "methods.md", text)
