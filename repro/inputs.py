@@ -20,6 +20,7 @@ class Inputs:
 
     toxic: Corpus
     screening: tuple[Corpus, ...]
+    rudeness: tuple[Corpus, ...]
     pairs: Corpus | None
     parallel: Corpus | None
     development: TestSet
@@ -27,7 +28,7 @@ class Inputs:
     leader: ModelRef
 
     def describe(self) -> dict[str, Any]:
-        corpora = {c.name: c for c in (self.toxic, *self.screening, self.pairs, self.parallel) if c}
+        corpora = {c.name: c for c in (self.toxic, *self.screening, *self.rudeness, self.pairs, self.parallel) if c}
         tests = {"development": self.development, "test": self.test}
         return {
             "corpora": {
@@ -59,7 +60,9 @@ def resolve_inputs(recipe: Recipe, data_dir: str | None) -> Inputs:
         )
     toxic = load_corpus(recipe.toxic_corpus, data_dir)
     screening = tuple(load_corpus(name, data_dir) for name in recipe.screener_corpora)
-    use_pairs = recipe.warmup != "none" and recipe.warmup_pair_share > 0
+    warmed = recipe.warmup != "none"
+    rudeness = tuple(load_corpus(name, data_dir) for name in recipe.warmup_corpora) if warmed else ()
+    use_pairs = warmed and recipe.warmup_pair_share > 0
     pairs = load_corpus("paraphrase-pairs", data_dir) if use_pairs else None
     parallel = load_corpus(recipe.parallel_corpus, data_dir) if recipe.method in PARALLEL else None
     if parallel is not None and not parallel.pairs:
@@ -75,7 +78,7 @@ def resolve_inputs(recipe: Recipe, data_dir: str | None) -> Inputs:
         if "/" in system:
             resolve_system(system)
     leader = resolve_model(recipe.leader)
-    return Inputs(toxic, screening, pairs, parallel, _at_most(development, recipe.development_limit),
+    return Inputs(toxic, screening, rudeness, pairs, parallel, _at_most(development, recipe.development_limit),
                   _at_most(test, recipe.test_limit), leader)  # fmt: skip
 
 

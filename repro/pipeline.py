@@ -56,7 +56,7 @@ class Pipeline:
         fitted = do("screener", [self._fields("screener"), recipe.seed, screening], self._fit_screener)
         pairs = inputs.pairs.sha256 if inputs.pairs else None
         warmed = [self._fields("leader", "warmup"), recipe.max_new_tokens, inputs.leader.revision, screening, pairs]
-        warmed.append(inputs.toxic.sha256)
+        warmed += [corpus.sha256 for corpus in inputs.rudeness]
         edits = recipe.warmup_edit_share > 0
         if edits:
             warmed += [
@@ -209,8 +209,7 @@ class Pipeline:
         from repro.training import WarmupTrainer, arguments
         from repro.warmup import MAX_TOXIC_WORDS, denoising_rows, edit_pairs
 
-        # Rude words as the texts that the leader will be trained on have them, not as the screener's corpora alone do.
-        seen = [t for corpus in (*self.inputs.screening, self.inputs.toxic) for t in corpus.toxic]
+        seen = [t for corpus in self.inputs.rudeness for t in corpus.toxic]
         toxic = [t for t in dict.fromkeys(seen) if len(t.split()) <= MAX_TOXIC_WORDS]
         edits: list[tuple[str, str]] = []
         if recipe.warmup_edit_share > 0:
@@ -365,7 +364,9 @@ class Pipeline:
         inputs = self.inputs
         how = {"warm-up": "warmed up as a paraphraser", **UNTRAINED, **METHODS}[name]
         untouched = name in ("few-shot", "mask-infill")
-        trained_on = [] if untouched else [*inputs.screening, *([inputs.pairs] if inputs.pairs else [])]
+        trained_on = (
+            [] if untouched else [*inputs.screening, *inputs.rudeness, *([inputs.pairs] if inputs.pairs else [])]
+        )
         trained_on += [inputs.toxic] if name in METHODS and name not in PARALLEL else []
         trained_on += [inputs.parallel] if name in PARALLEL and inputs.parallel else []
         seen = NearDuplicates(

@@ -48,7 +48,10 @@ class Recipe:
     guard_length_ratio: float
     guard_naturalness: float
     # Warm-up: "denoise" or "none"; a share of its rows may be paraphrase pairs, or edits that the guards pass.
+    # warmup_corpora: whose toxic sentences lend the rudeness that the leader learns to take out; the neutral sentences
+    # are those of screener_corpora.
     warmup: str
+    warmup_corpora: list[str]
     warmup_steps: int
     warmup_batch_size: int
     warmup_learning_rate: float
