@@ -24,7 +24,7 @@ ARMS = (
     Arm("4: dropout while rolling out", "smollm2-rollout-dropout"),
     Arm("as released: all four", "smollm2-as-released"),
 )
-HEADER = ("", "J", "minus as published", "STA", "SIM", "FL", "passes per epoch", "J at the last step, development")
+HEADER = ("", "J", "minus as published", "STA", "SIM", "FL", "passes per epoch", "development J, start", "end")
 
 
 def table(runs: list[Run]) -> str:
@@ -36,7 +36,7 @@ def table(runs: list[Run]) -> str:
         values = {metric: stacked(own, "sro", metric) for metric in METRICS}
         difference = "" if name == ARMS[0].name else str(seeds_interval(values["j"] - published))
         epochs = zip(*(passes_per_epoch(run.recipe, run.outcome()) for run in own), strict=True)
-        last = [run.history()[-1].j for run in own]
+        histories = [run.history() for run in own]
         rows.append(
             (
                 name,
@@ -44,7 +44,7 @@ def table(runs: list[Run]) -> str:
                 difference,
                 *(f"{values[metric].mean():.3f}" for metric in METRICS[1:]),
                 ", ".join(f"{np.mean(epoch):.2f}" for epoch in epochs),
-                f"{np.mean(last):.3f}",
+                *(f"{np.mean([history[place].j for history in histories]):.3f}" for place in (0, -1)),
             )
         )
     seeds, sentences = published.shape
