@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -242,17 +243,16 @@ def _draw_systems(folder: Path, method: str, rows: Sequence[Row]) -> None:
     )
     save_figure(figure, folder / "systems.png")
 
-    figure, axis = plt.subplots(figsize=(5.5, 4.5), layout="constrained")
-    for row in ordered:
-        place = row.scores["sta"].mean, row.scores["sim"].mean
+    figure, axis = plt.subplots(figsize=(6.5, 4.5), layout="constrained")
+    # Names beside the points would cover each other where systems are alike.
+    for row, marker in zip(reversed(ordered), itertools.cycle("osD^vPX*<>"), strict=False):
         across, along = np.array([_spread(row, "sta")]).T, np.array([_spread(row, "sim")]).T
         colour = "tab:orange" if row.system.name == method else "tab:blue"
-        axis.errorbar(*place, xerr=across, yerr=along, color=colour, marker="o", capsize=3)
-        right = place[0] > 0.8
-        axis.annotate(
-            row.system.name, place, textcoords="offset points", xytext=(-6 if right else 6, 8),
-            ha="right" if right else "left",
+        axis.errorbar(
+            row.scores["sta"].mean, row.scores["sim"].mean, xerr=across, yerr=along, color=colour, marker=marker,
+            linestyle="", capsize=3, label=row.system.name,
         )  # fmt: skip
+    axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     axis.set(xlabel="STA (share not toxic)", ylabel="SIM (similarity to the input)", xlim=(-0.03, 1.06), ylim=(0, 1.08))
     save_figure(figure, folder / "tradeoff.png")
 
