@@ -30,7 +30,8 @@ class ContentModel:
 
     @property
     def revision(self) -> str:
-        return f"wordllama-{version('wordllama')}-{sha256_file(self._folder / _WEIGHTS)[:12]}"
+        weights = sha256_file(self._folder / _WEIGHTS)
+        return f"wordllama-{version('wordllama')}-{weights[:12]}"
 
     @cached_property
     def _model(self) -> tuple[np.ndarray[Any, np.dtype[np.float32]], Any]:

@@ -9,14 +9,18 @@ from metrics.corpora import Corpus, TestSet, load_corpus, load_test_set
 from metrics.errors import InputError
 from metrics.models import ModelRef, resolve_model
 from metrics.profiles import load_profile
-from metrics.systems import resolve_system
+from metrics.systems import System, resolve_system
 from repro.methods import PARALLEL
 from repro.recipe import Recipe
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """Everything from outside, found and checked before the first stage begins."""
+    """Everything from outside, found and checked before the first stage begins.
+
+    screener: what pins the classifier that screens, "" for NB-SVM, which is fitted here. others: the systems that are
+    neither baselines nor made by the run, by their names in the recipe.
+    """
 
     toxic: Corpus
     screening: tuple[Corpus, ...]
@@ -26,6 +30,8 @@ class Inputs:
     development: TestSet
     test: TestSet
     leader: ModelRef
+    screener: str
+    others: dict[str, System]
 
     def describe(self) -> dict[str, Any]:
         corpora = {c.name: c for c in (self.toxic, *self.screening, *self.rudeness, self.pairs, self.parallel) if c}
@@ -47,6 +53,8 @@ class Inputs:
                 for role, t in tests.items()
             },
             "leader": {"name": self.leader.name, "kind": self.leader.kind, "revision": self.leader.revision},
+            "screener": self.screener,
+            "others": {name: system.revision for name, system in self.others.items()},
         }
 
 
@@ -72,14 +80,11 @@ def resolve_inputs(recipe: Recipe, data_dir: str | None) -> Inputs:
         )
     development = load_test_set(recipe.development_set, data_dir)
     test = load_test_set(recipe.test_set, data_dir)
-    if recipe.screener != "nb-svm":
-        resolve_model(recipe.screener)
-    for system in recipe.systems:
-        if "/" in system:
-            resolve_system(system)
+    screener = "" if recipe.screener == "nb-svm" else resolve_model(recipe.screener).revision
+    others = {name: resolve_system(name) for name in recipe.systems if "/" in name}
     leader = resolve_model(recipe.leader)
     return Inputs(toxic, screening, rudeness, pairs, parallel, _at_most(development, recipe.development_limit),
-                  _at_most(test, recipe.test_limit), leader)  # fmt: skip
+                  _at_most(test, recipe.test_limit), leader, screener, others)  # fmt: skip
 
 
 def _at_most(test_set: TestSet, n: int) -> TestSet:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from metrics.errors import InputError
 from metrics.files import write_json
 from repro.screener import split_punctuation
 
@@ -43,12 +44,15 @@ class NaturalnessModel:
     """P(a sentence as people wrote it): TF-IDF on word 1–3-grams with the ends marked, logistic regression."""
 
     def fit(self, sentences: Sequence[str], seed: int) -> NaturalnessModel:
+        """Learns from `sentences`, each against the same broken by `seed`. Errors: none of 3 to 25 words."""
         from sklearn.linear_model import LogisticRegression
 
         rng = random.Random(seed)
         whole = [text for text in sentences if 3 <= len(text.split()) <= MAX_WORDS]
         broken = [break_sentence(text, whole, rng) for text in whole]
         pairs = [(a, b) for a, b in zip(whole, broken, strict=True) if a != b]
+        if not pairs:
+            raise InputError(f"the guard of fluency: needs sentences of 3 to {MAX_WORDS} words; choose other corpora")
         self._vectoriser = self._new_vectoriser(min_df=2)
         features = self._vectoriser.fit_transform([_marked(text) for side in zip(*pairs, strict=True) for text in side])
         labels = [1] * len(pairs) + [0] * len(pairs)

@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Sequence
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from metrics.score_cache import COLUMNS
 from metrics.scoring import Evaluator, Result, SentenceScores, git_commit, versions
 from metrics.systems import Rewrites, System, delete_rude_words, resolve_system, rewrite
 from metrics.text import is_copy, length_ratio, repetition
-from repro.baselines import UNTRAINED, Setting, untrained
+from repro.baselines import UNTOUCHED, UNTRAINED, Setting, untrained
 from repro.content import ContentModel
 from repro.follower import Follower, GuardedFollower, ScreenerFollower
 from repro.inputs import Inputs, resolve_inputs
@@ -53,7 +54,8 @@ class Pipeline:
         described, settings = inputs.describe(), to_dict(recipe)
         screening = [corpus.sha256 for corpus in inputs.screening]
         corpora = do("corpora", described, self._corpora)
-        fitted = do("screener", [self._fields("screener"), recipe.seed, screening], self._fit_screener)
+        fitting = [self._fields("screener"), recipe.seed, screening, inputs.screener, self._needs_guards]
+        fitted = do("screener", fitting, self._fit_screener)
         pairs = inputs.pairs.sha256 if inputs.pairs else None
         warmed = [self._fields("leader", "warmup"), recipe.max_new_tokens, inputs.leader.revision, screening, pairs]
         warmed += [corpus.sha256 for corpus in inputs.rudeness]
@@ -80,7 +82,8 @@ class Pipeline:
             chosen = do("choice", [], lambda work: self._choose(work, paraphraser, trained), ["training"])
             models[recipe.method] = resolve_model(str(chosen / "model"))
             made = [*made, "choice"]
-        generating = [self._fields("generation"), asked, recipe.prompt, recipe.seed, inputs.test.sha256]
+        others = {name: system.revision for name, system in inputs.others.items()}
+        generating = [self._fields("generation"), asked, recipe.prompt, recipe.seed, inputs.test.sha256, others]
         setting = Setting(recipe, inputs.leader, paraphraser, inputs.test, lambda: self._follower(fitted))
         rewrites = do("rewriting", generating, lambda work: self._rewrite(work, models, setting), made)
         scores = do("scoring", measure, lambda work: self._score(work, rewrites), ["rewriting"])
@@ -131,7 +134,8 @@ class Pipeline:
         recipe = self.recipe
         toxic = [t for corpus in self.inputs.screening for t in corpus.toxic]
         neutral = [t for corpus in self.inputs.screening for t in corpus.neutral]
-        NaturalnessModel().fit([*toxic, *neutral], recipe.seed).save(work)
+        if self._needs_guards:
+            NaturalnessModel().fit([*toxic, *neutral], recipe.seed).save(work)
         if recipe.screener != "nb-svm":
             write_json(work / "screener.json", {"model": recipe.screener, "threshold": recipe.screener_threshold})
             return
@@ -149,8 +153,13 @@ class Pipeline:
         self.stages.log("screener", measured)
 
     @property
+    def _needs_guards(self) -> bool:
+        """Whether the run asks the guarded follower, in training, in best-of-k or for the warm-up's edits."""
+        return self.recipe.follower == "guarded" or self.recipe.warmup_edit_share > 0
+
+    @property
     def _guards(self) -> str | None:
-        used = self.recipe.follower == "guarded" or self.recipe.toxic_min_content > 0
+        used = self._needs_guards or self.recipe.toxic_min_content > 0
         return ContentModel().revision if used else None
 
     def _follower(self, fitted: Path) -> Follower:
@@ -335,7 +344,7 @@ class Pipeline:
                     batch_size=self.recipe.generation_batch_size,
                     seed=self.recipe.seed,
                 )
-            if rewrites.kind == "model" and "/" not in name:
+            if rewrites.kind == "model" and name not in self.inputs.others:
                 rewrites = dataclasses.replace(rewrites, card={**rewrites.card, **self.card(name)})
             systems.append(
                 {f.name: getattr(rewrites, f.name) for f in dataclasses.fields(Rewrites) if f.name != "outputs"}
@@ -347,7 +356,7 @@ class Pipeline:
 
     def _system(self, name: str, models: dict[str, ModelRef]) -> System:
         if name not in models:
-            return resolve_system(name)
+            return self.inputs.others.get(name) or resolve_system(name)
         ref = models[name]
         system = System(name, "model", ref.revision, ref, self.recipe.prompt)
         if name == "warm-up" and self.recipe.warmup == "none":
@@ -362,8 +371,9 @@ class Pipeline:
         from metrics.cards import card_facts
 
         inputs = self.inputs
-        how = {"warm-up": "warmed up as a paraphraser", **UNTRAINED, **METHODS}[name]
-        untouched = name in ("few-shot", "mask-infill")
+        warmed = "warmed up as a paraphraser" if self.recipe.warmup != "none" else "as it is, without a warm-up"
+        how = {"warm-up": warmed, **UNTRAINED, **METHODS}[name]
+        untouched = name in UNTOUCHED or (self.recipe.warmup == "none" and name not in METHODS)
         trained_on = (
             [] if untouched else [*inputs.screening, *inputs.rudeness, *([inputs.pairs] if inputs.pairs else [])]
         )
@@ -427,7 +437,8 @@ class Pipeline:
         return {
             "recipe": to_dict(self.recipe),
             "inputs": self.inputs.describe(),
-            "packages": versions(),
+            "packages": {**versions(), **{name: version(name) for name in ("trl", "wordllama")}},
+            "guards": self._guards,
             "git_commit": git_commit(),
         }
 

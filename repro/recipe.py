@@ -113,7 +113,7 @@ class Recipe:
         for key in SHARES:
             if not 0 <= getattr(self, key) <= 1:
                 raise InputError(f"recipe {self.name}: {key} is {getattr(self, key)}; it must lie in 0 to 1")
-        for key in ("batch_size", "accumulation", "rollouts", "evaluate_every", "generation_batch_size", "candidates"):
+        for key in COUNTS:
             if getattr(self, key) < 1:
                 raise InputError(f"recipe {self.name}: {key} is {getattr(self, key)}; it must be at least 1")
         for key in ("beta", "temperature"):
@@ -129,6 +129,12 @@ class Recipe:
             raise InputError(f"recipe {self.name}: grpo compares rollouts of one text; set rollouts to at least 2")
         if self.prompt is not None and self.prompt.count("{text}") != 1:
             raise InputError(f"recipe {self.name}: the prompt must contain {{text}} exactly once")
+        if self.epsilon >= 0.5:
+            raise InputError(f"recipe {self.name}: epsilon is {self.epsilon}; it must lie below 0.5")
+        if self.warmup != "none" and (self.warmup_steps < 1 or self.warmup_max_words < 4):
+            raise InputError(f"recipe {self.name}: a warm-up needs warmup_steps >= 1 and warmup_max_words >= 4")
+        if not self.systems or len(set(self.systems)) < len(self.systems):
+            raise InputError(f"recipe {self.name}: systems must name at least one, and none twice")
         for system in self.systems:
             if system not in self.known_systems and "/" not in system:
                 raise InputError(
@@ -146,6 +152,10 @@ class Recipe:
         return (*SYSTEMS, *UNTRAINED, *((self.method,) if self.method != "none" else ()))
 
 
+COUNTS = (
+    "batch_size", "accumulation", "rollouts", "evaluate_every", "generation_batch_size", "candidates", "warmup_changes",
+    "warmup_batch_size",
+)  # fmt: skip
 SHARES = (
     "toxic_min_content", "flip_rate", "warmup_pair_share", "warmup_edit_share", "warmup_substitutions", "epsilon",
     "screener_threshold", "guard_naturalness", "lone_fail_weight", "rollout_dropout",

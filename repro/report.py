@@ -17,7 +17,7 @@ from metrics.files import atomic_file, atomic_folder, place_file, sha256_folder,
 from metrics.progress import progress
 from metrics.scoring import Result
 from metrics.statistics import Interval, paired_difference
-from repro.methods import METHODS
+from repro.methods import METHODS, PARALLEL
 from repro.recipe import Recipe
 
 
@@ -97,19 +97,27 @@ def report_text(
         "![J per system](figures/systems.png)",
         "![STA against SIM](figures/tradeoff.png)",
         "",
-        f"{_judges(recipe)} The development J that chose the checkpoint uses the scoring models, on development "
-        "sentences only.",
+        *_judges(recipe),
         "Everything that decided these numbers is in `recipe.lock.yaml`.",
         "",
     ]
     return "\n".join(parts)
 
 
-def _judges(recipe: Recipe) -> str:
-    """Which models answered the leader; `repro.inputs` refuses those that score."""
-    guards = ", WordLlama for content, an n-gram model of the same corpora for fluency"
-    who = recipe.screener + (guards if recipe.follower == "guarded" else "")
-    return f"Who answered the leader: {who}. None of these scores: profile `{recipe.profile}` has models of its own."
+def _judges(recipe: Recipe) -> list[str]:
+    """Which models answered the leader, if any did; `repro.inputs` refuses those that score."""
+    lines = []
+    if recipe.method not in ("none", *PARALLEL) or "best-of-k" in recipe.systems:
+        guards = ", WordLlama for content, an n-gram model of the same corpora for fluency"
+        who = recipe.screener + (guards if recipe.follower == "guarded" else "")
+        lines.append(
+            f"Who answered the leader: {who}. None of these scores: profile `{recipe.profile}` has models of its own."
+        )
+    if recipe.method != "none":
+        lines.append(
+            "The development J that chose the checkpoint uses the scoring models, on development sentences only."
+        )
+    return lines
 
 
 def _comparisons(method: str, results: Sequence[Result]) -> list[str]:
@@ -158,7 +166,7 @@ def _choice(recipe: Recipe, inputs: dict[str, Any], outcome: dict[str, Any]) -> 
 
 def passes_per_epoch(recipe: Recipe, outcome: dict[str, Any]) -> list[float]:
     """The share of rollouts that passed the follower in each pass over the texts, the last one perhaps unfinished."""
-    steps = max(1, outcome["texts"] // (recipe.batch_size * recipe.accumulation))
+    steps = -(-outcome["texts"] // (recipe.batch_size * recipe.accumulation))
     shares = [entry["passed"] for entry in outcome["passed"]]
     return [float(np.mean(shares[i : i + steps])) for i in range(0, len(shares), steps)]
 
@@ -181,8 +189,8 @@ def model_card(recipe: Recipe, inputs: dict[str, Any], board: Board) -> str:
     body = [
         f"{header}# {recipe.leader}, {METHODS[recipe.method]} (recipe `{recipe.name}`)",
         "",
-        "A leader that rewrites toxic text. SRO is Stackelberg response optimisation (arXiv 2410.20298): it learns "
-        "from a follower's verdicts, without parallel data.",
+        "A leader that rewrites toxic text."
+        + (" SRO is Stackelberg response optimisation (arXiv 2410.20298)." if recipe.method == "sro" else ""),
         "",
         first_line(inputs),
         "",

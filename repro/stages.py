@@ -29,8 +29,10 @@ def code_hash() -> str:
     files = [
         p
         for room in ("metrics", "leaderboard", "repro")
-        for pattern in ("*.py", "*.json", "lexicon.txt")
+        for pattern in ("*.py", "*.json", "*.yaml", "lexicon.txt")
         for p in sorted((_PACKAGE / room).rglob(pattern))
+        # A recipe's values are inputs of the stages that read them.
+        if "recipes" not in p.parts and "example" not in p.parts
     ]
     return content_hash([[p.relative_to(_PACKAGE).as_posix(), sha256_file(p)] for p in files])
 
@@ -68,7 +70,7 @@ class Stages:
             return final
         if self._shared is None or name not in SHARED:
             return self._build(name, number, key, final, work, build)
-        with _alone(self._shared / f"{name}-{key[:16]}.lock"):
+        with alone(self._shared / f"{name}-{key[:16]}.lock"):
             common = self._shared / f"{name}-{key[:16]}"
             if _mark(common) != key:
                 self._build(name, number, key, final, work, build)
@@ -96,7 +98,7 @@ class Stages:
 
 
 @contextmanager
-def _alone(path: Path) -> Iterator[None]:
+def alone(path: Path) -> Iterator[None]:
     """Waits until no other process is within the same file's block; a killed process lets go of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:

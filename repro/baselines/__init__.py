@@ -21,6 +21,9 @@ UNTRAINED = {
     "best-of-k": "of several sampled rewrites by the warm-up, the first that the follower passes",
 }
 
+# Those that ask the leader as it is, not the warmed-up one.
+UNTOUCHED = ("mask-infill", "few-shot")
+
 
 @dataclass(frozen=True)
 class Setting:

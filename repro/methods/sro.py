@@ -56,7 +56,7 @@ class SROTrainer(TextTrainer):
         super().__init__(leader, keywords, rows, log, develop, stop)
         self.follower = follower
         self.game = game
-        self._micro_batch = (0, 0)
+        self._micro_batch = (-1, 0)
 
     def _next_draw(self) -> int:
         """A number for this micro-batch that depends on its place in training alone."""

@@ -1,7 +1,7 @@
 """SRO against every other method, under one budget and on one test set, with paired tests.
 
 Each method is a recipe (repro/recipes) over the same leader, texts, number of rollouts and choice of checkpoint. Those
-that learn from parallel data are an upper bound that SRO does not get, and stand apart.
+that learn from parallel data are an upper bound that SRO does not get; a column says which.
 """
 
 from __future__ import annotations
@@ -39,21 +39,24 @@ Scores = Mapping[str, np.ndarray[Any, Any]]
 def table(scores: Mapping[str, Scores]) -> str:
     """One row per system, by J, with its paired difference from SRO. scores: metric -> [seeds, sentences], by system.
 
-    A system of one seed is compared with SRO's mean over seeds, sentence by sentence. p: two-sided, by approximate
-    randomisation over sentences.
+    Each seed of SRO is compared with the other system's mean over its seeds, sentence by sentence. p: two-sided, of
+    SRO's mean over seeds, by approximate randomisation over sentences.
     """
     own = scores["sro"]["j"].mean(0)
     rows = []
     for name, values in sorted(scores.items(), key=lambda item: -item[1]["j"].mean()):
         j = values["j"]
-        against = "" if name == "sro" else str(seeds_interval((own - j.mean(0))[None]))
+        against = "" if name == "sro" else str(seeds_interval(scores["sro"]["j"] - j.mean(0)))
         p = "" if name == "sro" else f"{randomisation_test(own, j.mean(0)):.4f}"
         parallel = "yes" if name in PARALLEL else "no"
         means = (f"{values[metric].mean():.3f}" for metric in METRICS[1:])
         rows.append((name, len(j), seeds_interval(j), *means, parallel, against, p))
     header = ("system", "seeds", "J", "STA", "SIM", "FL", "parallel data", "SRO minus it", "p")
     n = len(own)
-    return f"{table_of(rows, header)}\n\n{n} test sentences; 95 % intervals over seeds and sentences.\n"
+    return (
+        f"{table_of(rows, header)}\n\n{n} test sentences; 95 % intervals over sentences and, where there are several, "
+        "seeds. What a method of one seed would do with another is not in its interval; p is over sentences alone.\n"
+    )
 
 
 def hub_systems() -> list[str]:

@@ -16,6 +16,7 @@ import time
 import traceback
 from collections.abc import Sequence
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ import numpy as np
 from metrics.errors import InputError, out_of_space
 from metrics.files import content_hash
 from repro.recipe import Recipe, load_recipe, to_dict
+from repro.stages import alone
 
 if TYPE_CHECKING:
     from repro.training import Development
@@ -107,7 +109,7 @@ def do_runs(arms: Sequence[Arm], options: argparse.Namespace) -> list[Run]:
     distinct = {run.folder: run for run in plan}
     workers = min(options.workers, len(distinct))
     # Threads of one process that compete with another's stall: the cores are dealt out.
-    os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // workers))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     # "spawn": torch's threads do not survive a fork.
@@ -128,8 +130,14 @@ def do_runs(arms: Sequence[Arm], options: argparse.Namespace) -> list[Run]:
                         run = tasks[task]
                         raise InputError(f"run {run.arm}, seed {run.recipe.seed}: {problem} (log: {run.folder}.log)")
                     bar.update()
+    except BrokenProcessPool:
+        raise InputError(f"a run's process was ended from outside (memory?); see the logs in {out / 'runs'}") from None
     finally:
+        workers_left = list((pool._processes or {}).values())
         pool.shutdown(wait=False, cancel_futures=True)
+        # What they have done is kept; a study that failed must not go on for hours.
+        for process in workers_left:
+            process.terminate()
     return plan
 
 
@@ -158,7 +166,9 @@ def _run(recipe: Recipe, data_dir: str | None, folder: Path, shared: Path) -> st
         from repro.pipeline import run
 
         try:
-            run(recipe, data_dir, folder, shared)
+            # Another study may want the same run at the same time.
+            with alone(folder.with_name(f"{folder.name}.lock")):
+                run(recipe, data_dir, folder, shared)
         except InputError as error:
             return str(error)
         except Exception as error:

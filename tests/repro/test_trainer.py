@@ -119,7 +119,7 @@ def test_departure_2_scores_the_prompt_and_departure_4_rolls_out_with_dropout(
         SROTrainer(
             Leader(load_model(resolve_model(str(tiny_t5)), prompt="paraphrase : {text}"), train="full"),
             ScreenerFollower(WordScreener()),
-            GAME.__class__(**{**vars(GAME), "rejected_with_prompt": on, "rollout_dropout": 0.1 * on}),
+            GAME.__class__(**{**vars(GAME), "rejected_with_prompt": on, "rollout_dropout": 0.5 * on}),
             arguments(
                 tmp_path / str(on), batch_size=1, accumulation=1, learning_rate=1e-3, steps=1, epochs=1,
                 weight_decay=0.0, save_every=1, seed=0, evaluate=False, schedule="constant",
