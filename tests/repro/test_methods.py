@@ -25,7 +25,7 @@ from repro.training import BEST, Development, Task
 
 METHODS = ("dpo", "kto", "grpo", "sft")
 SMALL = ["train=2", "steps=4", "batch_size=4", "rollouts=2", "evaluate_every=2", "rollout_max_new_tokens=6",
-         "learning_rate=1e-2", "temperature=1.0", "systems=[]"]  # fmt: skip
+         "learning_rate=1e-2", "temperature=1.0", "systems=[reference]"]  # fmt: skip
 
 
 @dataclass

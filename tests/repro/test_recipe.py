@@ -58,6 +58,11 @@ def test_overrides_are_typed() -> None:
         ("method=ppo", 'method is "ppo"; use sro or dpo or kto or grpo or sft or none'),
         ("sample=false", "2 greedy rollouts of a text are all alike"),
         ("systems=[dpo]", "system dpo is unknown"),
+        ("systems=[]", "at least one, and none twice"),
+        ("systems=[sro, sro]", "at least one, and none twice"),
+        ("epsilon=0.7", "epsilon is 0.7; it must lie below 0.5"),
+        ("warmup_max_words=3", "warmup_max_words >= 4"),
+        ("warmup_changes=0", "warmup_changes is 0; it must be at least 1"),
     ],
 )
 def test_bad_overrides(override: str, message: str) -> None:
