@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -130,6 +130,37 @@ def content_hash(value: Any) -> str:
     """The SHA-256 of a JSON value, independent of the order of keys."""
     data = json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
     return sha256_bytes(data.encode("ascii"))
+
+
+@contextmanager
+def append_records(path: Path) -> Iterator[Callable[[Any], None]]:
+    """Gives a function that adds a JSON value to `path` as a line of its own: it outlives a kill."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+
+        def append(value: Any) -> None:
+            # A leading line end keeps this record apart from one that a killed run left half-written.
+            file.write("\n" + json.dumps(value) + "\n")
+            file.flush()
+
+        yield append
+
+
+def read_records(path: Path) -> list[Any]:
+    """What `append_records` left in `path`, if anything; empty lines and a killed run's torn last are passed over."""
+    values = []
+    for line in path.read_text("utf-8", errors="replace").split("\n") if path.is_file() else ():
+        try:
+            values.append(json.loads(line))
+        except ValueError:
+            continue
+    return values
+
+
+def place_files(source: Path, target: Path, leave: Sequence[str] = ()) -> None:
+    """The files below the folder `source`, placed at the same names below `target`; not those named in `leave`."""
+    for path in sorted(p for p in source.rglob("*") if p.is_file() and p.name not in leave):
+        place_file(path, target / path.relative_to(source))
 
 
 def place_file(source: Path, target: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import platform
 import re
 import time
@@ -15,7 +14,7 @@ from typing import Any
 from metrics.cards import card_facts
 from metrics.corpora import TestSet
 from metrics.errors import InputError
-from metrics.files import content_hash, home, read_lines, sha256_file
+from metrics.files import append_records, content_hash, home, read_lines, read_records, sha256_file
 from metrics.models import ModelRef, load_model, resolve_model
 from metrics.text import well_formed
 
@@ -163,21 +162,17 @@ def _generate(
     path = home() / "rewrites" / f"{key[:32]}.jsonl"
     done = Progress()
     took: list[float | None] = []
-    for results, seconds in _read_partial(path):
-        done.add(results)
-        took.append(seconds)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
+    for batch in read_records(path):
+        took.append(batch.pop(_TOOK, None))
+        done.add({int(i): text for i, text in batch.items()})
+    with append_records(path) as append:
         last = time.monotonic()
 
         def record(results: dict[int, str | None]) -> None:
             nonlocal last
             seconds, last = round(time.monotonic() - last, 3), time.monotonic()
             took.append(seconds)
-            line = {**{str(i): text for i, text in results.items()}, _TOOK: seconds}
-            # A leading line end keeps this record apart from one that a killed run left half-written.
-            file.write("\n" + json.dumps(line) + "\n")
-            file.flush()
+            append({**{str(i): text for i, text in results.items()}, _TOOK: seconds})
 
         outputs = rewrite_all(
             loaded,
@@ -204,17 +199,3 @@ def _device(kind: str) -> str:
     if kind == "cuda":
         return str(torch.cuda.get_device_name())
     return f"{kind}, {platform.machine()}, {torch.get_num_threads()} threads"
-
-
-def _read_partial(path: Path) -> list[tuple[dict[int, str | None], float | None]]:
-    """The batches in a file of rewrites, with seconds; empty lines and a killed run's torn last are passed over."""
-    batches = []
-    if path.is_file():
-        for line in path.read_text("utf-8", errors="replace").split("\n"):
-            try:
-                batch = json.loads(line)
-                took = batch.pop(_TOOK, None)
-                batches.append(({int(i): text for i, text in batch.items()}, took))
-            except ValueError:
-                continue
-    return batches

@@ -6,16 +6,14 @@ from elsewhere. Toxic and neutral sentences are both whole ones, so that it says
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from metrics.errors import InputError
-from metrics.files import write_json
+from repro.ngrams import NgramClassifier
 from repro.screener import split_punctuation
 
 MAX_WORDS = 25
@@ -40,8 +38,10 @@ def break_sentence(text: str, others: Sequence[str], rng: random.Random) -> str:
     return " ".join(words)
 
 
-class NaturalnessModel:
+class NaturalnessModel(NgramClassifier):
     """P(a sentence as people wrote it): TF-IDF on word 1–3-grams with the ends marked, logistic regression."""
+
+    file = "naturalness"
 
     def fit(self, sentences: Sequence[str], seed: int) -> NaturalnessModel:
         """Learns from `sentences`, each against the same broken by `seed`. Errors: none of 3 to 25 words."""
@@ -53,15 +53,15 @@ class NaturalnessModel:
         pairs = [(a, b) for a, b in zip(whole, broken, strict=True) if a != b]
         if not pairs:
             raise InputError(f"the guard of fluency: needs sentences of 3 to {MAX_WORDS} words; choose other corpora")
-        self._vectoriser = self._new_vectoriser(min_df=2)
-        features = self._vectoriser.fit_transform([_marked(text) for side in zip(*pairs, strict=True) for text in side])
+        self.vectoriser = self.new_vectoriser(min_df=2)
+        features = self.vectoriser.fit_transform([_marked(text) for side in zip(*pairs, strict=True) for text in side])
         labels = [1] * len(pairs) + [0] * len(pairs)
         model = LogisticRegression(C=10.0, max_iter=1000).fit(features, labels)
-        self.coefficients, self.intercept = model.coef_[0], float(model.intercept_[0])
+        self.weights, self.intercept = model.coef_[0], float(model.intercept_[0])
         return self
 
     @staticmethod
-    def _new_vectoriser(**settings: Any) -> Any:
+    def new_vectoriser(**settings: Any) -> Any:
         from sklearn.feature_extraction.text import TfidfVectorizer
 
         return TfidfVectorizer(
@@ -70,29 +70,7 @@ class NaturalnessModel:
 
     def p_natural(self, texts: Sequence[str]) -> np.ndarray[Any, Any]:
         """[n] probabilities; case does not count."""
-        logits = self._vectoriser.transform([_marked(text) for text in texts]) @ self.coefficients + self.intercept
-        return np.asarray(1.0 / (1.0 + np.exp(-logits)))
-
-    def save(self, folder: Path) -> None:
-        """Writes arrays as safetensors and the vocabulary as JSON: nothing that runs when read."""
-        from safetensors.numpy import save_file
-
-        arrays = {"idf": self._vectoriser.idf_, "coefficients": self.coefficients}
-        save_file({name: np.ascontiguousarray(a) for name, a in arrays.items()}, folder / "naturalness.safetensors")
-        vocabulary = sorted(self._vectoriser.vocabulary_, key=self._vectoriser.vocabulary_.__getitem__)
-        write_json(folder / "naturalness.json", {"intercept": self.intercept, "vocabulary": vocabulary})
-
-    @classmethod
-    def load(cls, folder: Path) -> NaturalnessModel:
-        from safetensors.numpy import load_file
-
-        settings = json.loads((folder / "naturalness.json").read_text("utf-8"))
-        arrays = load_file(folder / "naturalness.safetensors")
-        model = cls()
-        model.coefficients, model.intercept = arrays["coefficients"], settings["intercept"]
-        model._vectoriser = cls._new_vectoriser(vocabulary={term: i for i, term in enumerate(settings["vocabulary"])})
-        model._vectoriser.idf_ = arrays["idf"]
-        return model
+        return self.probabilities([_marked(text) for text in texts])
 
 
 def _marked(text: str) -> str:

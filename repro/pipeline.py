@@ -59,15 +59,7 @@ class Pipeline:
         pairs = inputs.pairs.sha256 if inputs.pairs else None
         warmed = [self._fields("leader", "warmup"), recipe.max_new_tokens, inputs.leader.revision, screening, pairs]
         warmed += [corpus.sha256 for corpus in inputs.rudeness]
-        edits = recipe.warmup_edit_share > 0
-        if edits:
-            warmed += [
-                recipe.guard_content,
-                recipe.guard_length_ratio,
-                recipe.guard_naturalness,
-                ContentModel().revision,
-            ]
-        warm = do("warm-up", warmed, lambda work: self._warm_up(work, fitted), ["screener"] if edits else [])
+        warm = do("warm-up", warmed, self._warm_up)
         paraphraser = resolve_model(str(warm / "model")) if recipe.warmup != "none" else inputs.leader
         decoding = [recipe.max_new_tokens, recipe.generation_batch_size]
         measure = self.evaluator.measure
@@ -154,8 +146,8 @@ class Pipeline:
 
     @property
     def _needs_guards(self) -> bool:
-        """Whether the run asks the guarded follower, in training, in best-of-k or for the warm-up's edits."""
-        return self.recipe.follower == "guarded" or self.recipe.warmup_edit_share > 0
+        """Whether the run asks the guarded follower, in training or in best-of-k."""
+        return self.recipe.follower == "guarded"
 
     @property
     def _guards(self) -> str | None:
@@ -172,13 +164,10 @@ class Pipeline:
             screener = ClassifierScreener(recipe.screener, recipe.screener_threshold)
         if recipe.flip_rate:
             screener = FlippingScreener(screener, recipe.flip_rate, recipe.seed)
-        return ScreenerFollower(screener) if recipe.follower == "screener" else self._guarded(fitted, screener)
-
-    def _guarded(self, fitted: Path, screener: Screener | None = None) -> GuardedFollower:
-        """The guarded follower around `screener`, by default the fitted NB-SVM."""
-        recipe = self.recipe
+        if recipe.follower == "screener":
+            return ScreenerFollower(screener)
         return GuardedFollower(
-            screener or NBSVM.load(fitted),
+            screener,
             ContentModel(),
             NaturalnessModel.load(fitted),
             min_content=recipe.guard_content,
@@ -211,18 +200,15 @@ class Pipeline:
             start = getattr(config, "decoder_start_token_id", None)
             GenerationConfig(**settings, **tokens, decoder_start_token_id=start).save_pretrained(target)
 
-    def _warm_up(self, work: Path, fitted: Path) -> None:
+    def _warm_up(self, work: Path) -> None:
         recipe = self.recipe
         if recipe.warmup == "none":
             return
         from repro.training import WarmupTrainer, arguments
-        from repro.warmup import MAX_TOXIC_WORDS, denoising_rows, edit_pairs
+        from repro.warmup import MAX_TOXIC_WORDS, denoising_rows
 
         seen = [t for corpus in self.inputs.rudeness for t in corpus.toxic]
         toxic = [t for t in dict.fromkeys(seen) if len(t.split()) <= MAX_TOXIC_WORDS]
-        edits: list[tuple[str, str]] = []
-        if recipe.warmup_edit_share > 0:
-            edits = edit_pairs(toxic, NBSVM.load(fitted), self._guarded(fitted), max_words=recipe.warmup_max_words)
         rows = denoising_rows(
             [t for corpus in self.inputs.screening for t in corpus.neutral],
             toxic,
@@ -233,8 +219,6 @@ class Pipeline:
             pair_share=recipe.warmup_pair_share,
             max_words=recipe.warmup_max_words,
             seed=recipe.seed,
-            edits=edits,
-            edit_share=recipe.warmup_edit_share,
         )
         keywords = arguments(
             work / "training",

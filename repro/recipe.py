@@ -47,7 +47,7 @@ class Recipe:
     guard_content: float
     guard_length_ratio: float
     guard_naturalness: float
-    # Warm-up: "denoise" or "none"; a share of its rows may be paraphrase pairs, or edits that the guards pass.
+    # Warm-up: "denoise" or "none"; a share of its rows may be paraphrase pairs.
     # warmup_corpora: whose toxic sentences lend the rudeness that the leader learns to take out; the neutral sentences
     # are those of screener_corpora.
     warmup: str
@@ -58,7 +58,6 @@ class Recipe:
     warmup_changes: int
     warmup_substitutions: float
     warmup_pair_share: float
-    warmup_edit_share: float
     warmup_max_words: int
     # Training: a name from repro.methods, or "none". The budget is the same for every method: steps (0 means `epochs`
     # passes over the texts) of batch_size x accumulation texts, each rolled out `rollouts` times.
@@ -123,8 +122,6 @@ class Recipe:
             raise InputError(
                 f"recipe {self.name}: {self.rollouts} greedy rollouts of a text are all alike; sample them"
             )
-        if self.warmup_edit_share > 0 and self.screener != "nb-svm":
-            raise InputError(f"recipe {self.name}: edits ask the nb-svm screener; set warmup_edit_share to 0")
         if self.method == "grpo" and self.rollouts < 2:
             raise InputError(f"recipe {self.name}: grpo compares rollouts of one text; set rollouts to at least 2")
         if self.prompt is not None and self.prompt.count("{text}") != 1:
@@ -146,6 +143,10 @@ class Recipe:
         if getattr(self, key) not in values:
             raise InputError(f'recipe {self.name}: {key} is "{getattr(self, key)}"; use {" or ".join(values)}')
 
+    def epoch_updates(self, texts: int) -> int:
+        """How many updates a pass over that many texts takes."""
+        return -(-texts // (self.batch_size * self.accumulation))
+
     @property
     def known_systems(self) -> tuple[str, ...]:
         """What this recipe can score: the baselines, the warm-up, and what its method makes."""
@@ -157,7 +158,7 @@ COUNTS = (
     "warmup_batch_size",
 )  # fmt: skip
 SHARES = (
-    "toxic_min_content", "flip_rate", "warmup_pair_share", "warmup_edit_share", "warmup_substitutions", "epsilon",
+    "toxic_min_content", "flip_rate", "warmup_pair_share", "warmup_substitutions", "epsilon",
     "screener_threshold", "guard_naturalness", "lone_fail_weight", "rollout_dropout",
 )  # fmt: skip
 SYSTEMS = ("duplicate", "delete", "reference", "warm-up")

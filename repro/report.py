@@ -13,7 +13,7 @@ import numpy as np
 from leaderboard.row import Row
 from leaderboard.show import table
 from leaderboard.tables import Board
-from metrics.files import atomic_file, atomic_folder, place_file, sha256_folder, write_text
+from metrics.files import atomic_file, atomic_folder, place_files, sha256_folder, write_text
 from metrics.progress import progress
 from metrics.scoring import Result
 from metrics.statistics import Interval, paired_difference
@@ -42,8 +42,7 @@ def write_report(
     text = report_text(recipe, inputs, outcome, board, results)
     for name, folder in progress(folders.items(), "report"):
         with atomic_folder(out / name) as target:
-            for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.name not in ("stage.json", ".lock")):
-                place_file(path, target / path.relative_to(folder))
+            place_files(folder, target, leave=("stage.json", ".lock"))
     for path in files:
         with atomic_file(out / path.name) as temporary:
             shutil.copyfile(path, temporary)
@@ -166,7 +165,7 @@ def _choice(recipe: Recipe, inputs: dict[str, Any], outcome: dict[str, Any]) -> 
 
 def passes_per_epoch(recipe: Recipe, outcome: dict[str, Any]) -> list[float]:
     """The share of rollouts that passed the follower in each pass over the texts, the last one perhaps unfinished."""
-    steps = -(-outcome["texts"] // (recipe.batch_size * recipe.accumulation))
+    steps = recipe.epoch_updates(outcome["texts"])
     shares = [entry["passed"] for entry in outcome["passed"]]
     return [float(np.mean(shares[i : i + steps])) for i in range(0, len(shares), steps)]
 

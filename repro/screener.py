@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import string
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from metrics.errors import InputError
-from metrics.files import write_json
+from repro.ngrams import NgramClassifier
 
 _PUNCTUATION = re.compile(f"([{re.escape(string.punctuation)}“”¨«»®´·º½¾¿¡§£₤‘’])")
 
@@ -31,33 +29,39 @@ def split_punctuation(text: str) -> list[str]:
     return _PUNCTUATION.sub(r" \1 ", text).split()
 
 
-class NBSVM:
+class NBSVM(NgramClassifier):
     """NB-SVM (Wang and Manning 2012) with the released SRO screener's settings.
 
     TF-IDF on word 1–2-grams (min_df 3, max_df .9, accents stripped, sublinear tf), features times the log-count ratio
     r = log((p+1)/(q+1)), class counts normalised, logistic regression with C = 4.
     """
 
+    file = "nb_svm"
+
     def __init__(self, threshold: float = 0.5) -> None:
         self.threshold = threshold
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {"threshold": self.threshold}
 
     def fit(self, toxic: Sequence[str], neutral: Sequence[str]) -> NBSVM:
         from sklearn.linear_model import LogisticRegression
 
         if not toxic or not neutral:
             raise InputError("screener: needs toxic and neutral texts; choose corpora that have both")
-        self._vectoriser = self._new_vectoriser(min_df=3, max_df=0.9)
-        features = self._vectoriser.fit_transform([*toxic, *neutral])
+        self.vectoriser = self.new_vectoriser(min_df=3, max_df=0.9)
+        features = self.vectoriser.fit_transform([*toxic, *neutral])
         labels = np.array([1] * len(toxic) + [0] * len(neutral))
         toxic_counts = (np.asarray(features[labels == 1].sum(0)).ravel() + 1) / (len(toxic) + 1)
         neutral_counts = (np.asarray(features[labels == 0].sum(0)).ravel() + 1) / (len(neutral) + 1)
         self.ratio = np.log(toxic_counts / neutral_counts)
         model = LogisticRegression(C=4.0, max_iter=1000).fit(features.multiply(self.ratio).tocsr(), labels)
-        self.coefficients, self.intercept = model.coef_[0], float(model.intercept_[0])
+        self.weights, self.intercept = self.ratio * model.coef_[0], float(model.intercept_[0])
         return self
 
     @staticmethod
-    def _new_vectoriser(**settings: Any) -> Any:
+    def new_vectoriser(**settings: Any) -> Any:
         from sklearn.feature_extraction.text import TfidfVectorizer
 
         return TfidfVectorizer(
@@ -71,36 +75,10 @@ class NBSVM:
 
     def p_toxic(self, texts: Sequence[str]) -> np.ndarray[Any, Any]:
         """[n] probabilities of toxic."""
-        features = self._vectoriser.transform(texts)
-        logits = features @ (self.ratio * self.coefficients) + self.intercept
-        return np.asarray(1.0 / (1.0 + np.exp(-logits)))
+        return self.probabilities(texts)
 
     def passes(self, texts: Sequence[str], draw: int = 0) -> np.ndarray[Any, Any]:
         return np.asarray(self.p_toxic(texts) <= self.threshold)
-
-    def save(self, folder: Path) -> None:
-        """Writes arrays as safetensors and the vocabulary as JSON: nothing that runs when read."""
-        from safetensors.numpy import save_file
-
-        arrays = {"idf": self._vectoriser.idf_, "ratio": self.ratio, "coefficients": self.coefficients}
-        save_file({name: np.ascontiguousarray(a) for name, a in arrays.items()}, folder / "nb_svm.safetensors")
-        vocabulary = sorted(self._vectoriser.vocabulary_, key=self._vectoriser.vocabulary_.__getitem__)
-        settings = {"intercept": self.intercept, "threshold": self.threshold, "vocabulary": vocabulary}
-        write_json(folder / "nb_svm.json", settings)
-
-    @classmethod
-    def load(cls, folder: Path) -> NBSVM:
-        from safetensors.numpy import load_file
-
-        settings = json.loads((folder / "nb_svm.json").read_text("utf-8"))
-        arrays = load_file(folder / "nb_svm.safetensors")
-        screener = cls(settings["threshold"])
-        screener.ratio, screener.coefficients = arrays["ratio"], arrays["coefficients"]
-        screener.intercept = settings["intercept"]
-        vocabulary = {term: i for i, term in enumerate(settings["vocabulary"])}
-        screener._vectoriser = cls._new_vectoriser(vocabulary=vocabulary)
-        screener._vectoriser.idf_ = arrays["idf"]
-        return screener
 
 
 class ClassifierScreener:

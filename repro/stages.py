@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from metrics.files import atomic_folder, content_hash, place_file, sha256_file, write_json
+from metrics.files import atomic_folder, content_hash, place_files, sha256_file, write_json
 
 MARK = "stage.json"
 NAMES = ("corpora", "screener", "warm-up", "training", "choice", "rewriting", "scoring", "rows", "report")
@@ -111,8 +111,7 @@ def _link(source: Path, target: Path) -> None:
     if target.exists():
         shutil.rmtree(target)
     with atomic_folder(target) as folder:
-        for path in sorted(p for p in source.rglob("*") if p.is_file()):
-            place_file(path, folder / path.relative_to(source))
+        place_files(source, folder)
 
 
 def _mark(folder: Path) -> str | None:

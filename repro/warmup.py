@@ -3,9 +3,6 @@
 Denoising: rude words, and short stretches around rude words cut from toxic sentences, are put into a neutral sentence,
 at random places or in the place of a word; the leader restores the sentence. Paraphrase pairs join in where the corpus
 gives them.
-
-Edits: from a toxic sentence the word that makes the screener object most is dropped, and again, until the screener is
-content. What the guarded follower then passes, a sentence that still reads well, is a target.
 """
 
 from __future__ import annotations
@@ -15,15 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from metrics.progress import progress
 from metrics.systems import lexicon
-from repro.follower import PASS, GuardedFollower
-from repro.screener import NBSVM
 
 _MAX_CONTEXT = 2
-MAX_EDITS = 3
 # Longer texts are comments, not sentences.
 MAX_TOXIC_WORDS = 25
 
@@ -77,29 +68,6 @@ def add_noise(text: str, noise: Noise, changes: int, substitutions: float, rng: 
     return " ".join(words)
 
 
-def edited(text: str, screener: NBSVM, follower: GuardedFollower) -> str | None:
-    """`text` without at most three of its words, so that the follower passes it; None where that does not succeed."""
-    words = text.split()
-    for _ in range(MAX_EDITS):
-        if len(words) < 4:
-            return None
-        shorter = [" ".join(words[:place] + words[place + 1 :]) for place in range(len(words))]
-        result = shorter[int(np.argmin(screener.p_toxic(shorter)))]
-        if follower.judge([text], [result])[0] == PASS:
-            return result
-        words = result.split()
-    return None
-
-
-def edit_pairs(
-    toxic: Sequence[str], screener: NBSVM, follower: GuardedFollower, *, max_words: int
-) -> list[tuple[str, str]]:
-    """(toxic sentence of 4 to `max_words` words, its edited form) for each of `toxic` where that succeeds."""
-    texts = [text for text in dict.fromkeys(toxic) if 4 <= len(text.split()) <= max_words]
-    results = [(text, edited(text, screener, follower)) for text in progress(texts, "edits")]
-    return [(text, result) for text, result in results if result is not None]
-
-
 def denoising_rows(
     neutral: Sequence[str],
     toxic: Sequence[str],
@@ -111,11 +79,9 @@ def denoising_rows(
     pair_share: float,
     max_words: int,
     seed: int,
-    edits: Sequence[tuple[str, str]] = (),
-    edit_share: float = 0.0,
 ) -> list[dict[str, Any]]:
-    """`rows` training rows {source, target, length}: a share `pair_share` of them paraphrase pairs if there are any, a
-    share `edit_share` pairs of `edits`, and the rest denoising.
+    """`rows` training rows {source, target, length}: a share `pair_share` of them paraphrase pairs if there are any,
+    and the rest denoising.
 
     Neutral sentences with a rude word in them are left out: the leader must not learn to write it.
     """
@@ -130,8 +96,6 @@ def denoising_rows(
     for _ in range(rows):
         if short_pairs and rng.random() < pair_share:
             source, target = rng.choice(short_pairs)
-        elif edits and rng.random() < edit_share:
-            source, target = rng.choice(edits)
         else:
             target = rng.choice(clean)
             source = add_noise(target, noise, changes, substitutions, rng)

@@ -8,17 +8,16 @@ sentences, J the same, and was left out.
 
 from __future__ import annotations
 
-import json
 import platform
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from metrics.cards import card_facts
 from metrics.errors import InputError
-from metrics.files import content_hash, home
+from metrics.files import append_records, content_hash, home, read_records
 from metrics.models import load_model
 from metrics.progress import progress
 from metrics.systems import Rewrites, lexicon
@@ -79,26 +78,14 @@ def rewrites(setting: Setting) -> Rewrites:
 
 def kept(path: Path, n: int, work: Callable[[int], str], description: str) -> list[tuple[str, float]]:
     """(work(i), its seconds) for i in 0 … n − 1, each kept as a line of `path` and not worked on again."""
-    done = dict(_read(path))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
+    done = {i: (text, seconds) for i, text, seconds in read_records(path)}
+    with append_records(path) as append:
         for i in progress(range(n), description):
             if i not in done:
                 begun = time.monotonic()
                 done[i] = work(i), round(time.monotonic() - begun, 3)
-                # A leading line end keeps this record apart from one that a killed run left half-written.
-                file.write("\n" + json.dumps([i, *done[i]]) + "\n")
-                file.flush()
+                append([i, *done[i]])
     return [done[i] for i in range(n)]
-
-
-def _read(path: Path) -> Iterator[tuple[int, tuple[str, float]]]:
-    for line in path.read_text("utf-8", errors="replace").split("\n") if path.is_file() else ():
-        try:
-            i, text, seconds = json.loads(line)
-        except ValueError:
-            continue
-        yield i, (text, seconds)
 
 
 def rude_words(text: str) -> list[Span]:

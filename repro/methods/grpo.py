@@ -15,43 +15,32 @@ from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer
 
 from repro.follower import KINDS, PASS
-from repro.methods.dpo import trl_arguments
 from repro.methods.sro import game_of, roll_out, written
-from repro.training import LeaderTraining, Task
+from repro.methods.trl_training import TrlTraining
+from repro.training import Task
 
 
-class GRPO(LeaderTraining, GRPOTrainer):
+class GRPO(TrlTraining, GRPOTrainer):
     """Rows have `prompt`: the toxic text, which the leader's own prompt is put around when it is rolled out."""
 
+    Config = GRPOConfig
     # trl's loss divides by all tokens of an update itself.
     loss_is_scaled_for_ga = True
 
     def __init__(self, task: Task) -> None:
-        self.attend(task.leader, task.log, task.develop, task.stop)
         recipe = task.recipe
         self._follower, self._game, self._batch_size = task.follower, game_of(recipe), recipe.batch_size
         # trl drops what does not fill an update, and would train on nothing where all texts do not.
         times = -(-recipe.batch_size * recipe.accumulation // len(task.texts))
+        settings = {
+            "num_generations": recipe.rollouts,
+            "temperature": recipe.temperature,
+            "max_completion_length": recipe.rollout_max_new_tokens,
+        }
         dataset = Dataset.from_dict({"prompt": list(task.texts) * times})
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "You are using 'rollout_func'")
-            GRPOTrainer.__init__(
-                self,
-                model=task.leader.model,
-                reward_funcs=[self.reward],
-                args=GRPOConfig(
-                    **trl_arguments(task),
-                    num_generations=recipe.rollouts,
-                    temperature=recipe.temperature,
-                    max_completion_length=recipe.rollout_max_new_tokens,
-                ),
-                train_dataset=dataset,
-                # `evaluate` does not read it, but the Trainer wants one before it evaluates at all.
-                eval_dataset=dataset.select([0]),
-                processing_class=task.leader.tokenizer,
-                rollout_func=self.roll_out,
-            )
-        self.begin()
+            super().__init__(task, dataset, settings, reward_funcs=[self.reward], rollout_func=self.roll_out)
 
     def roll_out(self, prompts: Sequence[str], trainer: Any) -> dict[str, Any]:
         """Texts, each as often as it is rolled out -> the tokens of prompts and rollouts, in batches as SRO's are."""
@@ -73,6 +62,5 @@ class GRPO(LeaderTraining, GRPOTrainer):
 
 def train(task: Task) -> GRPO:
     trainer = GRPO(task)
-    with task.leader.dropout(0.0):
-        trainer.fit()
+    trainer.fit()
     return trainer

@@ -16,34 +16,27 @@ from datasets import Dataset
 from trl import KTOConfig, KTOTrainer
 
 from metrics.errors import InputError
-from repro.methods.dpo import trl_arguments, untrained_rollouts
-from repro.training import LeaderTraining, Task
+from repro.methods.dpo import untrained_rollouts
+from repro.methods.trl_training import TrlTraining, trl_arguments
+from repro.training import Task
 
 
-class KTO(LeaderTraining, KTOTrainer):
+class KTO(TrlTraining, KTOTrainer):
     """Rows have `prompt_ids`, `completion_ids` and `label`, and are read in their order."""
 
+    Config = KTOConfig
+
     def __init__(self, task: Task, rows: Sequence[dict[str, Any]]) -> None:
-        self.attend(task.leader, task.log, task.develop, task.stop)
         desirable = sum(row["label"] for row in rows)
         ratio = (len(rows) - desirable) / desirable if 0 < desirable < len(rows) else 1.0
-        dataset = Dataset.from_list(list(rows))
-        super().__init__(
-            model=task.leader.model,
-            args=KTOConfig(
-                **trl_arguments(task),
-                beta=task.recipe.beta,
-                desirable_weight=max(1.0, ratio),
-                undesirable_weight=max(1.0, 1 / ratio),
-                max_length=None,
-                precompute_ref_log_probs=True,
-            ),
-            train_dataset=dataset,
-            # `evaluate` does not read it, but the Trainer wants one before it evaluates at all.
-            eval_dataset=dataset.select([0]),
-            processing_class=task.leader.tokenizer,
-        )
-        self.begin()
+        settings = {
+            "beta": task.recipe.beta,
+            "desirable_weight": max(1.0, ratio),
+            "undesirable_weight": max(1.0, 1 / ratio),
+            "max_length": None,
+            "precompute_ref_log_probs": True,
+        }
+        super().__init__(task, Dataset.from_list(list(rows)), settings)
 
     def _prepare_dataset(self, dataset: Dataset, processing_class: Any, args: KTOConfig, *rest: Any) -> Dataset:
         """The rows with the answer that estimates the KL term beside each; trl would read all of them as text."""
@@ -68,6 +61,5 @@ def train(task: Task) -> KTO:
     ]
     random.Random(recipe.seed).shuffle(rows)
     trainer = KTO(task, rows)
-    with task.leader.dropout(0.0):
-        trainer.fit()
+    trainer.fit()
     return trainer

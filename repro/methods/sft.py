@@ -14,31 +14,22 @@ from datasets import Dataset
 from trl import SFTConfig, SFTTrainer
 
 from metrics.errors import InputError
-from repro.methods.dpo import trl_arguments, whole_updates
-from repro.training import LeaderTraining, Task
+from repro.methods.trl_training import TrlTraining, trl_arguments, whole_updates
+from repro.training import Task
 
 # What a label says of a token that is not learned.
 IGNORED = -100
 
 
-class SFT(LeaderTraining, SFTTrainer):
+class SFT(TrlTraining, SFTTrainer):
     """Rows have `input_ids` and `labels`, the prompt's tokens ignored."""
 
+    Config = SFTConfig
     # The Trainer's own rule: trl's loss divides by all tokens of an update where it is told their number.
     loss_is_scaled_for_ga = None
 
     def __init__(self, task: Task, rows: Sequence[dict[str, list[int]]]) -> None:
-        self.attend(task.leader, task.log, task.develop, task.stop)
-        dataset = Dataset.from_list(list(rows))
-        super().__init__(
-            model=task.leader.model,
-            args=SFTConfig(**trl_arguments(task), max_length=None),
-            train_dataset=dataset,
-            # `evaluate` does not read it, but the Trainer wants one before it evaluates at all.
-            eval_dataset=dataset.select([0]),
-            processing_class=task.leader.tokenizer,
-        )
-        self.begin()
+        super().__init__(task, Dataset.from_list(list(rows)), {"max_length": None})
 
 
 def train(task: Task) -> SFT:
@@ -57,6 +48,5 @@ def train(task: Task) -> SFT:
         for prompt, target in zip(prompts, targets, strict=True)
     ]
     trainer = SFT(task, whole_updates(task, rows))
-    with task.leader.dropout(0.0):
-        trainer.fit()
+    trainer.fit()
     return trainer

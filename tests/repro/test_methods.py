@@ -21,7 +21,8 @@ from repro.follower import PASS, TOXIC
 from repro.leader import Leader
 from repro.methods.sro import game_of, roll_out, written
 from repro.recipe import load_recipe
-from repro.training import BEST, Development, Task
+from repro.training import BEST, Task
+from tests.leaders import by_norm, weights
 
 METHODS = ("dpo", "kto", "grpo", "sft")
 SMALL = ["train=2", "steps=4", "batch_size=4", "rollouts=2", "evaluate_every=2", "rollout_max_new_tokens=6",
@@ -51,24 +52,14 @@ def task(
     leader = Leader(load_model(resolve_model(str(folder)), prompt="paraphrase : {text} !"), train=recipe.train)
     events: list[dict[str, Any]] = []
 
-    def develop(step: int) -> Development:
-        if step == die_after:
-            raise KeyboardInterrupt
-        norm = sum(float(p.abs().sum()) for p in leader.trainable_state().values())
-        return Development(step, 1 / norm, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0)
-
     pairs = list(pairwise(texts))
-    made = Task(recipe, leader, leader.loaded.ref, follower or EvenFollower(), texts, pairs, events.append, develop,
-                lambda _: None, out)  # fmt: skip
+    made = Task(recipe, leader, leader.loaded.ref, follower or EvenFollower(), texts, pairs, events.append,
+                by_norm(leader, die_after), lambda _: None, out)  # fmt: skip
     return made, events
 
 
 def train(made: Task) -> Any:
     return import_module(f"repro.methods.{made.recipe.method}").train(made)
-
-
-def weights(leader: Leader) -> torch.Tensor:
-    return torch.cat([p.flatten() for p in leader.trainable_state().values()])
 
 
 def losses(events: list[dict[str, Any]]) -> dict[int, float]:

@@ -17,8 +17,8 @@ NEUTRAL = ["you friend", "what a friend you are", "friend , come in", "such a fr
 def test_nb_svm_ratio_by_hand() -> None:
     """min_df 3 leaves "you", "," no … by hand: idiot in 4 of 4 toxic, friend in 4 of 4 neutral, you in 2 + 2."""
     screener = NBSVM().fit(TOXIC, NEUTRAL)
-    assert sorted(screener._vectoriser.vocabulary_) == ["friend", "idiot", "you"]
-    ratio = dict(zip(screener._vectoriser.get_feature_names_out(), screener.ratio, strict=True))
+    assert sorted(screener.vectoriser.vocabulary_) == ["friend", "idiot", "you"]
+    ratio = dict(zip(screener.vectoriser.get_feature_names_out(), screener.ratio, strict=True))
     assert ratio["you"] == pytest.approx(0, abs=1e-12)
     assert ratio["idiot"] == pytest.approx(-ratio["friend"], abs=1e-12)
     # Sublinear tf is 1 for one occurrence; "idiot" alone has weight 1, beside "you" idf(idiot)/norm.

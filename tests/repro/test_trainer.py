@@ -15,6 +15,7 @@ from repro.follower import ScreenerFollower
 from repro.leader import Leader
 from repro.methods.sro import Game, SROTrainer
 from repro.training import COMPLETE, Development, arguments, best_step, stop_reason
+from tests.leaders import by_norm, weights
 
 GAME = Game(
     beta=0.1, epsilon=0.1, rollouts=1, sample=False, temperature=1.0, rollout_max_new_tokens=6, shift_right=True,
@@ -46,18 +47,9 @@ def train(
     keywords["optim"] = "sgd"
     events: list[dict[str, Any]] = []
 
-    def develop(step: int) -> Development:
-        if step == die_after:
-            raise KeyboardInterrupt
-        norm = sum(float(p.abs().sum()) for p in leader.trainable_state().values())
-        return Development(step, 1 / norm, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0)
-
-    SROTrainer(leader, ScreenerFollower(WordScreener()), game, keywords, texts, events.append, develop=develop).fit()
+    follower, develop = ScreenerFollower(WordScreener()), by_norm(leader, die_after)
+    SROTrainer(leader, follower, game, keywords, texts, events.append, develop=develop).fit()
     return leader, events
-
-
-def weights(leader: Leader) -> torch.Tensor:
-    return torch.cat([p.flatten() for p in leader.trainable_state().values()])
 
 
 @pytest.mark.parametrize("kind", ["tiny_llama", "tiny_t5"])

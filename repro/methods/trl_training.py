@@ -1,0 +1,70 @@
+"""What the methods that trl trains have in common: a Task as keywords of trl's configs, and a base for the trainers.
+
+trl reads rows of text; here they are tokens already, those that were rolled out: written and read again they could be
+others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from datasets import Dataset
+
+from metrics.errors import InputError
+from repro.training import LeaderTraining, Task
+
+
+class TrlTraining(LeaderTraining):
+    """Mixed into a trainer of trl's; `Config` is its configuration, `settings` what that says beside the budget."""
+
+    Config: Any
+
+    def __init__(self, task: Task, dataset: Dataset, settings: dict[str, Any], **keywords: Any) -> None:
+        self.attend(task.leader, task.log, task.develop, task.stop)
+        super().__init__(
+            model=task.leader.model,
+            args=self.Config(**trl_arguments(task), **settings),
+            train_dataset=dataset,
+            # `evaluate` does not read it, but the Trainer wants one before it evaluates at all.
+            eval_dataset=dataset.select([0]),
+            processing_class=task.leader.tokenizer,
+            **keywords,
+        )
+        self.begin()
+
+    def fit(self) -> None:
+        # trl puts the model into training mode, and T5's dropout would be on.
+        with self.leader.dropout(0.0):
+            super().fit()
+
+
+def trl_arguments(task: Task) -> dict[str, Any]:
+    """The recipe's budget as keywords of trl's configs: an update sees as many answers as one of SRO's sees rollouts.
+
+    Errors: an encoder-decoder leader; trl trains none.
+    """
+    recipe = task.recipe
+    if task.leader.seq2seq:
+        raise InputError(
+            f"recipe {recipe.name}: {recipe.leader} is an encoder-decoder model; trl trains causal ones only, "
+            f"so method {recipe.method} cannot be used with it"
+        )
+    size = recipe.batch_size * recipe.rollouts
+    return {
+        **task.arguments(),
+        "max_steps": updates(task),
+        "per_device_train_batch_size": size,
+        "per_device_eval_batch_size": size,
+    }
+
+
+def updates(task: Task) -> int:
+    """The updates of the recipe's budget, whatever a method learns from."""
+    return task.recipe.steps or task.recipe.epochs * task.recipe.epoch_updates(len(task.texts))
+
+
+def whole_updates(task: Task, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows, and as many of the first ones again as fill the last update of a pass over them."""
+    size = task.recipe.batch_size * task.recipe.accumulation * task.recipe.rollouts
+    return [rows[i % len(rows)] for i in range(-(-len(rows) // size) * size)]
