@@ -109,12 +109,8 @@ def generate_ids(
     prompts: Sequence[Sequence[int]],
     seq2seq: bool,
     settings: dict[str, Any],
-    copies: int = 1,
 ) -> list[list[int]]:
-    """The new tokens for each prompt, in one batch, with the end-of-sequence token where the model wrote it.
-
-    copies: how often each prompt is answered (by sampling); its answers stand together. It is read once for all.
-    """
+    """The new tokens for each prompt, in one batch, with the end-of-sequence token where the model wrote it."""
     import torch
 
     pad = tokenizer.pad_token_id
@@ -129,28 +125,11 @@ def generate_ids(
     ends = end_tokens(model, tokenizer)
     ids, attention = torch.tensor(rows, device=device), torch.tensor(mask, device=device)
     with torch.no_grad():
-        if copies > 1 and seq2seq:
-            settings = {**settings, "num_return_sequences": copies}
-        elif copies > 1:
-            settings = {**settings, "past_key_values": _read_prompts(model, ids[:, :-1], attention[:, :-1], copies)}
-            ids, attention = ids.repeat_interleave(copies, 0), attention.repeat_interleave(copies, 0)
         output = model.generate(
             input_ids=ids, attention_mask=attention, pad_token_id=pad, eos_token_id=sorted(ends), **settings
         )
     new = output[:, 1:] if seq2seq else output[:, width:]
     return [cut_after_end(row, ends) for row in new.tolist()]
-
-
-def _read_prompts(model: Any, ids: Any, attention: Any, copies: int) -> Any:
-    """The cache of a causal model that has read left-padded `ids`, each row of it `copies` times."""
-    from transformers import DynamicCache
-
-    cache = DynamicCache(config=model.config)
-    positions = (attention.cumsum(-1) - 1).clamp(min=0)
-    model(input_ids=ids, attention_mask=attention, position_ids=positions, past_key_values=cache, use_cache=True,
-          logits_to_keep=1)  # fmt: skip
-    cache.batch_repeat_interleave(copies)
-    return cache
 
 
 def end_tokens(model: Any, tokenizer: Any) -> set[int]:

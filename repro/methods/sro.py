@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from metrics.generation import generate_ids
+from metrics.generation import end_tokens, generate_ids
 from repro.follower import KINDS, PASS, Follower
 from repro.leader import Leader
 from repro.objective import sro_loss
+from repro.sampler import sample_ids
 from repro.training import Development, Log, Task, TextTrainer
 
 
@@ -148,17 +149,36 @@ def extremes(order: Sequence[int], owners: Sequence[int], passed: Sequence[bool]
 
 def roll_out(leader: Leader, texts: Sequence[str], game: Game, seed: int) -> list[list[int]]:
     """`game.rollouts` rollouts of each text as tokens, those of one text together; equal seeds roll out alike."""
+    prompts, tokenizer = leader.prompt_ids(texts), leader.tokenizer
+    with torch.random.fork_rng(), leader.dropout(game.rollout_dropout):
+        # What dropout draws.
+        torch.manual_seed(seed)
+        if leader.seq2seq:
+            outputs = _generated(leader, prompts, game)
+        else:
+            outputs = sample_ids(
+                leader.model,
+                prompts,
+                copies=game.rollouts,
+                temperature=game.temperature if game.sample else None,
+                max_new_tokens=game.rollout_max_new_tokens,
+                ends=end_tokens(leader.model, tokenizer),
+                pad=tokenizer.pad_token_id,
+                seed=seed,
+            )
+    # A model that generates nothing at all still has its end of sequence to be judged by.
+    return [tokens or [tokenizer.eos_token_id] for tokens in outputs]
+
+
+def _generated(leader: Leader, prompts: Sequence[Sequence[int]], game: Game) -> list[list[int]]:
+    """Rollouts of an encoder-decoder leader, by transformers' own generation."""
     settings: dict[str, Any] = {
         "max_new_tokens": game.rollout_max_new_tokens, "do_sample": game.sample, "num_beams": 1,
+        "num_return_sequences": game.rollouts,
     }  # fmt: skip
     if game.sample:
         settings |= {"temperature": game.temperature, "top_k": 0, "top_p": 1.0}
-    prompts = leader.prompt_ids(texts)
-    with torch.random.fork_rng(), leader.dropout(game.rollout_dropout):
-        torch.manual_seed(seed)
-        outputs = generate_ids(leader.model, leader.tokenizer, prompts, leader.seq2seq, settings, copies=game.rollouts)
-    # A model that generates nothing at all still has its end of sequence to be judged by.
-    return [tokens or [leader.tokenizer.eos_token_id] for tokens in outputs]
+    return generate_ids(leader.model, leader.tokenizer, prompts, seq2seq=True, settings=settings)
 
 
 def written(leader: Leader, outputs: Sequence[Sequence[int]]) -> list[str]:

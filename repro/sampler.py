@@ -1,0 +1,90 @@
+"""Drawing many rollouts from a causal leader: each prompt read once, and rows that have ended computed no further.
+
+`transformers.generate` goes on with all rows until the last has ended, and draws a random number for every word of the
+vocabulary. Here rows leave the batch as they end, and a row takes one number a token; what is drawn does not depend on
+which other rows are still there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from transformers import DynamicCache
+
+# Rows leave the batch when at least this share of it has ended: leaving copies what was read.
+_LEAVE = 1 / 8
+
+
+def sample_ids(
+    model: Any,
+    prompts: Sequence[Sequence[int]],
+    *,
+    copies: int,
+    temperature: float | None,
+    max_new_tokens: int,
+    ends: set[int],
+    pad: int,
+    seed: int,
+) -> list[list[int]]:
+    """The new tokens of `copies` answers to each prompt, those of one prompt together, each with the end it wrote.
+
+    temperature: None takes the likeliest token. Answers stop after a token of `ends` or after `max_new_tokens`. Equal
+    seeds draw alike.
+    """
+    device = next(model.parameters()).device
+    width = max(map(len, prompts))
+    ids = torch.tensor([[*[pad] * (width - len(p)), *p] for p in prompts], device=device)
+    mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=device)
+    rows = len(prompts) * copies
+    chances = torch.rand(max_new_tokens, rows, generator=torch.Generator().manual_seed(seed)).to(device)
+    written: list[list[int]] = [[] for _ in range(rows)]
+    stops = torch.tensor(sorted(ends), device=device)
+    with torch.no_grad():
+        cache = _read(model, ids[:, :-1], mask[:, :-1], copies)
+        alive = torch.arange(rows, device=device)
+        ended = torch.zeros(rows, dtype=torch.bool, device=device)
+        tokens, mask = ids[:, -1].repeat_interleave(copies), mask.repeat_interleave(copies, 0)
+        for chance in chances:
+            positions = mask.sum(1, keepdim=True) - 1
+            logits = model(
+                input_ids=tokens[:, None], attention_mask=mask, position_ids=positions, past_key_values=cache,
+                use_cache=True,
+            ).logits[:, -1]  # fmt: skip
+            tokens = _draw(logits, temperature, chance[alive])
+            for row, token, over in zip(alive.tolist(), tokens.tolist(), ended.tolist(), strict=True):
+                if not over:
+                    written[row].append(token)
+            ended |= torch.isin(tokens, stops)
+            if ended.all():
+                break
+            mask = torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
+            if ended.float().mean() >= _LEAVE:
+                left = (~ended).nonzero().squeeze(1)
+                cache.batch_select_indices(left)
+                tokens, mask, alive, ended = tokens[left], mask[left], alive[left], ended[left]
+    return written
+
+
+def _read(model: Any, ids: torch.Tensor, mask: torch.Tensor, copies: int) -> DynamicCache:
+    """The cache of a model that has read left-padded `ids`, each row of it `copies` times."""
+    cache = DynamicCache(config=model.config)
+    if ids.shape[1]:
+        positions = (mask.cumsum(-1) - 1).clamp(min=0)
+        model(input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True,
+              logits_to_keep=1)  # fmt: skip
+        cache.batch_repeat_interleave(copies)
+    return cache
+
+
+def _draw(logits: torch.Tensor, temperature: float | None, chance: torch.Tensor) -> torch.Tensor:
+    """A token of each row: the likeliest, or the one in whose part of [0, 1) the row's `chance` falls."""
+    if temperature is None:
+        return logits.argmax(-1)
+    below = (logits.float() / temperature).softmax(-1).cumsum(-1)
+    return (
+        torch.searchsorted(below, (chance * below[:, -1])[:, None], right=True)
+        .squeeze(1)
+        .clamp(max=logits.shape[1] - 1)
+    )

@@ -1,0 +1,88 @@
+"""Rollouts by the suite's own sampler: the library's tokens where nothing is drawn, the model's probabilities where."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from metrics.generation import end_tokens, generate_ids, prompt_ids
+from metrics.models import LoadedModel, load_model, resolve_model
+from repro import sampler
+from repro.sampler import sample_ids
+
+NEVER = 2.0
+
+
+@pytest.fixture
+def loaded(tiny_llama: Path) -> LoadedModel:
+    """A model of weights large enough to write more than its last token again and again."""
+    torch.manual_seed(0)
+    loaded = load_model(resolve_model(str(tiny_llama)), prompt="paraphrase : {text}")
+    with torch.no_grad():
+        for weight in (p for p in loaded.model.parameters() if p.dim() > 1):
+            weight.normal_(0, 0.3)
+    return loaded
+
+
+def ask(loaded: LoadedModel, texts: list[str], ends: set[int], **settings: Any) -> list[list[int]]:
+    prompts = prompt_ids(loaded.tokenizer, loaded.prompt, texts, False)
+    return sample_ids(
+        loaded.model, prompts, ends=ends, pad=loaded.tokenizer.pad_token_id, max_new_tokens=12, seed=3, **settings
+    )
+
+
+def frequent(loaded: LoadedModel, texts: list[str]) -> set[int]:
+    """A few tokens that this model writes often: as ends they end answers early and late."""
+    written = [t for row in ask(loaded, texts, set(), copies=2, temperature=1.0) for t in row]
+    return set(np.argsort(-np.bincount(written))[:4].tolist())
+
+
+def test_greedy_answers_are_the_librarys(loaded: LoadedModel, sentences: list[str]) -> None:
+    """Rows end at different steps and leave the batch; every token is the one that `generate` writes."""
+    texts = [text * (1 + i % 3) for i, text in enumerate(sentences[:12])]
+    whole = ask(loaded, texts, set(), copies=1, temperature=None)
+    loaded.model.generation_config.eos_token_id = sorted({whole[0][2], whole[1][7]})
+    ends = end_tokens(loaded.model, loaded.tokenizer)
+    prompts = prompt_ids(loaded.tokenizer, loaded.prompt, texts, False)
+    expected = generate_ids(
+        loaded.model, loaded.tokenizer, prompts, False, {"do_sample": False, "num_beams": 1, "max_new_tokens": 12}
+    )
+    answers = ask(loaded, texts, ends, copies=2, temperature=None)
+    assert answers == [row for row in expected for _ in range(2)]
+    assert len({len(row) for row in expected}) > 2
+
+
+def test_what_is_drawn_does_not_depend_on_which_rows_have_left(
+    loaded: LoadedModel, sentences: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends = frequent(loaded, sentences[:6])
+    drawn = ask(loaded, sentences[:6], ends, copies=4, temperature=1.0)
+    assert drawn == ask(loaded, sentences[:6], ends, copies=4, temperature=1.0)
+    monkeypatch.setattr(sampler, "_LEAVE", NEVER)
+    assert drawn == ask(loaded, sentences[:6], ends, copies=4, temperature=1.0)
+    assert len({len(row) for row in drawn}) > 2
+    assert all(not ends & set(row[:-1]) for row in drawn)
+
+
+@pytest.mark.parametrize("temperature", [0.7, 2.0])
+def test_tokens_come_as_often_as_the_model_says(loaded: LoadedModel, sentences: list[str], temperature: float) -> None:
+    """20,000 first tokens against softmax(logits / temperature): Pearson's χ² over the likelier tokens."""
+    n = 20_000
+    (prompt,) = prompt_ids(loaded.tokenizer, loaded.prompt, sentences[:1], False)
+    with torch.no_grad():
+        logits = loaded.model(torch.tensor([prompt])).logits[0, -1]
+    expected = n * (logits / temperature).softmax(-1).double().numpy()
+    rows = sample_ids(
+        loaded.model, [prompt], copies=n, temperature=temperature, max_new_tokens=1, ends=set(), pad=0, seed=1
+    )
+    counts = np.bincount([row[0] for row in rows], minlength=len(expected))
+    likely = expected >= 20
+    squares = ((counts - expected) ** 2 / np.maximum(expected, 1e-9))[likely].sum()
+    freedom = int(likely.sum())
+    assert freedom > 10
+    # Mean `freedom`, variance twice that: four standard deviations.
+    assert squares < freedom + 4 * (2 * freedom) ** 0.5
