@@ -2,7 +2,8 @@
 
 Causal and seq2seq models behave alike here. The reference never costs a second full model: with LoRA it is the model
 with its adapter off; otherwise it is the frozen weights, shared, plus a copy of the trained ones. When only the top
-layers of a llama-like causal model are trained, the frozen layers below them run once for policy and reference.
+layers of a llama-like causal model are trained, the frozen layers below them run once for policy and reference, and a
+prompt is read once for all the targets it has.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,60 @@ _LLAMA_LIKE = {"llama", "qwen2", "qwen3"}
 _LORA_TARGETS = "all-linear"
 
 
+@dataclass(frozen=True)
+class _Packed:
+    """Targets that share a prompt in one row behind it, each of them blind to the others.
+
+    ids, positions: [rows, length]; mask: [rows, 1, length, length], what each token sees. row, column: of each target
+    token, in the order of the targets, where it is scored.
+    """
+
+    ids: torch.Tensor
+    positions: torch.Tensor
+    mask: torch.Tensor
+    row: torch.Tensor
+    column: torch.Tensor
+
+    def to(self, device: torch.device) -> _Packed:
+        return _Packed(*(getattr(self, field.name).to(device) for field in fields(self)))
+
+
+def _pack(prompts: Sequence[Sequence[int]], targets: Sequence[Sequence[int]], pad: int, shift_right: bool) -> _Packed:
+    """One row for each different prompt, padded on the right. shift_right: see `Leader.logprobs`."""
+    rows: dict[tuple[int, ...], int] = {}
+    ids: list[list[int]] = []
+    positions: list[list[int]] = []
+    parts: list[list[int]] = []
+    row: list[int] = []
+    column: list[int] = []
+    for prompt, target in zip(prompts, targets, strict=True):
+        place = rows.setdefault(tuple(prompt), len(rows))
+        start = len(prompt)
+        if place == len(ids):
+            ids.append(list(prompt))
+            positions.append(list(range(start)))
+            parts.append([0] * start)
+        behind = len(ids[place])
+        ids[place] += target
+        positions[place] += range(start, start + len(target))
+        parts[place] += [parts[place][-1] + 1] * len(target)
+        row += [place] * len(target)
+        # Shifted, a token is scored where the one before it stands; the first one at the prompt's end.
+        column += (
+            [start - 1, *range(behind, behind + len(target) - 1)] if shift_right else range(behind, len(ids[place]))
+        )
+    filled = pad_sequence([torch.tensor(line) for line in ids], batch_first=True, padding_value=pad)
+    part = pad_sequence([torch.tensor(line) for line in parts], batch_first=True, padding_value=-1)
+    seen = (part[:, None, :] == 0) | (part[:, None, :] == part[:, :, None])
+    return _Packed(
+        filled,
+        pad_sequence([torch.tensor(line) for line in positions], batch_first=True),
+        (seen & torch.ones(seen.shape[1:], dtype=torch.bool).tril())[:, None],
+        torch.tensor(row),
+        torch.tensor(column),
+    )
+
+
 class _SplitDecoder:
     """A llama-like causal model cut below its trained top layers: frozen trunk, trained top, copied reference top."""
 
@@ -36,27 +92,25 @@ class _SplitDecoder:
         self.reference_layers = copy.deepcopy(model.model.layers[self.cut :]).requires_grad_(False).eval()
         self.reference_norm = copy.deepcopy(model.model.norm).requires_grad_(False)
 
-    def _run(self, layers: Any, hidden: torch.Tensor) -> torch.Tensor:
-        position_ids = torch.arange(hidden.shape[1], device=hidden.device).unsqueeze(0)
-        rotary = self.model.model.rotary_emb(hidden, position_ids=position_ids)
+    def _run(self, layers: Any, hidden: torch.Tensor, packed: _Packed) -> torch.Tensor:
+        rotary = self.model.model.rotary_emb(hidden, position_ids=packed.positions)
         for layer in layers:
-            hidden = layer(hidden, attention_mask=None, position_ids=position_ids, position_embeddings=rotary)
+            hidden = layer(
+                hidden, attention_mask=packed.mask, position_ids=packed.positions, position_embeddings=rotary
+            )
         return hidden
 
-    def trunk(self, ids: torch.Tensor) -> torch.Tensor:
-        """[n, length] ids -> [n, length, width] hidden states at the cut, without gradient.
-
-        No padding mask: rows are padded on the right, where a causal model cannot look from the tokens that count.
-        """
+    def trunk(self, packed: _Packed) -> torch.Tensor:
+        """[rows, length, width] hidden states at the cut, without gradient."""
         with torch.no_grad():
-            return self._run(self.model.model.layers[: self.cut], self.model.model.embed_tokens(ids))
+            return self._run(self.model.model.layers[: self.cut], self.model.model.embed_tokens(packed.ids), packed)
 
-    def policy(self, hidden: torch.Tensor) -> torch.Tensor:
-        return self.model.model.norm(self._run(self.model.model.layers[self.cut :], hidden))
+    def policy(self, hidden: torch.Tensor, packed: _Packed) -> torch.Tensor:
+        return self.model.model.norm(self._run(self.model.model.layers[self.cut :], hidden, packed))
 
-    def reference(self, hidden: torch.Tensor) -> torch.Tensor:
+    def reference(self, hidden: torch.Tensor, packed: _Packed) -> torch.Tensor:
         with torch.no_grad():
-            return self.reference_norm(self._run(self.reference_layers, hidden))
+            return self.reference_norm(self._run(self.reference_layers, hidden, packed))
 
     def agrees(self) -> bool:
         """Whether the cut model gives the whole model's logits on a probe."""
@@ -65,8 +119,9 @@ class _SplitDecoder:
         ids = torch.arange(5, 29, device=self.model.device).remainder(self.model.config.vocab_size).view(2, 12)
         with torch.no_grad():
             whole = self.model(input_ids=ids, use_cache=False).logits
-            hidden = self.trunk(ids)
-            cut = [self.model.lm_head(self.policy(hidden)), self.model.lm_head(self.reference(hidden))]
+            packed = _pack(ids.tolist(), [()] * len(ids), 0, True).to(ids.device)
+            hidden = self.trunk(packed)
+            cut = [self.model.lm_head(read(hidden, packed)) for read in (self.policy, self.reference)]
         self.model.train(training)
         return all(torch.allclose(whole, logits, atol=1e-3, rtol=1e-3) for logits in cut)
 
@@ -194,12 +249,13 @@ class Leader:
         lengths = [len(t) for t in targets]
         reference_values = torch.zeros(len(flat), device=self.device)
         if self._split is not None:
-            ids, rows, columns = self._causal_batch(prompts, targets, shift_right)
-            hidden = self._split.trunk(ids)
-            policy = token_logprobs(self.model.lm_head(self._split.policy(hidden)[rows, columns]), flat)
+            packed = _pack(prompts, targets, self.tokenizer.pad_token_id, shift_right).to(self.device)
+            scored = packed.row, packed.column
+            hidden = self._split.trunk(packed)
+            policy = token_logprobs(self.model.lm_head(self._split.policy(hidden, packed)[scored]), flat)
             if reference:
                 with torch.no_grad():
-                    logits = self.model.lm_head(self._split.reference(hidden)[rows, columns])
+                    logits = self.model.lm_head(self._split.reference(hidden, packed)[scored])
                     reference_values = token_logprobs(logits, flat)
         else:
             policy = token_logprobs(self._logits(prompts, targets, shift_right, reference=False), flat)

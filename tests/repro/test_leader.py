@@ -55,19 +55,26 @@ def test_policy_and_reference_are_those_of_two_full_models(
     assert (policy - reference).abs().min() > 1e-3
 
 
-def test_top_layers_share_the_trunk_and_its_gradient_is_the_plain_one(tiny_llama: Path, sentences: list[str]) -> None:
+@pytest.mark.parametrize("shift_right", [True, False])
+def test_top_layers_share_trunk_and_prompts_and_the_gradient_is_the_plain_one(
+    tiny_llama: Path, sentences: list[str], shift_right: bool
+) -> None:
+    """Prompts of several targets, not side by side, are read once; values and gradients are those of single rows."""
     leader = make(tiny_llama, 2)
     assert leader._split is not None
     disturb(leader)
-    prompts, targets = leader.prompt_ids(sentences[:4]), leader.target_ids(sentences[4:8])
-    gradients = []
+    prompts, targets = leader.prompt_ids([sentences[i] for i in (0, 1, 0, 2, 0)]), leader.target_ids(sentences[4:9])
+    gradients, values = [], []
     for split in (leader._split, None):
         if split is None:
             leader._reference_weights = {}
         leader._split = split
         leader.model.zero_grad()
-        leader.logprobs(prompts, targets, reference=False)[0].sum().backward()
+        policy, _ = leader.logprobs(prompts, targets, reference=False, shift_right=shift_right)
+        values.append(policy.detach())
+        policy.sum().backward()
         gradients.append({n: p.grad.clone() for n, p in leader.model.named_parameters() if p.grad is not None})
+    torch.testing.assert_close(*values, atol=1e-4, rtol=1e-5)
     assert gradients[0].keys() == gradients[1].keys() != set()
     for name, value in gradients[0].items():
         torch.testing.assert_close(value, gradients[1][name], atol=1e-4, rtol=1e-3)
