@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from metrics.sampler import FAMILIES, sample_ids
 from metrics.text import well_formed
 
 if TYPE_CHECKING:
@@ -114,6 +115,10 @@ def generate_ids(
     import torch
 
     pad = tokenizer.pad_token_id
+    ends = end_tokens(model, tokenizer)
+    if is_plain_greedy(model, settings):
+        limit = settings["max_new_tokens"]
+        return sample_ids(model, prompts, copies=1, temperature=None, max_new_tokens=limit, ends=ends, pad=pad, seed=0)
     width = max(len(p) for p in prompts)
     device = next(model.parameters()).device
     if seq2seq:
@@ -122,7 +127,6 @@ def generate_ids(
     else:
         rows = [[*[pad] * (width - len(p)), *p] for p in prompts]
         mask = [[0] * (width - len(p)) + [1] * len(p) for p in prompts]
-    ends = end_tokens(model, tokenizer)
     ids, attention = torch.tensor(rows, device=device), torch.tensor(mask, device=device)
     with torch.no_grad():
         output = model.generate(
@@ -130,6 +134,24 @@ def generate_ids(
         )
     new = output[:, 1:] if seq2seq else output[:, width:]
     return [cut_after_end(row, ends) for row in new.tolist()]
+
+
+# What a generation config may say for greedy answers to be the likeliest tokens and nothing else.
+_HARMLESS = {
+    "bos_token_id", "eos_token_id", "pad_token_id", "max_new_tokens", "max_length", "do_sample", "temperature", "top_k",
+    "top_p", "use_cache", "output_attentions", "output_hidden_states", "transformers_version", "_from_model_config",
+}  # fmt: skip
+_GREEDY = {"do_sample": False, "num_beams": 1}
+
+
+def is_plain_greedy(model: Any, settings: Mapping[str, Any]) -> bool:
+    """Whether `settings` ask this model for the likeliest token each time, and `metrics.sampler` can serve it."""
+    asked = {key for key in settings if (key, settings[key]) not in _GREEDY.items()}
+    return (
+        getattr(model.config, "model_type", None) in FAMILIES
+        and asked == {"max_new_tokens"}
+        and model.generation_config.to_diff_dict().keys() <= _HARMLESS
+    )
 
 
 def end_tokens(model: Any, tokenizer: Any) -> set[int]:
@@ -176,6 +198,7 @@ def rewrite_batches(
 
     A greedy batch first gets little more room than its inputs are long; None stands for a sentence that needs more,
     and those come again at the end, together, with all the room there is. One runaway then no longer holds up a batch.
+    Models of `metrics.sampler` need no second try: there a row that has ended leaves its batch.
     done: what an earlier call yielded; its batches are left out, and the others come out as they would have with them.
     """
     import torch
@@ -186,7 +209,8 @@ def rewrite_batches(
     texts = [well_formed(text) for text in texts]
     prompts = prompt_ids(tokenizer, loaded.prompt, texts, seq2seq)
     room = settings.get("max_new_tokens", 0)
-    two_tries = bool(room) and not settings["do_sample"] and settings.get("num_beams", 1) == 1
+    greedy = not settings["do_sample"] and settings.get("num_beams", 1) == 1
+    two_tries = bool(room) and greedy and not is_plain_greedy(model, settings)
     ends = end_tokens(model, tokenizer)
 
     def run(indices: list[int], number: int, limit: int) -> dict[int, str | None]:

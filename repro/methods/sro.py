@@ -11,10 +11,10 @@ import numpy as np
 import torch
 
 from metrics.generation import end_tokens, generate_ids
+from metrics.sampler import sample_ids
 from repro.follower import KINDS, PASS, Follower
 from repro.leader import Leader
 from repro.objective import sro_loss
-from repro.sampler import sample_ids
 from repro.training import Development, Log, Task, TextTrainer
 
 

@@ -5,24 +5,25 @@ from __future__ import annotations
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from metrics.errors import out_of_space
-from metrics.files import atomic_file, atomic_folder, read_lines
+from metrics.files import append_records, atomic_file, atomic_folder, read_lines, read_records
 from metrics.generation import (
     Progress,
     cut_after_end,
     decoding_settings,
+    is_plain_greedy,
     length_sorted_batches,
     prompt_ids,
     rewrite_all,
     rewrite_batches,
 )
 from metrics.models import LoadedModel, load_model, resolve_model
-from metrics.systems import _read_partial
 
 
 def test_a_failed_write_leaves_the_old_and_nothing_else(tmp_path: Path) -> None:
@@ -93,28 +94,60 @@ def test_long_texts_are_cut_but_the_prompt_survives(llama: LoadedModel) -> None:
     assert len(ids) <= 20 and words[:2] == ["rude", ":"] and words[-2:] == ["polite", ":"]
 
 
-def test_two_tries_write_what_one_long_try_writes(llama: LoadedModel, sentences: list[str]) -> None:
+@pytest.mark.parametrize("kind", ["tiny_llama", "tiny_t5"])
+def test_two_tries_write_what_one_long_try_writes(
+    kind: str, sentences: list[str], request: pytest.FixtureRequest
+) -> None:
     """Greedy outputs do not depend on how much room the first try had, nor on batches, nor on a resume."""
     import torch
 
+    loaded = load_model(resolve_model(str(request.getfixturevalue(kind))), prompt="rude : {text} polite :")
     settings = {"do_sample": False, "max_new_tokens": 24}
-    outputs = rewrite_all(llama, sentences, settings, description="t", batch_size=7)
+    outputs = rewrite_all(loaded, sentences, settings, description="t", batch_size=7)
     for text, output in list(zip(sentences, outputs, strict=True))[:12]:
-        ids = torch.tensor(prompt_ids(llama.tokenizer, llama.prompt, [text], False))
-        alone = llama.model.generate(ids, max_new_tokens=24, do_sample=False, pad_token_id=0, eos_token_id=1)
-        assert output == llama.tokenizer.decode(alone[0, ids.shape[1] :], skip_special_tokens=True)
-    batches = list(rewrite_batches(llama, sentences, settings, batch_size=7))
-    assert any(text is None for batch in batches for text in batch.values())  # the second try is needed here
+        ids = torch.tensor(prompt_ids(loaded.tokenizer, loaded.prompt, [text], loaded.seq2seq))
+        alone = loaded.model.generate(ids, max_new_tokens=24, do_sample=False, pad_token_id=0, eos_token_id=1)
+        new = alone[0, 1 if loaded.seq2seq else ids.shape[1] :]
+        assert output == loaded.tokenizer.decode(new, skip_special_tokens=True)
+    batches = list(rewrite_batches(loaded, sentences, settings, batch_size=7))
+    # The second try is needed where rows do not leave their batch.
+    assert any(text is None for batch in batches for text in batch.values()) == loaded.seq2seq
     for stop in range(len(batches) + 1):
         done = Progress()
         for batch in batches[:stop]:
             done.add(batch)
-        rest = list(rewrite_batches(llama, sentences, settings, batch_size=7, done=done))
+        rest = list(rewrite_batches(loaded, sentences, settings, batch_size=7, done=done))
         assert rest == batches[stop:]
 
 
+@pytest.mark.parametrize(
+    ("settings", "stored", "plain"),
+    [
+        ({"do_sample": False, "max_new_tokens": 9}, {}, True),
+        ({"do_sample": False, "num_beams": 1, "max_new_tokens": 9}, {"temperature": 0.7, "max_length": 30}, True),
+        ({"do_sample": True, "max_new_tokens": 9}, {}, False),
+        ({"do_sample": False, "num_beams": 2, "max_new_tokens": 9}, {}, False),
+        ({"do_sample": False, "max_new_tokens": 9, "repetition_penalty": 1.2}, {}, False),
+        ({"do_sample": False, "max_new_tokens": 9}, {"suppress_tokens": [5]}, False),
+        ({"do_sample": False, "max_length": 9}, {}, False),
+    ],
+)
+def test_only_the_likeliest_token_each_time_is_plain_greedy(
+    llama: LoadedModel, settings: dict[str, Any], stored: dict[str, Any], plain: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import GenerationConfig
+
+    monkeypatch.setattr(llama.model, "generation_config", GenerationConfig(**stored))
+    assert is_plain_greedy(llama.model, settings) == plain
+
+
 def test_a_torn_record_is_passed_over(tmp_path: Path) -> None:
-    """And one of a program that did not measure its seconds is read."""
-    path = tmp_path / "x.jsonl"
-    path.write_text('\n{"0": "a", "3": null}\n{"1": "b", "seconds": 2.5}\n\n{"1": "b", "2": "ha')
-    assert _read_partial(path) == [({0: "a", 3: None}, None), ({1: "b"}, 2.5)]
+    path = tmp_path / "folder" / "x.jsonl"
+    assert read_records(path) == []
+    with append_records(path) as append:
+        append({"0": "a", "3": None})
+    with path.open("a") as file:
+        file.write('\n{"1": "b", "2": "ha')
+    with append_records(path) as append:
+        append([1, "é"])
+    assert read_records(path) == [{"0": "a", "3": None}, [1, "é"]]

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from metrics.generation import end_tokens, generate_ids, prompt_ids
+from metrics import sampler
+from metrics.generation import end_tokens, prompt_ids
 from metrics.models import LoadedModel, load_model, resolve_model
-from repro import sampler
-from repro.sampler import sample_ids
+from metrics.sampler import sample_ids
 
 NEVER = 2.0
 
@@ -48,9 +48,11 @@ def test_greedy_answers_are_the_librarys(loaded: LoadedModel, sentences: list[st
     loaded.model.generation_config.eos_token_id = sorted({whole[0][2], whole[1][7]})
     ends = end_tokens(loaded.model, loaded.tokenizer)
     prompts = prompt_ids(loaded.tokenizer, loaded.prompt, texts, False)
-    expected = generate_ids(
-        loaded.model, loaded.tokenizer, prompts, False, {"do_sample": False, "num_beams": 1, "max_new_tokens": 12}
-    )
+    expected = []
+    for prompt in prompts:
+        settings = {"do_sample": False, "max_new_tokens": 12, "pad_token_id": 0, "eos_token_id": sorted(ends)}
+        (row,) = loaded.model.generate(torch.tensor([prompt]), **settings).tolist()
+        expected.append(row[len(prompt) :])
     answers = ask(loaded, texts, ends, copies=2, temperature=None)
     assert answers == [row for row in expected for _ in range(2)]
     assert len({len(row) for row in expected}) > 2

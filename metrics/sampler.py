@@ -1,4 +1,4 @@
-"""Drawing many rollouts from a causal leader: each prompt read once, and rows that have ended computed no further.
+"""Answers of a llama-like model, likeliest or drawn: each prompt read once, rows that have ended computed no further.
 
 `transformers.generate` goes on with all rows until the last has ended, and draws a random number for every word of the
 vocabulary. Here rows leave the batch as they end, and a row takes one number a token; what is drawn does not depend on
@@ -8,11 +8,14 @@ which other rows are still there.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from transformers import DynamicCache
+if TYPE_CHECKING:
+    import torch
+    from transformers import DynamicCache
 
+# Families whose forward pass and cache are as `sample_ids` uses them.
+FAMILIES = ("llama", "qwen2", "qwen3")
 # Rows leave the batch when at least this share of it has ended: leaving copies what was read.
 _LEAVE = 1 / 8
 
@@ -33,6 +36,8 @@ def sample_ids(
     temperature: None takes the likeliest token. Answers stop after a token of `ends` or after `max_new_tokens`. Equal
     seeds draw alike.
     """
+    import torch
+
     device = next(model.parameters()).device
     width = max(map(len, prompts))
     ids = torch.tensor([[*[pad] * (width - len(p)), *p] for p in prompts], device=device)
@@ -69,6 +74,8 @@ def sample_ids(
 
 def _read(model: Any, ids: torch.Tensor, mask: torch.Tensor, copies: int) -> DynamicCache:
     """The cache of a model that has read left-padded `ids`, each row of it `copies` times."""
+    from transformers import DynamicCache
+
     cache = DynamicCache(config=model.config)
     if ids.shape[1]:
         positions = (mask.cumsum(-1) - 1).clamp(min=0)
@@ -80,6 +87,8 @@ def _read(model: Any, ids: torch.Tensor, mask: torch.Tensor, copies: int) -> Dyn
 
 def _draw(logits: torch.Tensor, temperature: float | None, chance: torch.Tensor) -> torch.Tensor:
     """A token of each row: the likeliest, or the one in whose part of [0, 1) the row's `chance` falls."""
+    import torch
+
     if temperature is None:
         return logits.argmax(-1)
     below = (logits.float() / temperature).softmax(-1).cumsum(-1)
