@@ -6,7 +6,6 @@ that learn from parallel data are an upper bound that SRO does not get; a column
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -73,10 +72,16 @@ def hub_systems() -> list[str]:
 
 
 def arms() -> list[Arm]:
-    """The arms beside SRO that can be had here."""
-    found = [Arm(name, name, systems(name)) for name in (*UNTRAINED, "dpo", "kto", "grpo")]
-    found += [Arm(name + GUARDED, name, (*systems(name), "follower=guarded")) for name in ASKING]
+    """SRO, and what needs neither the Hub nor parallel data."""
+    found = [Arm("sro", SRO, systems("sro"))]
+    found += [single(name, name) for name in (*UNTRAINED, "dpo", "kto", "grpo")]
+    found += [single(name + GUARDED, name, "follower=guarded") for name in ASKING]
     return found
+
+
+def single(name: str, recipe: str, *overrides: str) -> Arm:
+    """An arm of one seed, whose system is called as its recipe is."""
+    return Arm(name, recipe, (*systems(recipe), *overrides), most_seeds=1)
 
 
 def systems(name: str) -> tuple[str, ...]:
@@ -85,14 +90,12 @@ def systems(name: str) -> tuple[str, ...]:
 
 def main(argv: list[str]) -> None:
     options = study_parser("methods", __doc__).parse_args(argv)
-    several = by_arm(do_runs([Arm("sro", SRO, systems("sro"))], options))
-    single = argparse.Namespace(**{**vars(options), "seeds": 1})
-    others = [*arms(), *(Arm(name, "hub-models", systems(name)) for name in hub_systems())]
+    wanted = [*arms(), *(Arm(name, "hub-models", systems(name), 1) for name in hub_systems())]
     if load_corpus(load_recipe("sft").parallel_corpus, options.data_dir).pairs:
-        others.append(Arm("sft", "sft", systems("sft")))
+        wanted.append(single("sft", "sft"))
     else:
         print("left out: sft, for want of parallel data (--data-dir or SRO_DATA_DIR)", file=sys.stderr)
-    runs = {**several, **by_arm(do_runs(others, single))}
+    runs = by_arm(do_runs(wanted, options))
     scores = {
         name: {metric: stacked(own, own[0].recipe.systems[0], metric) for metric in METRICS}
         for name, own in runs.items()

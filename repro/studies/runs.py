@@ -37,11 +37,12 @@ METRICS = ("j", "sta", "sim", "fl")
 
 @dataclass(frozen=True)
 class Arm:
-    """One setting of a study: what its table calls it, a recipe, and overrides (KEY=VALUE)."""
+    """One setting of a study: what its table calls it, a recipe, overrides (KEY=VALUE), and at most how many seeds."""
 
     name: str
     recipe: str
     overrides: tuple[str, ...] = ()
+    most_seeds: int | None = None
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,8 @@ def do_runs(arms: Sequence[Arm], options: argparse.Namespace) -> list[Run]:
     plan = []
     for seed in range(1, options.seeds + 1):
         for arm in arms:
+            if arm.most_seeds is not None and seed > arm.most_seeds:
+                continue
             recipe = load_recipe(arm.recipe, [*arm.overrides, *options.set, f"seed={seed}"])
             plan.append(Run(arm.name, recipe, out / "runs" / _key(recipe)))
     distinct = {run.folder: run for run in plan}

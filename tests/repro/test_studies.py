@@ -39,7 +39,7 @@ def test_effects_by_hand() -> None:
         perturbation.ARMS,
         sweep.arms(),
         follower.ARMS,
-        [Arm("sro", methods.SRO), *methods.arms(), Arm("sft", "sft")],
+        [*methods.arms(), Arm("sft", "sft")],
     ],
 )
 def test_every_arm_is_a_recipe(arms: list[Arm]) -> None:
@@ -118,9 +118,11 @@ def test_runs_are_shared_resumed_and_fail_in_one_line(
     monkeypatch.delenv("SRO_DATA_DIR", raising=False)
     options = argparse.Namespace(seeds=2, workers=2, set=[f"leader={tiny_t5}"], data_dir=None, out=str(tmp_path))
     arms = [Arm("plain", "t5-paper", SMALL), Arm("again", "t5-paper", (*SMALL, "flip_rate=0.0"))]
+    arms.append(Arm("once", "t5-paper", SMALL, most_seeds=1))
     runs = by_arm(do_runs(arms, options))
     # Two arms of equal content are one run per seed.
     assert [run.folder for run in runs["plain"]] == [run.folder for run in runs["again"]]
+    assert [run.folder for run in runs["once"]] == [runs["plain"][0].folder]
     assert stacked(runs["plain"], "sro").shape == (2, 4)
     assert [d.step for d in runs["plain"][0].history()] == [0, 2]
     logs = {run.folder: run.folder.with_name(f"{run.folder.name}.log").read_text() for run in runs["plain"]}
