@@ -1,0 +1,333 @@
+"""The command `python bench/training.py`: rollouts per second of SRO's training step, beside two other ways to take it.
+
+- `ours`: this project's step, every rollout learned from, as the paper's objective has it.
+- `ours-recipe`: the same with the siblings and extremes of the recipe smollm2-cpu: fewer rollouts are learned from.
+- `released`: a plain port of the training loop of the authors' code: one text at a time, two whole models, all weights
+  trained, both texts read anew by both models for every rollout, full log-softmax.
+- `trl`: trl's OnlineDPOTrainer with the screener as reward; it trains the same top layers, two rollouts per text.
+
+Leader, texts, number of rollouts, their greatest length and the threads are the same. Each arm is a process of its own,
+which takes one step to warm up and measures the next ones; the arms take turns, and medians are printed, with the peak
+memory of each process. For `ours` the arithmetic is counted, and what share of this machine's matmul rate it reached.
+
+Leaders: smollm2-135m-q4, `t5`: an encoder-decoder model of that size with random weights, or a model folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from metrics.errors import InputError, run_command
+from metrics.progress import progress
+
+ARMS = ("ours", "ours-recipe", "released", "trl")
+PROMPT = "Rude: {text}\nPolite:\n"
+MAX_NEW_TOKENS = 20
+BETA, EPSILON, RATE = 0.1, 0.1, 2e-5
+
+
+def texts_of(n: int) -> list[str]:
+    """n toxic sentences of the built-in sample, again from the start where there are fewer."""
+    from metrics.corpora import load_corpus
+
+    toxic = [text for text in load_corpus("sample").toxic if 6 <= len(text.split()) <= 14]
+    return [toxic[i % len(toxic)] for i in range(n)]
+
+
+def screener() -> Any:
+    from metrics.corpora import load_corpus
+    from repro.screener import NBSVM
+
+    corpus = load_corpus("sample")
+    return NBSVM().fit(corpus.toxic, corpus.neutral)
+
+
+def load(name: str) -> Any:
+    """The leader as a `metrics.models.LoadedModel`."""
+    from metrics.models import load_model, resolve_model
+
+    folder = name
+    if name == "t5":
+        folder = str(_random_t5(Path(tempfile.gettempdir()) / "bench-training-t5"))
+    return load_model(resolve_model(folder), prompt=PROMPT)
+
+
+def _random_t5(folder: Path) -> Path:
+    """A T5 of about 135 million weights, drawn from a fixed seed, with SmolLM2's tokenizer."""
+    import torch
+    from transformers import T5Config, T5ForConditionalGeneration
+
+    from metrics.files import atomic_folder
+    from metrics.models import load_model, resolve_model, save_tokenizer
+
+    if not folder.is_dir():
+        tokenizer = load_model(resolve_model("smollm2-135m-q4")).tokenizer
+        torch.manual_seed(0)
+        config = T5Config(
+            vocab_size=len(tokenizer), d_model=640, d_kv=64, d_ff=2048, num_layers=12, num_heads=10,
+            num_decoder_layers=12, decoder_start_token_id=tokenizer.pad_token_id, pad_token_id=tokenizer.pad_token_id,
+            eos_token_id=tokenizer.eos_token_id, dropout_rate=0.1,
+        )  # fmt: skip
+        with atomic_folder(folder) as target:
+            T5ForConditionalGeneration(config).save_pretrained(target)
+            save_tokenizer(tokenizer, target)
+    return folder
+
+
+def ours(options: argparse.Namespace, folder: Path, extremes: bool) -> dict[str, Any]:
+    """This project's step. extremes: as the recipe smollm2-cpu learns; then the arithmetic is not counted."""
+    from repro.follower import ScreenerFollower
+    from repro.leader import Leader
+    from repro.methods.sro import Game, SROTrainer
+    from repro.training import arguments
+
+    leader = Leader(load(options.leader), train=options.layers, max_length=64)
+    game = Game(
+        beta=BETA, epsilon=EPSILON, rollouts=options.copies, sample=True, temperature=1.0, seed=1,
+        rollout_max_new_tokens=MAX_NEW_TOKENS, shift_right=True, rejected_with_prompt=False, rollout_dropout=0.0,
+        siblings=extremes, extremes=extremes, lone_fail_weight=0.3 if extremes else 1.0,
+        imitation=0.5 if extremes else 0.0,
+    )  # fmt: skip
+    size = options.rollouts // options.copies
+    keywords = arguments(
+        folder, batch_size=size, accumulation=1, learning_rate=RATE, steps=options.steps + 1, epochs=1,
+        weight_decay=0.01, save_every=10**6, seed=1, evaluate=False, schedule="constant_with_warmup",
+    )  # fmt: skip
+    counts: list[float] = []
+
+    class Counting(SROTrainer):
+        def losses(self, prompts: Any, outputs: Any, owners: Any, rejected: Any, passed: Any) -> Any:
+            counts.append(useful_operations(leader.model, options.layers, prompts, outputs, owners, rejected, passed))
+            return super().losses(prompts, outputs, owners, rejected, passed)
+
+    texts = texts_of(size * (options.steps + 1))
+    kind = SROTrainer if extremes or leader.seq2seq else Counting
+    seconds = timed(kind(leader, ScreenerFollower(screener()), game, keywords, texts, lambda _: None))
+    # The first step is not measured.
+    return {"seconds": seconds, "operations": counts[1:]}
+
+
+def useful_operations(
+    model: Any,
+    top: int,
+    prompts: Sequence[Sequence[int]],
+    outputs: Sequence[Sequence[int]],
+    owners: Sequence[int],
+    rejected: Sequence[Sequence[int]],
+    passed: Sequence[bool],
+) -> float:
+    """Floating-point operations that a step which trains the `top` layers needs: two for each weight a token meets.
+
+    Rolling out: a prompt is read once, a new token goes through all layers and the head. Learning: a prompt and its
+    targets are read once by the frozen layers, and by the trained ones for policy and reference; going back costs
+    twice as much there, and once at the head, which is frozen. Attention between tokens is not counted.
+    """
+    layers = [sum(p.numel() for p in layer.parameters()) for layer in model.model.layers]
+    frozen, trained = sum(layers[:-top]), sum(layers[-top:])
+    head = model.lm_head.weight.numel()
+    new, read = sum(map(len, outputs)), sum(map(len, prompts))
+    rolling = 2 * (frozen + trained) * (read + new) + 2 * head * new
+    right = {owner for owner, ok in zip(owners, passed, strict=True) if ok}
+    targets = new + sum(len(rejected[owner]) for owner in right)
+    learning = (2 * frozen + 8 * trained) * (read + targets) + 6 * head * targets
+    return float(rolling + learning)
+
+
+def timed(trainer: Any) -> list[float]:
+    """Trains; seconds of each step but the first."""
+    from transformers import TrainerCallback
+
+    moments: list[float] = []
+
+    class Clock(TrainerCallback):
+        def on_step_end(self, *given: Any, **named: Any) -> None:
+            moments.append(time.perf_counter())
+
+    trainer.add_callback(Clock())
+    trainer.train()
+    return [after - before for before, after in itertools.pairwise(moments)]
+
+
+def released(options: argparse.Namespace) -> dict[str, Any]:
+    """The released loop; a step is as many texts as the other arms' step has rollouts."""
+    import torch
+
+    loaded, reference, judge = load(options.leader), load(options.leader).model, screener()
+    model, tokenizer, seq2seq = loaded.model, loaded.tokenizer, loaded.seq2seq
+    optimiser = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.01)
+
+    def logprob(which: Any, prompt: list[int], target: list[int]) -> torch.Tensor:
+        wanted = torch.tensor([target])
+        if seq2seq:
+            logits = which(input_ids=torch.tensor([prompt]), labels=wanted).logits
+        else:
+            logits = which(torch.tensor([[*prompt, *target]])).logits[:, len(prompt) - 1 : -1]
+        return logits.log_softmax(-1).gather(-1, wanted.unsqueeze(-1)).sum()
+
+    def learn(text: str) -> None:
+        prompt = tokenizer(PROMPT.format(text=text))["input_ids"]
+        toxic = [*tokenizer(text)["input_ids"], tokenizer.eos_token_id]
+        model.train()
+        row = model.generate(
+            torch.tensor([prompt]), max_new_tokens=MAX_NEW_TOKENS, do_sample=True, top_k=0,
+            pad_token_id=tokenizer.pad_token_id,
+        )[0].tolist()  # fmt: skip
+        output = row[1:] if seq2seq else row[len(prompt) :]
+        passed = bool(judge.passes([tokenizer.decode(output, skip_special_tokens=True)])[0])
+        with torch.no_grad():
+            before = [logprob(reference, prompt, target) for target in (output, toxic)]
+        now = [logprob(model, prompt, target) for target in (output, toxic)]
+        answer, text_itself = (a - b for a, b in zip(now, before, strict=True))
+        z = BETA * (answer - text_itself if passed else -answer)
+        loss = -(1 - EPSILON) * torch.nn.functional.logsigmoid(z) - EPSILON * torch.nn.functional.logsigmoid(-z)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+
+    seconds = []
+    for step in range(options.steps + 1):
+        start = time.perf_counter()
+        for text in texts_of(options.rollouts):
+            learn(text)
+        if step:
+            seconds.append(time.perf_counter() - start)
+    return {"seconds": seconds}
+
+
+def by_trl(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """trl's OnlineDPO: two rollouts a text, of which the one that the screener likes better is preferred."""
+    import warnings
+
+    from datasets import Dataset
+
+    warnings.filterwarnings("ignore")
+    os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"
+    from trl.experimental.online_dpo import OnlineDPOConfig, OnlineDPOTrainer
+
+    from repro.leader import Leader
+    from repro.training import arguments
+
+    leader, judge = Leader(load(options.leader), train=options.layers, max_length=64), screener()
+    if leader.seq2seq:
+        raise InputError("trl's OnlineDPOTrainer trains causal models only; leave this arm out with --arms")
+    size = options.rollouts // 2
+    keywords = arguments(
+        folder, batch_size=size, accumulation=1, learning_rate=RATE, steps=options.steps + 1, epochs=1,
+        weight_decay=0.01, save_every=10**6, seed=1, evaluate=False, schedule="constant_with_warmup",
+    )  # fmt: skip
+    rows = [{"prompt": PROMPT.format(text=text)} for text in texts_of(size * (options.steps + 1))]
+    trainer = OnlineDPOTrainer(
+        model=leader.model,
+        reward_funcs=lambda completions, **given: (1 - judge.p_toxic(completions)).tolist(),
+        args=OnlineDPOConfig(**keywords, max_new_tokens=MAX_NEW_TOKENS, max_length=128, beta=BETA, temperature=1.0),
+        train_dataset=Dataset.from_list(rows),
+        processing_class=leader.tokenizer,
+    )
+    return {"seconds": timed(trainer)}
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """One arm in this process."""
+    with tempfile.TemporaryDirectory() as folder:
+        arms: dict[str, Callable[[], dict[str, Any]]] = {
+            "ours": lambda: ours(options, Path(folder), extremes=False),
+            "ours-recipe": lambda: ours(options, Path(folder), extremes=True),
+            "released": lambda: released(options),
+            "trl": lambda: by_trl(options, Path(folder)),
+        }
+        found = arms[options.measure]()
+    return {**found, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+
+
+def matmul_rate(seconds: float = 1.0) -> float:
+    """Floating-point operations per second of float32 matrix products of side 1,024 here."""
+    import torch
+
+    a, b = torch.randn(1024, 1024), torch.randn(1024, 1024)
+    torch.mm(a, b)
+    times = []
+    while sum(times) < seconds:
+        start = time.perf_counter()
+        torch.mm(a, b)
+        times.append(time.perf_counter() - start)
+    return 2 * 1024**3 / statistics.median(times)
+
+
+def main(argv: list[str]) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python bench/training.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--leader", default="smollm2-135m-q4", metavar="NAME", help="the leader (smollm2-135m-q4), or t5"
+    )
+    parser.add_argument("--layers", type=int, default=8, metavar="N", help="layers trained, but by `released` (8)")
+    parser.add_argument("--rollouts", type=int, default=48, metavar="N", help="rollouts a step (48)")
+    parser.add_argument("--copies", type=int, default=6, metavar="N", help="rollouts per text, for this project (6)")
+    parser.add_argument("--steps", type=int, default=2, metavar="N", help="steps measured in one process (2)")
+    parser.add_argument("--repeats", type=int, default=3, metavar="N", help="processes of each arm (3)")
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=ARMS, help="which arms (all)")
+    parser.add_argument("--measure", choices=ARMS, help=argparse.SUPPRESS)
+    options = parser.parse_args(argv)
+    if min(options.steps, options.repeats, options.copies) < 1 or options.rollouts % (2 * options.copies):
+        raise InputError("--steps, --repeats, --copies: at least 1; --rollouts: a multiple of 2 x --copies")
+    if options.measure:
+        print(json.dumps(measure(options)))
+        return
+    import torch
+
+    threads, machine = torch.get_num_threads(), platform.machine()
+    print(
+        f"{options.leader}, {options.rollouts} rollouts a step, {threads} threads, {machine}, torch {torch.__version__}"
+    )
+    found: dict[str, list[dict[str, Any]]] = {arm: [] for arm in options.arms}
+    rates = []
+    for arm in progress([*found] * options.repeats, "arms"):
+        found[arm].append(_in_process(arm, argv))
+        rates.append(matmul_rate())
+    _tell(options.rollouts, found, statistics.median(rates))
+
+
+def _in_process(arm: str, argv: Sequence[str]) -> dict[str, Any]:
+    done = subprocess.run([sys.executable, __file__, *argv, "--measure", arm], capture_output=True, text=True)
+    if done.returncode:
+        raise InputError(f"arm {arm}: {done.stderr.strip().splitlines()[-1]}")
+    value: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return value
+
+
+def _tell(rollouts: int, found: dict[str, list[dict[str, Any]]], rate: float) -> None:
+    print("| arm | rollouts per second | times released | peak memory, MiB |\n|---|--:|--:|--:|")
+    speed = {
+        arm: rollouts / statistics.median(second for run in runs for second in run["seconds"])
+        for arm, runs in found.items()
+    }
+    for arm, runs in found.items():
+        ratio = f"{speed[arm] / speed['released']:.1f}" if "released" in speed else ""
+        peak = statistics.median(run["peak"] for run in runs)
+        print(f"| {arm} | {speed[arm]:.2f} | {ratio} | {peak:,.0f} |")
+    print(f"\nmatrix products: {rate / 1e9:.0f} billion operations per second")
+    counted = [n for run in found.get("ours", []) for n in run["operations"]]
+    if counted:
+        needed = statistics.median(counted)
+        share = needed / rate * speed["ours"] / rollouts
+        print(
+            f"ours: {needed / 1e9:,.0f} billion useful operations a step, {needed / rate:.1f} s at that rate; "
+            f"reached: {share:.0%} of it"
+        )
+
+
+if __name__ == "__main__":
+    run_command(main)
