@@ -7,6 +7,7 @@ which other rows are still there.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 FAMILIES = ("llama", "qwen2", "qwen3")
 # Rows leave the batch when at least this share of it has ended: leaving copies what was read.
 _LEAVE = 1 / 8
+# Prompts that begin with this many equal tokens have them read once: examples, instructions.
+_LONG_HEAD = 16
 
 
 def sample_ids(
@@ -39,15 +42,23 @@ def sample_ids(
     import torch
 
     device = next(model.parameters()).device
-    width = max(map(len, prompts))
-    ids = torch.tensor([[*[pad] * (width - len(p)), *p] for p in prompts], device=device)
-    mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=device)
+    columns = zip(*(p[:-1] for p in prompts), strict=False)
+    head = [column[0] for column in itertools.takewhile(lambda column: len(set(column)) == 1, columns)]
+    if len(head) < _LONG_HEAD:
+        head = []
+    rests = [list(p[len(head) :]) for p in prompts]
+    width = max(map(len, rests))
+    ids = torch.tensor([[*[pad] * (width - len(rest)), *rest] for rest in rests], device=device)
+    mask = torch.tensor(
+        [[1] * len(head) + [0] * (width - len(rest)) + [1] * len(rest) for rest in rests], device=device
+    )
     rows = len(prompts) * copies
     chances = torch.rand(max_new_tokens, rows, generator=torch.Generator().manual_seed(seed)).to(device)
     written: list[list[int]] = [[] for _ in range(rows)]
     stops = torch.tensor(sorted(ends), device=device)
     with torch.no_grad():
-        cache = _read(model, ids[:, :-1], mask[:, :-1], copies)
+        cache = _read(model, head, ids[:, :-1], mask[:, :-1])
+        cache.batch_repeat_interleave(copies)
         alive = torch.arange(rows, device=device)
         ended = torch.zeros(rows, dtype=torch.bool, device=device)
         tokens, mask = ids[:, -1].repeat_interleave(copies), mask.repeat_interleave(copies, 0)
@@ -72,16 +83,21 @@ def sample_ids(
     return written
 
 
-def _read(model: Any, ids: torch.Tensor, mask: torch.Tensor, copies: int) -> DynamicCache:
-    """The cache of a model that has read left-padded `ids`, each row of it `copies` times."""
+def _read(model: Any, head: list[int], ids: torch.Tensor, mask: torch.Tensor) -> DynamicCache:
+    """The cache of a model that has read `head`, once for all rows, and left-padded `ids` behind it.
+
+    mask: 1 for each token of the head and of `ids` that is none of the padding.
+    """
     from transformers import DynamicCache
 
     cache = DynamicCache(config=model.config)
+    if head:
+        model(input_ids=ids.new_tensor([head]), past_key_values=cache, use_cache=True, logits_to_keep=1)
+        cache.batch_repeat_interleave(len(ids))
     if ids.shape[1]:
-        positions = (mask.cumsum(-1) - 1).clamp(min=0)
+        positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, len(head) :]
         model(input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True,
               logits_to_keep=1)  # fmt: skip
-        cache.batch_repeat_interleave(copies)
     return cache
 
 
@@ -92,8 +108,6 @@ def _draw(logits: torch.Tensor, temperature: float | None, chance: torch.Tensor)
     if temperature is None:
         return logits.argmax(-1)
     below = (logits.float() / temperature).softmax(-1).cumsum(-1)
-    return (
-        torch.searchsorted(below, (chance * below[:, -1])[:, None], right=True)
-        .squeeze(1)
-        .clamp(max=logits.shape[1] - 1)
-    )
+    chosen = torch.searchsorted(below, (chance * below[:, -1])[:, None], right=True).squeeze(1)
+    # A chance next to 1 may be rounded to the very end.
+    return chosen.clamp(max=logits.shape[1] - 1)

@@ -31,8 +31,8 @@ def code_hash() -> str:
         for room in ("metrics", "leaderboard", "repro")
         for pattern in ("*.py", "*.json", "*.yaml", "lexicon.txt")
         for p in sorted((_PACKAGE / room).rglob(pattern))
-        # A recipe's values are inputs of the stages that read them.
-        if "recipes" not in p.parts and "example" not in p.parts
+        # A recipe's values are inputs of the stages that read them; studies read what stages left.
+        if not {"recipes", "example", "studies"} & set(p.relative_to(_PACKAGE).parts)
     ]
     return content_hash([[p.relative_to(_PACKAGE).as_posix(), sha256_file(p)] for p in files])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +42,15 @@ def frequent(loaded: LoadedModel, texts: list[str]) -> set[int]:
     return set(np.argsort(-np.bincount(written))[:4].tolist())
 
 
-def test_greedy_answers_are_the_librarys(loaded: LoadedModel, sentences: list[str]) -> None:
-    """Rows end at different steps and leave the batch; every token is the one that `generate` writes."""
+@pytest.mark.parametrize("examples", [0, 5])
+def test_greedy_answers_are_the_librarys(loaded: LoadedModel, sentences: list[str], examples: int) -> None:
+    """Rows end at different steps and leave the batch; every token is the one that `generate` writes.
+
+    With examples the prompts have a long head in common, which is read once; the last prompt is nothing else.
+    """
+    loaded = dataclasses.replace(loaded, prompt=" ".join([*sentences[20 : 20 + examples], "paraphrase : {text}"]))
     texts = [text * (1 + i % 3) for i, text in enumerate(sentences[:12])]
+    texts += [""] * bool(examples)
     whole = ask(loaded, texts, set(), copies=1, temperature=None)
     loaded.model.generation_config.eos_token_id = sorted({whole[0][2], whole[1][7]})
     ends = end_tokens(loaded.model, loaded.tokenizer)
