@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from metrics.generation import end_tokens, generate_ids
-from metrics.sampler import sample_ids
+from metrics.sampler import FAMILIES, sample_ids
 from repro.follower import KINDS, PASS, Follower
 from repro.leader import Leader
 from repro.objective import sro_loss
@@ -151,9 +151,9 @@ def roll_out(leader: Leader, texts: Sequence[str], game: Game, seed: int) -> lis
     """`game.rollouts` rollouts of each text as tokens, those of one text together; equal seeds roll out alike."""
     prompts, tokenizer = leader.prompt_ids(texts), leader.tokenizer
     with torch.random.fork_rng(), leader.dropout(game.rollout_dropout):
-        # What dropout draws.
+        # What dropout and transformers' own generation draw.
         torch.manual_seed(seed)
-        if leader.seq2seq:
+        if leader.model.config.model_type not in FAMILIES:
             outputs = _generated(leader, prompts, game)
         else:
             outputs = sample_ids(
@@ -171,14 +171,14 @@ def roll_out(leader: Leader, texts: Sequence[str], game: Game, seed: int) -> lis
 
 
 def _generated(leader: Leader, prompts: Sequence[Sequence[int]], game: Game) -> list[list[int]]:
-    """Rollouts of an encoder-decoder leader, by transformers' own generation."""
+    """Rollouts by transformers' own generation: of encoder-decoder leaders, and of causal ones of other families."""
     settings: dict[str, Any] = {
         "max_new_tokens": game.rollout_max_new_tokens, "do_sample": game.sample, "num_beams": 1,
         "num_return_sequences": game.rollouts,
     }  # fmt: skip
     if game.sample:
         settings |= {"temperature": game.temperature, "top_k": 0, "top_p": 1.0}
-    return generate_ids(leader.model, leader.tokenizer, prompts, seq2seq=True, settings=settings)
+    return generate_ids(leader.model, leader.tokenizer, prompts, leader.seq2seq, settings)
 
 
 def written(leader: Leader, outputs: Sequence[Sequence[int]]) -> list[str]:
