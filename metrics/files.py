@@ -133,8 +133,8 @@ def content_hash(value: Any) -> str:
 
 
 @contextmanager
-def append_records(path: Path) -> Iterator[Callable[[Any], None]]:
-    """Gives a function that adds a JSON value to `path` as a line of its own: it outlives a kill."""
+def append_json_lines(path: Path) -> Iterator[Callable[[Any], None]]:
+    """Gives a function that adds a JSON object or array to `path` as a line of its own: it outlives a kill."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as file:
 
@@ -146,8 +146,8 @@ def append_records(path: Path) -> Iterator[Callable[[Any], None]]:
         yield append
 
 
-def read_records(path: Path) -> list[Any]:
-    """What `append_records` left in `path`, if anything; empty lines and a killed run's torn last are passed over."""
+def read_json_lines(path: Path) -> list[Any]:
+    """What `append_json_lines` left in `path`; lines that are empty, or torn by a kill, are passed over."""
     values = []
     for line in path.read_text("utf-8", errors="replace").split("\n") if path.is_file() else ():
         try:

@@ -136,7 +136,7 @@ def generate_ids(
     return [cut_after_end(row, ends) for row in new.tolist()]
 
 
-# What a generation config may say for greedy answers to be the likeliest tokens and nothing else.
+# What a generation config may say that leaves a model's logits as they are.
 _HARMLESS = {
     "bos_token_id", "eos_token_id", "pad_token_id", "max_new_tokens", "max_length", "do_sample", "temperature", "top_k",
     "top_p", "use_cache", "output_attentions", "output_hidden_states", "transformers_version", "_from_model_config",
@@ -147,9 +147,13 @@ _GREEDY = {"do_sample": False, "num_beams": 1}
 def is_plain_greedy(model: Any, settings: Mapping[str, Any]) -> bool:
     """Whether `settings` ask this model for the likeliest token each time, and `metrics.sampler` can serve it."""
     asked = {key for key in settings if (key, settings[key]) not in _GREEDY.items()}
+    return settings.get("do_sample") is False and asked == {"max_new_tokens"} and has_bare_tokens(model)
+
+
+def has_bare_tokens(model: Any) -> bool:
+    """Whether `metrics.sampler` can serve this model: a family it knows, a config that leaves logits as they are."""
     return (
         getattr(model.config, "model_type", None) in FAMILIES
-        and asked == {"max_new_tokens"}
         and model.generation_config.to_diff_dict().keys() <= _HARMLESS
     )
 

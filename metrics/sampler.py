@@ -2,7 +2,7 @@
 
 `transformers.generate` goes on with all rows until the last has ended, and draws a random number for every word of the
 vocabulary. Here rows leave the batch as they end, and a row takes one number a token; what is drawn does not depend on
-which other rows are still there.
+which other rows are still there (where the model drops out, it does: that draws for the rows there are).
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     import torch
     from transformers import DynamicCache
 
-# Families whose forward pass and cache are as `sample_ids` uses them.
+# Families whose decoder is embed -> layers(hidden, position_embeddings) -> norm -> lm_head with nothing in between, and
+# whose cache is a plain one.
 FAMILIES = ("llama", "qwen2", "qwen3")
 # Rows leave the batch when at least this share of it has ended: leaving copies what was read.
 _LEAVE = 1 / 8
@@ -36,8 +37,9 @@ def sample_ids(
 ) -> list[list[int]]:
     """The new tokens of `copies` answers to each prompt, those of one prompt together, each with the end it wrote.
 
-    temperature: None takes the likeliest token. Answers stop after a token of `ends` or after `max_new_tokens`. Equal
-    seeds draw alike.
+    temperature: None takes the likeliest token; else tokens come with softmax(logits / temperature), whatever else the
+    model's generation config asks for. Answers stop after a token of `ends` or after `max_new_tokens`. Equal seeds draw
+    alike.
     """
     import torch
 
@@ -58,7 +60,8 @@ def sample_ids(
     stops = torch.tensor(sorted(ends), device=device)
     with torch.no_grad():
         cache = _read(model, head, ids[:, :-1], mask[:, :-1])
-        cache.batch_repeat_interleave(copies)
+        if copies > 1:
+            cache.batch_repeat_interleave(copies)
         alive = torch.arange(rows, device=device)
         ended = torch.zeros(rows, dtype=torch.bool, device=device)
         tokens, mask = ids[:, -1].repeat_interleave(copies), mask.repeat_interleave(copies, 0)
@@ -108,6 +111,7 @@ def _draw(logits: torch.Tensor, temperature: float | None, chance: torch.Tensor)
     if temperature is None:
         return logits.argmax(-1)
     below = (logits.float() / temperature).softmax(-1).cumsum(-1)
-    chosen = torch.searchsorted(below, (chance * below[:, -1])[:, None], right=True).squeeze(1)
-    # A chance next to 1 may be rounded to the very end.
-    return chosen.clamp(max=logits.shape[1] - 1)
+    total = below[:, -1]
+    # A chance next to 1 may be rounded to the very end, where no token's part is.
+    point = torch.minimum(chance * total, torch.nextafter(total, torch.zeros_like(total)))
+    return torch.searchsorted(below, point[:, None], right=True).squeeze(1)

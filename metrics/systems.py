@@ -14,7 +14,7 @@ from typing import Any
 from metrics.cards import card_facts
 from metrics.corpora import TestSet
 from metrics.errors import InputError
-from metrics.files import append_records, content_hash, home, read_lines, read_records, sha256_file
+from metrics.files import append_json_lines, content_hash, home, read_json_lines, read_lines, sha256_file
 from metrics.models import ModelRef, load_model, resolve_model
 from metrics.text import well_formed
 
@@ -162,10 +162,10 @@ def _generate(
     path = home() / "rewrites" / f"{key[:32]}.jsonl"
     done = Progress()
     took: list[float | None] = []
-    for batch in read_records(path):
+    for batch in read_json_lines(path):
         took.append(batch.pop(_TOOK, None))
         done.add({int(i): text for i, text in batch.items()})
-    with append_records(path) as append:
+    with append_json_lines(path) as append:
         last = time.monotonic()
 
         def record(results: dict[int, str | None]) -> None:

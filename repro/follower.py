@@ -7,6 +7,8 @@ screener's corpora) score no test: the profile `offline` reads MiniLM and SmolLM
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -22,6 +24,12 @@ from repro.screener import Screener
 KINDS = ("pass", "toxic", "content", "fluency")
 PASS, TOXIC, CONTENT, FLUENCY = range(4)
 Kinds = np.ndarray[Any, np.dtype[np.int8]]
+
+
+def words_kept(source: str, output: str) -> float:
+    """The share of the source's words, case aside, that the output has too, each as often; 1 where it has none."""
+    before, after = (Counter(re.findall(r"\w+", text.lower())) for text in (source, output))
+    return (before & after).total() / before.total() if before else 1.0
 
 
 class Follower(Protocol):
@@ -53,7 +61,8 @@ class GuardedFollower:
     """The screener's verdict, and on what it passes those of two guards.
 
     A copy of the source fails as toxic whatever the screener thinks of it. min_content: least cosine of output and
-    source, in [−1, 1]; max_length_ratio: most words of output per word of source; both are fails for content.
+    source, in [−1, 1]; min_words_kept: least share of the source's words that the output still has, in [0, 1];
+    max_length_ratio: most words of output per word of source; these are fails for content.
     min_naturalness: least P(a sentence as people wrote it), in [0, 1]; below it is a fail for fluency.
     """
 
@@ -61,6 +70,7 @@ class GuardedFollower:
     content: ContentModel
     naturalness: NaturalnessModel
     min_content: float
+    min_words_kept: float
     max_length_ratio: float
     min_naturalness: float
 
@@ -70,7 +80,9 @@ class GuardedFollower:
         kinds[np.array([is_copy(*pair) for pair in pairs], dtype=bool)] = TOXIC
         passing = kinds == PASS
         ratios = np.array([length_ratio(*pair) for pair in pairs])
-        lost = (self.content.cosine(sources, outputs) < self.min_content) | (ratios > self.max_length_ratio)
+        kept = np.array([words_kept(*pair) for pair in pairs])
+        lost = self.content.cosine(sources, outputs) < self.min_content
+        lost |= (ratios > self.max_length_ratio) | (kept < self.min_words_kept)
         broken = self.naturalness.p_natural(outputs) < self.min_naturalness
         kinds[passing & broken] = FLUENCY
         kinds[passing & lost] = CONTENT

@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,9 @@ from torch.nn.utils.rnn import pad_sequence
 
 from metrics.errors import InputError
 from metrics.models import LoadedModel, save_tokenizer
+from metrics.sampler import FAMILIES
 from repro.objective import token_logprobs
 
-# Families whose decoder is embed -> layers(hidden, position_embeddings) -> norm -> lm_head with nothing in between.
-# `_SplitDecoder.agrees` still checks each model before the shortcut is used.
-_LLAMA_LIKE = {"llama", "qwen2", "qwen3"}
 _LORA_TARGETS = "all-linear"
 
 
@@ -33,18 +31,21 @@ _LORA_TARGETS = "all-linear"
 class _Packed:
     """Targets that share a prompt in one row behind it, each of them blind to the others.
 
-    ids, positions: [rows, length]; mask: [rows, 1, length, length], what each token sees. row, column: of each target
-    token, in the order of the targets, where it is scored.
+    ids, positions: [rows, length]; mask: [rows, 1, length, length], what each token sees, or None where no prompt has
+    two targets and tokens see all before them. row, column: of each target token, in the order of the targets, where it
+    is scored.
     """
 
     ids: torch.Tensor
     positions: torch.Tensor
-    mask: torch.Tensor
+    mask: torch.Tensor | None
     row: torch.Tensor
     column: torch.Tensor
 
     def to(self, device: torch.device) -> _Packed:
-        return _Packed(*(getattr(self, field.name).to(device) for field in fields(self)))
+        mask = None if self.mask is None else self.mask.to(device)
+        ids, positions = self.ids.to(device), self.positions.to(device)
+        return _Packed(ids, positions, mask, self.row.to(device), self.column.to(device))
 
 
 def _pack(prompts: Sequence[Sequence[int]], targets: Sequence[Sequence[int]], pad: int, shift_right: bool) -> _Packed:
@@ -67,17 +68,19 @@ def _pack(prompts: Sequence[Sequence[int]], targets: Sequence[Sequence[int]], pa
         positions[place] += range(start, start + len(target))
         parts[place] += [parts[place][-1] + 1] * len(target)
         row += [place] * len(target)
+        read = range(behind, behind + len(target))
         # Shifted, a token is scored where the one before it stands; the first one at the prompt's end.
-        column += (
-            [start - 1, *range(behind, behind + len(target) - 1)] if shift_right else range(behind, len(ids[place]))
-        )
+        column += [start - 1, *read][: len(target)] if shift_right else read
     filled = pad_sequence([torch.tensor(line) for line in ids], batch_first=True, padding_value=pad)
     part = pad_sequence([torch.tensor(line) for line in parts], batch_first=True, padding_value=-1)
-    seen = (part[:, None, :] == 0) | (part[:, None, :] == part[:, :, None])
+    mask = None
+    if len(ids) < len(targets):
+        seen = (part[:, None, :] == 0) | (part[:, None, :] == part[:, :, None])
+        mask = (seen & torch.ones(seen.shape[1:], dtype=torch.bool).tril())[:, None]
     return _Packed(
         filled,
         pad_sequence([torch.tensor(line) for line in positions], batch_first=True),
-        (seen & torch.ones(seen.shape[1:], dtype=torch.bool).tril())[:, None],
+        mask,
         torch.tensor(row),
         torch.tensor(column),
     )
@@ -113,15 +116,16 @@ class _SplitDecoder:
             return self.reference_norm(self._run(self.reference_layers, hidden, packed))
 
     def agrees(self) -> bool:
-        """Whether the cut model gives the whole model's logits on a probe."""
+        """Whether two targets behind one prompt get the logits that the whole model gives each alone."""
         training = self.model.training
         self.model.eval()
         ids = torch.arange(5, 29, device=self.model.device).remainder(self.model.config.vocab_size).view(2, 12)
         with torch.no_grad():
-            whole = self.model(input_ids=ids, use_cache=False).logits
-            packed = _pack(ids.tolist(), [()] * len(ids), 0, True).to(ids.device)
-            hidden = self.trunk(packed)
-            cut = [self.model.lm_head(read(hidden, packed)) for read in (self.policy, self.reference)]
+            ids[1, :6] = ids[0, :6]
+            whole = self.model(input_ids=ids, use_cache=False).logits[:, 5:-1].flatten(0, 1)
+            packed = _pack(ids[:, :6].tolist(), ids[:, 6:].tolist(), 0, shift_right=True).to(ids.device)
+            hidden, scored = self.trunk(packed), (packed.row, packed.column)
+            cut = [self.model.lm_head(read(hidden, packed)[scored]) for read in (self.policy, self.reference)]
         self.model.train(training)
         return all(torch.allclose(whole, logits, atol=1e-3, rtol=1e-3) for logits in cut)
 
@@ -147,7 +151,8 @@ class Leader:
             self._add_adapter(lora_rank)
         else:
             self._freeze_below(train)
-            if isinstance(train, int) and self.model.config.model_type in _LLAMA_LIKE:
+            # `agrees` still checks each model of these families before the shortcut is used.
+            if isinstance(train, int) and self.model.config.model_type in FAMILIES:
                 split = _SplitDecoder(self.model, train)
                 self._split = split if split.agrees() else None
             if self._split is None:

@@ -171,6 +171,7 @@ class Pipeline:
             ContentModel(),
             NaturalnessModel.load(fitted),
             min_content=recipe.guard_content,
+            min_words_kept=recipe.guard_words_kept,
             max_length_ratio=recipe.guard_length_ratio,
             min_naturalness=recipe.guard_naturalness,
         )

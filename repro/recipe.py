@@ -45,6 +45,7 @@ class Recipe:
     # Follower: "screener" (the paper's) or "guarded" (also asks for content and fluency, see repro.follower).
     follower: str
     guard_content: float
+    guard_words_kept: float
     guard_length_ratio: float
     guard_naturalness: float
     # Warm-up: "denoise" or "none"; a share of its rows may be paraphrase pairs.
@@ -59,7 +60,8 @@ class Recipe:
     warmup_substitutions: float
     warmup_pair_share: float
     warmup_max_words: int
-    # Training: a name from repro.methods, or "none". The budget is the same for every method: steps (0 means `epochs`
+    # Training: a name from repro.methods, or "none". schedule: what the learning rate does after its first few steps,
+    # "constant" or "linear" (down to 0 at the end). The budget is the same for every method: steps (0 means `epochs`
     # passes over the texts) of batch_size x accumulation texts, each rolled out `rollouts` times.
     method: str
     steps: int
@@ -67,6 +69,7 @@ class Recipe:
     batch_size: int
     accumulation: int
     learning_rate: float
+    schedule: str
     weight_decay: float
     rollouts: int
     sample: bool
@@ -109,6 +112,7 @@ class Recipe:
         self._one_of("warmup", ("denoise", "none"))
         self._one_of("method", (*METHODS, "none"))
         self._one_of("follower", ("screener", "guarded"))
+        self._one_of("schedule", ("constant", "linear"))
         for key in SHARES:
             if not 0 <= getattr(self, key) <= 1:
                 raise InputError(f"recipe {self.name}: {key} is {getattr(self, key)}; it must lie in 0 to 1")
@@ -159,7 +163,7 @@ COUNTS = (
 )  # fmt: skip
 SHARES = (
     "toxic_min_content", "flip_rate", "warmup_pair_share", "warmup_substitutions", "epsilon",
-    "screener_threshold", "guard_naturalness", "lone_fail_weight", "rollout_dropout",
+    "screener_threshold", "guard_words_kept", "guard_naturalness", "lone_fail_weight", "rollout_dropout",
 )  # fmt: skip
 SYSTEMS = ("duplicate", "delete", "reference", "warm-up")
 

@@ -107,7 +107,7 @@ class Task:
             save_every=recipe.evaluate_every,
             seed=recipe.seed,
             evaluate=True,
-            schedule="constant_with_warmup",
+            schedule={"constant": "constant_with_warmup", "linear": "linear"}[recipe.schedule],
         )
 
 

@@ -63,8 +63,8 @@ def first_line(output: str) -> str:
 def ends_at_line(ref: ModelRef) -> ModelRef:
     """The same model, in a folder of the cache whose generation config ends a text at the line end.
 
-    That saves half the time: prompts of 200 tokens would be read again for all the outputs that do not end by
-    themselves. A model whose tokenizer has no token for the line end is returned as it is.
+    Without it the model would go on with examples of its own until there is no more room. A model whose tokenizer has
+    no token for the line end is returned as it is.
     """
     from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from metrics.cards import card_facts
 from metrics.errors import InputError
-from metrics.files import append_records, content_hash, home, read_records
+from metrics.files import append_json_lines, content_hash, home, read_json_lines
 from metrics.models import load_model
 from metrics.progress import progress
 from metrics.systems import Rewrites, lexicon
@@ -78,8 +78,8 @@ def rewrites(setting: Setting) -> Rewrites:
 
 def kept(path: Path, n: int, work: Callable[[int], str], description: str) -> list[tuple[str, float]]:
     """(work(i), its seconds) for i in 0 … n − 1, each kept as a line of `path` and not worked on again."""
-    done = {i: (text, seconds) for i, text, seconds in read_records(path)}
-    with append_records(path) as append:
+    done = {i: (text, seconds) for i, text, seconds in read_json_lines(path)}
+    with append_json_lines(path) as append:
         for i in progress(range(n), description):
             if i not in done:
                 begun = time.monotonic()

@@ -17,7 +17,7 @@ from datasets import Dataset
 from trl import DPOConfig, DPOTrainer
 
 from metrics.errors import InputError
-from metrics.files import append_records, read_records
+from metrics.files import append_json_lines, read_json_lines
 from metrics.progress import progress
 from repro.follower import KINDS, PASS
 from repro.methods.sro import game_of, roll_out, written
@@ -67,10 +67,10 @@ def untrained_rollouts(task: Task) -> list[Rollout]:
     """
     recipe, leader, game = task.recipe, task.leader, game_of(task.recipe)
     path = task.folder / ROLLOUTS
-    done = {batch["draw"]: (batch["outputs"], batch["kinds"]) for batch in read_records(path)}
+    done = {batch["draw"]: (batch["outputs"], batch["kinds"]) for batch in read_json_lines(path)}
     draws = range(updates(task) * recipe.accumulation)
     missing = [draw for draw in draws if draw not in done]
-    with append_records(path) as append:
+    with append_json_lines(path) as append:
         for draw in progress(missing, "rollouts"):
             texts = _batch(task, draw)
             outputs = roll_out(leader, texts, game, game.seed * 1_000_003 + draw)

@@ -1,8 +1,8 @@
 """GRPO by trl's GRPOTrainer: the leader rolls out as it learns, and a pass is the reward.
 
-Rollouts are SRO's own, drawn through trl's `rollout_func` (which trl calls experimental): the prompt is read once for
-all answers, and the draw depends on the step alone, so that a killed and resumed run equals an unbroken one. A text
-whose rollouts all pass or all fail teaches nothing. The KL coefficient is trl's default, 0: no reference model.
+Rollouts are SRO's own, drawn through trl's `rollout_func` (which trl calls experimental): the draw depends on the step
+alone, so that a killed and resumed run equals an unbroken one. A text whose rollouts all pass or all fail teaches
+nothing. The KL coefficient is trl's default, 0: no reference model.
 """
 
 from __future__ import annotations

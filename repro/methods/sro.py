@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from metrics.generation import end_tokens, generate_ids
-from metrics.sampler import FAMILIES, sample_ids
+from metrics.generation import end_tokens, generate_ids, has_bare_tokens
+from metrics.sampler import sample_ids
 from repro.follower import KINDS, PASS, Follower
 from repro.leader import Leader
 from repro.objective import sro_loss
@@ -153,7 +153,7 @@ def roll_out(leader: Leader, texts: Sequence[str], game: Game, seed: int) -> lis
     with torch.random.fork_rng(), leader.dropout(game.rollout_dropout):
         # What dropout and transformers' own generation draw.
         torch.manual_seed(seed)
-        if leader.model.config.model_type not in FAMILIES:
+        if not has_bare_tokens(leader.model):
             outputs = _generated(leader, prompts, game)
         else:
             outputs = sample_ids(
@@ -171,7 +171,7 @@ def roll_out(leader: Leader, texts: Sequence[str], game: Game, seed: int) -> lis
 
 
 def _generated(leader: Leader, prompts: Sequence[Sequence[int]], game: Game) -> list[list[int]]:
-    """Rollouts by transformers' own generation: of encoder-decoder leaders, and of causal ones of other families."""
+    """Rollouts by transformers' own generation: of encoder-decoder leaders, and of causal ones it alone can serve."""
     settings: dict[str, Any] = {
         "max_new_tokens": game.rollout_max_new_tokens, "do_sample": game.sample, "num_beams": 1,
         "num_return_sequences": game.rollouts,

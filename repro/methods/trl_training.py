@@ -1,7 +1,6 @@
 """What the methods that trl trains have in common: a Task as keywords of trl's configs, and a base for the trainers.
 
-trl reads rows of text; here they are tokens already, those that were rolled out: written and read again they could be
-others.
+Where trl would read rows of text, they are tokens here: rollouts that are written and read again could be others.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ class TrlTraining(LeaderTraining):
         self.begin()
 
     def fit(self) -> None:
-        # trl puts the model into training mode, and T5's dropout would be on.
+        # trl puts the model into training mode, where families that have dropout would use it.
         with self.leader.dropout(0.0):
             super().fit()
 

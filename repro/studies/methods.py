@@ -72,9 +72,9 @@ def hub_systems() -> list[str]:
 
 
 def arms() -> list[Arm]:
-    """SRO, and what needs neither the Hub nor parallel data."""
+    """SRO, and what does not need the Hub."""
     found = [Arm("sro", SRO, systems("sro"))]
-    found += [single(name, name) for name in (*UNTRAINED, "dpo", "kto", "grpo")]
+    found += [single(name, name) for name in (*UNTRAINED, "dpo", "kto", "grpo", "sft")]
     found += [single(name + GUARDED, name, "follower=guarded") for name in ASKING]
     return found
 
@@ -89,12 +89,18 @@ def systems(name: str) -> tuple[str, ...]:
 
 
 def main(argv: list[str]) -> None:
-    options = study_parser("methods", __doc__).parse_args(argv)
+    parser = study_parser("methods", __doc__)
+    parser.add_argument("--skip", action="append", default=[], metavar="ARM", help="leave this row of the table out")
+    options = parser.parse_args(argv)
     wanted = [*arms(), *(Arm(name, "hub-models", systems(name), 1) for name in hub_systems())]
-    if load_corpus(load_recipe("sft").parallel_corpus, options.data_dir).pairs:
-        wanted.append(single("sft", "sft"))
-    else:
+    skipped = set(options.skip)
+    unknown = skipped - {arm.name for arm in wanted if arm.name != "sro"}
+    if unknown:
+        raise InputError(f"--skip {min(unknown)}: no such row; one of {', '.join(arm.name for arm in wanted[1:])}")
+    if not load_corpus(load_recipe("sft").parallel_corpus, options.data_dir).pairs:
         print("left out: sft, for want of parallel data (--data-dir or SRO_DATA_DIR)", file=sys.stderr)
+        skipped.add("sft")
+    wanted = [arm for arm in wanted if arm.name not in skipped]
     runs = by_arm(do_runs(wanted, options))
     scores = {
         name: {metric: stacked(own, own[0].recipe.systems[0], metric) for metric in METRICS}

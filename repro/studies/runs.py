@@ -103,10 +103,9 @@ def do_runs(arms: Sequence[Arm], options: argparse.Namespace) -> list[Run]:
         raise InputError("--seeds and --workers: at least 1")
     out = Path(options.out)
     plan = []
-    for seed in range(1, options.seeds + 1):
-        for arm in arms:
-            if arm.most_seeds is not None and seed > arm.most_seeds:
-                continue
+    # The seeds of an arm side by side: runs of one seed would wait for each other's warm-up.
+    for arm in arms:
+        for seed in range(1, min(options.seeds, arm.most_seeds or options.seeds) + 1):
             recipe = load_recipe(arm.recipe, [*arm.overrides, *options.set, f"seed={seed}"])
             plan.append(Run(arm.name, recipe, out / "runs" / _key(recipe)))
     distinct = {run.folder: run for run in plan}

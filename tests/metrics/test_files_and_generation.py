@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metrics.errors import out_of_space
-from metrics.files import append_records, atomic_file, atomic_folder, read_lines, read_records
+from metrics.files import append_json_lines, atomic_file, atomic_folder, read_json_lines, read_lines
 from metrics.generation import (
     Progress,
     cut_after_end,
@@ -143,11 +143,11 @@ def test_only_the_likeliest_token_each_time_is_plain_greedy(
 
 def test_a_torn_record_is_passed_over(tmp_path: Path) -> None:
     path = tmp_path / "folder" / "x.jsonl"
-    assert read_records(path) == []
-    with append_records(path) as append:
+    assert read_json_lines(path) == []
+    with append_json_lines(path) as append:
         append({"0": "a", "3": None})
     with path.open("a") as file:
         file.write('\n{"1": "b", "2": "ha')
-    with append_records(path) as append:
+    with append_json_lines(path) as append:
         append([1, "é"])
-    assert read_records(path) == [{"0": "a", "3": None}, [1, "é"]]
+    assert read_json_lines(path) == [{"0": "a", "3": None}, [1, "é"]]

@@ -11,7 +11,7 @@ import pytest
 
 from metrics.corpora import load_corpus
 from repro.content import ContentModel
-from repro.follower import CONTENT, FLUENCY, PASS, TOXIC, GuardedFollower, ScreenerFollower
+from repro.follower import CONTENT, FLUENCY, PASS, TOXIC, GuardedFollower, ScreenerFollower, words_kept
 from repro.naturalness import NaturalnessModel, break_sentence
 
 
@@ -35,13 +35,16 @@ def test_the_screener_alone_is_gamed_and_says_so() -> None:
 
 def test_the_guards_ask_for_content_language_and_a_change(naturalness: NaturalnessModel) -> None:
     follower = GuardedFollower(
-        NoIdiots(), ContentModel(), naturalness, min_content=0.6, max_length_ratio=1.3, min_naturalness=0.2
-    )
+        NoIdiots(), ContentModel(), naturalness, min_content=0.6, min_words_kept=0.5, max_length_ratio=1.3,
+        min_naturalness=0.2,
+    )  # fmt: skip
     source = "the waiter at this restaurant is an idiot and forgot our soup"
     cases = {
         "the waiter at this restaurant forgot our soup": PASS,
         "the waiter at this restaurant is an idiot": TOXIC,
         "well , well , well": CONTENT,
+        # Near enough for the cosine, but five of twelve words are left.
+        "the waiter forgot our soup": CONTENT,
         "the waiter at this restaurant forgot our soup " * 3: CONTENT,
         "soup our forgot forgot restaurant waiter the at at this": FLUENCY,
         "": TOXIC,
@@ -51,9 +54,15 @@ def test_the_guards_ask_for_content_language_and_a_change(naturalness: Naturalne
 
 def test_a_copy_of_a_text_that_the_screener_misses_fails(naturalness: NaturalnessModel) -> None:
     """The game plays on toxic texts: a copy is no rewrite, whatever the screener says."""
-    follower = GuardedFollower(NoIdiots(), ContentModel(), naturalness, 0.0, 9.0, 0.0)
+    follower = GuardedFollower(NoIdiots(), ContentModel(), naturalness, 0.0, 0.0, 9.0, 0.0)
     text = "you are a stupid fool"
     assert follower.judge([text, text], [text, "You are a stupid fool ."]).tolist()[0] == TOXIC
+
+
+def test_words_kept_by_hand() -> None:
+    assert words_kept("The dog , the cat", "the dog sleeps") == 0.5
+    assert words_kept("the the the", "the the") == pytest.approx(2 / 3)
+    assert words_kept("!?", "well") == 1.0
 
 
 def test_cosines_are_those_of_the_mean_token_embeddings() -> None:

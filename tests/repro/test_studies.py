@@ -39,7 +39,7 @@ def test_effects_by_hand() -> None:
         perturbation.ARMS,
         sweep.arms(),
         follower.ARMS,
-        [*methods.arms(), Arm("sft", "sft")],
+        methods.arms(),
     ],
 )
 def test_every_arm_is_a_recipe(arms: list[Arm]) -> None:
