@@ -2,13 +2,16 @@
 
 - `ours`: this project's step, every rollout learned from, as the paper's objective has it.
 - `ours-recipe`: the same with the siblings and extremes of the recipe smollm2-cpu: fewer rollouts are learned from.
-- `released`: a plain port of the training loop of the authors' code: one text at a time, two whole models, all weights
-  trained, both texts read anew by both models for every rollout, full log-softmax.
-- `trl`: trl's OnlineDPOTrainer with the screener as reward; it trains the same top layers, two rollouts per text.
+  The screener alone answers here.
+- `released`: a loop with the costs of the released one (facts: its notebooks; the code is this project's): one text at
+  a time, greedy, two whole models, all weights trained, an update for every rollout, both texts read by both models,
+  log-softmax over the whole vocabulary. The objective is the published one, in float32.
+- `trl`: trl's OnlineDPOTrainer with the screener as reward; it trains the same top layers as `ours`.
 
-Leader, texts, number of rollouts, their greatest length and the threads are the same. Each arm is a process of its own,
-which takes one step to warm up and measures the next ones; the arms take turns, and medians are printed, with the peak
-memory of each process. For `ours` the arithmetic is counted, and what share of this machine's matmul rate it reached.
+Leader, number of rollouts, their greatest length and the threads are the same; how many texts and updates a step has
+is not, and stands in the table. Each arm is a process of its own, which takes one step to warm up and measures the next
+ones; the arms take turns, and medians are printed, with the peak memory of each process. For `ours` the arithmetic is
+counted, and what share of this machine's matmul rate it reached.
 
 Leaders: smollm2-135m-q4, `t5`: an encoder-decoder model of that size with random weights, or a model folder.
 """
@@ -59,32 +62,39 @@ def load(name: str) -> Any:
     """The leader as a `metrics.models.LoadedModel`."""
     from metrics.models import load_model, resolve_model
 
-    folder = name
-    if name == "t5":
-        folder = str(_random_t5(Path(tempfile.gettempdir()) / "bench-training-t5"))
-    return load_model(resolve_model(folder), prompt=PROMPT)
+    return load_model(resolve_model(str(_random_t5()) if name == "t5" else name), prompt=PROMPT)
 
 
-def _random_t5(folder: Path) -> Path:
-    """A T5 of about 135 million weights, drawn from a fixed seed, with SmolLM2's tokenizer."""
+def _random_t5() -> Path:
+    """A T5 of 133 million weights, as wide as SmolLM2-135M, drawn from a fixed seed, with its tokenizer."""
     import torch
     from transformers import T5Config, T5ForConditionalGeneration
 
-    from metrics.files import atomic_folder
+    from metrics.files import atomic_folder, content_hash, home
     from metrics.models import load_model, resolve_model, save_tokenizer
 
+    tokenizer = load_model(resolve_model("smollm2-135m-q4")).tokenizer
+    pad, end = tokenizer.pad_token_id, tokenizer.eos_token_id
+    settings = {"vocab_size": len(tokenizer), "d_model": 576, "d_kv": 64, "num_heads": 9, "d_ff": 2048}
+    settings |= {"num_layers": 12, "decoder_start_token_id": pad, "pad_token_id": pad, "eos_token_id": end}
+    folder = home() / "bench" / f"t5-{content_hash(settings)[:16]}"
     if not folder.is_dir():
-        tokenizer = load_model(resolve_model("smollm2-135m-q4")).tokenizer
         torch.manual_seed(0)
-        config = T5Config(
-            vocab_size=len(tokenizer), d_model=640, d_kv=64, d_ff=2048, num_layers=12, num_heads=10,
-            num_decoder_layers=12, decoder_start_token_id=tokenizer.pad_token_id, pad_token_id=tokenizer.pad_token_id,
-            eos_token_id=tokenizer.eos_token_id, dropout_rate=0.1,
-        )  # fmt: skip
         with atomic_folder(folder) as target:
-            T5ForConditionalGeneration(config).save_pretrained(target)
+            T5ForConditionalGeneration(T5Config(**settings)).save_pretrained(target)
             save_tokenizer(tokenizer, target)
     return folder
+
+
+def budget(options: argparse.Namespace, folder: Path, texts: int) -> dict[str, Any]:
+    """Keywords of a Trainer's arguments: as many steps as are asked for and one more, nothing written."""
+    from repro.training import arguments
+
+    keywords = arguments(
+        folder, batch_size=texts, accumulation=1, learning_rate=RATE, steps=options.steps + 1, epochs=1,
+        weight_decay=0.01, save_every=10**6, seed=1, evaluate=False, schedule="constant_with_warmup",
+    )  # fmt: skip
+    return {**keywords, "save_strategy": "no"}
 
 
 def ours(options: argparse.Namespace, folder: Path, extremes: bool) -> dict[str, Any]:
@@ -92,7 +102,6 @@ def ours(options: argparse.Namespace, folder: Path, extremes: bool) -> dict[str,
     from repro.follower import ScreenerFollower
     from repro.leader import Leader
     from repro.methods.sro import Game, SROTrainer
-    from repro.training import arguments
 
     leader = Leader(load(options.leader), train=options.layers, max_length=64)
     game = Game(
@@ -102,10 +111,6 @@ def ours(options: argparse.Namespace, folder: Path, extremes: bool) -> dict[str,
         imitation=0.5 if extremes else 0.0,
     )  # fmt: skip
     size = options.rollouts // options.copies
-    keywords = arguments(
-        folder, batch_size=size, accumulation=1, learning_rate=RATE, steps=options.steps + 1, epochs=1,
-        weight_decay=0.01, save_every=10**6, seed=1, evaluate=False, schedule="constant_with_warmup",
-    )  # fmt: skip
     counts: list[float] = []
 
     class Counting(SROTrainer):
@@ -115,9 +120,10 @@ def ours(options: argparse.Namespace, folder: Path, extremes: bool) -> dict[str,
 
     texts = texts_of(size * (options.steps + 1))
     kind = SROTrainer if extremes or leader.seq2seq else Counting
+    keywords = budget(options, folder, size)
     seconds = timed(kind(leader, ScreenerFollower(screener()), game, keywords, texts, lambda _: None))
     # The first step is not measured.
-    return {"seconds": seconds, "operations": counts[1:]}
+    return {"seconds": seconds, "operations": counts[1:], "texts": size, "updates": 1}
 
 
 def useful_operations(
@@ -131,18 +137,20 @@ def useful_operations(
 ) -> float:
     """Floating-point operations that a step which trains the `top` layers needs: two for each weight a token meets.
 
-    Rolling out: a prompt is read once, a new token goes through all layers and the head. Learning: a prompt and its
-    targets are read once by the frozen layers, and by the trained ones for policy and reference; going back costs
-    twice as much there, and once at the head, which is frozen. Attention between tokens is not counted.
+    Rolling out: a prompt is read once; a new token goes through the head, and all but the last through all layers.
+    Learning: a prompt and its targets, less the last token of each, are read once by the frozen layers, and by the
+    trained ones for policy and reference; going back costs twice as much there, less what the lowest trained layer
+    would hand on, and once at the head, which is frozen. Attention between tokens is not counted.
     """
     layers = [sum(p.numel() for p in layer.parameters()) for layer in model.model.layers]
     frozen, trained = sum(layers[:-top]), sum(layers[-top:])
     head = model.lm_head.weight.numel()
     new, read = sum(map(len, outputs)), sum(map(len, prompts))
-    rolling = 2 * (frozen + trained) * (read + new) + 2 * head * new
+    rolling = 2 * (frozen + trained) * (read + new - len(outputs)) + 2 * head * new
     right = {owner for owner, ok in zip(owners, passed, strict=True) if ok}
     targets = new + sum(len(rejected[owner]) for owner in right)
-    learning = (2 * frozen + 8 * trained) * (read + targets) + 6 * head * targets
+    through = read + targets - len(outputs) - len(right)
+    learning = (2 * frozen + 8 * trained - 2 * layers[-top]) * through + 6 * head * targets
     return float(rolling + learning)
 
 
@@ -172,7 +180,8 @@ def released(options: argparse.Namespace) -> dict[str, Any]:
     def logprob(which: Any, prompt: list[int], target: list[int]) -> torch.Tensor:
         wanted = torch.tensor([target])
         if seq2seq:
-            logits = which(input_ids=torch.tensor([prompt]), labels=wanted).logits
+            shifted = torch.tensor([[model.config.decoder_start_token_id, *target[:-1]]])
+            logits = which(input_ids=torch.tensor([prompt]), decoder_input_ids=shifted).logits
         else:
             logits = which(torch.tensor([[*prompt, *target]])).logits[:, len(prompt) - 1 : -1]
         return logits.log_softmax(-1).gather(-1, wanted.unsqueeze(-1)).sum()
@@ -182,7 +191,7 @@ def released(options: argparse.Namespace) -> dict[str, Any]:
         toxic = [*tokenizer(text)["input_ids"], tokenizer.eos_token_id]
         model.train()
         row = model.generate(
-            torch.tensor([prompt]), max_new_tokens=MAX_NEW_TOKENS, do_sample=True, top_k=0,
+            torch.tensor([prompt]), max_new_tokens=MAX_NEW_TOKENS, do_sample=False,
             pad_token_id=tokenizer.pad_token_id,
         )[0].tolist()  # fmt: skip
         output = row[1:] if seq2seq else row[len(prompt) :]
@@ -198,13 +207,15 @@ def released(options: argparse.Namespace) -> dict[str, Any]:
         optimiser.step()
 
     seconds = []
+    n = options.rollouts
+    texts = texts_of(n * (options.steps + 1))
     for step in range(options.steps + 1):
         start = time.perf_counter()
-        for text in texts_of(options.rollouts):
+        for text in texts[step * n : (step + 1) * n]:
             learn(text)
         if step:
             seconds.append(time.perf_counter() - start)
-    return {"seconds": seconds}
+    return {"seconds": seconds, "texts": n, "updates": n}
 
 
 def by_trl(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
@@ -218,16 +229,14 @@ def by_trl(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     from trl.experimental.online_dpo import OnlineDPOConfig, OnlineDPOTrainer
 
     from repro.leader import Leader
-    from repro.training import arguments
 
     leader, judge = Leader(load(options.leader), train=options.layers, max_length=64), screener()
     if leader.seq2seq:
         raise InputError("trl's OnlineDPOTrainer trains causal models only; leave this arm out with --arms")
+    # Of the leader only the choice of trained layers is wanted, not its own copy of them as a reference.
+    leader._split = None
     size = options.rollouts // 2
-    keywords = arguments(
-        folder, batch_size=size, accumulation=1, learning_rate=RATE, steps=options.steps + 1, epochs=1,
-        weight_decay=0.01, save_every=10**6, seed=1, evaluate=False, schedule="constant_with_warmup",
-    )  # fmt: skip
+    keywords = budget(options, folder, size)
     rows = [{"prompt": PROMPT.format(text=text)} for text in texts_of(size * (options.steps + 1))]
     trainer = OnlineDPOTrainer(
         model=leader.model,
@@ -236,7 +245,7 @@ def by_trl(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         train_dataset=Dataset.from_list(rows),
         processing_class=leader.tokenizer,
     )
-    return {"seconds": timed(trainer)}
+    return {"seconds": timed(trainer), "texts": size, "updates": 1}
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
@@ -303,13 +312,15 @@ def main(argv: list[str]) -> None:
 def _in_process(arm: str, argv: Sequence[str]) -> dict[str, Any]:
     done = subprocess.run([sys.executable, __file__, *argv, "--measure", arm], capture_output=True, text=True)
     if done.returncode:
-        raise InputError(f"arm {arm}: {done.stderr.strip().splitlines()[-1]}")
+        last = (done.stderr.strip().splitlines() or [f"ended with exit code {done.returncode}"])[-1]
+        raise InputError(f"arm {arm}: {last}")
     value: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return value
 
 
 def _tell(rollouts: int, found: dict[str, list[dict[str, Any]]], rate: float) -> None:
-    print("| arm | rollouts per second | times released | peak memory, MiB |\n|---|--:|--:|--:|")
+    print("| arm | texts a step | updates | rollouts per second | times released | peak memory, MiB |")
+    print("|---|--:|--:|--:|--:|--:|")
     speed = {
         arm: rollouts / statistics.median(second for run in runs for second in run["seconds"])
         for arm, runs in found.items()
@@ -317,7 +328,8 @@ def _tell(rollouts: int, found: dict[str, list[dict[str, Any]]], rate: float) ->
     for arm, runs in found.items():
         ratio = f"{speed[arm] / speed['released']:.1f}" if "released" in speed else ""
         peak = statistics.median(run["peak"] for run in runs)
-        print(f"| {arm} | {speed[arm]:.2f} | {ratio} | {peak:,.0f} |")
+        texts, updates = runs[0]["texts"], runs[0]["updates"]
+        print(f"| {arm} | {texts} | {updates} | {speed[arm]:.2f} | {ratio} | {peak:,.0f} |")
     print(f"\nmatrix products: {rate / 1e9:.0f} billion operations per second")
     counted = [n for run in found.get("ours", []) for n in run["operations"]]
     if counted:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -66,6 +67,19 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             os.replace(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+_TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}(\.\w+)?")
+
+
+def remove_temporaries(folder: Path) -> None:
+    """Removes what `atomic_file` and `atomic_folder` left anywhere in `folder` when they were killed."""
+    for path in sorted(folder.rglob(".*.*")):
+        if _TEMPORARY.fullmatch(path.name) and path.exists():
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
 
 
 def write_text(path: Path, text: str) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from metrics.corpora import NearDuplicates
 from metrics.errors import InputError
-from metrics.files import atomic_file, atomic_folder, write_json
+from metrics.files import atomic_file, atomic_folder, remove_temporaries, write_json
 from metrics.models import ModelRef, load_model, resolve_model, write_prompt
 from metrics.profiles import load_profile
 from metrics.progress import progress
@@ -51,6 +51,7 @@ class Pipeline:
 
     def run(self) -> None:
         recipe, inputs, do = self.recipe, self.inputs, self.stages.do
+        remove_temporaries(self.out)
         described, settings = inputs.describe(), to_dict(recipe)
         screening = [corpus.sha256 for corpus in inputs.screening]
         corpora = do("corpora", described, self._corpora)

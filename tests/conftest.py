@@ -77,6 +77,40 @@ def tiny_llama(tmp_path_factory: pytest.TempPathFactory, tokenizer_folder: Path)
     return folder
 
 
+@pytest.fixture(scope="session", params=["Llama", "Qwen2", "Qwen3"])
+def tiny_causal(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, tokenizer_folder: Path
+) -> Path:
+    """A random model of each family that `metrics.sampler` serves, as small as `tiny_llama`."""
+    import torch
+    import transformers
+    from transformers import AutoTokenizer
+
+    torch.manual_seed(0)
+    config = getattr(transformers, f"{request.param}Config")(
+        vocab_size=len(WORDS) + 7, hidden_size=32, intermediate_size=64, num_hidden_layers=3, num_attention_heads=4,
+        num_key_value_heads=2, head_dim=8, pad_token_id=0, bos_token_id=1, eos_token_id=1, tie_word_embeddings=True,
+    )  # fmt: skip
+    folder = tmp_path_factory.mktemp("causal")
+    getattr(transformers, f"{request.param}ForCausalLM")(config).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(tokenizer_folder).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_gpt2(tmp_path_factory: pytest.TempPathFactory, tokenizer_folder: Path) -> Path:
+    """A random GPT-2 of two layers: a causal model of a family that `metrics.sampler` leaves to transformers."""
+    import torch
+    from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
+
+    torch.manual_seed(0)
+    config = GPT2Config(vocab_size=len(WORDS) + 7, n_embd=32, n_layer=2, n_head=4, bos_token_id=1, eos_token_id=1)
+    folder = tmp_path_factory.mktemp("gpt2")
+    GPT2LMHeadModel(config).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(tokenizer_folder).save_pretrained(folder)
+    return folder
+
+
 @pytest.fixture
 def sentences() -> list[str]:
     """48 different sentences in the tiny tokenizer's words."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
-@pytest.mark.parametrize(("kind", "arms"), [("tiny_llama", ["ours", "released", "trl"]), ("tiny_t5", ["ours-recipe"])])
+@pytest.mark.parametrize(("kind", "arms"), [("tiny_llama", ["ours", "trl"]), ("tiny_t5", ["ours-recipe", "released"])])
 def test_every_arm_takes_its_steps(kind: str, arms: list[str], request: pytest.FixtureRequest) -> None:
     size = ["--layers", "1", "--rollouts", "4", "--copies", "2", "--steps", "1", "--repeats", "1"]
     done = subprocess.run(
@@ -26,5 +29,24 @@ def test_every_arm_takes_its_steps(kind: str, arms: list[str], request: pytest.F
     assert done.returncode == 0, done.stderr
     rows = [line.split("|")[1:-1] for line in done.stdout.splitlines() if line.startswith("| ")]
     assert [row[0].strip() for row in rows[1:]] == arms
-    assert all(float(row[1]) > 0 and float(row[3].replace(",", "")) > 100 for row in rows[1:])
+    # 4 rollouts a step: of 2 texts, or of 4 with an update each.
+    assert [tuple(map(int, row[1:3])) for row in rows[1:]] == [(4, 4) if arm == "released" else (2, 1) for arm in arms]
     assert ("billion useful operations" in done.stdout) == ("ours" in arms)
+
+
+def test_the_operations_by_hand() -> None:
+    """Layers of 10, 10 and 30 weights, the two upper ones trained, a head of 7; one prompt of 5 tokens, two rollouts.
+
+    Rolling out: 50 weights meet 5 + (3 − 1) + (2 − 1) tokens, the head 5. Of the two the first passed, so that its text
+    of 4 tokens is a target: 5 + 2 + 1 + 3 tokens through 10 frozen weights once, through 40 trained ones twice and back
+    (twice as much, less half of that for the lowest of them, of 10), and 9 times the head, three times.
+    """
+    layers = [torch.nn.Linear(1, n, bias=False) for n in (10, 10, 30)]
+    model = SimpleNamespace(model=SimpleNamespace(layers=layers), lm_head=torch.nn.Linear(1, 7, bias=False))
+    specification = importlib.util.spec_from_file_location("bench_training", ROOT / "bench" / "training.py")
+    bench = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(bench)
+    counted = bench.useful_operations(model, 2, [[0] * 5], [[0] * 3, [0] * 2], [0, 0], [[0] * 4], [True, False])
+    rolling = 2 * 50 * 8 + 2 * 7 * 5
+    learning = 11 * (2 * 10 + 2 * 40 * 2 + 4 * 40 - 2 * 10) + 9 * 3 * 2 * 7
+    assert counted == rolling + learning

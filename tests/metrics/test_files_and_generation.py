@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metrics.errors import out_of_space
-from metrics.files import append_json_lines, atomic_file, atomic_folder, read_json_lines, read_lines
+from metrics.files import (
+    append_json_lines,
+    atomic_file,
+    atomic_folder,
+    read_json_lines,
+    read_lines,
+    remove_temporaries,
+)
 from metrics.generation import (
     Progress,
     cut_after_end,
@@ -39,6 +47,21 @@ def test_a_failed_write_leaves_the_old_and_nothing_else(tmp_path: Path) -> None:
     with atomic_folder(tmp_path / "folder") as temporary:
         (temporary / "y").write_text("new")
     assert [p.name for p in (tmp_path / "folder").iterdir()] == ["y"]
+
+
+def test_what_a_kill_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    for manager, name in (("atomic_file", "deep/a.txt"), ("atomic_folder", "folder")):
+        killed = (
+            "import os, pathlib, signal, sys, metrics.files\n"
+            f"with metrics.files.{manager}(pathlib.Path(sys.argv[1])):\n    os.kill(os.getpid(), signal.SIGKILL)"
+        )
+        subprocess.run([sys.executable, "-c", killed, str(tmp_path / name)], check=False)
+    assert len(list(tmp_path.rglob(".*"))) == 2
+    for name in (".lock", ".training-0123456789abcdef", "a.txt", ".hidden.md"):
+        (tmp_path / name).write_text("kept")
+    remove_temporaries(tmp_path)
+    left = sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*"))
+    assert left == [".hidden.md", ".lock", ".training-0123456789abcdef", "a.txt", "deep"]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a small file system")

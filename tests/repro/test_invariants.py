@@ -135,7 +135,7 @@ def test_extremes_are_the_best_pass_and_one_fail_of_each_text() -> None:
     assert extremes(order, owners, passed) == [8, 2, 4, 1]
 
 
-@pytest.mark.parametrize("kind", ["tiny_llama", "tiny_t5"])
+@pytest.mark.parametrize("kind", ["tiny_llama", "tiny_gpt2", "tiny_t5"])
 def test_rollouts_of_one_text_stand_together_and_are_drawn_as_alone(
     kind: str, sentences: list[str], request: pytest.FixtureRequest
 ) -> None:

@@ -65,6 +65,10 @@ def test_top_layers_share_trunk_and_prompts_and_the_gradient_is_the_plain_one(
     disturb(leader)
     prompts, targets = leader.prompt_ids([sentences[i] for i in (0, 1, 0, 2, 0)]), leader.target_ids(sentences[4:9])
     gradients, values = [], []
+    references = [leader.logprobs(prompts, targets, shift_right=shift_right)[1]]
+    pairs = zip(prompts, targets, strict=True)
+    references.append(torch.cat([leader.logprobs([p], [t], shift_right=shift_right)[1] for p, t in pairs]))
+    torch.testing.assert_close(*references, atol=1e-4, rtol=1e-5)
     for split in (leader._split, None):
         if split is None:
             leader._reference_weights = {}
