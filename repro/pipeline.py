@@ -77,7 +77,8 @@ class Pipeline:
             made = [*made, "choice"]
         others = {name: system.revision for name, system in inputs.others.items()}
         generating = [self._fields("generation"), asked, recipe.prompt, recipe.seed, inputs.test.sha256, others]
-        setting = Setting(recipe, inputs.leader, paraphraser, inputs.test, lambda: self._follower(fitted))
+        made_of_leader = models.get(recipe.method, paraphraser)
+        setting = Setting(recipe, inputs.leader, made_of_leader, inputs.test, lambda: self._follower(fitted))
         rewrites = do("rewriting", generating, lambda work: self._rewrite(work, models, setting), made)
         scores = do("scoring", measure, lambda work: self._score(work, rewrites), ["rewriting"])
         told = [described, settings]
@@ -359,12 +360,15 @@ class Pipeline:
         inputs = self.inputs
         warmed = "warmed up as a paraphraser" if self.recipe.warmup != "none" else "as it is, without a warm-up"
         how = {"warm-up": warmed, **UNTRAINED, **METHODS}[name]
-        untouched = name in UNTOUCHED or (self.recipe.warmup == "none" and name not in METHODS)
+        # Whose weights it has: best-of-k asks what the recipe's method trained.
+        learned = self.recipe.method if name == "best-of-k" else name
+        how += f" (a model trained by {learned})" if learned in METHODS and learned != name else ""
+        untouched = name in UNTOUCHED or (self.recipe.warmup == "none" and learned not in METHODS)
         trained_on = (
             [] if untouched else [*inputs.screening, *inputs.rudeness, *([inputs.pairs] if inputs.pairs else [])]
         )
-        trained_on += [inputs.toxic] if name in METHODS and name not in PARALLEL else []
-        trained_on += [inputs.parallel] if name in PARALLEL and inputs.parallel else []
+        trained_on += [inputs.toxic] if learned in METHODS and learned not in PARALLEL else []
+        trained_on += [inputs.parallel] if learned in PARALLEL and inputs.parallel else []
         seen = NearDuplicates(
             t for c in trained_on for t in (*c.toxic, *c.neutral, *(x for pair in c.pairs for x in pair))
         )
@@ -375,7 +379,7 @@ class Pipeline:
             "base": inputs.leader.name,
             "training_data": list(dict.fromkeys("sample" if c.origin == "sample" else c.name for c in trained_on)),
             # The warm-up's pairs are paraphrases; no toxic sentence came with a neutral one.
-            "parallel_data": name in PARALLEL or name == "few-shot",
+            "parallel_data": learned in PARALLEL or name == "few-shot",
             "contamination": "contaminated" if count else "clean",
             "note": f"{how}, recipe {self.recipe.name}; {count} of {len(inputs.test.sources)} test sentences stand "
             "nearly word for word in its training texts",

@@ -105,7 +105,7 @@ class Recipe:
     profile: str
     systems: list[str]
 
-    # best-of-k draws this many rewrites of each test sentence.
+    # best-of-k asks for at most this many rewrites of each test sentence.
     candidates: int
 
     def __post_init__(self) -> None:

@@ -20,7 +20,7 @@ from metrics.files import atomic_folder, content_hash, place_files, sha256_file,
 
 MARK = "stage.json"
 NAMES = ("corpora", "screener", "warm-up", "training", "choice", "rewriting", "scoring", "rows", "report")
-SHARED = ("screener", "warm-up")
+SHARED = ("screener", "warm-up", "training", "choice")
 _PACKAGE = Path(__file__).resolve().parent.parent
 
 

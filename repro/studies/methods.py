@@ -74,6 +74,7 @@ def hub_systems() -> list[str]:
 def arms() -> list[Arm]:
     """SRO, and what does not need the Hub."""
     found = [Arm("sro", SRO, systems("sro"))]
+    found += [Arm("sro, best of k", "sro-best-of-k", ("systems=[best-of-k, reference]",))]
     found += [single(name, name) for name in (*UNTRAINED, "dpo", "kto", "grpo", "sft")]
     found += [single(name + GUARDED, name, "follower=guarded") for name in ASKING]
     return found

@@ -56,7 +56,7 @@ def test_recipes_without_training_name_systems_that_exist() -> None:
 
 
 # -- best of k ---------------------------------------------------------------------------------------------------------
-def test_best_of_k_takes_the_first_pass_and_else_the_first_draw(
+def test_best_of_k_takes_the_first_pass_and_else_the_likeliest(
     make_setting: Callable[..., Setting], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn = {
@@ -66,7 +66,7 @@ def test_best_of_k_takes_the_first_pass_and_else_the_first_draw(
     }
 
     def rewrite(system: Any, test: TestSet, *, batch_size: int, seed: int) -> Rewrites:
-        assert system.decoding["do_sample"] and system.decoding["top_k"] == 0
+        assert system.decoding["do_sample"] == (seed > 10)
         outputs = tuple(drawn[seed][source] for source in test.sources)
         return Rewrites(system.name, "model", system.revision, {"seed": seed}, outputs, 1.5)
 
@@ -75,7 +75,10 @@ def test_best_of_k_takes_the_first_pass_and_else_the_first_draw(
     done = best_of_k.rewrites(make_setting(follower, candidates=3, seed=10))
     assert done.outputs == ("good 1", "good 0", "bad 0", "good 2")
     assert follower.asked == [(0, SOURCES), (1, (SOURCES[0], *SOURCES[2:])), (2, SOURCES[2:])]
-    assert done.decoding == {"seed": 10, "candidates": 3, "choice": "first pass"}
+    assert done.decoding == {
+        "seed": 10, "candidates": 3, "choice": "the first that passes, else the likeliest",
+        "temperature_after_the_first": 0.7,
+    }  # fmt: skip
     assert done.seconds == 4.5
 
 
