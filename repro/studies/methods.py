@@ -22,8 +22,9 @@ from repro.recipe import load_recipe
 from repro.studies.runs import METRICS, Arm, by_arm, do_runs, stacked, study_parser, table_of
 
 SRO = "smollm2-cpu"
-UNTRAINED = ("duplicate", "delete", "mask-infill", "few-shot", "warm-up", "best-of-k")
-ASKING = ("best-of-k", "dpo", "kto", "grpo")
+# The same whatever the seed.
+ALIKE = ("duplicate", "delete", "mask-infill", "few-shot")
+ASKING = ("dpo", "kto", "grpo")
 # Each asks the screener alone, and once more the follower that SRO's recipe asks: what is the follower's merit, and
 # what the method's?
 GUARDED = " (guarded)"
@@ -38,23 +39,25 @@ Scores = Mapping[str, np.ndarray[Any, Any]]
 def table(scores: Mapping[str, Scores]) -> str:
     """One row per system, by J, with its paired difference from SRO. scores: metric -> [seeds, sentences], by system.
 
-    Each seed of SRO is compared with the other system's mean over its seeds, sentence by sentence. p: two-sided, of
-    SRO's mean over seeds, by approximate randomisation over sentences.
+    Sentence by sentence. What starts from a warm-up is compared with SRO from the same warm-ups: seed 1 alone where it
+    has one seed. p: two-sided, of the means over these seeds, by approximate randomisation over sentences.
     """
-    own = scores["sro"]["j"].mean(0)
     rows = []
     for name, values in sorted(scores.items(), key=lambda item: -item[1]["j"].mean()):
-        j = values["j"]
-        against = "" if name == "sro" else str(seeds_interval(scores["sro"]["j"] - j.mean(0)))
-        p = "" if name == "sro" else f"{randomisation_test(own, j.mean(0)):.4f}"
+        j, own = values["j"], scores["sro"]["j"]
+        if not (name in (*ALIKE, "reference") or "/" in name):
+            own = own[: len(j)]
+        against = "" if name == "sro" else str(seeds_interval(own - j))
+        p = "" if name == "sro" else f"{randomisation_test(own.mean(0), j.mean(0)):.4f}"
         parallel = "yes" if name in PARALLEL else "no"
         means = (f"{values[metric].mean():.3f}" for metric in METRICS[1:])
         rows.append((name, len(j), seeds_interval(j), *means, parallel, against, p))
     header = ("system", "seeds", "J", "STA", "SIM", "FL", "parallel data", "SRO minus it", "p")
-    n = len(own)
+    n = scores["sro"]["j"].shape[1]
     return (
         f"{table_of(rows, header)}\n\n{n} test sentences; 95 % intervals over sentences and, where there are several, "
-        "seeds. What a method of one seed would do with another is not in its interval; p is over sentences alone.\n"
+        "seeds. SRO minus it: from the same warm-ups; for a method of one seed that is seed 1, and what another seed "
+        "would do is not in the interval. p is over sentences alone.\n"
     )
 
 
@@ -75,7 +78,8 @@ def arms() -> list[Arm]:
     """SRO, and what does not need the Hub."""
     found = [Arm("sro", SRO, systems("sro"))]
     found += [Arm("sro, best of k", "sro-best-of-k", ("systems=[best-of-k, reference]",))]
-    found += [single(name, name) for name in (*UNTRAINED, "dpo", "kto", "grpo", "sft")]
+    found += [Arm("warm-up", "warm-up", systems("warm-up"))]
+    found += [single(name, name) for name in (*ALIKE, "best-of-k", "dpo", "kto", "grpo", "sft")]
     found += [single(name + GUARDED, name, "follower=guarded") for name in ASKING]
     return found
 
