@@ -77,8 +77,14 @@ class Pipeline:
             made = [*made, "choice"]
         others = {name: system.revision for name, system in inputs.others.items()}
         generating = [self._fields("generation"), asked, recipe.prompt, recipe.seed, inputs.test.sha256, others]
-        made_of_leader = models.get(recipe.method, paraphraser)
-        setting = Setting(recipe, inputs.leader, made_of_leader, inputs.test, lambda: self._follower(fitted))
+        setting = Setting(
+            recipe,
+            inputs.leader,
+            models.get(recipe.method, paraphraser),
+            inputs.test,
+            # Not the guards: half of a model's likeliest rewrites fail them, and hardly a sample passes.
+            lambda: ScreenerFollower(self._screener(fitted)),
+        )
         rewrites = do("rewriting", generating, lambda work: self._rewrite(work, models, setting), made)
         scores = do("scoring", measure, lambda work: self._score(work, rewrites), ["rewriting"])
         told = [described, settings]
@@ -148,7 +154,7 @@ class Pipeline:
 
     @property
     def _needs_guards(self) -> bool:
-        """Whether the run asks the guarded follower, in training or in best-of-k."""
+        """Whether the run asks the guarded follower."""
         return self.recipe.follower == "guarded"
 
     @property
@@ -156,16 +162,19 @@ class Pipeline:
         used = self._needs_guards or self.recipe.toxic_min_content > 0
         return ContentModel().revision if used else None
 
-    def _follower(self, fitted: Path) -> Follower:
-        """Who answers the rollouts. fitted: the folder of the stage "screener"."""
+    def _screener(self, fitted: Path) -> Screener:
+        """fitted: the folder of the stage "screener"."""
         recipe = self.recipe
         screener: Screener
         if recipe.screener == "nb-svm":
             screener = NBSVM.load(fitted)
         else:
             screener = ClassifierScreener(recipe.screener, recipe.screener_threshold)
-        if recipe.flip_rate:
-            screener = FlippingScreener(screener, recipe.flip_rate, recipe.seed)
+        return FlippingScreener(screener, recipe.flip_rate, recipe.seed) if recipe.flip_rate else screener
+
+    def _follower(self, fitted: Path) -> Follower:
+        """Who answers the rollouts. fitted: the folder of the stage "screener"."""
+        recipe, screener = self.recipe, self._screener(fitted)
         if recipe.follower == "screener":
             return ScreenerFollower(screener)
         return GuardedFollower(

@@ -248,7 +248,7 @@ _GROUPS = {
 def field_group(key: str) -> str:
     """Which stages read a field: leader (both trainings), screener, warmup, generation, name; training for all others.
 
-    The guards and flips are the follower's, which the training and best-of-k ask.
+    The guards are the follower's, which the training asks, and the flips the screener's, which best-of-k asks too.
     """
     for group, keys in _GROUPS.items():
         if key in keys:

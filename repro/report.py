@@ -106,9 +106,10 @@ def report_text(
 def _judges(recipe: Recipe) -> list[str]:
     """Which models answered the leader, if any did; `repro.inputs` refuses those that score."""
     lines = []
-    if recipe.method not in ("none", *PARALLEL) or "best-of-k" in recipe.systems:
+    asked = recipe.method not in ("none", *PARALLEL)
+    if asked or "best-of-k" in recipe.systems:
         guards = ", WordLlama for content, an n-gram model of the same corpora for fluency"
-        who = recipe.screener + (guards if recipe.follower == "guarded" else "")
+        who = recipe.screener + (guards if asked and recipe.follower == "guarded" else "")
         lines.append(
             f"Who answered the leader: {who}. None of these scores: profile `{recipe.profile}` has models of its own."
         )

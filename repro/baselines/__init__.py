@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 UNTRAINED = {
     "mask-infill": "rude words of the lexicon masked, and filled in by the untouched leader's likelihood",
     "few-shot": "the untouched leader, asked with examples in its prompt",
-    "best-of-k": "the likeliest rewrite, or else the first of several sampled ones that the follower passes",
+    "best-of-k": "the likeliest rewrite, or else the first of several sampled ones that the screener passes",
 }
 
 # Those that ask the leader as it is, not the warmed-up one.
@@ -27,7 +27,7 @@ UNTOUCHED = ("mask-infill", "few-shot")
 
 @dataclass(frozen=True)
 class Setting:
-    """What a baseline is given: the untouched leader, what the recipe made of it, the test set, who answers rollouts.
+    """What a baseline is given: the untouched leader, what the recipe made of it, the test set, and the screener.
 
     made: what the recipe's method trained, or the warm-up where it has no method.
     """

@@ -1,4 +1,4 @@
-"""Best of k: a model asked again until the follower passes what it wrote: what verdicts give where a text is rewritten.
+"""Best of k: a model asked again until the screener passes what it wrote: what verdicts give where a text is rewritten.
 
 After the warm-up alone it says what they give without training; after a method, what they add to it. The likeliest
 rewrite is asked for first, then samples.
