@@ -3,35 +3,24 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-import subprocess
-import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+from tests.benches import ROOT, run_bench
 
 
 @pytest.mark.parametrize(("kind", "arms"), [("tiny_llama", ["ours", "trl"]), ("tiny_t5", ["ours-recipe", "released"])])
 def test_every_arm_takes_its_steps(kind: str, arms: list[str], request: pytest.FixtureRequest) -> None:
     size = ["--layers", "1", "--rollouts", "4", "--copies", "2", "--steps", "1", "--repeats", "1"]
-    done = subprocess.run(
-        [sys.executable, "bench/training.py", "--leader", str(request.getfixturevalue(kind)), *size, "--arms", *arms],
-        cwd=ROOT,
-        env={**os.environ, "HF_HUB_OFFLINE": "1", "OMP_WAIT_POLICY": "PASSIVE"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    rows = [line.split("|")[1:-1] for line in done.stdout.splitlines() if line.startswith("| ")]
+    leader = str(request.getfixturevalue(kind))
+    printed = run_bench("training", "--leader", leader, *size, "--arms", *arms)
+    rows = [line.split("|")[1:-1] for line in printed.splitlines() if line.startswith("| ")]
     assert [row[0].strip() for row in rows[1:]] == arms
     # 4 rollouts a step: of 2 texts, or of 4 with an update each.
     assert [tuple(map(int, row[1:3])) for row in rows[1:]] == [(4, 4) if arm == "released" else (2, 1) for arm in arms]
-    assert ("billion useful operations" in done.stdout) == ("ours" in arms)
+    assert ("billion useful operations" in printed) == ("ours" in arms)
 
 
 def test_the_operations_by_hand() -> None:
