@@ -29,8 +29,6 @@ Entry = tuple["Row", "Sentences | None"]
 
 
 def parser() -> argparse.ArgumentParser:
-    from leaderboard.row import About
-
     p = argparse.ArgumentParser(
         prog="python -m leaderboard.publish", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -40,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--pr", action="store_true", help="open a pull request even where you may write")
     p.add_argument("--create", action="store_true", help="make the data set if there is none")
     p.add_argument("--name", help="the system's name on the board (one result only)")
-    p.add_argument("--about", metavar="FILE", help=f"YAML: {', '.join(About.model_fields)}")
+    p.add_argument("--about", metavar="FILE", help="YAML: the system's size, licence and so on (docs/leaderboard.md)")
     p.add_argument("--published", action="store_true", help="also the figures of leaderboard/published.yaml")
     p.add_argument("--without-texts", action="store_true", help="only the rows: for texts that may not be passed on")
     p.add_argument("--submitter", default="local", help="for --local; on the Hub it is the token's user")

@@ -21,21 +21,10 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from leaderboard.board import row_files, run_of
-from leaderboard.checks import (
-    Bench,
-    Finding,
-    Outcome,
-    check_copies,
-    check_files,
-    check_published,
-    check_row,
-    check_tables,
-)
-from leaderboard.row import visible
 from metrics.errors import InputError, run_command
 
 if TYPE_CHECKING:
+    from leaderboard.checks import Bench, Outcome
     from leaderboard.store import Snapshot, Store
 
 
@@ -54,6 +43,9 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str]) -> None:
     options = parser().parse_args(argv)
+    from leaderboard.board import row_files
+    from leaderboard.checks import Bench, check_files, check_tables
+    from leaderboard.row import visible
     from leaderboard.show import DEFAULT
     from leaderboard.store import open_store
     from metrics.profiles import load_profile
@@ -78,7 +70,8 @@ def main(argv: list[str]) -> None:
 
 def verify(snapshot: Snapshot, bench: Bench, only: Sequence[str] | None = None) -> list[Outcome]:
     """Checks all rows of a snapshot, or those with the run ids `only`; sorted by path."""
-    from leaderboard.board import OLD_ROWS, read_row
+    from leaderboard.board import OLD_ROWS, read_row, row_files, run_of
+    from leaderboard.checks import Finding, Outcome, check_copies, check_published, check_row
     from leaderboard.row import NewerSchemaError
     from metrics.progress import progress
 

@@ -34,12 +34,13 @@ def sample_ids(
     ends: set[int],
     pad: int,
     seed: int,
+    part: tuple[int, int] = (0, 1),
 ) -> list[list[int]]:
     """The new tokens of `copies` answers to each prompt, those of one prompt together, each with the end it wrote.
 
     temperature: None takes the likeliest token; else tokens come with softmax(logits / temperature), whatever else the
     model's generation config asks for. Answers stop after a token of `ends` or after `max_new_tokens`. Equal seeds draw
-    alike.
+    alike. part: (k, n), where the prompts are the k-th of n equal parts of a batch and are to draw as they would in it.
     """
     import torch
 
@@ -55,7 +56,9 @@ def sample_ids(
         [[1] * len(head) + [0] * (width - len(rest)) + [1] * len(rest) for rest in rests], device=device
     )
     rows = len(prompts) * copies
-    chances = torch.rand(max_new_tokens, rows, generator=torch.Generator().manual_seed(seed)).to(device)
+    place, parts = part
+    chances = torch.rand(max_new_tokens, parts * rows, generator=torch.Generator().manual_seed(seed))
+    chances = chances[:, place * rows : (place + 1) * rows].to(device)
     written: list[list[int]] = [[] for _ in range(rows)]
     stops = torch.tensor(sorted(ends), device=device)
     with torch.no_grad():

@@ -24,6 +24,7 @@ from metrics.systems import Rewrites, System, delete_rude_words, resolve_system,
 from metrics.text import is_copy, length_ratio, repetition
 from repro.baselines import UNTOUCHED, UNTRAINED, Setting, untrained
 from repro.content import ContentModel
+from repro.distributed import first_acts, is_first, processes
 from repro.follower import Follower, GuardedFollower, ScreenerFollower
 from repro.inputs import Inputs, resolve_inputs
 from repro.methods import METHODS, PARALLEL, training_method
@@ -39,7 +40,10 @@ if TYPE_CHECKING:
 
 def run(recipe: Recipe, data_dir: str | None, out: Path, shared: Path | None = None) -> None:
     """Runs a recipe to its report in `out`. shared: where runs keep the stages that they have in common."""
-    Pipeline(recipe, resolve_inputs(recipe, data_dir), out, shared).run()
+    if processes() > 1 and recipe.method not in ("sro", "none"):
+        raise InputError(f"method {recipe.method}: trained by one process only; start it without accelerate")
+    inputs = first_acts(lambda: resolve_inputs(recipe, data_dir))
+    Pipeline(recipe, inputs, out, shared).run()
 
 
 class Pipeline:
@@ -51,7 +55,7 @@ class Pipeline:
 
     def run(self) -> None:
         recipe, inputs, do = self.recipe, self.inputs, self.stages.do
-        remove_temporaries(self.out)
+        first_acts(lambda: remove_temporaries(self.out))
         described, settings = inputs.describe(), to_dict(recipe)
         screening = [corpus.sha256 for corpus in inputs.screening]
         corpora = do("corpora", described, self._corpora)
@@ -59,12 +63,12 @@ class Pipeline:
         fitted = do("screener", fitting, self._fit_screener)
         pairs = inputs.pairs.sha256 if inputs.pairs else None
         warmed = [self._fields("leader", "warmup"), recipe.max_new_tokens, inputs.leader.revision, screening, pairs]
-        warmed += [corpus.sha256 for corpus in inputs.rudeness]
+        warmed += [[corpus.sha256 for corpus in inputs.rudeness], processes()]
         warm = do("warm-up", warmed, self._warm_up)
         paraphraser = resolve_model(str(warm / "model")) if recipe.warmup != "none" else inputs.leader
         decoding = [recipe.max_new_tokens, recipe.generation_batch_size]
         measure = self.evaluator.measure
-        asked = [self._fields("training"), recipe.screener_threshold, self._guards]
+        asked = [self._fields("training"), recipe.screener_threshold, self._guards, processes()]
         models, made = {"warm-up": paraphraser}, ["warm-up", "screener"]
         trained: Path | None = None
         chosen: Path | None = None
@@ -95,7 +99,8 @@ class Pipeline:
             lambda work: self._report(work, corpora, trained, rows, rewrites, scores, chosen),
             ["corpora", *made, "rows"],
         )
-        print((self.out / "report.md").read_text("utf-8"))
+        if is_first():
+            print((self.out / "report.md").read_text("utf-8"))
 
     def _fields(self, *groups: str) -> dict[str, Any]:
         """The recipe's values that the stages of these groups read."""
@@ -225,7 +230,7 @@ class Pipeline:
             [t for corpus in self.inputs.screening for t in corpus.neutral],
             toxic,
             self.inputs.pairs.pairs if self.inputs.pairs else (),
-            rows=recipe.warmup_steps * recipe.warmup_batch_size,
+            rows=recipe.warmup_steps * recipe.warmup_batch_size * processes(),
             changes=recipe.warmup_changes,
             substitutions=recipe.warmup_substitutions,
             pair_share=recipe.warmup_pair_share,
@@ -247,8 +252,9 @@ class Pipeline:
         )
         leader = self._leader(self.inputs.leader)
         WarmupTrainer(leader, keywords, rows, lambda event: self.stages.log("warm-up", event)).fit()
-        self._export(leader, work / "model")
-        _remove(work / "training")
+        if is_first():
+            self._export(leader, work / "model")
+            _remove(work / "training")
 
     def _train(self, work: Path, paraphraser: ModelRef, fitted: Path) -> None:
         from repro.training import BEST, Task, stop_reason
@@ -277,9 +283,10 @@ class Pipeline:
             folder=work / "training",
         )
         outcome = training_method(recipe.method)(task).outcome()
-        write_json(work / "outcome.json", {**outcome, "texts": len(self.toxic_texts)})
-        os.replace(work / "training" / BEST, work / BEST)
-        _remove(work / "training")
+        if is_first():
+            write_json(work / "outcome.json", {**outcome, "texts": len(self.toxic_texts)})
+            os.replace(work / "training" / BEST, work / BEST)
+            _remove(work / "training")
 
     @cached_property
     def evaluator(self) -> Evaluator:

@@ -11,6 +11,7 @@ from typing import Any
 
 from metrics.errors import InputError
 from repro.baselines import UNTRAINED
+from repro.distributed import processes
 from repro.methods import METHODS
 
 FOLDER = Path(__file__).parent / "recipes"
@@ -149,7 +150,7 @@ class Recipe:
 
     def epoch_updates(self, texts: int) -> int:
         """How many updates a pass over that many texts takes."""
-        return -(-texts // (self.batch_size * self.accumulation))
+        return -(-texts // (self.batch_size * self.accumulation * processes()))
 
     @property
     def known_systems(self) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from metrics.errors import InputError
+from repro.distributed import rank
 from repro.ngrams import NgramClassifier
 
 _PUNCTUATION = re.compile(f"([{re.escape(string.punctuation)}“”¨«»®´·º½¾¿¡§£₤‘’])")
@@ -110,9 +111,11 @@ class FlippingScreener:
 
     def passes(self, texts: Sequence[str], draw: int = 0) -> np.ndarray[Any, Any]:
         verdicts = self._screener.passes(texts, draw)
-        # Hashed, not drawn from a generator: a resumed run must flip what an unbroken one flips.
+        # Hashed, not drawn from a generator: a resumed run must flip what an unbroken one flips, and of several
+        # processes each what one would flip at its place.
+        before = rank() * len(texts)
         flips = [
             int.from_bytes(hashlib.sha256(f"{self.seed}/{draw}/{i}".encode()).digest()[:8], "big") < self.rate * 2**64
-            for i in range(len(texts))
+            for i in range(before, before + len(texts))
         ]
         return np.asarray(verdicts ^ np.asarray(flips, dtype=bool))

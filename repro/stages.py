@@ -17,10 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from metrics.files import atomic_folder, content_hash, place_files, sha256_file, write_json
+from repro.distributed import first_decides, is_first, wait
 
 MARK = "stage.json"
 NAMES = ("corpora", "screener", "warm-up", "training", "choice", "rewriting", "scoring", "rows", "report")
 SHARED = ("screener", "warm-up", "training", "choice")
+# What several processes do together (repro/distributed.py).
+TOGETHER = ("warm-up", "training")
 _PACKAGE = Path(__file__).resolve().parent.parent
 
 
@@ -50,6 +53,8 @@ class Stages:
         self.keys: dict[str, str] = {}
 
     def log(self, stage: str, event: dict[str, Any]) -> None:
+        if not is_first():
+            return
         self.out.mkdir(parents=True, exist_ok=True)
         with (self.out / "log.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps({"time": round(time.time(), 3), "stage": stage, **event}) + "\n")
@@ -64,23 +69,37 @@ class Stages:
         self.keys[name] = key
         final = self.out / "stages" / name
         work = self.out / "stages" / f".{name}-{key[:16]}"
-        number = f"[{NAMES.index(name) + 1}/{len(NAMES)}] {name}"
-        if _mark(final) == key:
-            print(f"{number}: done before", file=sys.stderr, flush=True)
-            return final
-        if self._shared is None or name not in SHARED:
-            return self._build(name, number, key, final, work, build)
-        with alone(self._shared / f"{name}-{key[:16]}.lock"):
-            common = self._shared / f"{name}-{key[:16]}"
-            if _mark(common) != key:
-                self._build(name, number, key, final, work, build)
-                _link(final, common)
-            else:
-                print(f"{number}: done by another run", file=sys.stderr, flush=True)
-                _link(common, final)
+        if is_first():
+            self._find(name, key, final, work, build)
+        elif name in TOGETHER and self._builds(name, False):
+            build(work)
+        wait()
         return final
 
-    def _build(self, name: str, number: str, key: str, final: Path, work: Path, build: Callable[[Path], None]) -> Path:
+    def _find(self, name: str, key: str, final: Path, work: Path, build: Callable[[Path], None]) -> None:
+        number = f"[{NAMES.index(name) + 1}/{len(NAMES)}] {name}"
+        if _mark(final) == key:
+            self._builds(name, False)
+            print(f"{number}: done before", file=sys.stderr, flush=True)
+        elif self._shared is None or name not in SHARED:
+            self._build(name, number, key, final, work, build)
+        else:
+            with alone(self._shared / f"{name}-{key[:16]}.lock"):
+                common = self._shared / f"{name}-{key[:16]}"
+                if _mark(common) != key:
+                    self._build(name, number, key, final, work, build)
+                    _link(final, common)
+                else:
+                    self._builds(name, False)
+                    print(f"{number}: done by another run", file=sys.stderr, flush=True)
+                    _link(common, final)
+
+    @staticmethod
+    def _builds(name: str, builds: bool) -> bool:
+        """Whether the first process builds this stage: what it knows, and the others learn where they are needed."""
+        return first_decides(lambda: builds) if name in TOGETHER else builds
+
+    def _build(self, name: str, number: str, key: str, final: Path, work: Path, build: Callable[[Path], None]) -> None:
         print(f"{number}", file=sys.stderr, flush=True)
         self.log(name, {"event": "start"})
         started = time.time()
@@ -88,13 +107,13 @@ class Stages:
             if stale != work:
                 shutil.rmtree(stale)
         work.mkdir(parents=True, exist_ok=True)
+        self._builds(name, True)
         build(work)
         write_json(work / MARK, {"key": key, "seconds": round(time.time() - started, 1)})
         if final.exists():
             shutil.rmtree(final)
         os.replace(work, final)
         self.log(name, {"event": "end", "seconds": round(time.time() - started, 1)})
-        return final
 
 
 @contextmanager

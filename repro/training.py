@@ -13,11 +13,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from datasets import Dataset
 from safetensors.torch import load_file, save_file
+from torch import nn
 from transformers import Trainer, TrainerCallback, TrainerState, TrainingArguments
+from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from metrics.files import atomic_file
+from repro.distributed import first_decides, is_first, mean_of_all, of_all, processes, wait
 from repro.leader import Leader
 
 if TYPE_CHECKING:
@@ -149,8 +153,9 @@ class LeaderTraining(Trainer):
         self._verdicts += kinds
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        if self._verdicts:
-            shares = {kind: self._verdicts.count(kind) / len(self._verdicts) for kind in sorted(set(self._verdicts))}
+        verdicts = of_all(self._verdicts)
+        if verdicts:
+            shares = {kind: verdicts.count(kind) / len(verdicts) for kind in sorted(set(verdicts))}
             logs |= {"passed": shares.pop("pass", 0.0), **{f"failed_{kind}": share for kind, share in shares.items()}}
             self._verdicts = []
         super().log(logs, start_time)
@@ -166,7 +171,7 @@ class LeaderTraining(Trainer):
 
     def fit(self) -> None:
         """Trains, going on from the last complete checkpoint there is; does nothing where that one was the end."""
-        checkpoint = last_checkpoint(Path(str(self.args.output_dir)))
+        checkpoint = first_decides(lambda: last_checkpoint(Path(str(self.args.output_dir))))
         if checkpoint is not None:
             self.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
             if self.finished:
@@ -205,14 +210,14 @@ class LeaderTraining(Trainer):
         if done and done[-1].step == self.state.global_step:
             # The Trainer evaluates once more when it was told to stop.
             return {"eval_j": done[-1].j}
-        training = self.leader.model.training
+        develop, step, training = self._develop, self.state.global_step, self.leader.model.training
         self.leader.model.eval()
-        development = self._develop(self.state.global_step)
+        development = first_decides(lambda: develop(step))
         self.leader.model.train(training)
         entry: dict[str, Any] = {"step": development.step, "development": asdict(development)}
         self.state.log_history.append(entry)
         self._write_log({"development": asdict(development)})
-        if best_step(self.history) == development.step:
+        if is_first() and best_step(self.history) == development.step:
             save_weights(self.leader, Path(str(self.args.output_dir)) / BEST)
         reason = self._stop(self.history)
         if reason is not None:
@@ -225,6 +230,7 @@ class _MarkComplete(TrainerCallback):
     """Marks a checkpoint as wholly written; one without the mark is what a killed run left."""
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        wait()
         (Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE).touch()
 
 
@@ -298,8 +304,22 @@ def arguments(
     }
 
 
+class _Whole(nn.Module):
+    """A leader's model behind a forward that does what it is told: how DDP hears of passes that go layer by layer."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, act: Callable[[], Any]) -> Any:
+        return act()
+
+
 class TextTrainer(LeaderTraining):
-    """A training on rows of text with a `length`, batched by similar length, with losses of the suite's own."""
+    """A training on rows of text with a `length`, batched by similar length, with losses of the suite's own.
+
+    By one process or several: these see, update by update, what one process with all their rows in its batch sees.
+    """
 
     def __init__(
         self,
@@ -313,14 +333,24 @@ class TextTrainer(LeaderTraining):
         self.attend(leader, log, develop, stop)
         dataset = Dataset.from_list(rows)
         super().__init__(
-            model=leader.model,
+            model=_Whole(leader.model),
             args=TrainingArguments(**keywords, train_sampling_strategy="group_by_length", length_column_name="length"),
             train_dataset=dataset,
             # `evaluate` does not read it, but the Trainer wants one before it evaluates at all.
             eval_dataset=dataset,
             data_collator=lambda batch: {key: [row[key] for row in batch] for key in batch[0]},
         )
+        self._lengths = [int(row["length"]) for row in rows]
         self.begin()
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        # The Trainer's own groups by the batch of one process.
+        size = self.args.train_batch_size * self.args.gradient_accumulation_steps * processes()
+        return LengthGroupedSampler(size, lengths=self._lengths)
+
+    def logprobs(self, *given: Any, **named: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        """`Leader.logprobs`, of which the processes' gradients are averaged."""
+        return self.model_wrapped(lambda: self.leader.logprobs(*given, **named))
 
 
 class WarmupTrainer(TextTrainer):
@@ -331,5 +361,5 @@ class WarmupTrainer(TextTrainer):
     ) -> Any:
         self.leader.model.eval()
         targets = self.leader.target_ids(inputs["target"])
-        policy, _ = self.leader.logprobs(self.leader.prompt_ids(inputs["source"]), targets, reference=False)
-        return -policy.sum() / sum(len(t) for t in targets)
+        policy, _ = self.logprobs(self.leader.prompt_ids(inputs["source"]), targets, reference=False)
+        return mean_of_all(-policy.sum(), sum(len(t) for t in targets))

@@ -12,6 +12,7 @@ import torch
 
 from metrics.generation import end_tokens, generate_ids, has_bare_tokens
 from metrics.sampler import sample_ids
+from repro.distributed import mean_of_all, processes, rank
 from repro.follower import KINDS, PASS, Follower
 from repro.leader import Leader
 from repro.objective import sro_loss
@@ -92,7 +93,8 @@ class SROTrainer(TextTrainer):
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         self.leader.model.eval()
-        return self.losses(**inputs).mean()
+        losses = self.losses(**inputs)
+        return mean_of_all(losses.sum(), len(losses))
 
     def losses(
         self,
@@ -114,7 +116,7 @@ class SROTrainer(TextTrainer):
         for i in range(n):
             if passed[i]:
                 first.setdefault(owners[i], i)
-        policy, reference = self.leader.logprobs(
+        policy, reference = self.logprobs(
             [prompts[owner] for owner in (*owners, *first)],
             outputs + [rejected[owner] for owner in first],
             shift_right=game.shift_right,
@@ -151,8 +153,8 @@ def roll_out(leader: Leader, texts: Sequence[str], game: Game, seed: int) -> lis
     """`game.rollouts` rollouts of each text as tokens, those of one text together; equal seeds roll out alike."""
     prompts, tokenizer = leader.prompt_ids(texts), leader.tokenizer
     with torch.random.fork_rng(), leader.dropout(game.rollout_dropout):
-        # What dropout and transformers' own generation draw.
-        torch.manual_seed(seed)
+        # What dropout and transformers' own generation draw: otherwise in each of several processes.
+        torch.manual_seed(seed + 7_368_787 * rank())
         if not has_bare_tokens(leader.model):
             outputs = _generated(leader, prompts, game)
         else:
@@ -165,6 +167,7 @@ def roll_out(leader: Leader, texts: Sequence[str], game: Game, seed: int) -> lis
                 ends=end_tokens(leader.model, tokenizer),
                 pad=tokenizer.pad_token_id,
                 seed=seed,
+                part=(rank(), processes()),
             )
     # A model that generates nothing at all still has its end of sequence to be judged by.
     return [tokens or [tokenizer.eos_token_id] for tokens in outputs]

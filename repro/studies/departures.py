@@ -13,7 +13,6 @@ import numpy as np
 from metrics.errors import run_command
 from metrics.files import write_text
 from metrics.statistics import seeds_interval
-from repro.report import passes_per_epoch
 from repro.studies.runs import METRICS, Arm, Run, by_arm, do_runs, stacked, study_parser, table_of
 
 ARMS = (
@@ -29,6 +28,8 @@ HEADER = ("", "J", "minus as published", "STA", "SIM", "FL", "passes per epoch",
 
 def table(runs: list[Run]) -> str:
     """The study's table: means over seeds; J and its paired difference with intervals over seeds and sentences."""
+    from repro.report import passes_per_epoch
+
     arms = by_arm(runs)
     published = stacked(arms[ARMS[0].name], "sro")
     rows = []

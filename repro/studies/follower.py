@@ -13,7 +13,7 @@ import numpy as np
 
 from metrics.errors import run_command
 from metrics.files import write_text
-from repro.report import pyplot, save_figure
+from repro.figures import pyplot, save_figure
 from repro.studies.runs import Arm, Run, by_arm, do_runs, study_parser, table_of
 
 # Long enough for a collapse, and never stopped.

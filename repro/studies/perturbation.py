@@ -11,7 +11,7 @@ import numpy as np
 from metrics.errors import run_command
 from metrics.files import write_text
 from metrics.statistics import Interval, seeds_interval
-from repro.report import pyplot, save_figure
+from repro.figures import pyplot, save_figure
 from repro.studies.runs import METRICS, Arm, Run, by_arm, do_runs, stacked, study_parser, table_of
 
 RATES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)
