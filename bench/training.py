@@ -58,11 +58,16 @@ def screener() -> Any:
     return NBSVM().fit(corpus.toxic, corpus.neutral)
 
 
+def named(name: str) -> str:
+    """What `metrics.models` knows a leader by: itself, or for t5 the folder of the random one."""
+    return str(_random_t5()) if name == "t5" else name
+
+
 def load(name: str) -> Any:
     """The leader as a `metrics.models.LoadedModel`."""
     from metrics.models import load_model, resolve_model
 
-    return load_model(resolve_model(str(_random_t5()) if name == "t5" else name), prompt=PROMPT)
+    return load_model(resolve_model(named(name)), prompt=PROMPT)
 
 
 def _random_t5() -> Path:

@@ -98,7 +98,7 @@ def main(argv: list[str]) -> None:
 
     from metrics.files import home, write_json
     from metrics.score_cache import ScoreCache
-    from metrics.scoring import Evaluator, evaluate, git_commit, versions
+    from metrics.scoring import Evaluator, document, evaluate
     from metrics.systems import rewrite
 
     cache = None if options.no_cache else ScoreCache(home() / "scores.sqlite")
@@ -108,7 +108,7 @@ def main(argv: list[str]) -> None:
             raise InputError(f"profile {evaluator.profile.name}: {test_set.name} has sentences without a reference")
     rewrites = [rewrite(system, test_set, batch_size=options.batch_size, seed=options.seed) for system in systems]
     results = [evaluate(evaluator, written, test_set) for evaluator in evaluators for written in rewrites]
-    documents = [{**result.to_json(), "versions": versions(), "git_commit": git_commit()} for result in results]
+    documents = [document(result) for result in results]
     if options.json:
         write_json(Path(options.json), documents[0] if len(documents) == 1 else {"results": documents})
     show(results)

@@ -157,6 +157,11 @@ class Result:
         }
 
 
+def document(result: Result) -> dict[str, Any]:
+    """What `--json` writes of a result, and what is published: its JSON value, and the program that made it."""
+    return {**result.to_json(), "versions": versions(), "git_commit": git_commit()}
+
+
 def evaluate(evaluator: Evaluator, rewrites: Rewrites, test_set: TestSet) -> Result:
     scores = evaluator.score(test_set.sources, rewrites.outputs, test_set.references)
     return Result(rewrites, test_set, scores, evaluator.signature(test_set, rewrites.decoding))

@@ -1,0 +1,54 @@
+"""A system and a test set, rewritten and scored: what `metrics.many` has many of, and sends to its workers."""
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import Any
+
+from metrics.corpora import TestSet, load_test_set
+from metrics.errors import InputError
+from metrics.files import content_hash
+from metrics.profiles import load_profile
+from metrics.scoring import Evaluator, document, evaluate
+from metrics.systems import resolve_system, rewrite
+
+# JSON: `system`, `test_set`, and how it is scored: `limit`, `profiles`, `data_dir`, `batch_size`.
+Pair = dict[str, Any]
+
+
+def file_name(pair: Pair) -> str:
+    """Of a pair's result: readable, and another one for everything that makes another result."""
+    readable = re.sub(r"[^\w.-]+", "__", f"{pair['system']}--{pair['test_set']}")[-100:]
+    return f"{readable}-{content_hash(pair)[:12]}.json"
+
+
+@functools.cache
+def _evaluator(profile: str) -> Evaluator:
+    # Without the cache of scores: workers of a cluster would each have one of their own.
+    return Evaluator(load_profile(profile))
+
+
+@functools.cache
+def _test_set(name: str, data_dir: str | None, limit: int | None) -> TestSet:
+    return load_test_set(name, data_dir).limit(limit)
+
+
+def answer(pair: Pair) -> dict[str, Any]:
+    """Rewrites and scores a pair: `file`, and `results` as of `metrics.score --json`, or an `error` that says why not.
+
+    Models and test sets stay in memory for the next pair of this process.
+    """
+    try:
+        test_set = _test_set(pair["test_set"], pair["data_dir"], pair["limit"])
+        written = rewrite(resolve_system(pair["system"]), test_set, batch_size=pair["batch_size"])
+        documents = [document(evaluate(_evaluator(name), written, test_set)) for name in pair["profiles"]]
+    except InputError as error:
+        return failure(pair, " ".join(str(error).split()))
+    results = documents[0] if len(documents) == 1 else {"results": documents}
+    return {**pair, "file": file_name(pair), "error": "", "results": results}
+
+
+def failure(pair: Pair, why: str) -> dict[str, Any]:
+    """The answer to a pair that has no result."""
+    return {**pair, "file": file_name(pair), "error": why, "results": {}}

@@ -1,0 +1,80 @@
+"""Many systems at once: by one process and by Ray's workers, one of which is killed, the same rows."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from leaderboard.results import row_from_result
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def command(out: Path, *arguments: str, home: Path) -> subprocess.Popen[str]:
+    env = {key: value for key, value in os.environ.items() if key != "SRO_DATA_DIR"}
+    env |= {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "SRO_HOME": str(home)}
+    program = [sys.executable, "-m", "metrics.many", *arguments, "--test-set", "sample", "--limit", "24"]
+    return subprocess.Popen(
+        [*program, "--out", str(out)], cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def rows(folder: Path) -> dict[str, str]:
+    """The leaderboard's row of each result, as it is stored, by the system's name."""
+    date = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+    found = {}
+    for path in folder.glob("*.json"):
+        row, _ = row_from_result(json.loads(path.read_text()), str(path), submitter="local", date=date)
+        found[row.system.name] = row.to_json()
+    return found
+
+
+def workers_at_work(parent: int) -> list[psutil.Process]:
+    """Ray's workers below a process that have a pair in hand."""
+    found = []
+    for process in psutil.Process(parent).children(recursive=True):
+        try:
+            if process.name() == "ray::answer":
+                found.append(process)
+        except psutil.NoSuchProcess:
+            continue
+    return found
+
+
+def test_a_killed_worker_loses_nothing_and_rows_are_those_of_one_process(tiny_llama: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "models").symlink_to(Path(os.environ.get("SRO_HOME", Path("~/.cache/sro").expanduser())) / "models")
+    outputs = tmp_path / "outputs.txt"
+    outputs.write_text("".join(f"a calm sentence, number {i}\n" for i in range(24)))
+    listed = tmp_path / "systems.txt"
+    listed.write_text(f"duplicate\ndelete\n{outputs}\n{tiny_llama}\n{tmp_path / 'missing'}\n")
+    process = command(tmp_path / "ray", f"@{listed}", "--workers", "2", home=home)
+    killed = None
+    until = time.monotonic() + 120
+    while killed is None and process.poll() is None and time.monotonic() < until:
+        for worker in workers_at_work(process.pid)[:1]:
+            os.kill(worker.pid, signal.SIGKILL)
+            killed = worker.pid
+        time.sleep(0.02)
+    out, err = process.communicate(timeout=240)
+    assert killed is not None, err
+    # One system of five is not there: said in a line, the others are done.
+    assert process.returncode == 1 and "4 results, 4 of them new" in out, err
+    assert f"{tmp_path / 'missing'}, sample: " in err and "Traceback" not in err
+    alone = command(tmp_path / "alone", f"@{listed}", home=home)
+    assert "4 results, 4 of them new" in alone.communicate(timeout=240)[0]
+    by_ray, by_one = rows(tmp_path / "ray"), rows(tmp_path / "alone")
+    assert len(by_one) == 4 and by_ray == by_one
+    again = command(tmp_path / "alone", "duplicate", "delete", home=home)
+    assert "2 results, 0 of them new" in again.communicate(timeout=120)[0]
