@@ -3,7 +3,7 @@
 Causal and seq2seq models behave alike here. The reference never costs a second full model: with LoRA it is the model
 with its adapter off; otherwise it is the frozen weights, shared, plus a copy of the trained ones. When only the top
 layers of a llama-like causal model are trained, the frozen layers below them run once for policy and reference, and a
-prompt is read once for all the targets it has.
+prompt is read once for all the targets it has; an encoder reads each prompt once too, for both if it is frozen.
 """
 
 from __future__ import annotations
@@ -263,10 +263,14 @@ class Leader:
                     logits = self.model.lm_head(self._split.reference(hidden, packed)[scored])
                     reference_values = token_logprobs(logits, flat)
         else:
-            policy = token_logprobs(self._logits(prompts, targets, shift_right, reference=False), flat)
+            encoded = self._encode(prompts, reference=False) if self.seq2seq else None
+            policy = token_logprobs(self._logits(prompts, targets, shift_right, encoded, reference=False), flat)
             if reference:
                 with torch.no_grad():
-                    reference_values = token_logprobs(self._logits(prompts, targets, shift_right, reference=True), flat)
+                    if self.seq2seq and not self._encoder_frozen:
+                        encoded = self._encode(prompts, reference=True)
+                    logits = self._logits(prompts, targets, shift_right, encoded, reference=True)
+                    reference_values = token_logprobs(logits, flat)
         return self._sums(policy, lengths), self._sums(reference_values, lengths)
 
     @staticmethod
@@ -293,31 +297,50 @@ class Leader:
             return torch.func.functional_call(self.model, self._reference_weights, kwargs=inputs)
         return self.model(**inputs)
 
+    @property
+    def _encoder_frozen(self) -> bool:
+        """Whether the encoder is the same for policy and reference."""
+        return not any(p.requires_grad for p in self.model.get_encoder().parameters())
+
+    def _encode(self, prompts: Sequence[Sequence[int]], *, reference: bool) -> dict[str, Any]:
+        """What the model is given in place of the prompts: each different one is read once by the encoder.
+
+        Where all weights are trained the reference's are at hand only for the model as a whole, which then reads every
+        prompt as often as it occurs.
+        """
+        whole = reference and not self._lora
+        places = {p: i for i, p in enumerate(dict.fromkeys(map(tuple, prompts)))}
+        read = list(map(tuple, prompts)) if whole else list(places)
+        pad = self.tokenizer.pad_token_id
+        ids = pad_sequence([torch.tensor(p) for p in read], batch_first=True, padding_value=pad).to(self.device)
+        mask = pad_sequence([torch.ones(len(p), dtype=torch.long) for p in read], batch_first=True).to(self.device)
+        if whole:
+            return {"input_ids": ids, "attention_mask": mask}
+        from transformers.modeling_outputs import BaseModelOutput
+
+        with self.model.disable_adapter() if reference else nullcontext():
+            states = self.model.get_encoder()(input_ids=ids, attention_mask=mask).last_hidden_state
+        row = torch.tensor([places[tuple(p)] for p in prompts], device=self.device)
+        return {"encoder_outputs": BaseModelOutput(last_hidden_state=states[row]), "attention_mask": mask[row]}
+
     def _logits(
         self,
         prompts: Sequence[Sequence[int]],
         targets: Sequence[Sequence[int]],
         shift_right: bool,
+        encoded: dict[str, Any] | None,
         *,
         reference: bool,
     ) -> torch.Tensor:
-        """Logits [tokens of all targets, vocabulary] by a plain forward pass."""
-        if not self.seq2seq:
+        """Logits [tokens of all targets, vocabulary] by a plain forward pass; encoded: `_encode` of the prompts."""
+        if encoded is None:
             ids, rows, columns = self._causal_batch(prompts, targets, shift_right)
             return self._call(reference, input_ids=ids, use_cache=False).logits[rows, columns]
         pad = self.tokenizer.pad_token_id
-        inputs = pad_sequence([torch.tensor(p) for p in prompts], batch_first=True, padding_value=pad)
-        mask = pad_sequence([torch.ones(len(p), dtype=torch.long) for p in prompts], batch_first=True)
         start = self.model.config.decoder_start_token_id
         decoded = [torch.tensor([start, *t[:-1]] if shift_right else list(t)) for t in targets]
         decoder_ids = pad_sequence(decoded, batch_first=True, padding_value=pad)
-        logits = self._call(
-            reference,
-            input_ids=inputs.to(self.device),
-            attention_mask=mask.to(self.device),
-            decoder_input_ids=decoder_ids.to(self.device),
-            use_cache=False,
-        ).logits
+        logits = self._call(reference, **encoded, decoder_input_ids=decoder_ids.to(self.device), use_cache=False).logits
         rows = torch.tensor([i for i, t in enumerate(targets) for _ in t], device=self.device)
         columns = torch.tensor([j for t in targets for j in range(len(t))], device=self.device)
         return logits[rows, columns]

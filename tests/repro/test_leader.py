@@ -84,6 +84,36 @@ def test_top_layers_share_trunk_and_prompts_and_the_gradient_is_the_plain_one(
         torch.testing.assert_close(value, gradients[1][name], atol=1e-4, rtol=1e-3)
 
 
+@pytest.mark.parametrize("train", ["full", "lora", 1])
+def test_an_encoder_reads_each_prompt_once_and_the_gradient_is_the_plain_one(
+    tiny_t5: Path, sentences: list[str], train: str | int
+) -> None:
+    """Five targets of three prompts: values and gradients are those of single rows, encoded one by one."""
+    leader = make(tiny_t5, train)
+    disturb(leader)
+    prompts, targets = leader.prompt_ids([sentences[i] for i in (0, 1, 0, 2, 0)]), leader.target_ids(sentences[4:9])
+    read: list[int] = []
+    leader.model.get_encoder().register_forward_pre_hook(
+        lambda module, given, named: read.append(len(named["input_ids"])), with_kwargs=True
+    )
+    gradients, values = [], []
+    for batches in ([(prompts, targets)], [([p], [t]) for p, t in zip(prompts, targets, strict=True)]):
+        leader.model.zero_grad()
+        found = [leader.logprobs(*batch) for batch in batches]
+        policy, reference = (torch.cat(column) for column in zip(*found, strict=True))
+        policy.sum().backward()
+        values.append(torch.stack([policy.detach(), reference]))
+        gradients.append({n: p.grad.clone() for n, p in leader.model.named_parameters() if p.grad is not None})
+        # Together: policy and reference, apart where the encoder is trained; all weights: the reference reads each row.
+        expected = {"full": [3, 5], "lora": [3, 3], 1: [3]}[train]
+        if len(batches) == 1:
+            assert read == expected
+    torch.testing.assert_close(*values, atol=1e-4, rtol=1e-5)
+    assert gradients[0].keys() == gradients[1].keys() != set()
+    for name, value in gradients[0].items():
+        torch.testing.assert_close(value, gradients[1][name], atol=1e-4, rtol=1e-3)
+
+
 @pytest.mark.parametrize("kind", ["tiny_llama", "tiny_t5"])
 def test_departure_1_scores_each_token_where_it_was_just_read(
     kind: str, sentences: list[str], request: pytest.FixtureRequest
