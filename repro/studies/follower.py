@@ -63,18 +63,23 @@ def draw_curves(arms: Mapping[str, Sequence[Run]], path: Path) -> None:
 def draw_pareto(arms: Mapping[str, Sequence[Run]], path: Path) -> None:
     """STA against SIM x FL along training: what a follower gives up for each bit of style, lines of equal product."""
     figure, axis = pyplot().subplots(figsize=(6.5, 5), layout="constrained")
-    across = np.linspace(0.4, 1.0, 100)
-    for product in (0.2, 0.25, 0.3, 0.35, 0.4):
-        axis.plot(across, product / across, color="lightgrey", linewidth=0.8, zorder=0)
-        axis.annotate(f"{product:g}", (1.0, product), color="grey", fontsize=7, ha="right", va="bottom")
+    points = {}
     for name, runs in arms.items():
-        _, sta = curves(runs, "sta")
-        kept = curves(runs, "sim")[1] * curves(runs, "fl")[1]
+        sta, sim, fl = (curves(runs, metric)[1] for metric in ("sta", "sim", "fl"))
+        points[name] = sta, sim * fl
+    low = [min(float(values[i].min()) for values in points.values()) - 0.03 for i in (0, 1)]
+    high = max(float(values[1].max()) for values in points.values()) + 0.03
+    across = np.linspace(low[0], 1.0, 100)
+    for product in np.arange(0.05, 1.0, 0.05):
+        axis.plot(across, product / across, color="lightgrey", linewidth=0.8, zorder=0)
+        if low[1] < product / low[0] < high:
+            axis.annotate(f" {product:.2f}", (low[0], product / low[0]), color="grey", fontsize=7, va="bottom")
+    for name, (sta, kept) in points.items():
         axis.scatter(sta, kept, color=COLOURS[name], s=12, alpha=0.35)
         axis.plot(sta.mean(0), kept.mean(0), "o-", color=COLOURS[name], linewidth=2, label=name)
-        axis.annotate("end", (sta.mean(0)[-1], kept.mean(0)[-1]), textcoords="offset points", xytext=(4, -10))
-    axis.set(xlabel="STA", ylabel="SIM x FL", xlim=(0.4, 1.01), ylim=(0, None))
-    axis.legend(frameon=False, title="follower", loc="lower left")
+        axis.annotate("end", (sta.mean(0)[-1], kept.mean(0)[-1]), textcoords="offset points", xytext=(4, -12))
+    axis.set(xlabel="STA", ylabel="SIM x FL", xlim=(low[0], 1.005), ylim=(low[1], high))
+    axis.legend(frameon=False, title="follower", loc="upper right")
     save_figure(figure, path)
 
 
