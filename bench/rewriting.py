@@ -1,7 +1,7 @@
 """The command `python bench/rewriting.py MODEL`: from a model's name to its result, against the loop people write.
 
 - `ours`: `python -m metrics.score MODEL --test-set NAME --limit N --no-cache`, with caches of its own that hold nothing
-  but unpacked models.
+  but unpacked models: an engine's conversion counts.
 - `plain`: transformers' `generate` over batches of 32 in file order, every batch until its last row has ended, then
   the scoring loop of `bench/scoring.py`.
 
@@ -42,6 +42,7 @@ def ours(options: argparse.Namespace, folder: Path) -> list[str]:
     command = [sys.executable, "-m", "metrics.score", named(options.model), "--test-set", options.test_set]
     command += ["--limit", str(options.limit), "--no-cache", "--json", str(report), "--prompt", PROMPT]
     command += ["--decoding", f"max_new_tokens={options.max_new_tokens}", "--decoding", "do_sample=false"]
+    command += ["--engine", options.engine] if options.engine else []
     done = subprocess.run(command, env=environment(folder / "caches"), capture_output=True, text=True)
     if done.returncode:
         raise InputError(f"ours: {(done.stderr.strip().splitlines() or ['ended without a word'])[-1]}")
@@ -84,6 +85,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--test-set", default="paradetox-test", metavar="NAME", help="(paradetox-test)")
     parser.add_argument("--limit", type=int, default=400, metavar="N", help="the first N sentences (400)")
     parser.add_argument("--max-new-tokens", type=int, default=48, metavar="N", help="room of a rewrite (48)")
+    parser.add_argument("--engine", default="", metavar="NAME", help="of metrics.score: ctranslate2 (none)")
     parser.add_argument("--repeats", type=int, default=3, metavar="N", help="times each way is gone (3)")
     parser.add_argument("--measure", metavar="FILE", help=argparse.SUPPRESS)
     options = parser.parse_args(argv)

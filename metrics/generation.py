@@ -202,7 +202,7 @@ def rewrite_batches(
 
     A greedy batch first gets little more room than its inputs are long; None stands for a sentence that needs more,
     and those come again at the end, together, with all the room there is. One runaway then no longer holds up a batch.
-    Models of `metrics.sampler` need no second try: there a row that has ended leaves its batch.
+    Models of `metrics.sampler` and engines need no second try: there a row that has ended leaves its batch.
     done: what an earlier call yielded; its batches are left out, and the others come out as they would have with them.
     """
     import torch
@@ -214,14 +214,15 @@ def rewrite_batches(
     prompts = prompt_ids(tokenizer, loaded.prompt, texts, seq2seq)
     room = settings.get("max_new_tokens", 0)
     greedy = not settings["do_sample"] and settings.get("num_beams", 1) == 1
-    two_tries = bool(room) and greedy and not is_plain_greedy(model, settings)
+    two_tries = bool(room) and greedy and not (loaded.engine or is_plain_greedy(model, settings))
     ends = end_tokens(model, tokenizer)
 
     def run(indices: list[int], number: int, limit: int) -> dict[int, str | None]:
         own = {**settings, "max_new_tokens": limit} if limit else settings
         with torch.random.fork_rng():
             torch.manual_seed(seed * 1_000_003 + number)
-            tokens = generate_ids(model, tokenizer, [prompts[i] for i in indices], seq2seq, own)
+            read = [prompts[i] for i in indices]
+            tokens = loaded.engine(read, own) if loaded.engine else generate_ids(model, tokenizer, read, seq2seq, own)
         decoded = tokenizer.batch_decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         # Only a short first try may be cut off; what fills all the room there is stays as it is.
         cut = [limit < room and (not row or row[-1] not in ends) for row in tokens]

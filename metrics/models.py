@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,13 +83,17 @@ class ModelRef:
 
 @dataclass
 class LoadedModel:
-    """A model ready to use, in eval mode. prompt: a template with `{text}`, see `metrics.generation.prompt_ids`."""
+    """A model ready to use, in eval mode. prompt: a template with `{text}`, see `metrics.generation.prompt_ids`.
+
+    engine: what writes in place of the model, called with prompts as tokens and the decoding; None: the model itself.
+    """
 
     ref: ModelRef
     model: Any
     tokenizer: Any
     seq2seq: bool
     prompt: str
+    engine: Callable[[Sequence[Sequence[int]], dict[str, Any]], list[list[int]]] | None = None
 
 
 def resolve_model(name: str, revision: str | None = None) -> ModelRef:

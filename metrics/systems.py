@@ -75,7 +75,7 @@ BASELINES: dict[str, Callable[[TestSet], list[str]]] = {
 
 @dataclass(frozen=True)
 class System:
-    """A system that was found. kind: "baseline", "outputs", "model" or "human"."""
+    """A system that was found. kind: "baseline", "outputs", "model" or "human". engine: see `metrics.ctranslate`."""
 
     name: str
     kind: str
@@ -83,6 +83,7 @@ class System:
     model: ModelRef | None = None
     prompt: str | None = None
     decoding: dict[str, Any] = field(default_factory=dict)
+    engine: str = ""
 
 
 def generates(name: str) -> bool:
@@ -95,7 +96,12 @@ def generates(name: str) -> bool:
 
 
 def resolve_system(
-    name: str, *, revision: str | None = None, prompt: str | None = None, decoding: dict[str, Any] | None = None
+    name: str,
+    *,
+    revision: str | None = None,
+    prompt: str | None = None,
+    decoding: dict[str, Any] | None = None,
+    engine: str = "",
 ) -> System:
     """Finds what `name` means: a baseline, a file with one output per line, or a model.
 
@@ -103,8 +109,8 @@ def resolve_system(
     """
     if well_formed(name) != name:
         raise InputError(f"{name!a}: a name that is not UTF-8, which no report can hold; rename it")
-    if not generates(name) and (prompt or decoding or revision):
-        raise InputError(f"{name}: does not generate; --prompt, --decoding and --revision are for models")
+    if not generates(name) and (prompt or decoding or revision or engine):
+        raise InputError(f"{name}: does not generate; --prompt, --decoding, --engine and --revision are for models")
     if name in BASELINES:
         version = f"lexicon-{sha256_file(LEXICON)[:12]}" if name == "delete" else "1"
         return System(name, "human" if name == "reference" else "baseline", version)
@@ -112,7 +118,7 @@ def resolve_system(
         return System(name, "outputs", f"sha256:{sha256_file(Path(name))}")
     ref = resolve_model(name, revision)
     full = ref.revision + (f"+base:{ref.base.revision}" if ref.base else "")
-    return System(name, "model", full, ref, prompt, dict(decoding or {}))
+    return System(name, "model", full, ref, prompt, dict(decoding or {}), engine)
 
 
 def rewrite(system: System, test_set: TestSet, *, batch_size: int = 32, seed: int = 0) -> Rewrites:
@@ -155,6 +161,11 @@ def _generate(
     loaded = load_model(system.model, prompt=system.prompt)
     settings = decoding_settings(loaded.model, system.decoding)
     decoding = {**settings, "prompt": loaded.prompt, "batch_size": batch_size}
+    if system.engine:
+        from metrics.ctranslate import CTranslate2
+
+        loaded.engine = engine = CTranslate2(loaded, system.engine)
+        decoding["engine"] = engine.name
     if settings["do_sample"]:
         decoding["seed"] = seed
     versions = [torch.__version__, transformers.__version__, str(loaded.model.device.type)]

@@ -1,0 +1,55 @@
+"""CTranslate2 as the engine of an encoder-decoder model: what it writes, what the signature says, what it refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from metrics.corpora import TestSet
+from metrics.errors import InputError
+from metrics.systems import resolve_system, rewrite
+
+pytest.importorskip("ctranslate2")
+
+
+@pytest.fixture
+def lively_t5(tiny_t5: Path, tmp_path: Path) -> Path:
+    """The tiny T5 with larger weights: it writes something else for every sentence, and comes to an end."""
+    from transformers import AutoTokenizer, T5ForConditionalGeneration
+
+    model = T5ForConditionalGeneration.from_pretrained(tiny_t5)
+    torch.manual_seed(11)
+    with torch.no_grad():
+        for name, value in model.named_parameters():
+            if value.ndim == 2 and "shared" not in name:
+                value.copy_(torch.randn_like(value) * 0.5)
+    model.save_pretrained(tmp_path / "t5")
+    AutoTokenizer.from_pretrained(tiny_t5).save_pretrained(tmp_path / "t5")
+    return tmp_path / "t5"
+
+
+def test_it_writes_what_transformers_writes(lively_t5: Path, sentences: list[str]) -> None:
+    test = TestSet("own", "folder", "1", tuple(sentences), ((),) * len(sentences))
+    settings = {"max_new_tokens": 12}
+    plain = rewrite(resolve_system(str(lively_t5), decoding=settings), test, batch_size=8)
+    fast = rewrite(resolve_system(str(lively_t5), decoding=settings, engine="ctranslate2"), test, batch_size=8)
+    assert len(set(plain.outputs)) > 20
+    assert fast.outputs == plain.outputs
+    assert fast.decoding == {**plain.decoding, "engine": "ctranslate2-4.8.5-float32"}
+
+
+def test_what_it_does_not_serve_is_said(lively_t5: Path, tiny_llama: Path) -> None:
+    test = TestSet("own", "folder", "1", ("the dog",), ((),))
+    for folder, given, why in (
+        (tiny_llama, {}, "is a causal model"),
+        (lively_t5, {"num_beams": 2}, "decoding num_beams=2: ctranslate2-4.8.5-float32 writes greedily only"),
+        (lively_t5, {"do_sample": True}, "decoding do_sample=True"),
+    ):
+        with pytest.raises(InputError, match=why):
+            rewrite(resolve_system(str(folder), decoding=given, engine="ctranslate2"), test)
+    with pytest.raises(InputError, match="unknown; one of ctranslate2, ctranslate2-int8"):
+        rewrite(resolve_system(str(lively_t5), engine="onnx"), test)
+    with pytest.raises(InputError, match="--engine and --revision are for models"):
+        resolve_system("delete", engine="ctranslate2")
