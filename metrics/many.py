@@ -5,7 +5,8 @@ with --workers or --address, by Ray's workers (`pip install "detox-suite[ray]"`)
 nodes have the suite installed. `python -m leaderboard.publish DIR/*.json` enters the results in a leaderboard.
 
 What a worker that dies had in hand is given to another. A killed command goes on with the pairs that have no file yet.
-A system that cannot be used is named at the end and holds nothing up.
+A folder or a file of outputs that has changed is scored again; a model on the Hub, once its result's file is taken
+away. A system that cannot be used is named at the end and holds nothing up.
 
 Exit codes: 0 done, 1 some pairs failed (a line each says why), 2 something given cannot be used, 130 interrupted.
 """
@@ -51,7 +52,7 @@ def main(argv: list[str]) -> None:
 
     from metrics.corpora import load_test_set
     from metrics.files import write_json
-    from metrics.pairs import answer, file_name
+    from metrics.pairs import answer, content_of, file_name
     from metrics.profiles import load_profile
     from metrics.progress import bar_settings
 
@@ -64,11 +65,8 @@ def main(argv: list[str]) -> None:
     for name in profiles:
         load_profile(name)
     how = {"limit": options.limit, "profiles": profiles, "data_dir": options.data_dir, "batch_size": options.batch_size}
-    pairs = [
-        {"system": system, "test_set": test_set, **how}
-        for test_set in test_sets
-        for system in dict.fromkeys(options.systems)
-    ]
+    systems = [{"system": name, "content": content_of(name)} for name in dict.fromkeys(options.systems)]
+    pairs = [{**system, "test_set": test_set, **how} for test_set in test_sets for system in systems]
     out = Path(options.out)
     todo = [pair for pair in pairs if not (out / file_name(pair)).exists()]
     parallel = options.workers or options.address

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+from pathlib import Path
 from typing import Any
 
 from metrics.corpora import TestSet, load_test_set
@@ -13,8 +14,16 @@ from metrics.profiles import load_profile
 from metrics.scoring import Evaluator, document, evaluate
 from metrics.systems import resolve_system, rewrite
 
-# JSON: `system`, `test_set`, and how it is scored: `limit`, `profiles`, `data_dir`, `batch_size`.
+# JSON: `system`, its `content`, `test_set`, and how it is scored: `limit`, `profiles`, `data_dir`, `batch_size`.
 Pair = dict[str, Any]
+
+
+def content_of(system: str) -> str:
+    """What pins a system that lies here; of others, and of what cannot be used, nothing."""
+    try:
+        return resolve_system(system).revision if Path(system).exists() else ""
+    except (InputError, OSError):
+        return ""
 
 
 def file_name(pair: Pair) -> str:

@@ -76,5 +76,6 @@ def test_a_killed_worker_loses_nothing_and_rows_are_those_of_one_process(tiny_ll
     assert "4 results, 4 of them new" in alone.communicate(timeout=240)[0]
     by_ray, by_one = rows(tmp_path / "ray"), rows(tmp_path / "alone")
     assert len(by_one) == 4 and by_ray == by_one
-    again = command(tmp_path / "alone", "duplicate", "delete", home=home)
-    assert "2 results, 0 of them new" in again.communicate(timeout=120)[0]
+    outputs.write_text("".join(f"another sentence, number {i}\n" for i in range(24)))
+    again = command(tmp_path / "alone", "duplicate", "delete", str(outputs), home=home)
+    assert "3 results, 1 of them new" in again.communicate(timeout=120)[0]
