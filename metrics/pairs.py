@@ -46,7 +46,7 @@ def _test_set(name: str, data_dir: str | None, limit: int | None) -> TestSet:
 def answer(pair: Pair) -> dict[str, Any]:
     """Rewrites and scores a pair: `file`, and `results` as of `metrics.score --json`, or an `error` that says why not.
 
-    Models and test sets stay in memory for the next pair of this process.
+    The scoring models and test sets stay in memory for the next pair of this process.
     """
     try:
         test_set = _test_set(pair["test_set"], pair["data_dir"], pair["limit"])
