@@ -175,11 +175,12 @@ class Leader:
             return
         if not isinstance(train, int):
             raise InputError(f'train: "{train}" is not "full", "lora" or a number of layers')
-        stacks = [m for m in self.model.modules() if isinstance(m, nn.ModuleList) and len(m) > 1]
-        if not stacks:
+        # The first stack, since T5's layers are stacks of parts themselves; of an encoder-decoder model the decoder's.
+        within = self.model.get_decoder() if self.seq2seq else self.model
+        stacks = (m for m in within.modules() if isinstance(m, nn.ModuleList) and len(m) > 1)
+        layers = next(stacks, None)
+        if layers is None:
             raise InputError("train: this model has no stack of layers; use train=full")
-        # In an encoder-decoder model the last stack is the decoder's.
-        layers = stacks[-1] if self.seq2seq else stacks[0]
         if not 0 < train <= len(layers):
             raise InputError(f"train: {train} layers asked for, the model has {len(layers)}; use 1 to {len(layers)}")
         self.model.requires_grad_(False)

@@ -144,6 +144,13 @@ def test_an_exported_adapter_is_the_adapted_model(tiny_llama: Path, sentences: l
     assert leader.logprobs(prompts, targets)[0].tolist() == pytest.approx(before, abs=1e-5)
 
 
+def test_the_top_layers_of_an_encoder_decoder_model_are_its_decoders_last_ones(tiny_t5: Path) -> None:
+    leader = make(tiny_t5, 1)
+    blocks = {name for name, _ in leader.model.named_parameters() if name.startswith("decoder.block.1.")}
+    assert leader.trainable_state().keys() == {*blocks, "decoder.final_layer_norm.weight"}
+    assert {name.split(".")[4] for name in blocks} == {"0", "1", "2"}
+
+
 def test_more_layers_than_there_are_is_one_clear_error(tiny_llama: Path) -> None:
     with pytest.raises(InputError, match=r"5 layers asked for, the model has 4"):
         make(tiny_llama, 5)
