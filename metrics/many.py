@@ -86,6 +86,7 @@ def main(argv: list[str]) -> None:
 
 def by_ray(pairs: Sequence[Pair], workers: int, address: str | None, gpus: float) -> Iterator[dict[str, Any]]:
     """The answers to all pairs as Ray's workers give them, in any order. Errors: Ray is not installed."""
+    import logging
     import os
 
     from metrics.pairs import answer, failure
@@ -99,8 +100,8 @@ def by_ray(pairs: Sequence[Pair], workers: int, address: str | None, gpus: float
         raise InputError('--workers, --address: need Ray; pip install "detox-suite[ray]"') from None
     if not pairs:
         return
-    local = {} if address else {"num_cpus": workers, "include_dashboard": False}
-    ray.init(address=address, log_to_driver=False, logging_level="ERROR", **local)
+    local: dict[str, Any] = {} if address else {"num_cpus": workers, "include_dashboard": False}
+    ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **local)
     try:
         # An exception is a fault of the program; only a worker that died is worth another try.
         task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=TRIES - 1)(answer)
