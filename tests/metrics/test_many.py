@@ -15,13 +15,14 @@ import psutil
 import pytest
 
 from leaderboard.results import row_from_result
+from metrics.files import home
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
-def command(out: Path, *arguments: str, home: Path) -> subprocess.Popen[str]:
+def command(out: Path, *arguments: str, caches: Path) -> subprocess.Popen[str]:
     env = {key: value for key, value in os.environ.items() if key != "SRO_DATA_DIR"}
-    env |= {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "SRO_HOME": str(home)}
+    env |= {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "SRO_HOME": str(caches)}
     program = [sys.executable, "-m", "metrics.many", *arguments, "--test-set", "sample", "--limit", "24"]
     return subprocess.Popen(
         [*program, "--out", str(out)], cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -52,14 +53,14 @@ def workers_at_work(parent: int) -> list[psutil.Process]:
 
 def test_a_killed_worker_loses_nothing_and_rows_are_those_of_one_process(tiny_llama: Path, tmp_path: Path) -> None:
     pytest.importorskip("ray")
-    home = tmp_path / "home"
-    home.mkdir()
-    (home / "models").symlink_to(Path(os.environ.get("SRO_HOME", Path("~/.cache/sro").expanduser())) / "models")
+    own = tmp_path / "home"
+    own.mkdir()
+    (own / "models").symlink_to(home() / "models")
     outputs = tmp_path / "outputs.txt"
     outputs.write_text("".join(f"a calm sentence, number {i}\n" for i in range(24)))
     listed = tmp_path / "systems.txt"
     listed.write_text(f"duplicate\ndelete\n{outputs}\n{tiny_llama}\n{tmp_path / 'missing'}\n")
-    process = command(tmp_path / "ray", f"@{listed}", "--workers", "2", home=home)
+    process = command(tmp_path / "ray", f"@{listed}", "--workers", "2", caches=own)
     killed = None
     until = time.monotonic() + 120
     while killed is None and process.poll() is None and time.monotonic() < until:
@@ -72,10 +73,10 @@ def test_a_killed_worker_loses_nothing_and_rows_are_those_of_one_process(tiny_ll
     # One system of five is not there: said in a line, the others are done.
     assert process.returncode == 1 and "4 results, 4 of them new" in out, err
     assert f"{tmp_path / 'missing'}, sample: " in err and "Traceback" not in err
-    alone = command(tmp_path / "alone", f"@{listed}", home=home)
+    alone = command(tmp_path / "alone", f"@{listed}", caches=own)
     assert "4 results, 4 of them new" in alone.communicate(timeout=240)[0]
     by_ray, by_one = rows(tmp_path / "ray"), rows(tmp_path / "alone")
     assert len(by_one) == 4 and by_ray == by_one
     outputs.write_text("".join(f"another sentence, number {i}\n" for i in range(24)))
-    again = command(tmp_path / "alone", "duplicate", "delete", str(outputs), home=home)
+    again = command(tmp_path / "alone", "duplicate", "delete", str(outputs), caches=own)
     assert "3 results, 1 of them new" in again.communicate(timeout=120)[0]

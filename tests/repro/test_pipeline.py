@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from metrics.files import home
 from metrics.signature import Signature
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -114,12 +115,12 @@ def test_killed_at_every_stage_it_ends_with_the_same_numbers(smoke: Path, tmp_pa
     out = tmp_path / "out"
     arguments = command("repro.run", "smoke", "--out", str(out))
     # Rewrites and models are cached by content: with a home of its own the killed run must make its rewrites anew.
-    home = tmp_path / "home"
-    home.mkdir()
-    (home / "models").symlink_to(Path(os.environ.get("SRO_HOME", Path("~/.cache/sro").expanduser())) / "models")
+    own = tmp_path / "home"
+    own.mkdir()
+    (own / "models").symlink_to(home() / "models")
     for stage in ("warm-up", "training", "rewriting"):
         process = subprocess.Popen(
-            arguments, cwd=ROOT, env=environment(SRO_HOME=str(home)), stderr=subprocess.PIPE, text=True,
+            arguments, cwd=ROOT, env=environment(SRO_HOME=str(own)), stderr=subprocess.PIPE, text=True,
             start_new_session=True,
         )  # fmt: skip
         assert process.stderr is not None
@@ -131,7 +132,7 @@ def test_killed_at_every_stage_it_ends_with_the_same_numbers(smoke: Path, tmp_pa
         process.wait()
         process.stderr.close()
         assert not (out / "report.md").exists()
-    done = run("repro.run", "smoke", "--out", str(out), SRO_HOME=str(home))
+    done = run("repro.run", "smoke", "--out", str(out), SRO_HOME=str(own))
     assert done.returncode == 0, done.stderr[-3000:]
     assert "[2/9] screener: done before" in done.stderr
     for name in ("rewrites.parquet", "scores.parquet"):
