@@ -151,9 +151,13 @@ def is_plain_greedy(model: Any, settings: Mapping[str, Any]) -> bool:
 
 
 def has_bare_tokens(model: Any) -> bool:
-    """Whether `metrics.sampler` can serve this model: a family it knows, a config that leaves logits as they are."""
+    """Whether `metrics.sampler` can serve this model: a family it knows, a config that leaves logits as they are.
+
+    And one whose layers all see the whole text: those with a window need a mask of their own.
+    """
     return (
         getattr(model.config, "model_type", None) in FAMILIES
+        and set(getattr(model.config, "layer_types", None) or ["full_attention"]) == {"full_attention"}
         and model.generation_config.to_diff_dict().keys() <= _HARMLESS
     )
 

@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import DynamicCache
 
-# Families whose decoder is embed -> layers(hidden, position_embeddings) -> norm -> lm_head with nothing in between, and
-# whose cache is a plain one.
+# Families whose decoder is embed -> layers(hidden, position_embeddings) -> norm -> lm_head with nothing in between.
 FAMILIES = ("llama", "qwen2", "qwen3")
 # Rows leave the batch when at least this share of it has ended: leaving copies what was read.
 _LEAVE = 1 / 8
@@ -70,9 +69,11 @@ def sample_ids(
         tokens, mask = ids[:, -1].repeat_interleave(copies), mask.repeat_interleave(copies, 0)
         for chance in chances:
             positions = mask.sum(1, keepdim=True) - 1
+            # Made once here, where each layer would make its own of the plain one.
+            seen = torch.zeros(mask.shape, dtype=model.dtype, device=device).masked_fill_(mask == 0, -torch.inf)
             logits = model(
-                input_ids=tokens[:, None], attention_mask=mask, position_ids=positions, past_key_values=cache,
-                use_cache=True,
+                input_ids=tokens[:, None], attention_mask=seen[:, None, None], position_ids=positions,
+                past_key_values=cache, use_cache=True,
             ).logits[:, -1]  # fmt: skip
             tokens = _draw(logits, temperature, chance[alive])
             for row, token, over in zip(alive.tolist(), tokens.tolist(), ended.tolist(), strict=True):
@@ -94,9 +95,9 @@ def _read(model: Any, head: list[int], ids: torch.Tensor, mask: torch.Tensor) ->
 
     mask: 1 for each token of the head and of `ids` that is none of the padding.
     """
-    from transformers import DynamicCache
+    from metrics.cache import roomy_cache
 
-    cache = DynamicCache(config=model.config)
+    cache = roomy_cache(model)
     if head:
         model(input_ids=ids.new_tensor([head]), past_key_values=cache, use_cache=True, logits_to_keep=1)
         cache.batch_repeat_interleave(len(ids))
@@ -113,7 +114,7 @@ def _draw(logits: torch.Tensor, temperature: float | None, chance: torch.Tensor)
 
     if temperature is None:
         return logits.argmax(-1)
-    below = (logits.float() / temperature).softmax(-1).cumsum(-1)
+    below = logits.float().div_(temperature).softmax(-1).cumsum_(-1)
     total = below[:, -1]
     # A chance next to 1 may be rounded to the very end, where no token's part is.
     point = torch.minimum(chance * total, torch.nextafter(total, torch.zeros_like(total)))

@@ -22,7 +22,7 @@ from torch.nn.utils.rnn import pad_sequence
 from metrics.errors import InputError
 from metrics.models import LoadedModel, save_tokenizer
 from metrics.sampler import FAMILIES
-from repro.objective import token_logprobs
+from repro.objective import head_logprobs, token_logprobs
 
 _LORA_TARGETS = "all-linear"
 
@@ -125,7 +125,8 @@ class _SplitDecoder:
             whole = self.model(input_ids=ids, use_cache=False).logits[:, 5:-1].flatten(0, 1)
             packed = _pack(ids[:, :6].tolist(), ids[:, 6:].tolist(), 0, shift_right=True).to(ids.device)
             hidden, scored = self.trunk(packed), (packed.row, packed.column)
-            cut = [self.model.lm_head(read(hidden, packed)[scored]) for read in (self.policy, self.reference)]
+            head = self.model.lm_head.weight
+            cut = [read(hidden, packed)[scored] @ head.T for read in (self.policy, self.reference)]
         self.model.train(training)
         return all(torch.allclose(whole, logits, atol=1e-3, rtol=1e-3) for logits in cut)
 
@@ -258,11 +259,10 @@ class Leader:
             packed = _pack(prompts, targets, self.tokenizer.pad_token_id, shift_right).to(self.device)
             scored = packed.row, packed.column
             hidden = self._split.trunk(packed)
-            policy = token_logprobs(self.model.lm_head(self._split.policy(hidden, packed)[scored]), flat)
+            head = self.model.lm_head.weight
+            policy = head_logprobs(self._split.policy(hidden, packed)[scored], head, flat)
             if reference:
-                with torch.no_grad():
-                    logits = self.model.lm_head(self._split.reference(hidden, packed)[scored])
-                    reference_values = token_logprobs(logits, flat)
+                reference_values = head_logprobs(self._split.reference(hidden, packed)[scored], head, flat)
         else:
             encoded = self._encode(prompts, reference=False) if self.seq2seq else None
             policy = token_logprobs(self._logits(prompts, targets, shift_right, encoded, reference=False), flat)

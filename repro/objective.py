@@ -19,8 +19,13 @@ What is left out: the reduction over a batch (the caller's) and everything that 
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
+
+# Tokens whose logits are in memory at once: enough of them for fast products, few enough to stay near the processor.
+_CHUNK = 128
 
 
 def response_margin(
@@ -62,3 +67,40 @@ def token_logprobs(logits: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
     Gather minus logsumexp: the full log-softmax would be a second tensor of the size of the logits.
     """
     return logits.gather(-1, tokens.unsqueeze(-1)).squeeze(-1) - logits.logsumexp(-1)
+
+
+class _HeadLogprobs(torch.autograd.Function):
+    """`head_logprobs`; its gradient is found on the way forward, while a chunk's logits are at hand."""
+
+    @staticmethod
+    def forward(ctx: Any, hidden: torch.Tensor, weight: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        values = hidden.new_empty(len(hidden))
+        slopes = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
+        logits = hidden.new_empty(min(_CHUNK, len(hidden)), len(weight))
+        for start in range(0, len(hidden), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            rows, wanted = hidden[part], tokens[part, None]
+            chunk = torch.mm(rows, weight.T, out=logits[: len(rows)])
+            top = chunk.amax(-1, keepdim=True)
+            found = chunk.gather(-1, wanted)
+            sums = chunk.sub_(top).exp_().sum(-1, keepdim=True)
+            values[part] = (found - top - sums.log()).squeeze(-1)
+            if slopes is not None:
+                # d log p(t) / d hidden = W[t] - sum over v of p(v) W[v]
+                slopes[part] = weight[tokens[part]] - torch.mm(chunk, weight) / sums
+        ctx.save_for_backward(slopes)
+        return values
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, None, None]:
+        (slopes,) = ctx.saved_tensors
+        return None if slopes is None else slopes * gradients[0].unsqueeze(-1), None, None
+
+
+def head_logprobs(hidden: torch.Tensor, weight: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+    """log p of `tokens` [n] under logits `hidden` [n, width] x `weight` [vocabulary, width] transposed, shape [n].
+
+    `token_logprobs` of these logits, but only a few rows of them ever exist. `weight` is taken as fixed: `hidden` alone
+    gets a gradient.
+    """
+    return _HeadLogprobs.apply(hidden, weight, tokens)  # type: ignore[no-any-return, no-untyped-call]

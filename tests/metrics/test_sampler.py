@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from metrics import sampler
-from metrics.generation import end_tokens, prompt_ids
+from metrics import cache, sampler
+from metrics.generation import end_tokens, has_bare_tokens, prompt_ids
 from metrics.models import LoadedModel, load_model, resolve_model
 from metrics.sampler import sample_ids
 
@@ -48,8 +48,10 @@ def test_greedy_answers_are_the_librarys(
 ) -> None:
     """Rows end at different steps and leave the batch; every token is the one that `generate` writes.
 
-    With a head the prompts' first two tokens are read once for all; one prompt is nothing else.
+    With a head the prompts' first two tokens are read once for all; one prompt is nothing else. The cache is laid out
+    anew both when rows leave and when its room is used up.
     """
+    monkeypatch.setattr(cache, "_ROOM", 3)
     monkeypatch.setattr(sampler, "_LONG_HEAD", head or 1000)
     texts = [text * (1 + i % 3) for i, text in enumerate(sentences[:12])]
     texts = [" ".join((text.split() * 5)[:5]) for text in texts] if equal_lengths else [*texts, ""]
@@ -97,3 +99,9 @@ def test_tokens_come_as_often_as_the_model_says(loaded: LoadedModel, sentences: 
     assert freedom > 10
     # Mean `freedom`, variance twice that: four standard deviations.
     assert squares < freedom + 4 * (2 * freedom) ** 0.5
+
+
+def test_a_model_with_windows_is_left_to_the_library(loaded: LoadedModel) -> None:
+    assert has_bare_tokens(loaded.model)
+    loaded.model.config.layer_types = ["full_attention", "sliding_attention"]
+    assert not has_bare_tokens(loaded.model)

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repro.objective import response_margin, sro_loss, token_logprobs
+from repro.objective import head_logprobs, response_margin, sro_loss, token_logprobs
 
 BETA, EPSILON = 0.1, 0.1
 margins = st.floats(-60, 60)
@@ -142,3 +142,15 @@ def trl_dpo_loss(
     )
     with torch.no_grad():
         return trainer.compute_loss(trainer.model, next(iter(trainer.get_train_dataloader()))).item()
+
+
+@pytest.mark.parametrize("n", [1, 128, 300])
+def test_logprobs_by_chunks_of_the_head_are_those_of_all_its_logits(n: int) -> None:
+    torch.manual_seed(n)
+    hidden = torch.randn(n, 6, dtype=torch.float64, requires_grad=True)
+    weight, tokens = 3 * torch.randn(40, 6, dtype=torch.float64), torch.randint(40, (n,))
+    upstream = torch.randn(n, dtype=torch.float64)
+    plain, chunked = token_logprobs(hidden @ weight.T, tokens), head_logprobs(hidden, weight, tokens)
+    assert torch.allclose(plain, chunked)
+    gradients = [torch.autograd.grad((values * upstream).sum(), hidden)[0] for values in (plain, chunked)]
+    assert torch.allclose(*gradients)
