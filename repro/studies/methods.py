@@ -22,6 +22,7 @@ from repro.recipe import load_recipe
 from repro.studies.runs import METRICS, Arm, by_arm, do_runs, stacked, study_parser, table_of
 
 SRO = "smollm2-cpu"
+SRO_ROW, BEST_OF_K = "sro", "sro, best of k"
 # The same whatever the seed.
 ALIKE = ("duplicate", "delete", "mask-infill", "few-shot")
 ASKING = ("dpo", "kto", "grpo")
@@ -37,26 +38,31 @@ Scores = Mapping[str, np.ndarray[Any, Any]]
 
 
 def table(scores: Mapping[str, Scores]) -> str:
-    """One row per system, by J, with its paired difference from SRO. scores: metric -> [seeds, sentences], by system.
+    """One row per system, by J, with the paired differences from it of SRO and, where it is there, of SRO asked again.
 
-    Sentence by sentence. What starts from a warm-up is compared with SRO from the same warm-ups: seed 1 alone where it
-    has one seed. p: two-sided, of the means over these seeds, by approximate randomisation over sentences.
+    scores: metric -> [seeds, sentences], by system. Sentence by sentence. What starts from a warm-up is compared from
+    the same warm-ups: seed 1 alone where it has one seed. p: two-sided, of the means over these seeds, by approximate
+    randomisation over sentences.
     """
+    compared = [name for name in (SRO_ROW, BEST_OF_K) if name in scores]
     rows = []
     for name, values in sorted(scores.items(), key=lambda item: -item[1]["j"].mean()):
-        j, own = values["j"], scores["sro"]["j"]
-        if not (name in (*ALIKE, "reference") or "/" in name):
-            own = own[: len(j)]
-        against = "" if name == "sro" else str(seeds_interval(own - j))
-        p = "" if name == "sro" else f"{randomisation_test(own.mean(0), j.mean(0)):.4f}"
-        parallel = "yes" if name in PARALLEL else "no"
+        j = values["j"]
         means = (f"{values[metric].mean():.3f}" for metric in METRICS[1:])
-        rows.append((name, len(j), seeds_interval(j), *means, parallel, against, p))
-    header = ("system", "seeds", "J", "STA", "SIM", "FL", "parallel data", "SRO minus it", "p")
-    n = scores["sro"]["j"].shape[1]
+        row = [name, len(j), seeds_interval(j), *means, "yes" if name in PARALLEL else "no"]
+        for other in compared:
+            own = scores[other]["j"]
+            if not (name in (*ALIKE, "reference") or "/" in name):
+                own = own[: len(j)]
+            row.append("" if name == other else str(seeds_interval(own - j)))
+            row.append("" if name == other else f"{randomisation_test(own.mean(0), j.mean(0)):.4f}")
+        rows.append(row)
+    pairs = [cell for name in compared for cell in (f"{name}, minus it", "p")]
+    header = ("system", "seeds", "J", "STA", "SIM", "FL", "parallel data", *pairs)
+    n = scores[SRO_ROW]["j"].shape[1]
     return (
         f"{table_of(rows, header)}\n\n{n} test sentences; 95 % intervals over sentences and, where there are several, "
-        "seeds. SRO minus it: from the same warm-ups; for a method of one seed that is seed 1, and what another seed "
+        "seeds. Minus it: from the same warm-ups; for a method of one seed that is seed 1, and what another seed "
         "would do is not in the interval. p is over sentences alone.\n"
     )
 
@@ -76,8 +82,8 @@ def hub_systems() -> list[str]:
 
 def arms() -> list[Arm]:
     """SRO, and what does not need the Hub."""
-    found = [Arm("sro", SRO, systems("sro"))]
-    found += [Arm("sro, best of k", "sro-best-of-k", ("systems=[best-of-k, reference]",))]
+    found = [Arm(SRO_ROW, SRO, systems("sro"))]
+    found += [Arm(BEST_OF_K, "sro-best-of-k", ("systems=[best-of-k, reference]",))]
     found += [Arm("warm-up", "warm-up", systems("warm-up"))]
     found += [single(name, name) for name in (*ALIKE, "best-of-k", "dpo", "kto", "grpo", "sft")]
     found += [single(name + GUARDED, name, "follower=guarded") for name in ASKING]
@@ -99,7 +105,7 @@ def main(argv: list[str]) -> None:
     options = parser.parse_args(argv)
     wanted = [*arms(), *(Arm(name, "hub-models", systems(name), 1) for name in hub_systems())]
     skipped = set(options.skip)
-    unknown = skipped - {arm.name for arm in wanted if arm.name != "sro"}
+    unknown = skipped - {arm.name for arm in wanted if arm.name != SRO_ROW}
     if unknown:
         raise InputError(f"--skip {min(unknown)}: no such row; one of {', '.join(arm.name for arm in wanted[1:])}")
     if not load_corpus(load_recipe("sft").parallel_corpus, options.data_dir).pairs:
@@ -111,7 +117,7 @@ def main(argv: list[str]) -> None:
         name: {metric: stacked(own, own[0].recipe.systems[0], metric) for metric in METRICS}
         for name, own in runs.items()
     }
-    scores["reference"] = {metric: stacked(runs["sro"][:1], "reference", metric) for metric in METRICS}
+    scores["reference"] = {metric: stacked(runs[SRO_ROW][:1], "reference", metric) for metric in METRICS}
     text = table(scores)
     write_text(Path(options.out) / "methods.md", text)
     print(text)

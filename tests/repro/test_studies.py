@@ -104,6 +104,10 @@ def test_the_methods_table_compares_sentence_by_sentence() -> None:
     assert "0.300 [0.200, 0.400] | 0.0002" in rows[2] and "| no |" in rows[2]
     # It began where SRO's first seed began.
     assert "-0.050 [-0.050, -0.050]" in rows[1] and "| yes |" in rows[1]
+    asked = {"sro": made(0.3, 0.5), "sro, best of k": made(0.4, 0.5), "sft": made(0.35)}
+    best, own, tuned = methods.table(asked).split("\n")[2:5]
+    assert best.split(" | ")[7:] == ["-0.050 [-0.100, 0.000]", "0.0002", "", " |"]
+    assert own.split(" | ")[9] == "0.050 [0.000, 0.100]" and tuned.split(" | ")[9] == "0.050 [0.050, 0.050]"
 
 
 SMALL = (
