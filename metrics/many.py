@@ -1,8 +1,9 @@
 """The command `python -m metrics.many SYSTEM…`: scores many systems on many test sets, one result file for each pair.
 
-SYSTEM is what `metrics.score` takes; @FILE stands for the lines of a file. The pairs are done one after the other, or,
-with --workers or --address, by Ray's workers (`pip install "detox-suite[ray]"`), on this machine or on a cluster whose
-nodes have the suite installed. `python -m leaderboard.publish DIR/*.json` enters the results in a leaderboard.
+SYSTEM is what `metrics.score` takes; @FILE stands for the lines of a file. The pairs are done one after the other, a
+system's together, or, with --workers or --address, each system by one of Ray's workers (`pip install
+"detox-suite[ray]"`), on this machine or on a cluster whose nodes have the suite installed.
+`python -m leaderboard.publish DIR/*.json` enters the results in a leaderboard.
 
 What a worker that dies had in hand is given to another. A killed command goes on with the pairs that have no file yet.
 A folder or a file of outputs that has changed is scored again; a model on the Hub, once its result's file is taken
@@ -14,6 +15,7 @@ Exit codes: 0 done, 1 some pairs failed (a line each says why), 2 something give
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -24,7 +26,7 @@ from metrics.errors import InputError, run_command
 if TYPE_CHECKING:
     from metrics.pairs import Pair
 
-# How often a pair is tried whose worker dies: one that takes all the memory must not kill worker after worker.
+# How often a system is tried whose worker dies: one that takes all the memory must not kill worker after worker.
 TRIES = 4
 
 
@@ -52,7 +54,7 @@ def main(argv: list[str]) -> None:
 
     from metrics.corpora import load_test_set
     from metrics.files import write_json
-    from metrics.pairs import answer, content_of, file_name
+    from metrics.pairs import answers, by_system, content_of, file_name
     from metrics.profiles import load_profile
     from metrics.progress import bar_settings
 
@@ -66,13 +68,18 @@ def main(argv: list[str]) -> None:
         load_profile(name)
     how = {"limit": options.limit, "profiles": profiles, "data_dir": options.data_dir, "batch_size": options.batch_size}
     systems = [{"system": name, "content": content_of(name)} for name in dict.fromkeys(options.systems)]
-    pairs = [{**system, "test_set": test_set, **how} for test_set in test_sets for system in systems]
+    pairs = [{**system, "test_set": test_set, **how} for system in systems for test_set in test_sets]
     out = Path(options.out)
     todo = [pair for pair in pairs if not (out / file_name(pair)).exists()]
     parallel = options.workers or options.address
-    answers = by_ray(todo, options.workers, options.address, options.gpus) if parallel else map(answer, todo)
+    groups = by_system(todo)
+    found = (
+        by_ray(groups, options.workers, options.address, options.gpus)
+        if parallel
+        else itertools.chain.from_iterable(map(answers, groups))
+    )
     failed = []
-    with tqdm(answers, total=len(pairs), initial=len(pairs) - len(todo), desc="pairs", **bar_settings()) as bar:
+    with tqdm(found, total=len(pairs), initial=len(pairs) - len(todo), desc="pairs", **bar_settings()) as bar:
         for done in bar:
             if done["error"]:
                 failed.append(f"{done['system']}, {done['test_set']}: {done['error']}")
@@ -84,12 +91,14 @@ def main(argv: list[str]) -> None:
         sys.exit(1)
 
 
-def by_ray(pairs: Sequence[Pair], workers: int, address: str | None, gpus: float) -> Iterator[dict[str, Any]]:
-    """The answers to all pairs as Ray's workers give them, in any order. Errors: Ray is not installed."""
+def by_ray(
+    groups: Sequence[Sequence[Pair]], workers: int, address: str | None, gpus: float
+) -> Iterator[dict[str, Any]]:
+    """The answers to all pairs as Ray's workers give them, a group at a time. Errors: Ray is not installed."""
     import logging
     import os
 
-    from metrics.pairs import answer, failure
+    from metrics.pairs import all_answers, failure
 
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # By itself Ray gives way to everything else that runs on the machine.
@@ -98,21 +107,22 @@ def by_ray(pairs: Sequence[Pair], workers: int, address: str | None, gpus: float
         import ray
     except ImportError:
         raise InputError('--workers, --address: need Ray; pip install "detox-suite[ray]"') from None
-    if not pairs:
+    if not groups:
         return
     local: dict[str, Any] = {} if address else {"num_cpus": workers, "include_dashboard": False}
     ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **local)
     try:
         # An exception is a fault of the program; only a worker that died is worth another try.
-        task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=TRIES - 1)(answer)
-        asked = {task.remote(pair): pair for pair in pairs}
+        task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=TRIES - 1)(all_answers)
+        asked = {task.remote(group): group for group in groups}
         while asked:
             (first, *_), _ = ray.wait(list(asked))
-            pair = asked.pop(first)
+            group = asked.pop(first)
             try:
-                yield ray.get(first)
+                yield from ray.get(first)
             except ray.exceptions.WorkerCrashedError:
-                yield failure(pair, f"its worker died {TRIES} times; is there memory enough?")
+                for pair in group:
+                    yield failure(pair, f"its worker died {TRIES} times; is there memory enough?")
     finally:
         ray.shutdown()
 

@@ -15,7 +15,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from metrics.errors import InputError
 from metrics.files import atomic_folder, content_hash, home, read_text, sha256_file, sha256_folder, write_json
@@ -81,11 +81,20 @@ class ModelRef:
     base: ModelRef | None = None
 
 
+class Engine(Protocol):
+    """What writes in place of a model. name: as it stands in the decoding."""
+
+    name: str
+
+    def __call__(self, prompts: Sequence[Sequence[int]], settings: dict[str, Any]) -> list[list[int]]:
+        """The new tokens for each prompt under the decoding `settings`."""
+
+
 @dataclass
 class LoadedModel:
     """A model ready to use, in eval mode. prompt: a template with `{text}`, see `metrics.generation.prompt_ids`.
 
-    engine: what writes in place of the model, called with prompts as tokens and the decoding; None: the model itself.
+    engine: what writes in place of the model; None: the model itself.
     """
 
     ref: ModelRef
@@ -93,7 +102,7 @@ class LoadedModel:
     tokenizer: Any
     seq2seq: bool
     prompt: str
-    engine: Callable[[Sequence[Sequence[int]], dict[str, Any]], list[list[int]]] | None = None
+    engine: Engine | None = None
 
 
 def resolve_model(name: str, revision: str | None = None) -> ModelRef:

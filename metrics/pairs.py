@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from metrics.errors import InputError
 from metrics.files import content_hash
 from metrics.profiles import load_profile
 from metrics.scoring import Evaluator, document, evaluate
-from metrics.systems import resolve_system, rewrite
+from metrics.systems import load, resolve_system, rewrite
 
 # JSON: `system`, its `content`, `test_set`, and how it is scored: `limit`, `profiles`, `data_dir`, `batch_size`.
 Pair = dict[str, Any]
@@ -43,19 +44,38 @@ def _test_set(name: str, data_dir: str | None, limit: int | None) -> TestSet:
     return load_test_set(name, data_dir).limit(limit)
 
 
-def answer(pair: Pair) -> dict[str, Any]:
-    """Rewrites and scores a pair: `file`, and `results` as of `metrics.score --json`, or an `error` that says why not.
+def by_system(pairs: Sequence[Pair]) -> list[list[Pair]]:
+    """The pairs of each system together, in their order."""
+    groups: dict[str, list[Pair]] = {}
+    for pair in pairs:
+        groups.setdefault(pair["system"], []).append(pair)
+    return list(groups.values())
 
-    The scoring models and test sets stay in memory for the next pair of this process.
+
+def answers(pairs: Sequence[Pair]) -> Iterator[dict[str, Any]]:
+    """Rewrites and scores the pairs of one system, which is loaded once, one after the other.
+
+    Of each: `file`, and `results` as of `metrics.score --json`, or an `error` that says why not. The scoring models and
+    test sets stay in memory for the next system of this process.
     """
-    try:
-        test_set = _test_set(pair["test_set"], pair["data_dir"], pair["limit"])
-        written = rewrite(resolve_system(pair["system"]), test_set, batch_size=pair["batch_size"])
-        documents = [document(evaluate(_evaluator(name), written, test_set)) for name in pair["profiles"]]
-    except InputError as error:
-        return failure(pair, " ".join(str(error).split()))
-    results = documents[0] if len(documents) == 1 else {"results": documents}
-    return {**pair, "file": file_name(pair), "error": "", "results": results}
+    system = loaded = None
+    for pair in pairs:
+        try:
+            system = system or resolve_system(pair["system"])
+            test_set = _test_set(pair["test_set"], pair["data_dir"], pair["limit"])
+            loaded = loaded or load(system)
+            written = rewrite(system, test_set, batch_size=pair["batch_size"], loaded=loaded)
+            documents = [document(evaluate(_evaluator(name), written, test_set)) for name in pair["profiles"]]
+        except InputError as error:
+            yield failure(pair, " ".join(str(error).split()))
+            continue
+        results = documents[0] if len(documents) == 1 else {"results": documents}
+        yield {**pair, "file": file_name(pair), "error": "", "results": results}
+
+
+def all_answers(pairs: Sequence[Pair]) -> list[dict[str, Any]]:
+    """`answers`, all of them: what a worker sends back."""
+    return list(answers(pairs))
 
 
 def failure(pair: Pair, why: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from metrics.cards import card_facts
 from metrics.corpora import TestSet
 from metrics.errors import InputError
 from metrics.files import append_json_lines, content_hash, home, read_json_lines, read_lines, sha256_file
-from metrics.models import ModelRef, load_model, resolve_model
+from metrics.models import LoadedModel, ModelRef, load_model, resolve_model
 from metrics.text import well_formed
 
 LEXICON = Path(__file__).parent / "lexicon.txt"
@@ -121,19 +121,35 @@ def resolve_system(
     return System(name, "model", full, ref, prompt, dict(decoding or {}), engine)
 
 
-def rewrite(system: System, test_set: TestSet, *, batch_size: int = 32, seed: int = 0) -> Rewrites:
+def load(system: System) -> LoadedModel | None:
+    """The system's model in memory, with the engine that is asked for; None where there is no model."""
+    if system.model is None:
+        return None
+    loaded = load_model(system.model, prompt=system.prompt)
+    if system.engine:
+        from metrics.ctranslate import CTranslate2
+
+        loaded.engine = CTranslate2(loaded, system.engine)
+    return loaded
+
+
+def rewrite(
+    system: System, test_set: TestSet, *, batch_size: int = 32, seed: int = 0, loaded: LoadedModel | None = None
+) -> Rewrites:
     """The system's output for every sentence of the test set.
 
     A model's outputs are kept batch by batch in the cache folder, so that a killed run goes on where it stopped.
+    loaded: what `load` made of the system, where it rewrites more than once.
     Errors: an outputs file whose lines are not as many as the sentences.
     """
     if system.kind == "outputs":
         outputs = read_outputs(Path(system.name), len(test_set.sources))
         return Rewrites(system.name, system.kind, system.revision, {}, tuple(outputs))
-    if system.model is None:
+    loaded = loaded or load(system)
+    if system.model is None or loaded is None:
         outputs = BASELINES[system.name](test_set)
         return Rewrites(system.name, system.kind, system.revision, {}, tuple(outputs))
-    outputs, decoding, seconds, device = _generate(system, test_set.sources, batch_size, seed)
+    outputs, decoding, seconds, device = _generate(system, loaded, test_set.sources, batch_size, seed)
     card = card_facts(system.model)
     return Rewrites(system.name, system.kind, system.revision, decoding, tuple(outputs), seconds, device, card)
 
@@ -149,7 +165,7 @@ def read_outputs(path: Path, expected: int) -> list[str]:
 
 
 def _generate(
-    system: System, sources: Sequence[str], batch_size: int, seed: int
+    system: System, loaded: LoadedModel, sources: Sequence[str], batch_size: int, seed: int
 ) -> tuple[list[str], dict[str, Any], float | None, str]:
     """(outputs, decoding, seconds of generating or None where a batch of the cache does not say, device)."""
     import torch
@@ -157,15 +173,10 @@ def _generate(
 
     from metrics.generation import Progress, decoding_settings, rewrite_all
 
-    assert system.model is not None
-    loaded = load_model(system.model, prompt=system.prompt)
     settings = decoding_settings(loaded.model, system.decoding)
     decoding = {**settings, "prompt": loaded.prompt, "batch_size": batch_size}
-    if system.engine:
-        from metrics.ctranslate import CTranslate2
-
-        loaded.engine = engine = CTranslate2(loaded, system.engine)
-        decoding["engine"] = engine.name
+    if loaded.engine:
+        decoding["engine"] = loaded.engine.name
     if settings["do_sample"]:
         decoding["seed"] = seed
     versions = [torch.__version__, transformers.__version__, str(loaded.model.device.type)]

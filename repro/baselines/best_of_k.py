@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from metrics.systems import Rewrites, System, rewrite
+from metrics.systems import Rewrites, System, load, rewrite
 from repro.baselines import Setting
 from repro.follower import PASS
 
@@ -27,13 +27,14 @@ def rewrites(setting: Setting) -> Rewrites:
     draws: list[Rewrites] = []
     outputs: dict[int, str] = {}
     asked = list(range(len(setting.test.sources)))
+    loaded = load(System("best-of-k", "model", model.revision, model, recipe.prompt))
     for draw in range(recipe.candidates):
         sources = tuple(setting.test.sources[i] for i in asked)
         references = tuple(setting.test.references[i] for i in asked)
         settings = sampled if draw else likeliest
         system = System("best-of-k", "model", model.revision, model, recipe.prompt, settings)
         part = dataclasses.replace(setting.test, sources=sources, references=references)
-        drawn = rewrite(system, part, batch_size=recipe.generation_batch_size, seed=recipe.seed + draw)
+        drawn = rewrite(system, part, batch_size=recipe.generation_batch_size, seed=recipe.seed + draw, loaded=loaded)
         draws.append(drawn)
         passed = follower.judge(sources, drawn.outputs, draw) == PASS
         outputs.update({i: text for i, text, ok in zip(asked, drawn.outputs, passed, strict=True) if ok})

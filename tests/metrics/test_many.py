@@ -44,7 +44,7 @@ def workers_at_work(parent: int) -> list[psutil.Process]:
     found = []
     for process in psutil.Process(parent).children(recursive=True):
         try:
-            if process.name() == "ray::answer":
+            if process.name() == "ray::all_answers":
                 found.append(process)
         except psutil.NoSuchProcess:
             continue

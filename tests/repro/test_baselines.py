@@ -65,7 +65,7 @@ def test_best_of_k_takes_the_first_pass_and_else_the_likeliest(
         12: {SOURCES[2]: "bad 2", SOURCES[3]: "good 2"},
     }
 
-    def rewrite(system: Any, test: TestSet, *, batch_size: int, seed: int) -> Rewrites:
+    def rewrite(system: Any, test: TestSet, *, batch_size: int, seed: int, loaded: Any) -> Rewrites:
         assert system.decoding["do_sample"] == (seed > 10)
         outputs = tuple(drawn[seed][source] for source in test.sources)
         return Rewrites(system.name, "model", system.revision, {"seed": seed}, outputs, 1.5)
