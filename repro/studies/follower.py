@@ -18,7 +18,8 @@ from repro.studies.runs import Arm, Run, by_arm, do_runs, study_parser, table_of
 
 # Long enough for a collapse, and never stopped.
 TO_THE_END = (
-    "steps=48", "schedule=constant", "evaluate_every=8", "patience=0", "stop_repetition=1", "stop_length_ratio=0",
+    "steps=48", "schedule=constant", "learning_rate=1.5e-4", "evaluate_every=8", "patience=0", "stop_repetition=1",
+    "stop_length_ratio=0",
 )  # fmt: skip
 DEVELOPMENT_ONLY = ("test_set=paradetox-dev", "test_limit=8", "systems=[sro]")
 PLAIN = ("follower=screener", "siblings=false", "extremes=false", "lone_fail_weight=1", "imitation=0")
