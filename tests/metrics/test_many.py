@@ -15,7 +15,9 @@ import psutil
 import pytest
 
 from leaderboard.results import row_from_result
+from metrics import systems
 from metrics.files import home
+from metrics.pairs import answers
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -80,3 +82,20 @@ def test_a_killed_worker_loses_nothing_and_rows_are_those_of_one_process(tiny_ll
     outputs.write_text("".join(f"another sentence, number {i}\n" for i in range(24)))
     again = command(tmp_path / "alone", "duplicate", "delete", str(outputs), caches=own)
     assert "3 results, 1 of them new" in again.communicate(timeout=120)[0]
+
+
+def test_a_model_is_loaded_once_for_all_its_test_sets(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loads = []
+    load_model = systems.load_model
+
+    def counted(*given: object, **named: object) -> object:
+        loads.append(given)
+        return load_model(*given, **named)
+
+    monkeypatch.setattr(systems, "load_model", counted)
+    pair = {"system": str(tiny_llama), "content": "", "data_dir": None, "profiles": ["offline"], "batch_size": 4}
+    asked = [("sample", 3), ("no-such-set", 3), ("sample", 2)]
+    done = list(answers([{**pair, "test_set": name, "limit": limit} for name, limit in asked]))
+    assert [bool(answer["error"]) for answer in done] == [False, True, False]
+    assert [len(answer["results"]["sentences"]) for answer in done if not answer["error"]] == [3, 2]
+    assert len(loads) == 1
