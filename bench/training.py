@@ -1,8 +1,6 @@
 """The command `python bench/training.py`: rollouts per second of SRO's training step, beside two other ways to take it.
 
-- `ours`: this project's step, every rollout learned from, as the paper's objective has it.
-- `ours-recipe`: the same with the siblings and extremes of the recipe smollm2-cpu: fewer rollouts are learned from.
-  The screener alone answers here.
+- `ours`: this project's step with the paper's objective; the screener alone answers.
 - `released`: a loop with the costs of the released one (facts: its notebooks; the code is this project's): one text at
   a time, greedy, two whole models, all weights trained, an update for every rollout, both texts read by both models,
   log-softmax over the whole vocabulary. The objective is the published one, in float32.
@@ -36,7 +34,7 @@ from typing import Any
 from metrics.errors import InputError, run_command
 from metrics.progress import progress
 
-ARMS = ("ours", "ours-recipe", "released", "trl")
+ARMS = ("ours", "released", "trl")
 PROMPT = "Rude: {text}\nPolite:\n"
 MAX_NEW_TOKENS = 20
 BETA, EPSILON, RATE = 0.1, 0.1, 2e-5
@@ -102,8 +100,8 @@ def budget(options: argparse.Namespace, folder: Path, texts: int) -> dict[str, A
     return {**keywords, "save_strategy": "no"}
 
 
-def ours(options: argparse.Namespace, folder: Path, extremes: bool) -> dict[str, Any]:
-    """This project's step. extremes: as the recipe smollm2-cpu learns; then the arithmetic is not counted."""
+def ours(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """This project's step; the arithmetic of a causal leader is counted."""
     from repro.follower import ScreenerFollower
     from repro.leader import Leader
     from repro.methods.sro import Game, SROTrainer
@@ -112,8 +110,7 @@ def ours(options: argparse.Namespace, folder: Path, extremes: bool) -> dict[str,
     game = Game(
         beta=BETA, epsilon=EPSILON, rollouts=options.copies, sample=True, temperature=1.0, seed=1,
         rollout_max_new_tokens=MAX_NEW_TOKENS, shift_right=True, rejected_with_prompt=False, rollout_dropout=0.0,
-        siblings=extremes, extremes=extremes, lone_fail_weight=0.3 if extremes else 1.0,
-        imitation=0.5 if extremes else 0.0,
+        siblings=False, lone_fail_weight=1.0, imitation=0.0,
     )  # fmt: skip
     size = options.rollouts // options.copies
     counts: list[float] = []
@@ -124,7 +121,7 @@ def ours(options: argparse.Namespace, folder: Path, extremes: bool) -> dict[str,
             return super().losses(prompts, outputs, owners, rejected, passed)
 
     texts = texts_of(size * (options.steps + 1))
-    kind = SROTrainer if extremes or leader.seq2seq else Counting
+    kind = SROTrainer if leader.seq2seq else Counting
     keywords = budget(options, folder, size)
     seconds = timed(kind(leader, ScreenerFollower(screener()), game, keywords, texts, lambda _: None))
     # The first step is not measured.
@@ -257,8 +254,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     """One arm in this process."""
     with tempfile.TemporaryDirectory() as folder:
         arms: dict[str, Callable[[], dict[str, Any]]] = {
-            "ours": lambda: ours(options, Path(folder), extremes=False),
-            "ours-recipe": lambda: ours(options, Path(folder), extremes=True),
+            "ours": lambda: ours(options, Path(folder)),
             "released": lambda: released(options),
             "trl": lambda: by_trl(options, Path(folder)),
         }

@@ -76,14 +76,12 @@ class Recipe:
     sample: bool
     temperature: float
     rollout_max_new_tokens: int
-    # The objective. siblings: a fail is compared with a rollout of the same text that passed, where there is one;
-    # extremes: of a text's rollouts only the best pass and one fail are learned from; lone_fail_weight: what the other
-    # fails count; imitation: how much likelihood of the passes counts beside the objective. As published: false, false,
-    # 1, 0.
+    # The objective. siblings: a fail is compared with the best of the same text's rollouts that passed, if one did;
+    # lone_fail_weight: what the other fails count; imitation: how much likelihood of the passes counts beside the
+    # objective. As published: false, 1, 0.
     beta: float
     epsilon: float
     siblings: bool
-    extremes: bool
     lone_fail_weight: float
     imitation: float
     # The departures of the released code beside flip_rate (as published: true, false, 0).

@@ -33,7 +33,6 @@ class Game:
     rejected_with_prompt: bool
     rollout_dropout: float
     siblings: bool
-    extremes: bool
     lone_fail_weight: float
     imitation: float
     seed: int
@@ -77,16 +76,16 @@ class SROTrainer(TextTrainer):
         kinds = self.follower.judge(texts, answers, draw)
         self.note_verdicts([KINDS[kind] for kind in kinds])
         owners = [i // self.game.rollouts for i in range(len(outputs))]
+        # The best first: a text's first pass is what its fails are compared with.
         order = np.argsort(-self.follower.grade(texts, answers), kind="stable").tolist()
-        kept = extremes(order, owners, kinds == PASS) if self.game.extremes else order
         prompts = self.leader.prompt_ids(sources)
         rejected = prompts if self.game.rejected_with_prompt else self.leader.target_ids(sources)
         return {
             "prompts": prompts,
-            "outputs": [outputs[i] for i in kept],
-            "owners": [owners[i] for i in kept],
+            "outputs": [outputs[i] for i in order],
+            "owners": [owners[i] for i in order],
             "rejected": rejected,
-            "passed": [bool(kinds[i] == PASS) for i in kept],
+            "passed": [bool(kinds[i] == PASS) for i in order],
         }
 
     def compute_loss(
@@ -135,18 +134,6 @@ class SROTrainer(TextTrainer):
             lengths = torch.tensor([len(tokens) for tokens in outputs], device=delta.device)
             loss = loss - game.imitation * verdicts * policy[:n] / lengths
         return loss
-
-
-def extremes(order: Sequence[int], owners: Sequence[int], passed: Sequence[bool]) -> list[int]:
-    """Of each text's rollouts the first pass and the first fail in `order`, as far as there are such, in that order."""
-    seen: set[tuple[int, bool]] = set()
-    kept = []
-    for i in order:
-        key = owners[i], bool(passed[i])
-        if key not in seen:
-            seen.add(key)
-            kept.append(i)
-    return kept
 
 
 def roll_out(leader: Leader, texts: Sequence[str], game: Game, seed: int) -> list[list[int]]:

@@ -22,7 +22,7 @@ TO_THE_END = (
     "stop_length_ratio=0",
 )  # fmt: skip
 DEVELOPMENT_ONLY = ("test_set=paradetox-dev", "test_limit=8", "systems=[sro]")
-PLAIN = ("follower=screener", "siblings=false", "extremes=false", "lone_fail_weight=1", "imitation=0")
+PLAIN = ("follower=screener", "siblings=false", "lone_fail_weight=1", "imitation=0")
 ARMS = (
     Arm("screener", "smollm2-cpu", (*PLAIN, *TO_THE_END, *DEVELOPMENT_ONLY)),
     Arm("guarded", "smollm2-cpu", ("follower=guarded", *TO_THE_END, *DEVELOPMENT_ONLY)),

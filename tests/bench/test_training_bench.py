@@ -11,7 +11,7 @@ import torch
 from tests.benches import ROOT, run_bench
 
 
-@pytest.mark.parametrize(("kind", "arms"), [("tiny_llama", ["ours", "trl"]), ("tiny_t5", ["ours-recipe", "released"])])
+@pytest.mark.parametrize(("kind", "arms"), [("tiny_llama", ["ours", "trl"]), ("tiny_t5", ["ours", "released"])])
 def test_every_arm_takes_its_steps(kind: str, arms: list[str], request: pytest.FixtureRequest) -> None:
     size = ["--layers", "1", "--rollouts", "4", "--copies", "2", "--steps", "1", "--repeats", "1"]
     leader = str(request.getfixturevalue(kind))
@@ -20,7 +20,7 @@ def test_every_arm_takes_its_steps(kind: str, arms: list[str], request: pytest.F
     assert [row[0].strip() for row in rows[1:]] == arms
     # 4 rollouts a step: of 2 texts, or of 4 with an update each.
     assert [tuple(map(int, row[1:3])) for row in rows[1:]] == [(4, 4) if arm == "released" else (2, 1) for arm in arms]
-    assert ("billion useful operations" in printed) == ("ours" in arms)
+    assert ("billion useful operations" in printed) == (kind == "tiny_llama")
 
 
 def test_the_operations_by_hand() -> None:

@@ -10,7 +10,7 @@ import torch
 from metrics.models import LoadedModel, ModelRef, load_model, resolve_model
 from repro.follower import ScreenerFollower
 from repro.leader import Leader
-from repro.methods.sro import Game, SROTrainer, extremes, roll_out
+from repro.methods.sro import Game, SROTrainer, roll_out
 from repro.objective import sro_loss
 from repro.training import arguments
 from tests.repro.test_trainer import GAME, WordScreener
@@ -126,13 +126,6 @@ def test_losses_with_siblings_lone_fails_and_imitation_by_hand(
     imitation = -0.5 * policy[1].item() / len(outputs[1])
     expected = [loss(y[1] - y[0]), loss(y[1] - x) + imitation, 0.25 * loss(-y[2]), 0.25 * loss(-y[3])]
     assert losses.tolist() == pytest.approx(expected, abs=1e-4)
-
-
-def test_extremes_are_the_best_pass_and_one_fail_of_each_text() -> None:
-    """Three texts of three rollouts each: two passes and a fail, three fails, three passes."""
-    owners, passed = [0, 0, 0, 1, 1, 1, 2, 2, 2], [True, False, True, False, False, False, True, True, True]
-    order = [8, 2, 4, 7, 0, 1, 3, 5, 6]
-    assert extremes(order, owners, passed) == [8, 2, 4, 1]
 
 
 @pytest.mark.parametrize("kind", ["tiny_llama", "tiny_gpt2", "tiny_t5"])
