@@ -22,7 +22,8 @@ def rewrites(setting: Setting) -> Rewrites:
     Only sentences without a pass are drawn again, so that most of the k rewrites are never written.
     """
     recipe, model, follower = setting.recipe, setting.made, setting.follower()
-    likeliest = {"do_sample": False, "num_beams": 1, "max_new_tokens": recipe.max_new_tokens}
+    # As the checkpoint itself is read: what it wrote as a system of its own is not written again.
+    likeliest = {"do_sample": False, "max_new_tokens": recipe.max_new_tokens}
     sampled = {**likeliest, "do_sample": True, "temperature": recipe.temperature, "top_k": 0}
     draws: list[Rewrites] = []
     outputs: dict[int, str] = {}
