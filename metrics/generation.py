@@ -116,9 +116,14 @@ def generate_ids(
 
     pad = tokenizer.pad_token_id
     ends = end_tokens(model, tokenizer)
-    if is_plain_greedy(model, settings):
-        limit = settings["max_new_tokens"]
-        return sample_ids(model, prompts, copies=1, temperature=None, max_new_tokens=limit, ends=ends, pad=pad, seed=0)
+    if is_plain(model, settings):
+        temperature = settings.get("temperature", 1.0) if settings["do_sample"] else None
+        # As the library's own draws do, these hang on torch's seed.
+        seed = int(torch.randint(2**53, ())) if temperature else 0
+        return sample_ids(
+            model, prompts, copies=1, temperature=temperature, max_new_tokens=settings["max_new_tokens"], ends=ends,
+            pad=pad, seed=seed,
+        )  # fmt: skip
     width = max(len(p) for p in prompts)
     device = next(model.parameters()).device
     if seq2seq:
@@ -141,13 +146,21 @@ _HARMLESS = {
     "bos_token_id", "eos_token_id", "pad_token_id", "max_new_tokens", "max_length", "do_sample", "temperature", "top_k",
     "top_p", "use_cache", "output_attentions", "output_hidden_states", "transformers_version", "_from_model_config",
 }  # fmt: skip
-_GREEDY = {"do_sample": False, "num_beams": 1}
+# Settings that change no token: of greedy decoding, and of sampling from the whole vocabulary.
+_IDLE: dict[bool, dict[str, Any]] = {False: {"num_beams": 1}, True: {"num_beams": 1, "top_k": 0, "top_p": 1.0}}
 
 
-def is_plain_greedy(model: Any, settings: Mapping[str, Any]) -> bool:
-    """Whether `settings` ask this model for the likeliest token each time, and `metrics.sampler` can serve it."""
-    asked = {key for key in settings if (key, settings[key]) not in _GREEDY.items()}
-    return settings.get("do_sample") is False and asked == {"max_new_tokens"} and has_bare_tokens(model)
+def is_plain(model: Any, settings: Mapping[str, Any]) -> bool:
+    """Whether `settings` ask this model for the likeliest token each time, or for one drawn with softmax(logits /
+    temperature), and `metrics.sampler` can serve it.
+    """
+    sampled = settings.get("do_sample")
+    if sampled is None or (sampled and settings.get("top_k") != 0):
+        # Unless it is told otherwise the library draws from the 50 likeliest tokens.
+        return False
+    asked = {key for key in settings if (key, settings[key]) not in _IDLE[sampled].items()}
+    known = {"do_sample", "max_new_tokens", *(["temperature"] if sampled else [])}
+    return "max_new_tokens" in asked and asked <= known and has_bare_tokens(model)
 
 
 def has_bare_tokens(model: Any) -> bool:
@@ -218,7 +231,7 @@ def rewrite_batches(
     prompts = prompt_ids(tokenizer, loaded.prompt, texts, seq2seq)
     room = settings.get("max_new_tokens", 0)
     greedy = not settings["do_sample"] and settings.get("num_beams", 1) == 1
-    two_tries = bool(room) and greedy and not (loaded.engine or is_plain_greedy(model, settings))
+    two_tries = bool(room) and greedy and not (loaded.engine or is_plain(model, settings))
     ends = end_tokens(model, tokenizer)
 
     def run(indices: list[int], number: int, limit: int) -> dict[int, str | None]:

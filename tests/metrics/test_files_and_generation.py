@@ -25,7 +25,7 @@ from metrics.generation import (
     Progress,
     cut_after_end,
     decoding_settings,
-    is_plain_greedy,
+    is_plain,
     length_sorted_batches,
     prompt_ids,
     rewrite_all,
@@ -149,19 +149,23 @@ def test_two_tries_write_what_one_long_try_writes(
         ({"do_sample": False, "max_new_tokens": 9}, {}, True),
         ({"do_sample": False, "num_beams": 1, "max_new_tokens": 9}, {"temperature": 0.7, "max_length": 30}, True),
         ({"do_sample": True, "max_new_tokens": 9}, {}, False),
+        ({"do_sample": True, "top_k": 0, "max_new_tokens": 9}, {}, True),
+        ({"do_sample": True, "top_k": 0, "top_p": 1.0, "temperature": 0.7, "max_new_tokens": 9}, {}, True),
+        ({"do_sample": True, "top_k": 0, "top_p": 0.9, "max_new_tokens": 9}, {}, False),
+        ({"do_sample": True, "top_k": 0, "min_p": 0.1, "max_new_tokens": 9}, {}, False),
         ({"do_sample": False, "num_beams": 2, "max_new_tokens": 9}, {}, False),
         ({"do_sample": False, "max_new_tokens": 9, "repetition_penalty": 1.2}, {}, False),
         ({"do_sample": False, "max_new_tokens": 9}, {"suppress_tokens": [5]}, False),
         ({"do_sample": False, "max_length": 9}, {}, False),
     ],
 )
-def test_only_the_likeliest_token_each_time_is_plain_greedy(
+def test_only_the_likeliest_token_and_draws_from_all_are_plain(
     llama: LoadedModel, settings: dict[str, Any], stored: dict[str, Any], plain: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from transformers import GenerationConfig
 
     monkeypatch.setattr(llama.model, "generation_config", GenerationConfig(**stored))
-    assert is_plain_greedy(llama.model, settings) == plain
+    assert is_plain(llama.model, settings) == plain
 
 
 def test_a_torn_record_is_passed_over(tmp_path: Path) -> None:

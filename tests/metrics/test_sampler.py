@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from metrics import cache, sampler
-from metrics.generation import end_tokens, has_bare_tokens, prompt_ids
+from metrics.generation import end_tokens, generate_ids, has_bare_tokens, prompt_ids
 from metrics.models import LoadedModel, load_model, resolve_model
 from metrics.sampler import sample_ids
 
@@ -99,6 +99,23 @@ def test_tokens_come_as_often_as_the_model_says(loaded: LoadedModel, sentences: 
     assert freedom > 10
     # Mean `freedom`, variance twice that: four standard deviations.
     assert squares < freedom + 4 * (2 * freedom) ** 0.5
+
+
+def test_sampled_rewrites_are_drawn_here_by_torchs_seed(loaded: LoadedModel, sentences: list[str]) -> None:
+    settings = {"do_sample": True, "top_k": 0, "temperature": 0.7, "max_new_tokens": 12}
+    prompts = prompt_ids(loaded.tokenizer, loaded.prompt, sentences[:3], False)
+
+    def drawn(seed: int) -> list[list[int]]:
+        torch.manual_seed(seed)
+        return generate_ids(loaded.model, loaded.tokenizer, prompts, False, settings)
+
+    torch.manual_seed(5)
+    seed = int(torch.randint(2**53, ()))
+    assert drawn(5) == drawn(5) != drawn(6)
+    ends = end_tokens(loaded.model, loaded.tokenizer)
+    assert drawn(5) == sample_ids(
+        loaded.model, prompts, copies=1, temperature=0.7, max_new_tokens=12, ends=ends, pad=0, seed=seed
+    )
 
 
 def test_a_model_with_windows_is_left_to_the_library(loaded: LoadedModel) -> None:
