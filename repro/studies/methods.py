@@ -85,9 +85,8 @@ def arms() -> list[Arm]:
     found = [Arm(SRO_ROW, SRO, systems("sro"))]
     found += [Arm(BEST_OF_K, "sro-best-of-k", ("systems=[best-of-k, reference]",))]
     found += [Arm("warm-up", "warm-up", systems("warm-up"))]
-    # The nearest rival, from as many warm-ups as SRO.
-    found += [Arm("grpo", "grpo", systems("grpo"))]
-    found += [single(name, name) for name in (*ALIKE, "best-of-k", "dpo", "kto", "sft")]
+    found += [Arm(name, name, systems(name)) for name in ("best-of-k", *ASKING)]
+    found += [single(name, name) for name in (*ALIKE, "sft")]
     found += [single(name + GUARDED, name, "follower=guarded") for name in ASKING]
     return found
 
