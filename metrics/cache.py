@@ -18,6 +18,9 @@ _ROOM = 32
 class _RoomyLayer(DynamicLayer):
     """`keys` and `values` are the used part of two larger tensors, unless something else has just put them there."""
 
+    keys: Any
+    values: Any
+
     def __init__(self) -> None:
         super().__init__()
         self._whole: list[torch.Tensor] = []
@@ -25,7 +28,7 @@ class _RoomyLayer(DynamicLayer):
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        if self.keys is None or self.values is None or not self.get_seq_length():
+        if not self.is_initialized or not self.get_seq_length():
             return super().update(key_states, value_states, *args, **kwargs)
         used = self.get_seq_length()
         end = used + key_states.shape[-2]
