@@ -54,7 +54,7 @@ def main(argv: list[str]) -> None:
 
     from metrics.corpora import load_test_set
     from metrics.files import write_json
-    from metrics.pairs import answers, by_system, content_of, file_name
+    from metrics.pairs import answers, content_of, file_name
     from metrics.profiles import load_profile
     from metrics.progress import bar_settings
 
@@ -68,24 +68,24 @@ def main(argv: list[str]) -> None:
         load_profile(name)
     how = {"limit": options.limit, "profiles": profiles, "data_dir": options.data_dir, "batch_size": options.batch_size}
     systems = [{"system": name, "content": content_of(name)} for name in dict.fromkeys(options.systems)]
-    pairs = [{**system, "test_set": test_set, **how} for system in systems for test_set in test_sets]
     out = Path(options.out)
-    todo = [pair for pair in pairs if not (out / file_name(pair)).exists()]
-    parallel = options.workers or options.address
-    groups = by_system(todo)
+    pairs = [[{**system, "test_set": test_set, **how} for test_set in test_sets] for system in systems]
+    missing = ([pair for pair in own if not (out / file_name(pair)).exists()] for own in pairs)
+    groups = [group for group in missing if group]
+    number, todo = len(systems) * len(test_sets), sum(map(len, groups))
     found = (
         by_ray(groups, options.workers, options.address, options.gpus)
-        if parallel
+        if options.workers or options.address
         else itertools.chain.from_iterable(map(answers, groups))
     )
     failed = []
-    with tqdm(found, total=len(pairs), initial=len(pairs) - len(todo), desc="pairs", **bar_settings()) as bar:
+    with tqdm(found, total=number, initial=number - todo, desc="pairs", **bar_settings()) as bar:
         for done in bar:
             if done["error"]:
                 failed.append(f"{done['system']}, {done['test_set']}: {done['error']}")
             else:
                 write_json(out / done["file"], done["results"])
-    print(f"{out}: {len(pairs) - len(failed)} results, {len(todo) - len(failed)} of them new")
+    print(f"{out}: {number - len(failed)} results, {todo - len(failed)} of them new")
     if failed:
         print("\n".join(failed), file=sys.stderr)
         sys.exit(1)

@@ -44,14 +44,6 @@ def _test_set(name: str, data_dir: str | None, limit: int | None) -> TestSet:
     return load_test_set(name, data_dir).limit(limit)
 
 
-def by_system(pairs: Sequence[Pair]) -> list[list[Pair]]:
-    """The pairs of each system together, in their order."""
-    groups: dict[str, list[Pair]] = {}
-    for pair in pairs:
-        groups.setdefault(pair["system"], []).append(pair)
-    return list(groups.values())
-
-
 def answers(pairs: Sequence[Pair]) -> Iterator[dict[str, Any]]:
     """Rewrites and scores the pairs of one system, which is loaded once, one after the other.
 
