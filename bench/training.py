@@ -1,6 +1,8 @@
 """The command `python bench/training.py`: rollouts per second of SRO's training step, beside two other ways to take it.
 
 - `ours`: this project's step with the paper's objective; the screener alone answers.
+- `ours-bfloat16`: the same, but that the copy of the leader that rolls out has weights of two bytes
+  (`rollout_dtype: bfloat16`); scoring and learning remain in float32.
 - `released`: a loop with the costs of the released one (facts: its notebooks; the code is this project's): one text at
   a time, greedy, two whole models, all weights trained, an update for every rollout, both texts read by both models,
   log-softmax over the whole vocabulary. The objective is the published one, in float32.
@@ -8,8 +10,8 @@
 
 Leader, number of rollouts, their greatest length and the threads are the same; how many texts and updates a step has
 is not, and stands in the table. Each arm is a process of its own, which takes one step to warm up and measures the next
-ones; the arms take turns, and medians are printed, with the peak memory of each process. For `ours` the arithmetic is
-counted, and what share of this machine's matmul rate it reached.
+ones; the arms take turns, and medians are printed, with the peak memory of each process. For both of this
+project's the arithmetic is counted, and what share of this machine's rate of float32 products it reached.
 
 Leaders: smollm2-135m-q4, `t5`: an encoder-decoder model of that size with random weights, or a model folder.
 """
@@ -34,7 +36,7 @@ from typing import Any
 from metrics.errors import InputError, run_command
 from metrics.progress import progress
 
-ARMS = ("ours", "released", "trl")
+ARMS = ("ours", "ours-bfloat16", "released", "trl")
 PROMPT = "Rude: {text}\nPolite:\n"
 MAX_NEW_TOKENS = 20
 BETA, EPSILON, RATE = 0.1, 0.1, 2e-5
@@ -100,7 +102,7 @@ def budget(options: argparse.Namespace, folder: Path, texts: int) -> dict[str, A
     return {**keywords, "save_strategy": "no"}
 
 
-def ours(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+def ours(options: argparse.Namespace, folder: Path, dtype: str) -> dict[str, Any]:
     """This project's step; the arithmetic of a causal leader is counted."""
     from repro.follower import ScreenerFollower
     from repro.leader import Leader
@@ -110,7 +112,7 @@ def ours(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     game = Game(
         beta=BETA, epsilon=EPSILON, rollouts=options.copies, sample=True, temperature=1.0, seed=1,
         rollout_max_new_tokens=MAX_NEW_TOKENS, shift_right=True, rejected_with_prompt=False, rollout_dropout=0.0,
-        siblings=False, lone_fail_weight=1.0, imitation=0.0,
+        rollout_dtype=dtype, siblings=False, lone_fail_weight=1.0, imitation=0.0,
     )  # fmt: skip
     size = options.rollouts // options.copies
     counts: list[float] = []
@@ -254,7 +256,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     """One arm in this process."""
     with tempfile.TemporaryDirectory() as folder:
         arms: dict[str, Callable[[], dict[str, Any]]] = {
-            "ours": lambda: ours(options, Path(folder)),
+            "ours": lambda: ours(options, Path(folder), "float32"),
+            "ours-bfloat16": lambda: ours(options, Path(folder), "bfloat16"),
             "released": lambda: released(options),
             "trl": lambda: by_trl(options, Path(folder)),
         }
@@ -332,12 +335,14 @@ def _tell(rollouts: int, found: dict[str, list[dict[str, Any]]], rate: float) ->
         texts, updates = runs[0]["texts"], runs[0]["updates"]
         print(f"| {arm} | {texts} | {updates} | {speed[arm]:.2f} | {ratio} | {peak:,.0f} |")
     print(f"\nmatrix products: {rate / 1e9:.0f} billion operations per second")
-    counted = [n for run in found.get("ours", []) for n in run["operations"]]
-    if counted:
+    for arm, runs in found.items():
+        counted = [n for run in runs for n in run.get("operations", [])]
+        if not counted:
+            continue
         needed = statistics.median(counted)
-        share = needed / rate * speed["ours"] / rollouts
+        share = needed / rate * speed[arm] / rollouts
         print(
-            f"ours: {needed / 1e9:,.0f} billion useful operations a step, {needed / rate:.1f} s at that rate; "
+            f"{arm}: {needed / 1e9:,.0f} billion useful operations a step, {needed / rate:.1f} s at that rate; "
             f"reached: {share:.0%} of it"
         )
 

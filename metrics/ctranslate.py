@@ -19,6 +19,12 @@ ENGINES = {"ctranslate2": "float32", "ctranslate2-int8": "int8"}
 _SERVED = {"do_sample": (False,), "num_beams": (1,)}
 
 
+def engine_asked(name: str) -> str:
+    """What --engine was given for the engine that a decoding names; the name itself if it is none of these."""
+    kinds = {weights: engine for engine, weights in ENGINES.items()}
+    return kinds.get(name.rpartition("-")[2], name)
+
+
 class CTranslate2:
     """A loaded model, converted once (`SRO_HOME`), whose tokens come from CTranslate2.
 

@@ -40,6 +40,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--limit", type=int, metavar="N", help="only the first N sentences of each test set")
     p.add_argument("--profile", action="append", metavar="NAME", help="may be repeated (offline)")
     p.add_argument("--data-dir", metavar="DIR", help="folder with the corpora (default: SRO_DATA_DIR)")
+    p.add_argument("--dtype", default="float32", metavar="NAME", help="of models' weights: float32, bfloat16 (GPUs)")
     p.add_argument("--batch-size", type=int, default=32)
     p.add_argument("--out", metavar="DIR", default="runs/many", help="where the results go (runs/many)")
     p.add_argument("--workers", type=int, default=0, metavar="N", help="Ray workers on this machine (0: without Ray)")
@@ -54,19 +55,24 @@ def main(argv: list[str]) -> None:
 
     from metrics.corpora import load_test_set
     from metrics.files import write_json
+    from metrics.models import require_dtype
     from metrics.pairs import answers, content_of, file_name
     from metrics.profiles import load_profile
     from metrics.progress import bar_settings
 
     if options.batch_size < 1 or options.workers < 0 or options.gpus < 0:
         raise InputError("--batch-size: at least 1; --workers, --gpus: at least 0")
+    require_dtype(options.dtype)
     test_sets = list(dict.fromkeys(options.test_set or ["paradetox-test"]))
     profiles = list(dict.fromkeys(options.profile or ["offline"]))
     for name in test_sets:
         load_test_set(name, options.data_dir).limit(options.limit)
     for name in profiles:
         load_profile(name)
-    how = {"limit": options.limit, "profiles": profiles, "data_dir": options.data_dir, "batch_size": options.batch_size}
+    how = {
+        "limit": options.limit, "profiles": profiles, "data_dir": options.data_dir, "batch_size": options.batch_size,
+        "dtype": options.dtype,
+    }  # fmt: skip
     systems = [{"system": name, "content": content_of(name)} for name in dict.fromkeys(options.systems)]
     out = Path(options.out)
     pairs = [[{**system, "test_set": test_set, **how} for test_set in test_sets] for system in systems]

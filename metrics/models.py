@@ -20,6 +20,8 @@ from typing import Any, Protocol
 from metrics.errors import InputError
 from metrics.files import atomic_folder, content_hash, home, read_text, sha256_file, sha256_folder, write_json
 
+# How a model's weights may be kept in memory, by torch's names.
+DTYPES = ("float32", "bfloat16")
 REWRITER_FILE = "rewriter.json"
 CHAT_PROMPT = (
     "chat:Rewrite this text politely. Keep its meaning, drop rude words. Answer with the rewritten text only.\n\n{text}"
@@ -317,10 +319,13 @@ def is_hub_failure(error: BaseException) -> bool:
     return isinstance(error, OSError) or type(error).__module__.partition(".")[0] in ("httpx", "httpx2", "httpcore")
 
 
-def load_model(ref: ModelRef, *, prompt: str | None = None, device: str | None = None) -> LoadedModel:
-    """Loads a resolved model in float32 for rewriting, on a GPU if there is one.
+def load_model(
+    ref: ModelRef, *, prompt: str | None = None, device: str | None = None, dtype: str = DTYPES[0]
+) -> LoadedModel:
+    """Loads a resolved model for rewriting, on a GPU if there is one.
 
     prompt: overrides the model's own (`rewriter.json` in its folder, a known Hub id, or its chat template).
+    dtype: one of `DTYPES`.
     Errors: weights that do not fit the config, architectures that need foreign code.
     """
     import torch
@@ -333,7 +338,7 @@ def load_model(ref: ModelRef, *, prompt: str | None = None, device: str | None =
         seq2seq = bool(config.is_encoder_decoder)
         auto = AutoModelForSeq2SeqLM if seq2seq else AutoModelForCausalLM
         model: Any = auto.from_pretrained(
-            folder, config=config, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
+            folder, config=config, dtype=getattr(torch, dtype), use_safetensors=True, trust_remote_code=False
         )
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         if ref.base is not None:
@@ -367,6 +372,12 @@ def own_prompt(ref: ModelRef, tokenizer: Any, seq2seq: bool) -> str:
     if seq2seq:
         return "{text}"
     return CHAT_PROMPT if tokenizer.chat_template else "{text}\n"
+
+
+def require_dtype(name: str) -> None:
+    """Errors: a name that is none of `DTYPES`."""
+    if name not in DTYPES:
+        raise InputError(f"--dtype {name}: unknown; one of {', '.join(DTYPES)}")
 
 
 def write_prompt(folder: Path, prompt: str) -> None:

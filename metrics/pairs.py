@@ -13,9 +13,10 @@ from metrics.errors import InputError
 from metrics.files import content_hash
 from metrics.profiles import load_profile
 from metrics.scoring import Evaluator, document, evaluate
-from metrics.systems import load, resolve_system, rewrite
+from metrics.systems import System, generates, load, resolve_system, rewrite
 
-# JSON: `system`, its `content`, `test_set`, and how it is scored: `limit`, `profiles`, `data_dir`, `batch_size`.
+# JSON: `system`, its `content`, `test_set`, and how it is scored: `limit`, `profiles`, `data_dir`, `batch_size`, and
+# the `dtype` of weights.
 Pair = dict[str, Any]
 
 
@@ -44,6 +45,12 @@ def _test_set(name: str, data_dir: str | None, limit: int | None) -> TestSet:
     return load_test_set(name, data_dir).limit(limit)
 
 
+def _system(pair: Pair) -> System:
+    """A dtype is for models; systems of other kinds stand in the same list."""
+    name = pair["system"]
+    return resolve_system(name, dtype=pair["dtype"]) if generates(name) else resolve_system(name)
+
+
 def answers(pairs: Sequence[Pair]) -> Iterator[dict[str, Any]]:
     """Rewrites and scores the pairs of one system, which is loaded once, one after the other.
 
@@ -53,7 +60,7 @@ def answers(pairs: Sequence[Pair]) -> Iterator[dict[str, Any]]:
     system = loaded = None
     for pair in pairs:
         try:
-            system = system or resolve_system(pair["system"])
+            system = system or _system(pair)
             test_set = _test_set(pair["test_set"], pair["data_dir"], pair["limit"])
             loaded = loaded or load(system)
             written = rewrite(system, test_set, batch_size=pair["batch_size"], loaded=loaded)

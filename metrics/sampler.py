@@ -97,14 +97,13 @@ def _read(model: Any, head: list[int], ids: torch.Tensor, mask: torch.Tensor) ->
     """
     from metrics.cache import roomy_cache
 
-    cache = roomy_cache(model)
+    cache, decoder = roomy_cache(model), model.get_decoder()
     if head:
-        model(input_ids=ids.new_tensor([head]), past_key_values=cache, use_cache=True, logits_to_keep=1)
+        decoder(input_ids=ids.new_tensor([head]), past_key_values=cache, use_cache=True)
         cache.batch_repeat_interleave(len(ids))
     if ids.shape[1]:
         positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, len(head) :]
-        model(input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True,
-              logits_to_keep=1)  # fmt: skip
+        decoder(input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True)
     return cache
 
 

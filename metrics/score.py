@@ -34,6 +34,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--prompt", help='template with {text}; "chat:…" goes through the chat template')
     p.add_argument("--decoding", action="append", default=[], metavar="KEY=VALUE", help="a generation setting")
     p.add_argument("--engine", default="", metavar="NAME", help="ctranslate2, ctranslate2-int8: T5 and the like on CPU")
+    p.add_argument("--dtype", default="float32", metavar="NAME", help="of a model's weights: float32, bfloat16 (GPUs)")
     p.add_argument("--batch-size", type=int, default=32)
     p.add_argument("--seed", type=int, default=0, help="for systems that sample")
     p.add_argument("--json", metavar="FILE", help="write the results, with every sentence, to FILE")
@@ -90,7 +91,10 @@ def main(argv: list[str]) -> None:
         check_target(options.push, send=options.yes)
     # What is for models goes to the models of the call; where there is none, the first system refuses it.
     models = [name for name in options.systems if generates(name)] or options.systems[:1]
-    settings = {"revision": options.revision, "prompt": options.prompt, "decoding": given, "engine": options.engine}
+    settings = {
+        "revision": options.revision, "prompt": options.prompt, "decoding": given, "engine": options.engine,
+        "dtype": options.dtype,
+    }  # fmt: skip
     systems = [resolve_system(name, **(settings if name in models else {})) for name in dict.fromkeys(options.systems)]
     test_set = load_test_set(options.test_set, options.data_dir).limit(options.limit)
     for system in systems:

@@ -15,7 +15,7 @@ from metrics.cards import card_facts
 from metrics.corpora import TestSet
 from metrics.errors import InputError
 from metrics.files import append_json_lines, content_hash, home, read_json_lines, read_lines, sha256_file
-from metrics.models import LoadedModel, ModelRef, load_model, resolve_model
+from metrics.models import DTYPES, LoadedModel, ModelRef, load_model, require_dtype, resolve_model
 from metrics.text import well_formed
 
 LEXICON = Path(__file__).parent / "lexicon.txt"
@@ -75,7 +75,10 @@ BASELINES: dict[str, Callable[[TestSet], list[str]]] = {
 
 @dataclass(frozen=True)
 class System:
-    """A system that was found. kind: "baseline", "outputs", "model" or "human". engine: see `metrics.ctranslate`."""
+    """A system that was found. kind: "baseline", "outputs", "model" or "human".
+
+    engine: see `metrics.ctranslate`. dtype: of a model's weights, see `metrics.models.DTYPES`.
+    """
 
     name: str
     kind: str
@@ -84,6 +87,7 @@ class System:
     prompt: str | None = None
     decoding: dict[str, Any] = field(default_factory=dict)
     engine: str = ""
+    dtype: str = DTYPES[0]
 
 
 def generates(name: str) -> bool:
@@ -102,6 +106,7 @@ def resolve_system(
     prompt: str | None = None,
     decoding: dict[str, Any] | None = None,
     engine: str = "",
+    dtype: str = DTYPES[0],
 ) -> System:
     """Finds what `name` means: a baseline, a file with one output per line, or a model.
 
@@ -109,8 +114,14 @@ def resolve_system(
     """
     if well_formed(name) != name:
         raise InputError(f"{name!a}: a name that is not UTF-8, which no report can hold; rename it")
-    if not generates(name) and (prompt or decoding or revision or engine):
-        raise InputError(f"{name}: does not generate; --prompt, --decoding, --engine and --revision are for models")
+    require_dtype(dtype)
+    changed = dtype != DTYPES[0]
+    if not generates(name) and (prompt or decoding or revision or engine or changed):
+        raise InputError(
+            f"{name}: does not generate; --prompt, --decoding, --engine, --dtype and --revision are for models"
+        )
+    if engine and changed:
+        raise InputError(f"--dtype {dtype}: --engine {engine} keeps weights in its own way; give one of the two")
     if name in BASELINES:
         version = f"lexicon-{sha256_file(LEXICON)[:12]}" if name == "delete" else "1"
         return System(name, "human" if name == "reference" else "baseline", version)
@@ -118,14 +129,14 @@ def resolve_system(
         return System(name, "outputs", f"sha256:{sha256_file(Path(name))}")
     ref = resolve_model(name, revision)
     full = ref.revision + (f"+base:{ref.base.revision}" if ref.base else "")
-    return System(name, "model", full, ref, prompt, dict(decoding or {}), engine)
+    return System(name, "model", full, ref, prompt, dict(decoding or {}), engine, dtype)
 
 
 def load(system: System) -> LoadedModel | None:
     """The system's model in memory, with the engine that is asked for; None where there is no model."""
     if system.model is None:
         return None
-    loaded = load_model(system.model, prompt=system.prompt)
+    loaded = load_model(system.model, prompt=system.prompt, dtype=system.dtype)
     if system.engine:
         from metrics.ctranslate import CTranslate2
 
@@ -177,6 +188,8 @@ def _generate(
     decoding = {**settings, "prompt": loaded.prompt, "batch_size": batch_size}
     if loaded.engine:
         decoding["engine"] = loaded.engine.name
+    if system.dtype != DTYPES[0]:
+        decoding["dtype"] = system.dtype
     if settings["do_sample"]:
         decoding["seed"] = seed
     versions = [torch.__version__, transformers.__version__, str(loaded.model.device.type)]

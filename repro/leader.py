@@ -131,6 +131,26 @@ class _SplitDecoder:
         return all(torch.allclose(whole, logits, atol=1e-3, rtol=1e-3) for logits in cut)
 
 
+@contextmanager
+def dropout(model: Any, rate: float) -> Iterator[None]:
+    """Within it the model drops out at `rate` wherever its family can: in dropout layers and in attention.
+
+    0: nowhere. Llama-like models are released with a rate of 0, T5 with 0.1.
+    """
+    places = [(m, "p") for m in model.modules() if isinstance(m, nn.Dropout)]
+    places += [(m, "attention_dropout") for m in model.modules() if hasattr(m, "attention_dropout")]
+    before = [getattr(*place) for place in places]
+    model.train(rate > 0)
+    for place in places:
+        setattr(*place, rate)
+    try:
+        yield
+    finally:
+        model.eval()
+        for place, value in zip(places, before, strict=True):
+            setattr(*place, value)
+
+
 class Leader:
     """A causal or seq2seq model that rewrites, with its reference.
 
@@ -147,6 +167,7 @@ class Leader:
         self.model = loaded.model
         self._split: _SplitDecoder | None = None
         self._reference_weights: dict[str, torch.Tensor] = {}
+        self._cast: Any = None
         self._lora = train == "lora"
         if self._lora:
             self._add_adapter(lora_rank)
@@ -195,24 +216,23 @@ class Leader:
     def device(self) -> torch.device:
         return next(self.model.parameters()).device
 
-    @contextmanager
-    def dropout(self, rate: float) -> Iterator[None]:
-        """Within it the model drops out at `rate` wherever its family can: in dropout layers and in attention.
+    def model_as(self, dtype: str) -> Any:
+        """The policy's model as it is now, its weights in `dtype` (see `metrics.models.DTYPES`), to roll out with.
 
-        0: nowhere. Llama-like models are released with a rate of 0, T5 with 0.1.
+        In another dtype than its own that is a copy, kept from call to call, whose trained weights are written anew.
         """
-        places = [(m, "p") for m in self.model.modules() if isinstance(m, nn.Dropout)]
-        places += [(m, "attention_dropout") for m in self.model.modules() if hasattr(m, "attention_dropout")]
-        before = [getattr(*place) for place in places]
-        self.model.train(rate > 0)
-        for place in places:
-            setattr(*place, rate)
-        try:
-            yield
-        finally:
-            self.model.eval()
-            for place, value in zip(places, before, strict=True):
-                setattr(*place, value)
+        kind = getattr(torch, dtype)
+        if self.model.dtype == kind:
+            return self.model
+        if self._cast is None:
+            self._cast = copy.deepcopy(self.model).requires_grad_(False)
+            for parameter in self._cast.parameters():
+                # `Module.to` would round the buffers too, and with them the angles of rotary positions.
+                parameter.data = parameter.data.to(kind)
+        copies = dict(self._cast.named_parameters())
+        for name, value in self.trainable_state().items():
+            copies[name].copy_(value)
+        return self._cast
 
     def trainable_state(self) -> dict[str, torch.Tensor]:
         """The trained weights by name, detached."""

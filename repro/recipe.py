@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from metrics.errors import InputError
+from metrics.models import DTYPES
 from repro.baselines import UNTRAINED
 from repro.distributed import processes
 from repro.methods import METHODS
@@ -76,6 +77,8 @@ class Recipe:
     sample: bool
     temperature: float
     rollout_max_new_tokens: int
+    # In what the weights are that roll out, by torch's name; what was drawn is scored and learned from in float32.
+    rollout_dtype: str
     # The objective. siblings: a fail is compared with the best of the same text's rollouts that passed, if one did;
     # lone_fail_weight: what the other fails count; imitation: how much likelihood of the passes counts beside the
     # objective. As published: false, 1, 0.
@@ -112,6 +115,7 @@ class Recipe:
         self._one_of("method", (*METHODS, "none"))
         self._one_of("follower", ("screener", "guarded"))
         self._one_of("schedule", ("constant", "linear"))
+        self._one_of("rollout_dtype", DTYPES)
         for key in SHARES:
             if not 0 <= getattr(self, key) <= 1:
                 raise InputError(f"recipe {self.name}: {key} is {getattr(self, key)}; it must lie in 0 to 1")

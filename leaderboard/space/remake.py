@@ -12,6 +12,7 @@ import yaml
 from leaderboard.row import folder_name
 from leaderboard.space.data import Record
 from leaderboard.space.shown import hub_commit
+from metrics.ctranslate import engine_asked
 from metrics.generation import DECODING_KEYS
 
 _WRITE_OUTPUTS = "import pandas, sys; print(*pandas.read_parquet(sys.argv[1]).output, sep='\\n')"
@@ -66,6 +67,10 @@ def _score(record: Record, system: str) -> str:
         options.append(("--prompt", decoding["prompt"]))
     options += [("--decoding", f"{key}={_value(decoding[key])}") for key in sorted(decoding) if key in DECODING_KEYS]
     options += [(f"--{key.replace('_', '-')}", decoding[key]) for key in ("batch_size", "seed") if key in decoding]
+    if decoding.get("engine"):
+        options.append(("--engine", engine_asked(str(decoding["engine"]))))
+    if decoding.get("dtype"):
+        options.append(("--dtype", decoding["dtype"]))
     told = "".join(f" {name}{_joined(value)}" for name, value in options)
     name = shlex.quote(system)
     # After "--" a name that begins with a dash is a name.

@@ -14,7 +14,7 @@ from metrics.generation import end_tokens, generate_ids, has_bare_tokens
 from metrics.sampler import sample_ids
 from repro.distributed import mean_of_all, processes, rank
 from repro.follower import KINDS, PASS, Follower
-from repro.leader import Leader
+from repro.leader import Leader, dropout
 from repro.objective import sro_loss
 from repro.training import Development, Log, Task, TextTrainer
 
@@ -32,6 +32,7 @@ class Game:
     shift_right: bool
     rejected_with_prompt: bool
     rollout_dropout: float
+    rollout_dtype: str
     siblings: bool
     lone_fail_weight: float
     imitation: float
@@ -138,20 +139,20 @@ class SROTrainer(TextTrainer):
 
 def roll_out(leader: Leader, texts: Sequence[str], game: Game, seed: int) -> list[list[int]]:
     """`game.rollouts` rollouts of each text as tokens, those of one text together; equal seeds roll out alike."""
-    prompts, tokenizer = leader.prompt_ids(texts), leader.tokenizer
-    with torch.random.fork_rng(), leader.dropout(game.rollout_dropout):
+    prompts, tokenizer, model = leader.prompt_ids(texts), leader.tokenizer, leader.model_as(game.rollout_dtype)
+    with torch.random.fork_rng(), dropout(model, game.rollout_dropout):
         # What dropout and transformers' own generation draw: otherwise in each of several processes.
         torch.manual_seed(seed + 7_368_787 * rank())
-        if not has_bare_tokens(leader.model):
-            outputs = _generated(leader, prompts, game)
+        if not has_bare_tokens(model):
+            outputs = _generated(leader, model, prompts, game)
         else:
             outputs = sample_ids(
-                leader.model,
+                model,
                 prompts,
                 copies=game.rollouts,
                 temperature=game.temperature if game.sample else None,
                 max_new_tokens=game.rollout_max_new_tokens,
-                ends=end_tokens(leader.model, tokenizer),
+                ends=end_tokens(model, tokenizer),
                 pad=tokenizer.pad_token_id,
                 seed=seed,
                 part=(rank(), processes()),
@@ -160,7 +161,7 @@ def roll_out(leader: Leader, texts: Sequence[str], game: Game, seed: int) -> lis
     return [tokens or [tokenizer.eos_token_id] for tokens in outputs]
 
 
-def _generated(leader: Leader, prompts: Sequence[Sequence[int]], game: Game) -> list[list[int]]:
+def _generated(leader: Leader, model: Any, prompts: Sequence[Sequence[int]], game: Game) -> list[list[int]]:
     """Rollouts by transformers' own generation: of encoder-decoder leaders, and of causal ones it alone can serve."""
     settings: dict[str, Any] = {
         "max_new_tokens": game.rollout_max_new_tokens, "do_sample": game.sample, "num_beams": 1,
@@ -168,7 +169,7 @@ def _generated(leader: Leader, prompts: Sequence[Sequence[int]], game: Game) -> 
     }  # fmt: skip
     if game.sample:
         settings |= {"temperature": game.temperature, "top_k": 0, "top_p": 1.0}
-    return generate_ids(leader.model, leader.tokenizer, prompts, leader.seq2seq, settings)
+    return generate_ids(model, leader.tokenizer, prompts, leader.seq2seq, settings)
 
 
 def written(leader: Leader, outputs: Sequence[Sequence[int]]) -> list[str]:

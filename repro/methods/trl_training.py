@@ -11,6 +11,7 @@ from typing import Any
 from datasets import Dataset
 
 from metrics.errors import InputError
+from repro.leader import dropout
 from repro.training import LeaderTraining, Task
 
 
@@ -34,7 +35,7 @@ class TrlTraining(LeaderTraining):
 
     def fit(self) -> None:
         # trl puts the model into training mode, where families that have dropout would use it.
-        with self.leader.dropout(0.0):
+        with dropout(self.leader.model, 0.0):
             super().fit()
 
 

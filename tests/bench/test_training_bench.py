@@ -11,7 +11,9 @@ import torch
 from tests.benches import ROOT, run_bench
 
 
-@pytest.mark.parametrize(("kind", "arms"), [("tiny_llama", ["ours", "trl"]), ("tiny_t5", ["ours", "released"])])
+@pytest.mark.parametrize(
+    ("kind", "arms"), [("tiny_llama", ["ours", "ours-bfloat16", "trl"]), ("tiny_t5", ["ours", "released"])]
+)
 def test_every_arm_takes_its_steps(kind: str, arms: list[str], request: pytest.FixtureRequest) -> None:
     size = ["--layers", "1", "--rollouts", "4", "--copies", "2", "--steps", "1", "--repeats", "1"]
     leader = str(request.getfixturevalue(kind))

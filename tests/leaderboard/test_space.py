@@ -327,6 +327,11 @@ def test_a_system_is_scored_again_as_it_was() -> None:
     assert (options.systems, options.revision, options.limit) == (["org/m"], COMMIT, 2)
     assert (options.test_set, options.profile, options.batch_size) == ("t", ["offline"], 8)
     assert options.decoding == ["do_sample=false", "num_beams=4"] and options.prompt == "Say:\n{text}"
+    for kept, engine in (("float32", "ctranslate2"), ("int8", "ctranslate2-int8")):
+        by_engine = record("org/m", kind="model", decoding={**decoding, "engine": f"ctranslate2-4.8.5-{kept}"})
+        assert score_parser().parse_args(shlex.split(remake_command(by_engine))[3:]).engine == engine
+    narrow = record("org/m", kind="model", decoding={**decoding, "dtype": "bfloat16"})
+    assert score_parser().parse_args(shlex.split(remake_command(narrow))[3:]).dtype == "bfloat16"
     assert remake_command(record("delete", kind="baseline", decoding={})) == (
         "python -m metrics.score delete --test-set t --limit 2 --profile s1"
     )

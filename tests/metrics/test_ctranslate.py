@@ -51,5 +51,7 @@ def test_what_it_does_not_serve_is_said(lively_t5: Path, tiny_llama: Path) -> No
             rewrite(resolve_system(str(folder), decoding=given, engine="ctranslate2"), test)
     with pytest.raises(InputError, match="unknown; one of ctranslate2, ctranslate2-int8"):
         rewrite(resolve_system(str(lively_t5), engine="onnx"), test)
-    with pytest.raises(InputError, match="--engine and --revision are for models"):
+    with pytest.raises(InputError, match="--engine, --dtype and --revision are for models"):
         resolve_system("delete", engine="ctranslate2")
+    with pytest.raises(InputError, match="--engine ctranslate2 keeps weights in its own way"):
+        resolve_system(str(lively_t5), engine="ctranslate2", dtype="bfloat16")

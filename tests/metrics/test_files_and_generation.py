@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metrics.errors import out_of_space
+from metrics.corpora import TestSet
+from metrics.errors import InputError, out_of_space
 from metrics.files import (
     append_json_lines,
     atomic_file,
@@ -31,7 +32,8 @@ from metrics.generation import (
     rewrite_all,
     rewrite_batches,
 )
-from metrics.models import LoadedModel, load_model, resolve_model
+from metrics.models import DTYPES, LoadedModel, load_model, resolve_model
+from metrics.systems import resolve_system, rewrite
 
 
 def test_a_failed_write_leaves_the_old_and_nothing_else(tmp_path: Path) -> None:
@@ -141,6 +143,37 @@ def test_two_tries_write_what_one_long_try_writes(
             done.add(batch)
         rest = list(rewrite_batches(loaded, sentences, settings, batch_size=7, done=done))
         assert rest == batches[stop:]
+
+
+@pytest.mark.parametrize("kind", ["tiny_llama", "tiny_t5"])
+def test_weights_of_two_bytes_write_what_transformers_writes_and_say_so(
+    kind: str, sentences: list[str], request: pytest.FixtureRequest
+) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
+
+    folder = str(request.getfixturevalue(kind))
+    test = TestSet("own", "folder", "1", tuple(sentences[:12]), ((),) * 12)
+    settings = {"max_new_tokens": 12}
+    whole, narrow = (
+        rewrite(resolve_system(folder, prompt="rude : {text}", decoding=settings, dtype=dtype), test, batch_size=1)
+        for dtype in DTYPES
+    )
+    assert narrow.decoding == {**whole.decoding, "dtype": "bfloat16"}
+    auto = AutoModelForSeq2SeqLM if kind == "tiny_t5" else AutoModelForCausalLM
+    model = auto.from_pretrained(folder, dtype=torch.bfloat16).eval()
+    tokenizer, seq2seq = load_model(resolve_model(folder)).tokenizer, kind == "tiny_t5"
+    for text, output in zip(test.sources, narrow.outputs, strict=True):
+        ids = torch.tensor(prompt_ids(tokenizer, "rude : {text}", [text], seq2seq))
+        alone = model.generate(ids, max_new_tokens=12, do_sample=False, pad_token_id=0, eos_token_id=1)
+        new = alone[0, 1 if seq2seq else ids.shape[1] :]
+        assert output == " ".join(tokenizer.decode(new, skip_special_tokens=True).split())
+    for name, asked, why in (
+        (folder, {"dtype": "float16"}, "--dtype float16: unknown; one of float32, bfloat16"),
+        ("delete", {"dtype": "bfloat16"}, "delete: does not generate"),
+    ):
+        with pytest.raises(InputError, match=why):
+            resolve_system(name, **asked)
 
 
 @pytest.mark.parametrize(

@@ -93,9 +93,16 @@ def test_a_model_is_loaded_once_for_all_its_test_sets(tiny_llama: Path, monkeypa
         return load_model(*given, **named)
 
     monkeypatch.setattr(systems, "load_model", counted)
-    pair = {"system": str(tiny_llama), "content": "", "data_dir": None, "profiles": ["offline"], "batch_size": 4}
+    pair = {
+        "system": str(tiny_llama), "content": "", "data_dir": None, "profiles": ["offline"], "batch_size": 4,
+        "dtype": "float32",
+    }  # fmt: skip
     asked = [("sample", 3), ("no-such-set", 3), ("sample", 2)]
     done = list(answers([{**pair, "test_set": name, "limit": limit} for name, limit in asked]))
     assert [bool(answer["error"]) for answer in done] == [False, True, False]
     assert [len(answer["results"]["sentences"]) for answer in done if not answer["error"]] == [3, 2]
     assert len(loads) == 1
+    # A dtype is for models; what stands beside them in a list is scored as ever.
+    narrow = {**pair, "dtype": "bfloat16", "test_set": "sample", "limit": 2}
+    model, baseline = (next(answers([{**narrow, "system": name}])) for name in (str(tiny_llama), "delete"))
+    assert model["results"]["system"]["decoding"]["dtype"] == "bfloat16" and not baseline["error"]

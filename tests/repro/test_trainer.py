@@ -19,10 +19,11 @@ from tests.leaders import by_norm, weights
 
 GAME = Game(
     beta=0.1, epsilon=0.1, rollouts=1, sample=False, temperature=1.0, rollout_max_new_tokens=6, shift_right=True,
-    rejected_with_prompt=False, rollout_dropout=0.0, siblings=False, lone_fail_weight=1.0,
+    rejected_with_prompt=False, rollout_dropout=0.0, rollout_dtype="float32", siblings=False, lone_fail_weight=1.0,
     imitation=0.0, seed=0,
 )  # fmt: skip
 SAMPLED = GAME.__class__(**{**vars(GAME), "sample": True, "rollouts": 2})
+NARROW = GAME.__class__(**{**vars(SAMPLED), "rollout_dtype": "bfloat16"})
 
 
 class WordScreener:
@@ -66,24 +67,44 @@ def test_batch_1_times_8_is_batch_8_times_1(
     torch.testing.assert_close(weights(small), weights(large), atol=2e-4, rtol=1e-3)
 
 
-@pytest.mark.parametrize("train_what", ["full", 2, "lora"])
+@pytest.mark.parametrize(("train_what", "game"), [("full", SAMPLED), (2, SAMPLED), ("lora", SAMPLED), (2, NARROW)])
 def test_resuming_equals_not_stopping(
-    train_what: str | int, tiny_llama: Path, sentences: list[str], tmp_path: Path
+    train_what: str | int, game: Game, tiny_llama: Path, sentences: list[str], tmp_path: Path
 ) -> None:
-    whole, whole_events = train(tiny_llama, tmp_path / "whole", sentences, SAMPLED, train_what=train_what)
+    whole, whole_events = train(tiny_llama, tmp_path / "whole", sentences, game, train_what=train_what)
     with pytest.raises(KeyboardInterrupt):
-        train(tiny_llama, tmp_path / "cut", sentences, SAMPLED, train_what=train_what, die_after=4)
+        train(tiny_llama, tmp_path / "cut", sentences, game, train_what=train_what, die_after=4)
     # What a kill -9 inside a save leaves: a folder without its mark. It must not be believed.
     torn = tmp_path / "cut" / "checkpoint-4"
     torn.mkdir()
     (torn / "trainer_state.json").write_text("{}")
-    resumed, events = train(tiny_llama, tmp_path / "cut", sentences, SAMPLED, train_what=train_what)
+    resumed, events = train(tiny_llama, tmp_path / "cut", sentences, game, train_what=train_what)
     assert torch.equal(weights(whole), weights(resumed))
     best = [tmp_path / name / "best.safetensors" for name in ("whole", "cut")]
     assert best[0].read_bytes() == best[1].read_bytes()
     losses = {event["step"]: event["loss"] for event in whole_events if "loss" in event}
     assert all(losses[event["step"]] == event["loss"] for event in events if "loss" in event)
     assert {event["step"] for event in events if "loss" in event} == {3, 4, 5, 6}
+
+
+@pytest.mark.parametrize(("kind", "train_what"), [("tiny_llama", 2), ("tiny_llama", "lora"), ("tiny_t5", "full")])
+def test_a_narrow_copy_rolls_out_and_follows_every_update(
+    kind: str, train_what: str | int, sentences: list[str], tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    leader, _ = train(request.getfixturevalue(kind), tmp_path, sentences, NARROW, train_what=train_what, steps=2)
+    assert leader.model_as("float32") is leader.model
+    narrow = leader._cast
+    old = {name: value.clone() for name, value in narrow.named_parameters()}
+    assert leader.model_as("bfloat16") is narrow
+    own = dict(leader.model.named_parameters())
+    assert all(value.dtype == torch.float32 for value in own.values())
+    for name, value in narrow.named_parameters():
+        assert torch.equal(value, own[name].bfloat16()), name
+    # The copy that rolled out last was that of before the last update.
+    assert any(not torch.equal(value, old[name]) for name, value in narrow.named_parameters())
+    # Positions keep their angles.
+    for ours, other in zip(leader.model.buffers(), narrow.buffers(), strict=True):
+        assert ours.dtype == other.dtype and torch.equal(ours, other)
 
 
 def test_a_finished_training_stays_finished(tiny_llama: Path, sentences: list[str], tmp_path: Path) -> None:
