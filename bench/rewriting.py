@@ -1,12 +1,13 @@
 """The command `python bench/rewriting.py MODEL`: from a model's name to its result, against the loop people write.
 
 - `ours`: `python -m metrics.score MODEL --test-set NAME --limit N --no-cache`, with caches of its own that hold nothing
-  but unpacked models: an engine's conversion counts.
+  but unpacked models: an engine's conversion counts. After a colon come more of its options, with commas between them:
+  `ours:--batch-size,128,--dtype,bfloat16`.
 - `plain`: transformers' `generate` over batches of 32 in file order, every batch until its last row has ended, then
   the scoring loop of `bench/scoring.py`.
 
-Weights, prompt, decoding (greedy), sentences and threads are the same. Each way is a process of its own, the start of
-Python included; they take turns, and medians are printed. What both wrote is compared, sentence by sentence.
+Model, prompt, decoding (greedy), sentences and threads are the same. Each way is a process of its own, the start of
+Python included; they take turns, and medians are printed. What each wrote is compared with the plain loop's.
 
 MODEL: a built-in name, a folder, or `t5`: an encoder-decoder model as large as SmolLM2-135M with random weights.
 """
@@ -33,17 +34,17 @@ from metrics.errors import InputError, run_command
 from metrics.progress import progress
 
 WAYS = ("ours", "plain")
+OURS, PLAIN = WAYS
 PROMPT = "Rude: {text}\nPolite:\n"
 
 
-def ours(options: argparse.Namespace, folder: Path) -> list[str]:
-    """What this project's command writes for the sentences."""
+def ours(options: argparse.Namespace, more: list[str], folder: Path) -> list[str]:
+    """What this project's command writes for the sentences, with some more options."""
     report = folder / "result.json"
     command = [sys.executable, "-m", "metrics.score", named(options.model), "--test-set", options.test_set]
     command += ["--limit", str(options.limit), "--no-cache", "--json", str(report), "--prompt", PROMPT]
     command += ["--decoding", f"max_new_tokens={options.max_new_tokens}", "--decoding", "do_sample=false"]
-    command += ["--engine", options.engine] if options.engine else []
-    done = subprocess.run(command, env=environment(folder / "caches"), capture_output=True, text=True)
+    done = subprocess.run([*command, *more], env=environment(folder / "caches"), capture_output=True, text=True)
     if done.returncode:
         raise InputError(f"ours: {(done.stderr.strip().splitlines() or ['ended without a word'])[-1]}")
     return [sentence["output"] for sentence in json.loads(report.read_text("utf-8"))["sentences"]]
@@ -85,12 +86,14 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--test-set", default="paradetox-test", metavar="NAME", help="(paradetox-test)")
     parser.add_argument("--limit", type=int, default=400, metavar="N", help="the first N sentences (400)")
     parser.add_argument("--max-new-tokens", type=int, default=48, metavar="N", help="room of a rewrite (48)")
-    parser.add_argument("--engine", default="", metavar="NAME", help="of metrics.score: ctranslate2 (none)")
+    parser.add_argument("--ways", nargs="+", default=WAYS, metavar="WAY", help="which (ours plain)")
     parser.add_argument("--repeats", type=int, default=3, metavar="N", help="times each way is gone (3)")
     parser.add_argument("--measure", metavar="FILE", help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     if min(options.limit, options.repeats, options.max_new_tokens) < 1:
         raise InputError("--limit, --repeats, --max-new-tokens: at least 1")
+    if PLAIN not in options.ways or not all(way.partition(":")[0] in WAYS for way in options.ways):
+        raise InputError("--ways: plain, and ours or ours:OPTION,…")
     if options.measure:
         Path(options.measure).write_text(json.dumps(by_loop(options)), "utf-8")
         return
@@ -102,19 +105,22 @@ def main(argv: list[str]) -> None:
     resolve_model(named(options.model))
     print(f"{options.model}, {options.limit} sentences of {options.test_set}, {torch.get_num_threads()} threads, "
           f"{platform.machine()}, torch {torch.__version__}")  # fmt: skip
-    seconds: dict[str, list[float]] = {way: [] for way in WAYS}
+    seconds: dict[str, list[float]] = {way: [] for way in options.ways}
     wrote: dict[str, list[str]] = {}
-    for way in progress([*WAYS] * options.repeats, "ways"):
+    for way in progress([*seconds] * options.repeats, "ways"):
         with tempfile.TemporaryDirectory() as folder:
             start = time.perf_counter()
-            wrote[way] = ours(options, Path(folder)) if way == "ours" else _in_process(argv, Path(folder))
+            kind, _, more = way.partition(":")
+            given = more.split(",") if more else []
+            wrote[way] = ours(options, given, Path(folder)) if kind == OURS else _in_process(argv, Path(folder))
             seconds[way].append(time.perf_counter() - start)
     median = {way: statistics.median(values) for way, values in seconds.items()}
+    print("| way | seconds | sentences per second | times plain | written as plain |")
+    print("|---|--:|--:|--:|--:|")
     for way, value in median.items():
-        print(f"{way}: {value:.1f} s, {options.limit / value:.1f} sentences per second")
-    print(f"ratio: {median['plain'] / median['ours']:.2f}")
-    same = sum(a == b for a, b in zip(wrote["ours"], wrote["plain"], strict=True))
-    print(f"written alike: {same} of {len(wrote['ours'])}")
+        same = sum(a == b for a, b in zip(wrote[way], wrote[PLAIN], strict=True))
+        print(f"| {way} | {value:.1f} | {options.limit / value:.1f} | {median[PLAIN] / value:.2f} | "
+              f"{same} of {len(wrote[way])} |")  # fmt: skip
 
 
 def _in_process(argv: list[str], folder: Path) -> list[str]:

@@ -10,8 +10,9 @@
 
 Leader, number of rollouts, their greatest length and the threads are the same; how many texts and updates a step has
 is not, and stands in the table. Each arm is a process of its own, which takes one step to warm up and measures the next
-ones; the arms take turns, and medians are printed, with the peak memory of each process. For both of this
-project's the arithmetic is counted, and what share of this machine's rate of float32 products it reached.
+ones; the arms take turns, and medians are printed, with the peak memory of each process. For both of this project's the
+time of rolling out is told apart, and the arithmetic of a causal leader is counted, with what share of this machine's
+rate of float32 products it reached.
 
 Leaders: smollm2-135m-q4, `t5`: an encoder-decoder model of that size with random weights, or a model folder.
 """
@@ -71,7 +72,10 @@ def load(name: str) -> Any:
 
 
 def _random_t5() -> Path:
-    """A T5 of 133 million weights, as wide as SmolLM2-135M, drawn from a fixed seed, with its tokenizer."""
+    """A T5 of 136 million weights, as wide as SmolLM2-135M, drawn from a fixed seed, with its tokenizer.
+
+    Its head is its own: with one shared with the embeddings random weights repeat the start token, which is the end.
+    """
     import torch
     from transformers import T5Config, T5ForConditionalGeneration
 
@@ -81,7 +85,14 @@ def _random_t5() -> Path:
     tokenizer = load_model(resolve_model("smollm2-135m-q4")).tokenizer
     pad, end = tokenizer.pad_token_id, tokenizer.eos_token_id
     settings = {"vocab_size": len(tokenizer), "d_model": 576, "d_kv": 64, "num_heads": 9, "d_ff": 2048}
-    settings |= {"num_layers": 12, "decoder_start_token_id": pad, "pad_token_id": pad, "eos_token_id": end}
+    settings |= {
+        "num_layers": 8,
+        "num_decoder_layers": 10,
+        "tie_word_embeddings": False,
+        "decoder_start_token_id": pad,
+        "pad_token_id": pad,
+        "eos_token_id": end,
+    }
     folder = home() / "bench" / f"t5-{content_hash(settings)[:16]}"
     if not folder.is_dir():
         torch.manual_seed(0)
@@ -116,18 +127,27 @@ def ours(options: argparse.Namespace, folder: Path, dtype: str) -> dict[str, Any
     )  # fmt: skip
     size = options.rollouts // options.copies
     counts: list[float] = []
+    rolling: list[float] = []
 
     class Counting(SROTrainer):
+        def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
+            start = time.perf_counter()
+            prepared = super()._prepare_inputs(inputs)
+            rolling.append(time.perf_counter() - start)
+            return prepared
+
         def losses(self, prompts: Any, outputs: Any, owners: Any, rejected: Any, passed: Any) -> Any:
-            counts.append(useful_operations(leader.model, options.layers, prompts, outputs, owners, rejected, passed))
+            if not leader.seq2seq:
+                counts.append(
+                    useful_operations(leader.model, options.layers, prompts, outputs, owners, rejected, passed)
+                )
             return super().losses(prompts, outputs, owners, rejected, passed)
 
     texts = texts_of(size * (options.steps + 1))
-    kind = SROTrainer if leader.seq2seq else Counting
     keywords = budget(options, folder, size)
-    seconds = timed(kind(leader, ScreenerFollower(screener()), game, keywords, texts, lambda _: None))
+    seconds = timed(Counting(leader, ScreenerFollower(screener()), game, keywords, texts, lambda _: None))
     # The first step is not measured.
-    return {"seconds": seconds, "operations": counts[1:], "texts": size, "updates": 1}
+    return {"seconds": seconds, "rolling": rolling[1:], "operations": counts[1:], "texts": size, "updates": 1}
 
 
 def useful_operations(
@@ -336,6 +356,9 @@ def _tell(rollouts: int, found: dict[str, list[dict[str, Any]]], rate: float) ->
         print(f"| {arm} | {texts} | {updates} | {speed[arm]:.2f} | {ratio} | {peak:,.0f} |")
     print(f"\nmatrix products: {rate / 1e9:.0f} billion operations per second")
     for arm, runs in found.items():
+        rolled = [second for run in runs for second in run.get("rolling", [])]
+        if rolled:
+            print(f"{arm}: {statistics.median(rolled):.2f} of {rollouts / speed[arm]:.2f} s a step go to rolling out")
         counted = [n for run in runs for n in run.get("operations", [])]
         if not counted:
             continue

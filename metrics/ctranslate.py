@@ -1,4 +1,4 @@
-"""Rewriting by CTranslate2 (extra "ctranslate2"): encoder-decoder models on a CPU, greedily, 32- or 8-bit weights.
+"""Rewriting by CTranslate2 (extra "ctranslate2"): on a CPU, greedily, 32- or 8-bit weights.
 
 Another program with other sums: what it writes may differ from what transformers writes, so that its name, version and
 weights stand in the decoding, and with it in the signature.
@@ -12,6 +12,7 @@ from typing import Any
 
 from metrics.errors import InputError
 from metrics.files import atomic_folder, content_hash, home
+from metrics.generation import end_tokens
 from metrics.models import LoadedModel
 
 # By the name that --engine gives: how weights are kept.
@@ -39,28 +40,27 @@ class CTranslate2:
             from ctranslate2.converters import TransformersConverter
         except ImportError:
             raise InputError(f'--engine {engine}: not installed; pip install "detox-suite[ctranslate2]"') from None
-        if not loaded.seq2seq or loaded.ref.base is not None:
-            what = "an adapter" if loaded.seq2seq else "a causal model"
-            raise InputError(f"--engine {engine}: {loaded.ref.name} is {what}; it serves whole encoder-decoder models")
+        if loaded.ref.base is not None:
+            raise InputError(f"--engine {engine}: {loaded.ref.name} is an adapter; it serves whole models")
         import torch
 
         weights = ENGINES[engine]
         self.name = f"ctranslate2-{version('ctranslate2')}-{weights}"
         self._tokenizer = loaded.tokenizer
         folder = home() / "ctranslate2" / content_hash([loaded.ref.revision, self.name])[:32]
-        if not folder.is_dir():
-            try:
+        threads = torch.get_num_threads()
+        kind = ctranslate2.Translator if loaded.seq2seq else ctranslate2.Generator
+        try:
+            if not folder.is_dir():
                 with atomic_folder(folder) as target:
                     # The folder's weights are safetensors, as all that were resolved.
                     converter = TransformersConverter(str(loaded.ref.folder), trust_remote_code=False)
                     converter.convert(str(target), quantization=weights, force=True)
-            except Exception as error:
-                reason = " ".join(str(error).split())[:200]
-                raise InputError(f"--engine {engine}: {loaded.ref.name} cannot be converted ({reason})") from error
-        threads = torch.get_num_threads()
-        self._translator = ctranslate2.Translator(
-            str(folder), device="cpu", compute_type=weights, inter_threads=1, intra_threads=threads
-        )
+            self._model = kind(str(folder), device="cpu", compute_type=weights, inter_threads=1, intra_threads=threads)
+        except Exception as error:
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(f"--engine {engine}: {loaded.ref.name} cannot be converted ({reason})") from error
+        self._seq2seq, self._ends = loaded.seq2seq, sorted(end_tokens(loaded.model, loaded.tokenizer))
 
     def __call__(self, prompts: Sequence[Sequence[int]], settings: dict[str, Any]) -> list[list[int]]:
         """The new tokens for each prompt, with the end where it was written. Errors: settings it does not know."""
@@ -68,11 +68,11 @@ class CTranslate2:
             if key != "max_new_tokens" and value not in _SERVED.get(key, ()):
                 raise InputError(f"decoding {key}={value}: {self.name} writes greedily only; leave --engine out")
         tokens = [self._tokenizer.convert_ids_to_tokens(list(prompt)) for prompt in prompts]
-        written = self._translator.translate_batch(
-            tokens,
-            beam_size=1,
-            max_input_length=0,
-            max_decoding_length=settings["max_new_tokens"],
-            return_end_token=True,
-        )
-        return [list(self._tokenizer.convert_tokens_to_ids(result.hypotheses[0])) for result in written]
+        room, told = settings["max_new_tokens"], {"beam_size": 1, "end_token": self._ends, "return_end_token": True}
+        if self._seq2seq:
+            # By itself it writes at least one token and reads at most 1,024.
+            lengths = {"max_input_length": 0, "min_decoding_length": 0, "max_decoding_length": room}
+            written = self._model.translate_batch(tokens, **lengths, **told)
+            return [list(self._tokenizer.convert_tokens_to_ids(result.hypotheses[0])) for result in written]
+        written = self._model.generate_batch(tokens, max_length=room, include_prompt_in_result=False, **told)
+        return [list(result.sequences_ids[0]) for result in written]

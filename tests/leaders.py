@@ -1,4 +1,4 @@
-"""A leader in training, as the tests of the trainers look at it."""
+"""A leader in training, as the tests of the trainers look at it, and the recipe smoke for a tiny one."""
 
 from __future__ import annotations
 
@@ -10,6 +10,13 @@ import torch
 if TYPE_CHECKING:
     from repro.leader import Leader
     from repro.training import Development
+
+# Overrides of `smoke`, KEY=VALUE, for a leader of a few thousand weights.
+SMALL = (
+    "toxic_limit=24", "warmup_steps=4", "steps=4", "evaluate_every=2", "development_limit=4", "test_limit=4",
+    "max_new_tokens=8", "rollout_max_new_tokens=8", "follower=screener", "flip_rate=0.3", "stop_repetition=1",
+    "stop_length_ratio=0", "learning_rate=0.01",
+)  # fmt: skip
 
 
 def weights(leader: Leader) -> torch.Tensor:

@@ -8,7 +8,7 @@ from tests.benches import run_bench
 
 
 def test_every_command_is_measured(data_dir: Path) -> None:
-    commands = ["score", "publish", "board"]
+    commands = ["score", "publish", "verify", "board"]
     printed = run_bench("growth", "--data-dir", str(data_dir), "--times", "1", "--commands", *commands)
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in printed.splitlines() if line[:2] == "| "]
     assert [(row[0], row[1]) for row in rows[1:]] == [(name, "1") for name in commands]

@@ -106,3 +106,28 @@ def test_a_model_is_loaded_once_for_all_its_test_sets(tiny_llama: Path, monkeypa
     narrow = {**pair, "dtype": "bfloat16", "test_set": "sample", "limit": 2}
     model, baseline = (next(answers([{**narrow, "system": name}])) for name in (str(tiny_llama), "delete"))
     assert model["results"]["system"]["decoding"]["dtype"] == "bfloat16" and not baseline["error"]
+
+
+def test_a_cluster_of_two_nodes_scores_as_one_process_does(tiny_llama: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    own = tmp_path / "home"
+    own.mkdir()
+    (own / "models").symlink_to(home() / "models")
+    # The nodes' workers are theirs, not the command's: they have the nodes' environment.
+    with pytest.MonkeyPatch.context() as patch:
+        for key, value in {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "SRO_HOME": str(own)}.items():
+            patch.setenv(key, value)
+        patch.setenv("PYTHONPATH", str(ROOT))
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+        try:
+            cluster.add_node(num_cpus=1)
+            process = command(tmp_path / "ray", "delete", str(tiny_llama), "--address", cluster.address, caches=own)
+            out, err = process.communicate(timeout=240)
+        finally:
+            cluster.shutdown()
+    assert "2 results, 2 of them new" in out, err
+    alone = command(tmp_path / "alone", "delete", str(tiny_llama), caches=own)
+    assert "2 results" in alone.communicate(timeout=240)[0]
+    assert rows(tmp_path / "ray") == rows(tmp_path / "alone")
