@@ -24,7 +24,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from soak import environment
+from soak import die_with_parent, environment
 
 from metrics.errors import InputError, run_command
 from metrics.progress import progress
@@ -52,7 +52,9 @@ class Place:
         env = {**environment(self.folder / "caches"), "SRO_DATA_DIR": str(self.data)}
         start = time.perf_counter()
         with (self.folder / "log.txt").open("wb") as log:
-            process = subprocess.Popen([sys.executable, "-m", *arguments], env=env, stdout=log, stderr=log)
+            process = subprocess.Popen(
+                [sys.executable, "-m", *arguments], env=env, stdout=log, stderr=log, preexec_fn=die_with_parent
+            )
             _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - start
         process.returncode = os.waitstatus_to_exitcode(status)

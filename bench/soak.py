@@ -49,8 +49,8 @@ def environment(caches: Path) -> dict[str, str]:
     return {**os.environ, "SRO_HOME": str(caches), "HF_HUB_OFFLINE": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 
 
-def _die_with_parent() -> None:
-    """In a new process: a soak that is killed must not leave a run that goes on writing (prctl's PR_SET_PDEATHSIG)."""
+def die_with_parent() -> None:
+    """In a new process: a bench that is killed must not leave a command that goes on (prctl's PR_SET_PDEATHSIG)."""
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
@@ -65,7 +65,7 @@ def running(folder: Path, recipe: str) -> Iterator[subprocess.Popen[bytes]]:
             stdout=log,
             stderr=log,
             start_new_session=True,
-            preexec_fn=_die_with_parent,
+            preexec_fn=die_with_parent,
         )
     try:
         yield process
