@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from safetensors.numpy import load_file
 
@@ -23,7 +23,7 @@ HALF = {"batch_size": 2, "warmup_batch_size": 2}
 
 
 def start(out: Path, leader: Path, processes: int, **sizes: int) -> subprocess.Popen[str]:
-    """`repro.run smoke` on a tiny leader, in a process group of its own."""
+    """`repro.run smoke` on a tiny leader."""
     program = ["-m", "repro.run", "smoke", "--out", str(out)]
     for setting in (f"leader={leader}", *SMALL, *(f"{key}={value}" for key, value in sizes.items())):
         program += ["--set", setting]
@@ -34,8 +34,7 @@ def start(out: Path, leader: Path, processes: int, **sizes: int) -> subprocess.P
     own = {key: value for key, value in os.environ.items() if key != "SRO_DATA_DIR"}
     env = {**own, "ACCELERATE_USE_CPU": "true", "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        [*launch, *program], cwd=ROOT, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-        start_new_session=True,
+        [*launch, *program], cwd=ROOT, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )  # fmt: skip
 
 
@@ -82,7 +81,10 @@ def test_processes_that_are_killed_go_on_as_if_they_had_not_been(
     while not any(tmp_path.glob("stages/.training-*/training/checkpoint-2/complete")):
         assert process.poll() is None and time.monotonic() < until
         time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGKILL)
+    # The launcher's processes are no group.
+    launcher = psutil.Process(process.pid)
+    for each in (launcher, *launcher.children(recursive=True)):
+        each.kill()
     process.communicate()
     assert not (tmp_path / "checkpoint").exists()
     events = retrain(tmp_path, tiny_llama, 2, **HALF)
