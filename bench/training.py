@@ -85,19 +85,15 @@ def _random_t5() -> Path:
     tokenizer = load_model(resolve_model("smollm2-135m-q4")).tokenizer
     pad, end = tokenizer.pad_token_id, tokenizer.eos_token_id
     settings = {"vocab_size": len(tokenizer), "d_model": 576, "d_kv": 64, "num_heads": 9, "d_ff": 2048}
-    settings |= {
-        "num_layers": 12,
-        "decoder_start_token_id": pad,
-        "pad_token_id": pad,
-        "eos_token_id": end,
-    }
-    folder = home() / "bench" / f"t5-{content_hash({**settings, 'std': 0.5})[:16]}"
+    settings |= {"num_layers": 12, "decoder_start_token_id": pad, "pad_token_id": pad, "eos_token_id": end}
+    std = 0.5
+    folder = home() / "bench" / f"t5-{content_hash({**settings, 'std': std})[:16]}"
     if not folder.is_dir():
         torch.manual_seed(0)
         model = T5ForConditionalGeneration(T5Config(**settings))
         for name, weights in model.named_parameters():
             if weights.ndim == 2 and "shared" not in name:
-                torch.nn.init.normal_(weights, std=0.5)
+                torch.nn.init.normal_(weights, std=std)
         with atomic_folder(folder) as target:
             model.save_pretrained(target)
             save_tokenizer(tokenizer, target)

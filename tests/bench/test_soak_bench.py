@@ -16,8 +16,7 @@ from tests.leaders import SMALL
 
 def test_kills_are_counted_and_another_end_is_told(tiny_llama: Path, tmp_path: Path) -> None:
     recipe, out = tmp_path / "tiny.yaml", tmp_path / "soak"
-    sizes = dict(setting.split("=") for setting in SMALL)
-    values = {key: yaml.safe_load(value) for key, value in sizes.items()}
+    values = {key: yaml.safe_load(value) for key, value in (setting.split("=") for setting in SMALL)}
     recipe.write_text(yaml.safe_dump({"base": "smoke", "leader": str(tiny_llama), **values}))
     soak = ["--recipe", str(recipe), "--out", str(out)]
     printed = run_bench("soak", *soak, "--kills", "1")

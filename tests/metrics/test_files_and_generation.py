@@ -119,21 +119,27 @@ def test_long_texts_are_cut_but_the_prompt_survives(llama: LoadedModel) -> None:
     assert len(ids) <= 20 and words[:2] == ["rude", ":"] and words[-2:] == ["polite", ":"]
 
 
+def by_transformers(model: Any, loaded: LoadedModel, text: str, room: int) -> str:
+    """What the library itself writes with `model` for one text, alone; prompt and tokenizer are those of `loaded`."""
+    import torch
+
+    ids = torch.tensor(prompt_ids(loaded.tokenizer, loaded.prompt, [text], loaded.seq2seq))
+    alone = model.generate(ids, max_new_tokens=room, do_sample=False, pad_token_id=0, eos_token_id=1)
+    new = alone[0, 1 if loaded.seq2seq else ids.shape[1] :]
+    return str(loaded.tokenizer.decode(new, skip_special_tokens=True))
+
+
 @pytest.mark.parametrize("kind", ["tiny_llama", "tiny_t5"])
 def test_two_tries_write_what_one_long_try_writes(
     kind: str, sentences: list[str], request: pytest.FixtureRequest
 ) -> None:
     """Greedy outputs do not depend on how much room the first try had, nor on batches, nor on a resume."""
-    import torch
 
     loaded = load_model(resolve_model(str(request.getfixturevalue(kind))), prompt="rude : {text} polite :")
     settings = {"do_sample": False, "max_new_tokens": 24}
     outputs = rewrite_all(loaded, sentences, settings, description="t", batch_size=7)
     for text, output in list(zip(sentences, outputs, strict=True))[:12]:
-        ids = torch.tensor(prompt_ids(loaded.tokenizer, loaded.prompt, [text], loaded.seq2seq))
-        alone = loaded.model.generate(ids, max_new_tokens=24, do_sample=False, pad_token_id=0, eos_token_id=1)
-        new = alone[0, 1 if loaded.seq2seq else ids.shape[1] :]
-        assert output == loaded.tokenizer.decode(new, skip_special_tokens=True)
+        assert output == by_transformers(loaded.model, loaded, text, 24)
     batches = list(rewrite_batches(loaded, sentences, settings, batch_size=7))
     # The second try is needed where rows do not leave their batch.
     assert any(text is None for batch in batches for text in batch.values()) == loaded.seq2seq
@@ -162,12 +168,9 @@ def test_weights_of_two_bytes_write_what_transformers_writes_and_say_so(
     assert narrow.decoding == {**whole.decoding, "dtype": "bfloat16"}
     auto = AutoModelForSeq2SeqLM if kind == "tiny_t5" else AutoModelForCausalLM
     model = auto.from_pretrained(folder, dtype=torch.bfloat16).eval()
-    tokenizer, seq2seq = load_model(resolve_model(folder)).tokenizer, kind == "tiny_t5"
+    loaded = load_model(resolve_model(folder), prompt="rude : {text}")
     for text, output in zip(test.sources, narrow.outputs, strict=True):
-        ids = torch.tensor(prompt_ids(tokenizer, "rude : {text}", [text], seq2seq))
-        alone = model.generate(ids, max_new_tokens=12, do_sample=False, pad_token_id=0, eos_token_id=1)
-        new = alone[0, 1 if seq2seq else ids.shape[1] :]
-        assert output == " ".join(tokenizer.decode(new, skip_special_tokens=True).split())
+        assert output == by_transformers(model, loaded, text, 12)
     for name, asked, why in (
         (folder, {"dtype": "float16"}, "--dtype float16: unknown; one of float32, bfloat16"),
         ("delete", {"dtype": "bfloat16"}, "delete: does not generate"),
