@@ -227,11 +227,21 @@ class LeaderTraining(Trainer):
 
 
 class _MarkComplete(TrainerCallback):
-    """Marks a checkpoint as wholly written; one without the mark is what a killed run left."""
+    """Marks a checkpoint as wholly written, then removes those before it; one without the mark is what a kill left.
+
+    The Trainer would remove them before the new one is marked, and a kill in between would leave none.
+    """
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         wait()
-        (Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE).touch()
+        if is_first():
+            written = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+            (written / COMPLETE).touch()
+            for path in written.parent.glob("checkpoint-*"):
+                if path != written:
+                    # The mark first: half of a checkpoint must not be taken for a whole one.
+                    (path / COMPLETE).unlink(missing_ok=True)
+                    shutil.rmtree(path)
 
 
 class _EvaluateFirst(TrainerCallback):
@@ -290,7 +300,6 @@ def arguments(
         "num_train_epochs": epochs,
         "save_strategy": "steps",
         "save_steps": save_every,
-        "save_total_limit": 1,
         "eval_strategy": "steps" if evaluate else "no",
         "eval_steps": save_every if evaluate else None,
         "logging_steps": 1,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,26 @@ def test_resuming_equals_not_stopping(
     losses = {event["step"]: event["loss"] for event in whole_events if "loss" in event}
     assert all(losses[event["step"]] == event["loss"] for event in events if "loss" in event)
     assert {event["step"] for event in events if "loss" in event} == {3, 4, 5, 6}
+
+
+@pytest.mark.parametrize("gone", ["trained.safetensors", COMPLETE])
+def test_a_kill_while_an_old_checkpoint_is_removed_loses_nothing(
+    gone: str, tiny_llama: Path, sentences: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, _ = train(tiny_llama, tmp_path / "whole", sentences)
+    assert [path.name for path in (tmp_path / "whole").glob("checkpoint-*")] == ["checkpoint-6"]
+
+    def killed(path: Path, *given: Any, **named: Any) -> None:
+        assert Path(path).name == "checkpoint-2"
+        (Path(path) / gone).unlink(missing_ok=True)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(shutil, "rmtree", killed)
+        train(tiny_llama, tmp_path / "cut", sentences)
+    resumed, events = train(tiny_llama, tmp_path / "cut", sentences)
+    assert torch.equal(weights(whole), weights(resumed))
+    assert {event["step"] for event in events if "loss" in event} == {5, 6}
 
 
 @pytest.mark.parametrize(("kind", "train_what"), [("tiny_llama", 2), ("tiny_llama", "lora"), ("tiny_t5", "full")])
