@@ -1,8 +1,9 @@
 """The command `python bench/training.py`: rollouts per second of SRO's training step, beside two other ways to take it.
 
 - `ours`: this project's step with the paper's objective; the screener alone answers.
-- `ours-bfloat16`: the same, but that the copy of the leader that rolls out has weights of two bytes
-  (`rollout_dtype: bfloat16`); scoring and learning remain in float32.
+- `ours-bfloat16`: the same, but that the copy of the leader that rolls out has weights of two bytes, and products of
+  learning are made of two bytes (`rollout_dtype` and `train_dtype: bfloat16`).
+- `ours-bfloat16-rollouts`: rolling out alone (`rollout_dtype: bfloat16`).
 - `released`: a loop with the costs of the released one (facts: its notebooks; the code is this project's): one text at
   a time, greedy, two whole models, all weights trained, an update for every rollout, both texts read by both models,
   log-softmax over the whole vocabulary. The objective is the published one, in float32.
@@ -12,7 +13,7 @@ Leader, number of rollouts, their greatest length and the threads are the same; 
 is not, and stands in the table. Each arm is a process of its own, which takes one step to warm up and measures the next
 ones; the arms take turns, and medians are printed, with the peak memory of each process. For both of this project's the
 time of rolling out is told apart, and the arithmetic of a causal leader is counted, with what share of this machine's
-rate of float32 products it reached.
+rate of products it reached: of float32 on a processor, on a GPU of the arm's own kind. There the memory is the GPU's.
 
 Leaders: smollm2-135m-q4, `t5`: an encoder-decoder model of that size with random weights, or a model folder.
 """
@@ -37,7 +38,7 @@ from typing import Any
 from metrics.errors import InputError, run_command
 from metrics.progress import progress
 
-ARMS = ("ours", "ours-bfloat16", "released", "trl")
+ARMS = ("ours", "ours-bfloat16", "ours-bfloat16-rollouts", "released", "trl")
 PROMPT = "Rude: {text}\nPolite:\n"
 MAX_NEW_TOKENS = 20
 BETA, EPSILON, RATE = 0.1, 0.1, 2e-5
@@ -111,17 +112,17 @@ def budget(options: argparse.Namespace, folder: Path, texts: int) -> dict[str, A
     return {**keywords, "save_strategy": "no"}
 
 
-def ours(options: argparse.Namespace, folder: Path, dtype: str) -> dict[str, Any]:
-    """This project's step; the arithmetic of a causal leader is counted."""
+def ours(options: argparse.Namespace, folder: Path, rolling_out: str, learning: str) -> dict[str, Any]:
+    """This project's step, with the dtypes of its two parts; the arithmetic of a causal leader is counted."""
     from repro.follower import ScreenerFollower
     from repro.leader import Leader
     from repro.methods.sro import Game, SROTrainer
 
-    leader = Leader(load(options.leader), train=options.layers, max_length=64)
+    leader = Leader(load(options.leader), train=options.layers, max_length=64, dtype=learning)
     game = Game(
         beta=BETA, epsilon=EPSILON, rollouts=options.copies, sample=True, temperature=1.0, seed=1,
         rollout_max_new_tokens=MAX_NEW_TOKENS, shift_right=True, rejected_with_prompt=False, rollout_dropout=0.0,
-        rollout_dtype=dtype, siblings=False, lone_fail_weight=1.0, imitation=0.0,
+        rollout_dtype=rolling_out, siblings=False, lone_fail_weight=1.0, imitation=0.0,
     )  # fmt: skip
     size = options.rollouts // options.copies
     counts: list[float] = []
@@ -129,6 +130,7 @@ def ours(options: argparse.Namespace, folder: Path, dtype: str) -> dict[str, Any
 
     class Counting(SROTrainer):
         def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
+            settle()
             start = time.perf_counter()
             prepared = super()._prepare_inputs(inputs)
             rolling.append(time.perf_counter() - start)
@@ -184,6 +186,7 @@ def timed(trainer: Any) -> list[float]:
 
     class Clock(TrainerCallback):
         def on_step_end(self, *given: Any, **named: Any) -> None:
+            settle()
             moments.append(time.perf_counter())
 
     trainer.add_callback(Clock())
@@ -197,15 +200,16 @@ def released(options: argparse.Namespace) -> dict[str, Any]:
 
     loaded, reference, judge = load(options.leader), load(options.leader).model, screener()
     model, tokenizer, seq2seq = loaded.model, loaded.tokenizer, loaded.seq2seq
+    device = model.device
     optimiser = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.01)
 
     def logprob(which: Any, prompt: list[int], target: list[int]) -> torch.Tensor:
-        wanted = torch.tensor([target])
+        wanted = torch.tensor([target], device=device)
         if seq2seq:
-            shifted = torch.tensor([[model.config.decoder_start_token_id, *target[:-1]]])
-            logits = which(input_ids=torch.tensor([prompt]), decoder_input_ids=shifted).logits
+            shifted = torch.tensor([[model.config.decoder_start_token_id, *target[:-1]]], device=device)
+            logits = which(input_ids=torch.tensor([prompt], device=device), decoder_input_ids=shifted).logits
         else:
-            logits = which(torch.tensor([[*prompt, *target]])).logits[:, len(prompt) - 1 : -1]
+            logits = which(torch.tensor([[*prompt, *target]], device=device)).logits[:, len(prompt) - 1 : -1]
         return logits.log_softmax(-1).gather(-1, wanted.unsqueeze(-1)).sum()
 
     def learn(text: str) -> None:
@@ -213,7 +217,7 @@ def released(options: argparse.Namespace) -> dict[str, Any]:
         toxic = [*tokenizer(text)["input_ids"], tokenizer.eos_token_id]
         model.train()
         row = model.generate(
-            torch.tensor([prompt]), max_new_tokens=MAX_NEW_TOKENS, do_sample=False,
+            torch.tensor([prompt], device=device), max_new_tokens=MAX_NEW_TOKENS, do_sample=False,
             pad_token_id=tokenizer.pad_token_id,
         )[0].tolist()  # fmt: skip
         output = row[1:] if seq2seq else row[len(prompt) :]
@@ -235,6 +239,7 @@ def released(options: argparse.Namespace) -> dict[str, Any]:
         start = time.perf_counter()
         for text in texts[step * n : (step + 1) * n]:
             learn(text)
+        settle()
         if step:
             seconds.append(time.perf_counter() - start)
     return {"seconds": seconds, "texts": n, "updates": n}
@@ -274,27 +279,50 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     """One arm in this process."""
     with tempfile.TemporaryDirectory() as folder:
         arms: dict[str, Callable[[], dict[str, Any]]] = {
-            "ours": lambda: ours(options, Path(folder), "float32"),
-            "ours-bfloat16": lambda: ours(options, Path(folder), "bfloat16"),
+            "ours": lambda: ours(options, Path(folder), "float32", "float32"),
+            "ours-bfloat16": lambda: ours(options, Path(folder), "bfloat16", "bfloat16"),
+            "ours-bfloat16-rollouts": lambda: ours(options, Path(folder), "bfloat16", "float32"),
             "released": lambda: released(options),
             "trl": lambda: by_trl(options, Path(folder)),
         }
         found = arms[options.measure]()
+    import torch
+
+    if torch.cuda.is_available():
+        return {**found, "peak": torch.cuda.max_memory_allocated() / 2**20}
     return {**found, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
 
 
-def matmul_rate(seconds: float = 1.0) -> float:
-    """Floating-point operations per second of float32 matrix products of side 1,024 here."""
+def settle() -> None:
+    """Returns when a GPU, if there is one, has done what it was told."""
     import torch
 
-    a, b = torch.randn(1024, 1024), torch.randn(1024, 1024)
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def matmul_rate(dtype: str, seconds: float = 1.0) -> float:
+    """Floating-point operations per second of square matrix products in `dtype` here."""
+    import torch
+
+    device, side = ("cuda", 8192) if torch.cuda.is_available() else ("cpu", 1024)
+    a, b = (torch.randn(side, side, device=device, dtype=getattr(torch, dtype)) for _ in range(2))
     torch.mm(a, b)
-    times = []
+    times: list[float] = []
     while sum(times) < seconds:
+        settle()
         start = time.perf_counter()
         torch.mm(a, b)
+        settle()
         times.append(time.perf_counter() - start)
-    return 2 * 1024**3 / statistics.median(times)
+    return 2 * side**3 / statistics.median(times)
+
+
+def rate_kind(arm: str) -> str:
+    """The dtype of products whose rate an arm is held against."""
+    import torch
+
+    return "bfloat16" if arm == "ours-bfloat16" and torch.cuda.is_available() else "float32"
 
 
 def main(argv: list[str]) -> None:
@@ -319,16 +347,16 @@ def main(argv: list[str]) -> None:
         return
     import torch
 
-    threads, machine = torch.get_num_threads(), platform.machine()
-    print(
-        f"{options.leader}, {options.rollouts} rollouts a step, {threads} threads, {machine}, torch {torch.__version__}"
-    )
+    machine = f"{torch.get_num_threads()} threads, {platform.machine()}"
+    if torch.cuda.is_available():
+        machine += f", {torch.cuda.get_device_name()}"
+    print(f"{options.leader}, {options.rollouts} rollouts a step, {machine}, torch {torch.__version__}")
     found: dict[str, list[dict[str, Any]]] = {arm: [] for arm in options.arms}
-    rates = []
+    rates: dict[str, list[float]] = {}
     for arm in progress([*found] * options.repeats, "arms"):
         found[arm].append(_in_process(arm, argv))
-        rates.append(matmul_rate())
-    _tell(options.rollouts, found, statistics.median(rates))
+        rates.setdefault(rate_kind(arm), []).append(matmul_rate(rate_kind(arm)))
+    _tell(options.rollouts, found, {kind: statistics.median(values) for kind, values in rates.items()})
 
 
 def _in_process(arm: str, argv: Sequence[str]) -> dict[str, Any]:
@@ -340,7 +368,7 @@ def _in_process(arm: str, argv: Sequence[str]) -> dict[str, Any]:
     return value
 
 
-def _tell(rollouts: int, found: dict[str, list[dict[str, Any]]], rate: float) -> None:
+def _tell(rollouts: int, found: dict[str, list[dict[str, Any]]], rates: dict[str, float]) -> None:
     print("| arm | texts a step | updates | rollouts per second | times released | peak memory, MiB |")
     print("|---|--:|--:|--:|--:|--:|")
     speed = {
@@ -352,19 +380,21 @@ def _tell(rollouts: int, found: dict[str, list[dict[str, Any]]], rate: float) ->
         peak = statistics.median(run["peak"] for run in runs)
         texts, updates = runs[0]["texts"], runs[0]["updates"]
         print(f"| {arm} | {texts} | {updates} | {speed[arm]:.2f} | {ratio} | {peak:,.0f} |")
-    print(f"\nmatrix products: {rate / 1e9:.0f} billion operations per second")
+    print()
+    for kind, rate in rates.items():
+        print(f"matrix products in {kind}: {rate / 1e9:,.0f} billion operations per second")
     for arm, runs in found.items():
         rolled = [second for run in runs for second in run.get("rolling", [])]
         if rolled:
-            print(f"{arm}: {statistics.median(rolled):.2f} of {rollouts / speed[arm]:.2f} s a step go to rolling out")
+            print(f"{arm}: {statistics.median(rolled):.3f} of {rollouts / speed[arm]:.3f} s a step go to rolling out")
         counted = [n for run in runs for n in run.get("operations", [])]
         if not counted:
             continue
-        needed = statistics.median(counted)
+        needed, rate = statistics.median(counted), rates[rate_kind(arm)]
         share = needed / rate * speed[arm] / rollouts
         print(
-            f"{arm}: {needed / 1e9:,.0f} billion useful operations a step, {needed / rate:.1f} s at that rate; "
-            f"reached: {share:.0%} of it"
+            f"{arm}: {needed / 1e9:,.0f} billion useful operations a step, {needed / rate:.3g} s at that rate; "
+            f"reached: {share:.1%} of it"
         )
 
 

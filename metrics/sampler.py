@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # Families whose decoder is embed -> layers(hidden, position_embeddings) -> norm -> lm_head with nothing in between.
 FAMILIES = ("llama", "qwen2", "qwen3")
+# Devices whose decoding is `metrics.graphed`'s.
+GRAPHED = frozenset({"cuda"})
 # Rows leave the batch when at least this share of it has ended: leaving copies what was read.
 _LEAVE = 1 / 8
 # Prompts that begin with this many equal tokens have them read once: examples, instructions.
@@ -62,11 +64,17 @@ def sample_ids(
     stops = torch.tensor(sorted(ends), device=device)
     with torch.no_grad():
         cache = _read(model, head, ids[:, :-1], mask[:, :-1])
+        tokens, mask = ids[:, -1].repeat_interleave(copies), mask.repeat_interleave(copies, 0)
+        if device.type in GRAPHED and mask.shape[1] > 1 and not model.training:
+            from metrics.graphed import decode
+
+            return decode(
+                model, cache, tokens, mask, copies=copies, chances=chances, temperature=temperature, ends=ends
+            )
         if copies > 1:
             cache.batch_repeat_interleave(copies)
         alive = torch.arange(rows, device=device)
         ended = torch.zeros(rows, dtype=torch.bool, device=device)
-        tokens, mask = ids[:, -1].repeat_interleave(copies), mask.repeat_interleave(copies, 0)
         for chance in chances:
             positions = mask.sum(1, keepdim=True) - 1
             # Made once here, where each layer would make its own of the plain one.
@@ -75,7 +83,7 @@ def sample_ids(
                 input_ids=tokens[:, None], attention_mask=seen[:, None, None], position_ids=positions,
                 past_key_values=cache, use_cache=True,
             ).logits[:, -1]  # fmt: skip
-            tokens = _draw(logits, temperature, chance[alive])
+            tokens = draw(logits, temperature, chance[alive])
             for row, token, over in zip(alive.tolist(), tokens.tolist(), ended.tolist(), strict=True):
                 if not over:
                     written[row].append(token)
@@ -107,7 +115,7 @@ def _read(model: Any, head: list[int], ids: torch.Tensor, mask: torch.Tensor) ->
     return cache
 
 
-def _draw(logits: torch.Tensor, temperature: float | None, chance: torch.Tensor) -> torch.Tensor:
+def draw(logits: torch.Tensor, temperature: float | None, chance: torch.Tensor) -> torch.Tensor:
     """A token of each row: the likeliest, or the one in whose part of [0, 1) the row's `chance` falls."""
     import torch
 

@@ -45,9 +45,12 @@ class ContentModel:
 
     def _embed(self, texts: Sequence[str]) -> np.ndarray[Any, np.dtype[np.float32]]:
         weights, tokenizer = self._model
-        ids = [encoded.ids for encoded in tokenizer.encode_batch(list(texts), add_special_tokens=False)]
+        # Every source comes with several answers.
+        places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
+        ids = [encoded.ids for encoded in tokenizer.encode_batch(list(places), add_special_tokens=False)]
         means = np.stack([weights[row].mean(0) if row else np.zeros(weights.shape[1], np.float32) for row in ids])
-        return means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-9)
+        unit = means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-9)
+        return unit[[places[text] for text in texts]]
 
     def cosine(self, left: Sequence[str], right: Sequence[str]) -> np.ndarray[Any, np.dtype[np.float32]]:
         """[n] cosines, in [−1, 1]; 0 where one of the two says nothing."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -73,6 +73,7 @@ class GuardedFollower:
     min_words_kept: float
     max_length_ratio: float
     min_naturalness: float
+    _last: list[Any] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def judge(self, sources: Sequence[str], outputs: Sequence[str], draw: int = 0) -> Kinds:
         kinds = ScreenerFollower(self.screener).judge(sources, outputs, draw)
@@ -81,14 +82,22 @@ class GuardedFollower:
         passing = kinds == PASS
         ratios = np.array([length_ratio(*pair) for pair in pairs])
         kept = np.array([words_kept(*pair) for pair in pairs])
-        lost = self.content.cosine(sources, outputs) < self.min_content
+        cosines, natural = self._read(sources, outputs)
+        lost = cosines < self.min_content
         lost |= (ratios > self.max_length_ratio) | (kept < self.min_words_kept)
-        broken = self.naturalness.p_natural(outputs) < self.min_naturalness
+        broken = natural < self.min_naturalness
         kinds[passing & broken] = FLUENCY
         kinds[passing & lost] = CONTENT
         return kinds
 
     def grade(self, sources: Sequence[str], outputs: Sequence[str]) -> np.ndarray[Any, Any]:
         """Content kept times naturalness, each in [0, 1]."""
-        kept = np.clip(self.content.cosine(sources, outputs), 0, 1)
-        return np.asarray(kept * self.naturalness.p_natural(outputs))
+        cosines, natural = self._read(sources, outputs)
+        return np.asarray(np.clip(cosines, 0, 1) * natural)
+
+    def _read(self, sources: Sequence[str], outputs: Sequence[str]) -> tuple[Any, Any]:
+        """Cosines [n] and naturalness [n]. The last answer is kept: what is judged is graded next."""
+        asked = [*sources], [*outputs]
+        if not self._last or self._last[0] != asked:
+            self._last[:] = [asked, self.content.cosine(sources, outputs), self.naturalness.p_natural(outputs)]
+        return self._last[1], self._last[2]

@@ -20,7 +20,7 @@ from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
 from metrics.errors import InputError
-from metrics.models import LoadedModel, save_tokenizer
+from metrics.models import DTYPES, LoadedModel, save_tokenizer
 from metrics.sampler import FAMILIES
 from repro.objective import head_logprobs, token_logprobs
 
@@ -92,8 +92,13 @@ class _SplitDecoder:
     def __init__(self, model: Any, top_layers: int) -> None:
         self.model = model
         self.cut = len(model.model.layers) - top_layers
+        self.frozen_layers = model.model.layers[: self.cut]
         self.reference_layers = copy.deepcopy(model.model.layers[self.cut :]).requires_grad_(False).eval()
         self.reference_norm = copy.deepcopy(model.model.norm).requires_grad_(False)
+
+    def narrow_trunk(self, dtype: torch.dtype) -> None:
+        """From now on the trunk is a copy in `dtype`: weights that never change need not be rounded for every pass."""
+        self.frozen_layers = copy.deepcopy(self.frozen_layers).to(dtype)
 
     def _run(self, layers: Any, hidden: torch.Tensor, packed: _Packed) -> torch.Tensor:
         rotary = self.model.model.rotary_emb(hidden, position_ids=packed.positions)
@@ -104,9 +109,11 @@ class _SplitDecoder:
         return hidden
 
     def trunk(self, packed: _Packed) -> torch.Tensor:
-        """[rows, length, width] hidden states at the cut, without gradient."""
-        with torch.no_grad():
-            return self._run(self.model.model.layers[: self.cut], self.model.model.embed_tokens(packed.ids), packed)
+        """[rows, length, width] hidden states at the cut, in float32, without gradient."""
+        with torch.no_grad(), torch.autocast(packed.ids.device.type, enabled=False):
+            embedded = self.model.model.embed_tokens(packed.ids)
+            narrow = embedded.to(next(self.frozen_layers.parameters(), embedded).dtype)
+            return self._run(self.frozen_layers, narrow, packed).float()
 
     def policy(self, hidden: torch.Tensor, packed: _Packed) -> torch.Tensor:
         return self.model.model.norm(self._run(self.model.model.layers[self.cut :], hidden, packed))
@@ -155,15 +162,25 @@ class Leader:
     """A causal or seq2seq model that rewrites, with its reference.
 
     train: "full", "lora", or the number of top layers to train (final norm included, embeddings and head frozen).
-    max_length: prompts are truncated to this many tokens.
+    max_length: prompts are truncated to this many tokens. dtype: of the products behind log-probabilities and their
+    gradients (see `metrics.models.DTYPES`); trained weights, and what words' chances are made of, stay in float32.
     """
 
-    def __init__(self, loaded: LoadedModel, *, train: str | int, max_length: int = 128, lora_rank: int = 16) -> None:
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        *,
+        train: str | int,
+        max_length: int = 128,
+        lora_rank: int = 16,
+        dtype: str = DTYPES[0],
+    ) -> None:
         self.loaded = loaded
         self.tokenizer = loaded.tokenizer
         self.seq2seq = loaded.seq2seq
         self.prompt = loaded.prompt
         self.max_length = max_length
+        self.dtype = getattr(torch, dtype)
         self.model = loaded.model
         self._split: _SplitDecoder | None = None
         self._reference_weights: dict[str, torch.Tensor] = {}
@@ -177,6 +194,8 @@ class Leader:
             if isinstance(train, int) and self.model.config.model_type in FAMILIES:
                 split = _SplitDecoder(self.model, train)
                 self._split = split if split.agrees() else None
+                if self._split is not None and self.dtype != torch.float32:
+                    self._split.narrow_trunk(self.dtype)
             if self._split is None:
                 self._reference_weights = {
                     name: p.detach().clone() for name, p in self.model.named_parameters() if p.requires_grad
@@ -278,21 +297,31 @@ class Leader:
         if self._split is not None:
             packed = _pack(prompts, targets, self.tokenizer.pad_token_id, shift_right).to(self.device)
             scored = packed.row, packed.column
-            hidden = self._split.trunk(packed)
             head = self.model.lm_head.weight
-            policy = head_logprobs(self._split.policy(hidden, packed)[scored], head, flat)
-            if reference:
-                reference_values = head_logprobs(self._split.reference(hidden, packed)[scored], head, flat)
+            with self._products():
+                hidden = self._split.trunk(packed)
+                states = self._split.policy(hidden, packed)[scored]
+                reference_states = self._split.reference(hidden, packed)[scored] if reference else None
+            policy = head_logprobs(states, head, flat)
+            if reference_states is not None:
+                reference_values = head_logprobs(reference_states, head, flat)
         else:
-            encoded = self._encode(prompts, reference=False) if self.seq2seq else None
-            policy = token_logprobs(self._logits(prompts, targets, shift_right, encoded, reference=False), flat)
+            with self._products():
+                encoded = self._encode(prompts, reference=False) if self.seq2seq else None
+                logits = self._logits(prompts, targets, shift_right, encoded, reference=False)
+            policy = token_logprobs(logits.float(), flat)
             if reference:
                 with torch.no_grad():
-                    if self.seq2seq and not self._encoder_frozen:
-                        encoded = self._encode(prompts, reference=True)
-                    logits = self._logits(prompts, targets, shift_right, encoded, reference=True)
-                    reference_values = token_logprobs(logits, flat)
+                    with self._products():
+                        if self.seq2seq and not self._encoder_frozen:
+                            encoded = self._encode(prompts, reference=True)
+                        logits = self._logits(prompts, targets, shift_right, encoded, reference=True)
+                    reference_values = token_logprobs(logits.float(), flat)
         return self._sums(policy, lengths), self._sums(reference_values, lengths)
+
+    def _products(self) -> torch.autocast:
+        """Within it products are made in `dtype`."""
+        return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
 
     @staticmethod
     def _sums(values: torch.Tensor, lengths: list[int]) -> torch.Tensor:

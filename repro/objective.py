@@ -24,8 +24,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-# Tokens whose logits are in memory at once: enough of them for fast products, few enough to stay near the processor.
-_CHUNK = 128
+# Tokens whose logits are in memory at once: enough of them for fast products, few enough to stay near the processor, or
+# on another device to fit in.
+_CHUNK, _DEVICE_CHUNK = 128, 4096
 
 
 def response_margin(
@@ -74,11 +75,12 @@ class _HeadLogprobs(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, hidden: torch.Tensor, weight: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        size = _CHUNK if hidden.device.type == "cpu" else _DEVICE_CHUNK
         values = hidden.new_empty(len(hidden))
         slopes = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
-        logits = hidden.new_empty(min(_CHUNK, len(hidden)), len(weight))
-        for start in range(0, len(hidden), _CHUNK):
-            part = slice(start, start + _CHUNK)
+        logits = hidden.new_empty(min(size, len(hidden)), len(weight))
+        for start in range(0, len(hidden), size):
+            part = slice(start, start + size)
             rows, wanted = hidden[part], tokens[part, None]
             chunk = torch.mm(rows, weight.T, out=logits[: len(rows)])
             top = chunk.amax(-1, keepdim=True)

@@ -202,7 +202,13 @@ class Pipeline:
         torch.manual_seed(self.recipe.seed)
         recipe = self.recipe
         loaded = load_model(ref, prompt=recipe.prompt)
-        return Leader(loaded, train=recipe.train, max_length=recipe.max_length, lora_rank=recipe.lora_rank)
+        return Leader(
+            loaded,
+            train=recipe.train,
+            max_length=recipe.max_length,
+            lora_rank=recipe.lora_rank,
+            dtype=recipe.train_dtype,
+        )
 
     def _export(self, leader: Leader, folder: Path) -> None:
         """A model folder that rewrites as this run did: weights, tokenizer, prompt, decoding."""

@@ -77,8 +77,10 @@ class Recipe:
     sample: bool
     temperature: float
     rollout_max_new_tokens: int
-    # In what the weights are that roll out, by torch's name; what was drawn is scored and learned from in float32.
+    # By torch's names: what the weights have that roll out, and what products are made in that score and train (the
+    # trained weights themselves have float32).
     rollout_dtype: str
+    train_dtype: str
     # The objective. siblings: a fail is compared with the best of the same text's rollouts that passed, if one did;
     # lone_fail_weight: what the other fails count; imitation: how much likelihood of the passes counts beside the
     # objective. As published: false, 1, 0.
@@ -116,6 +118,7 @@ class Recipe:
         self._one_of("follower", ("screener", "guarded"))
         self._one_of("schedule", ("constant", "linear"))
         self._one_of("rollout_dtype", DTYPES)
+        self._one_of("train_dtype", DTYPES)
         for key in SHARES:
             if not 0 <= getattr(self, key) <= 1:
                 raise InputError(f"recipe {self.name}: {key} is {getattr(self, key)}; it must lie in 0 to 1")
@@ -242,7 +245,7 @@ def _typed(recipe: str, key: str, value: Any, kind: Any) -> Any:
 
 
 _GROUPS = {
-    "leader": ("leader", "prompt", "train", "lora_rank", "max_length", "seed"),
+    "leader": ("leader", "prompt", "train", "lora_rank", "max_length", "seed", "train_dtype"),
     "generation": ("max_new_tokens", "generation_batch_size", "systems", "test_set", "test_limit", "candidates"),
     "name": ("name",),
 }

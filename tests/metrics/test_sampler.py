@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import gc
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from metrics import cache, sampler
+from metrics import cache, graphed, sampler
 from metrics.generation import end_tokens, generate_ids, has_bare_tokens, prompt_ids
 from metrics.models import LoadedModel, load_model, resolve_model
 from metrics.sampler import sample_ids
@@ -79,6 +82,45 @@ def test_what_is_drawn_does_not_depend_on_which_rows_have_left(
     assert drawn == ask(loaded, sentences[:6], ends, copies=4, temperature=1.0)
     assert len({len(row) for row in drawn}) > 2
     assert all(not ends & set(row[:-1]) for row in drawn)
+
+
+@pytest.mark.parametrize("temperature", [None, 0.7])
+def test_shapes_that_stay_write_the_same(
+    loaded: LoadedModel, sentences: list[str], temperature: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a GPU records and replays, here step by step: batches of several sizes after one another, each as before."""
+    ends = frequent(loaded, sentences[:6])
+    batches = [(sentences[:6], 4), (sentences[:3], 1), ([text * 5 for text in sentences[:2]], 2), (sentences[6:12], 4)]
+    expected = [ask(loaded, texts, ends, copies=copies, temperature=temperature) for texts, copies in batches]
+    assert len({len(row) for rows in expected for row in rows}) > 2
+    monkeypatch.setattr(sampler, "GRAPHED", {"cpu"})
+    monkeypatch.setattr(graphed, "_ROWS", 8)
+    monkeypatch.setattr(graphed, "_SHAPES", 2)
+    for _ in range(2):
+        assert [ask(loaded, texts, ends, copies=n, temperature=temperature) for texts, n in batches] == expected
+    assert len(graphed._KEPT[loaded.model]) == 2
+
+
+def test_shapes_that_stay_follow_the_weights_and_let_the_model_go(
+    loaded: LoadedModel, sentences: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def answers() -> list[list[int]]:
+        return ask(loaded, sentences[:4], set(), copies=1, temperature=None)
+
+    monkeypatch.setattr(sampler, "GRAPHED", {"cpu"})
+    before = answers()
+    copied = copy.deepcopy(loaded.model)
+    with torch.no_grad():
+        for weight in loaded.model.parameters():
+            weight += 0.2 * torch.randn_like(weight)
+    after = answers()
+    monkeypatch.setattr(sampler, "GRAPHED", frozenset())
+    assert after == answers() != before
+    assert copied not in graphed._KEPT
+    model = weakref.ref(loaded.model)
+    loaded.model = None
+    gc.collect()
+    assert model() is None
 
 
 @pytest.mark.parametrize("temperature", [0.7, 2.0])

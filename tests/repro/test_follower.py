@@ -52,6 +52,17 @@ def test_the_guards_ask_for_content_language_and_a_change(naturalness: Naturalne
     assert dict(zip(cases, follower.judge([source] * len(cases), list(cases)), strict=True)) == cases
 
 
+def test_what_is_graded_need_not_be_what_was_judged(naturalness: NaturalnessModel) -> None:
+    def follower() -> GuardedFollower:
+        return GuardedFollower(NoIdiots(), ContentModel(), naturalness, 0.6, 0.5, 1.3, 0.2)
+
+    source, asked = "the soup at this restaurant was cold", follower()
+    before = asked.grade([source], ["the soup was cold"])
+    asked.judge([source], ["well , well"])
+    assert asked.grade([source], ["the soup was cold"]) == before != asked.grade([source], ["well , well"])
+    assert asked.grade([source], ["well , well"]) == follower().grade([source], ["well , well"])
+
+
 def test_a_copy_of_a_text_that_the_screener_misses_fails(naturalness: NaturalnessModel) -> None:
     """The game plays on toxic texts: a copy is no rewrite, whatever the screener says."""
     follower = GuardedFollower(NoIdiots(), ContentModel(), naturalness, 0.0, 0.0, 9.0, 0.0)
