@@ -22,6 +22,7 @@ from torch.nn.utils.rnn import pad_sequence
 from metrics.errors import InputError
 from metrics.models import LoadedModel, save_tokenizer
 from metrics.sampler import FAMILIES
+from repro.distributed import gathered, share_like
 from repro.objective import head_logprobs, token_logprobs
 
 _LORA_TARGETS = "all-linear"
@@ -235,14 +236,14 @@ class Leader:
         return self._cast
 
     def trainable_state(self) -> dict[str, torch.Tensor]:
-        """The trained weights by name, detached."""
-        return {n: p.detach() for n, p in self.model.named_parameters() if p.requires_grad}
+        """The trained weights by name, detached; where they are divided among processes, all ask together."""
+        return {n: gathered(p.detach()) for n, p in self.model.named_parameters() if p.requires_grad}
 
     def load_trainable_state(self, state: dict[str, torch.Tensor]) -> None:
         parameters = dict(self.model.named_parameters())
         with torch.no_grad():
             for name, value in state.items():
-                parameters[name].copy_(value)
+                parameters[name].copy_(share_like(value, parameters[name]))
 
     # -- text to tokens ---------------------------------------------------------------------------------------------
     def prompt_ids(self, texts: Sequence[str]) -> list[list[int]]:
