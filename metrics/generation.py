@@ -134,9 +134,11 @@ def generate_ids(
         mask = [[0] * (width - len(p)) + [1] * len(p) for p in prompts]
     ids, attention = torch.tensor(rows, device=device), torch.tensor(mask, device=device)
     with torch.no_grad():
+        # A model in training by several processes would otherwise wait, token by token, for the others.
         output = model.generate(
-            input_ids=ids, attention_mask=attention, pad_token_id=pad, eos_token_id=sorted(ends), **settings
-        )
+            input_ids=ids, attention_mask=attention, pad_token_id=pad, eos_token_id=sorted(ends), synced_gpus=False,
+            **settings,
+        )  # fmt: skip
     new = output[:, 1:] if seq2seq else output[:, width:]
     return [cut_after_end(row, ends) for row in new.tolist()]
 

@@ -22,6 +22,7 @@ from torch.nn.utils.rnn import pad_sequence
 from metrics.errors import InputError
 from metrics.models import DTYPES, LoadedModel, save_tokenizer
 from metrics.sampler import FAMILIES
+from repro.distributed import gathered, share_like
 from repro.objective import head_logprobs, token_logprobs
 
 _LORA_TARGETS = "all-linear"
@@ -183,7 +184,7 @@ class Leader:
         self.dtype = getattr(torch, dtype)
         self.model = loaded.model
         self._split: _SplitDecoder | None = None
-        self._reference_weights: dict[str, torch.Tensor] = {}
+        self._reference: Any = None
         self._cast: Any = None
         self._lora = train == "lora"
         if self._lora:
@@ -197,9 +198,9 @@ class Leader:
                 if self._split is not None and self.dtype != torch.float32:
                     self._split.narrow_trunk(self.dtype)
             if self._split is None:
-                self._reference_weights = {
-                    name: p.detach().clone() for name, p in self.model.named_parameters() if p.requires_grad
-                }
+                # A model of its own, whose frozen weights are the policy's.
+                frozen = {id(p): p for p in self.model.parameters() if not p.requires_grad}
+                self._reference = copy.deepcopy(self.model, frozen).requires_grad_(False).eval()
         # A dropout layer makes policy and reference differ before the first update; training goes without it.
         self.model.eval()
 
@@ -254,14 +255,14 @@ class Leader:
         return self._cast
 
     def trainable_state(self) -> dict[str, torch.Tensor]:
-        """The trained weights by name, detached."""
-        return {n: p.detach() for n, p in self.model.named_parameters() if p.requires_grad}
+        """The trained weights by name, detached; where they are divided among processes, all ask together."""
+        return {n: gathered(p.detach()) for n, p in self.model.named_parameters() if p.requires_grad}
 
     def load_trainable_state(self, state: dict[str, torch.Tensor]) -> None:
         parameters = dict(self.model.named_parameters())
         with torch.no_grad():
             for name, value in state.items():
-                parameters[name].copy_(value)
+                parameters[name].copy_(share_like(value, parameters[name]))
 
     # -- text to tokens ---------------------------------------------------------------------------------------------
     def prompt_ids(self, texts: Sequence[str]) -> list[list[int]]:
@@ -343,9 +344,7 @@ class Leader:
         if self._lora:
             with self.model.disable_adapter() if reference else nullcontext():
                 return self.model(**inputs)
-        if reference:
-            return torch.func.functional_call(self.model, self._reference_weights, kwargs=inputs)
-        return self.model(**inputs)
+        return (self._reference if reference else self.model)(**inputs)
 
     @property
     def _encoder_frozen(self) -> bool:
@@ -353,23 +352,17 @@ class Leader:
         return not any(p.requires_grad for p in self.model.get_encoder().parameters())
 
     def _encode(self, prompts: Sequence[Sequence[int]], *, reference: bool) -> dict[str, Any]:
-        """What the model is given in place of the prompts: each different one is read once by the encoder.
-
-        Where all weights are trained the reference's are at hand only for the model as a whole, which then reads every
-        prompt as often as it occurs.
-        """
-        whole = reference and not self._lora
+        """What the model is given in place of the prompts: each different one is read once by the encoder."""
         places = {p: i for i, p in enumerate(dict.fromkeys(map(tuple, prompts)))}
-        read = list(map(tuple, prompts)) if whole else list(places)
+        read = list(places)
         pad = self.tokenizer.pad_token_id
         ids = pad_sequence([torch.tensor(p) for p in read], batch_first=True, padding_value=pad).to(self.device)
         mask = pad_sequence([torch.ones(len(p), dtype=torch.long) for p in read], batch_first=True).to(self.device)
-        if whole:
-            return {"input_ids": ids, "attention_mask": mask}
         from transformers.modeling_outputs import BaseModelOutput
 
-        with self.model.disable_adapter() if reference else nullcontext():
-            states = self.model.get_encoder()(input_ids=ids, attention_mask=mask).last_hidden_state
+        model = self._reference if reference and not self._lora else self.model
+        with self.model.disable_adapter() if reference and self._lora else nullcontext():
+            states = model.get_encoder()(input_ids=ids, attention_mask=mask).last_hidden_state
         row = torch.tensor([places[tuple(p)] for p in prompts], device=self.device)
         return {"encoder_outputs": BaseModelOutput(last_hidden_state=states[row]), "attention_mask": mask[row]}
 

@@ -24,7 +24,7 @@ from metrics.systems import Rewrites, System, delete_rude_words, resolve_system,
 from metrics.text import is_copy, length_ratio, repetition
 from repro.baselines import UNTOUCHED, UNTRAINED, Setting, untrained
 from repro.content import ContentModel
-from repro.distributed import first_acts, is_first, processes
+from repro.distributed import first_acts, is_first, processes, sharded
 from repro.follower import Follower, GuardedFollower, ScreenerFollower
 from repro.inputs import Inputs, resolve_inputs
 from repro.methods import METHODS, PARALLEL, training_method
@@ -63,12 +63,12 @@ class Pipeline:
         fitted = do("screener", fitting, self._fit_screener)
         pairs = inputs.pairs.sha256 if inputs.pairs else None
         warmed = [self._fields("leader", "warmup"), recipe.max_new_tokens, inputs.leader.revision, screening, pairs]
-        warmed += [[corpus.sha256 for corpus in inputs.rudeness], processes()]
+        warmed += [[corpus.sha256 for corpus in inputs.rudeness], processes(), sharded()]
         warm = do("warm-up", warmed, self._warm_up)
         paraphraser = resolve_model(str(warm / "model")) if recipe.warmup != "none" else inputs.leader
         decoding = [recipe.max_new_tokens, recipe.generation_batch_size]
         measure = self.evaluator.measure
-        asked = [self._fields("training"), recipe.screener_threshold, self._guards, processes()]
+        asked = [self._fields("training"), recipe.screener_threshold, self._guards, processes(), sharded()]
         models, made = {"warm-up": paraphraser}, ["warm-up", "screener"]
         trained: Path | None = None
         chosen: Path | None = None
@@ -258,7 +258,12 @@ class Pipeline:
         )
         leader = self._leader(self.inputs.leader)
         WarmupTrainer(leader, keywords, rows, lambda event: self.stages.log("warm-up", event)).fit()
+        trained = leader.trainable_state()
         if is_first():
+            if sharded():
+                # What is divided cannot be exported.
+                leader = self._leader(self.inputs.leader)
+                leader.load_trainable_state(trained)
             self._export(leader, work / "model")
             _remove(work / "training")
 

@@ -18,10 +18,11 @@ from datasets import Dataset
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import Trainer, TrainerCallback, TrainerState, TrainingArguments
+from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from metrics.files import atomic_file
-from repro.distributed import first_decides, is_first, mean_of_all, of_all, processes, wait
+from repro.distributed import divide, first_decides, is_first, mean_of_all, of_all, processes, sharded, wait, whole
 from repro.leader import Leader
 
 if TYPE_CHECKING:
@@ -161,7 +162,7 @@ class LeaderTraining(Trainer):
         super().log(logs, start_time)
         self._write_log({"step": self.state.global_step, **logs})
 
-    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         folder = Path(output_dir or str(self.args.output_dir))
         folder.mkdir(parents=True, exist_ok=True)
         save_weights(self.leader, folder / WEIGHTS)
@@ -212,12 +213,13 @@ class LeaderTraining(Trainer):
             return {"eval_j": done[-1].j}
         develop, step, training = self._develop, self.state.global_step, self.leader.model.training
         self.leader.model.eval()
-        development = first_decides(lambda: develop(step))
+        with whole(self.model):
+            development = first_decides(lambda: develop(step))
         self.leader.model.train(training)
         entry: dict[str, Any] = {"step": development.step, "development": asdict(development)}
         self.state.log_history.append(entry)
         self._write_log({"development": asdict(development)})
-        if is_first() and best_step(self.history) == development.step:
+        if best_step(self.history) == development.step:
             save_weights(self.leader, Path(str(self.args.output_dir)) / BEST)
         reason = self._stop(self.history)
         if reason is not None:
@@ -267,9 +269,12 @@ def last_checkpoint(folder: Path) -> Path | None:
 
 
 def save_weights(leader: Leader, path: Path) -> None:
-    state = {name: value.contiguous().cpu().clone() for name, value in leader.trainable_state().items()}
-    with atomic_file(path) as temporary:
-        save_file(state, temporary)
+    """Writes the trained weights: all processes ask for it, and the first writes."""
+    trained = leader.trainable_state()
+    if is_first():
+        state = {name: value.contiguous().cpu().clone() for name, value in trained.items()}
+        with atomic_file(path) as temporary:
+            save_file(state, temporary)
 
 
 def arguments(
@@ -314,7 +319,7 @@ def arguments(
 
 
 class _Whole(nn.Module):
-    """A leader's model behind a forward that does what it is told: how DDP hears of passes that go layer by layer."""
+    """A leader's model behind a forward that does what it is told: so DDP and FSDP hear of passes layer by layer."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -341,8 +346,13 @@ class TextTrainer(LeaderTraining):
     ) -> None:
         self.attend(leader, log, develop, stop)
         dataset = Dataset.from_list(rows)
+        model = _Whole(leader.model)
+        if sharded():
+            divide(model)
+            # FSDP takes for the root what runs first, which would be a layer while rolling out.
+            model(lambda: None)
         super().__init__(
-            model=_Whole(leader.model),
+            model=model,
             args=TrainingArguments(**keywords, train_sampling_strategy="group_by_length", length_column_name="length"),
             train_dataset=dataset,
             # `evaluate` does not read it, but the Trainer wants one before it evaluates at all.
@@ -356,6 +366,30 @@ class TextTrainer(LeaderTraining):
         # The Trainer's own groups by the batch of one process.
         size = self.args.train_batch_size * self.args.gradient_accumulation_steps * processes()
         return LengthGroupedSampler(size, lengths=self._lengths)
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        if not sharded():
+            return super()._save_optimizer_and_scheduler(output_dir)
+        from torch.distributed.checkpoint import state_dict as states
+
+        # The first process alone gets it.
+        options = states.StateDictOptions(full_state_dict=True, cpu_offload=True)
+        trainer: Any = self
+        state = states.get_optimizer_state_dict(trainer.model, trainer.optimizer.optimizer, options=options)
+        if is_first():
+            torch.save(state, Path(output_dir) / OPTIMIZER_NAME)
+            torch.save(trainer.lr_scheduler.state_dict(), Path(output_dir) / SCHEDULER_NAME)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if not sharded() or checkpoint is None:
+            return super()._load_optimizer_and_scheduler(checkpoint)
+        from torch.distributed.checkpoint import state_dict as states
+
+        options = states.StateDictOptions(full_state_dict=True, broadcast_from_rank0=True)
+        trainer: Any = self
+        state = torch.load(Path(checkpoint) / OPTIMIZER_NAME, "cpu", weights_only=True) if is_first() else {}
+        states.set_optimizer_state_dict(trainer.model, trainer.optimizer.optimizer, state, options=options)
+        trainer.lr_scheduler.load_state_dict(torch.load(Path(checkpoint) / SCHEDULER_NAME, weights_only=True))
 
     def logprobs(self, *given: Any, **named: Any) -> tuple[torch.Tensor, torch.Tensor]:
         """`Leader.logprobs`, of which the processes' gradients are averaged."""

@@ -12,7 +12,7 @@ import torch
 
 from metrics.generation import end_tokens, generate_ids, has_bare_tokens
 from metrics.sampler import sample_ids
-from repro.distributed import mean_of_all, processes, rank
+from repro.distributed import mean_of_all, processes, rank, whole
 from repro.follower import KINDS, PASS, Follower
 from repro.leader import Leader, dropout
 from repro.objective import sro_loss
@@ -55,6 +55,8 @@ class SROTrainer(TextTrainer):
         stop: Callable[[Sequence[Development]], str | None] = lambda _: None,
     ) -> None:
         rows = [{"text": t, "length": len(t.split())} for t in texts]
+        # Where a copy is rolled out with, it is made before weights are divided.
+        leader.model_as(game.rollout_dtype)
         super().__init__(leader, keywords, rows, log, develop, stop)
         self.follower = follower
         self.game = game
@@ -71,7 +73,8 @@ class SROTrainer(TextTrainer):
         """Texts -> what is learned from: rollouts and texts as tokens, verdicts, and which text each belongs to."""
         sources = inputs["text"]
         draw = self._next_draw()
-        outputs = roll_out(self.leader, sources, self.game, self.game.seed * 1_000_003 + draw)
+        with whole(self.model):
+            outputs = roll_out(self.leader, sources, self.game, self.game.seed * 1_000_003 + draw)
         texts = [text for text in sources for _ in range(self.game.rollouts)]
         answers = written(self.leader, outputs)
         kinds = self.follower.judge(texts, answers, draw)
