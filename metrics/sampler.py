@@ -24,6 +24,9 @@ FAMILIES = ("llama", "qwen2", "qwen3")
 _LEAVE = 1 / 8
 # Prompts that begin with this many equal tokens have them read once: examples, instructions.
 _LONG_HEAD = 16
+# And greedy ones also where that spares reading this many, which takes several times as long as one step more. Draws
+# are left as they were recorded: what is read in another batch differs in its last digits.
+_MANY_HEADS = 256
 
 
 def sample_ids(
@@ -49,7 +52,7 @@ def sample_ids(
     device = next(model.parameters()).device
     columns = zip(*(p[:-1] for p in prompts), strict=False)
     head = [column[0] for column in itertools.takewhile(lambda column: len(set(column)) == 1, columns)]
-    if len(head) < _LONG_HEAD:
+    if len(head) < _LONG_HEAD and not (temperature is None and len(head) * len(prompts) >= _MANY_HEADS):
         head = []
     rests = [list(p[len(head) :]) for p in prompts]
     width = max(map(len, rests))

@@ -55,7 +55,7 @@ def test_greedy_answers_are_the_librarys(
     """
     monkeypatch.setattr(cache, "_ROOM", 3)
     monkeypatch.setattr(drafts, "CHEAP_TOKENS", cheap_tokens)
-    monkeypatch.setattr(sampler, "_LONG_HEAD", head or 1000)
+    monkeypatch.setattr(sampler, "_MANY_HEADS", 12 * head or 1000)
     texts = [text * (1 + i % 3) for i, text in enumerate(sentences[:12])]
     texts = [" ".join((text.split() * 5)[:5]) for text in texts] if equal_lengths else [*texts, ""]
     whole = ask(loaded, texts, set(), copies=1, temperature=None)
