@@ -2,7 +2,8 @@
 
 `transformers.generate` goes on with all rows until the last has ended, and draws a random number for every word of the
 vocabulary. Here rows leave the batch as they end, and a row takes one number a token; what is drawn does not depend on
-which other rows are still there (where the model drops out, it does: that draws for the rows there are).
+which other rows are still there (where the model drops out, it does: that draws for the rows there are). The likeliest
+tokens of the last rows are written several a step (`metrics.drafts`).
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+
+from metrics import drafts
 
 if TYPE_CHECKING:
     import torch
@@ -23,6 +26,9 @@ GRAPHED = frozenset({"cuda"})
 _LEAVE = 1 / 8
 # Prompts that begin with this many equal tokens have them read once: examples, instructions.
 _LONG_HEAD = 16
+# And greedy ones also where that spares reading this many, which takes several times as long as one step more. Draws
+# are left as they were recorded: what is read in another batch differs in its last digits.
+_MANY_HEADS = 256
 
 
 def sample_ids(
@@ -48,7 +54,7 @@ def sample_ids(
     device = next(model.parameters()).device
     columns = zip(*(p[:-1] for p in prompts), strict=False)
     head = [column[0] for column in itertools.takewhile(lambda column: len(set(column)) == 1, columns)]
-    if len(head) < _LONG_HEAD:
+    if len(head) < _LONG_HEAD and not (temperature is None and len(head) * len(prompts) >= _MANY_HEADS):
         head = []
     rests = [list(p[len(head) :]) for p in prompts]
     width = max(map(len, rests))
@@ -75,7 +81,16 @@ def sample_ids(
             cache.batch_repeat_interleave(copies)
         alive = torch.arange(rows, device=device)
         ended = torch.zeros(rows, dtype=torch.bool, device=device)
-        for chance in chances:
+        for step, chance in enumerate(chances):
+            # Dropout draws for every token that is read: with drafts it would draw for others.
+            if temperature is None and drafts.few(len(alive)) and not model.training:
+                left = (~ended).nonzero().squeeze(1)
+                cache.batch_select_indices(left)
+                texts = [[*prompts[row // copies], *written[row]] for row in alive[left].tolist()]
+                answers = drafts.finish(model, cache, mask[left, :-1], texts, ends=ends, room=max_new_tokens - step)
+                for row, answer in zip(alive[left].tolist(), answers, strict=True):
+                    written[row] += answer
+                break
             positions = mask.sum(1, keepdim=True) - 1
             # Made once here, where each layer would make its own of the plain one.
             seen = torch.zeros(mask.shape, dtype=model.dtype, device=device).masked_fill_(mask == 0, -torch.inf)

@@ -33,9 +33,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--revision", help="commit, tag or branch of a Hub model")
     p.add_argument("--prompt", help='template with {text}; "chat:…" goes through the chat template')
     p.add_argument("--decoding", action="append", default=[], metavar="KEY=VALUE", help="a generation setting")
-    p.add_argument("--engine", default="", metavar="NAME", help="ctranslate2, ctranslate2-int8: on CPUs; vllm, vllm-float32: on GPUs")
+    p.add_argument("--engine", default="", metavar="NAME", help="ctranslate2[-int8] on CPUs, vllm[-float32] on GPUs")
     p.add_argument("--dtype", default="float32", metavar="NAME", help="of a model's weights: float32, bfloat16 (GPUs)")
-    p.add_argument("--batch-size", type=int, default=32)
+    p.add_argument("--batch-size", type=int, metavar="N", help="sentences at once (32; greedy decoding: up to 128)")
     p.add_argument("--seed", type=int, default=0, help="for systems that sample")
     p.add_argument("--json", metavar="FILE", help="write the results, with every sentence, to FILE")
     p.add_argument("--no-cache", action="store_true", help="score every sentence anew")
@@ -79,7 +79,7 @@ def main(argv: list[str]) -> None:
     # Everything that can be wrong with what was given is found before the first model is loaded.
     profiles = [load_profile(name) for name in dict.fromkeys(options.profile or ["offline"])]
     given = parse_decoding(options.decoding)
-    if options.batch_size < 1:
+    if options.batch_size is not None and options.batch_size < 1:
         raise InputError(f"--batch-size {options.batch_size}: must be at least 1")
     if options.yes and not options.push:
         raise InputError("--yes: sends what --push shows; give --push ORG/NAME")

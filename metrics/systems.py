@@ -145,11 +145,17 @@ def load(system: System) -> LoadedModel | None:
 
 
 def rewrite(
-    system: System, test_set: TestSet, *, batch_size: int = 32, seed: int = 0, loaded: LoadedModel | None = None
+    system: System,
+    test_set: TestSet,
+    *,
+    batch_size: int | None = None,
+    seed: int = 0,
+    loaded: LoadedModel | None = None,
 ) -> Rewrites:
     """The system's output for every sentence of the test set.
 
     A model's outputs are kept batch by batch in the cache folder, so that a killed run goes on where it stopped.
+    batch_size: None for `metrics.generation.default_batch_size`.
     loaded: what `load` made of the system, where it rewrites more than once.
     Errors: an outputs file whose lines are not as many as the sentences.
     """
@@ -176,15 +182,16 @@ def read_outputs(path: Path, expected: int) -> list[str]:
 
 
 def _generate(
-    system: System, loaded: LoadedModel, sources: Sequence[str], batch_size: int, seed: int
+    system: System, loaded: LoadedModel, sources: Sequence[str], batch_size: int | None, seed: int
 ) -> tuple[list[str], dict[str, Any], float | None, str]:
     """(outputs, decoding, seconds of generating or None where a batch of the cache does not say, device)."""
     import torch
     import transformers
 
-    from metrics.generation import Progress, decoding_settings, rewrite_all
+    from metrics.generation import Progress, decoding_settings, default_batch_size, rewrite_all
 
     settings = decoding_settings(loaded.model, system.decoding)
+    batch_size = batch_size or default_batch_size(loaded, sources, settings)
     decoding = {**settings, "prompt": loaded.prompt, "batch_size": batch_size}
     if loaded.engine:
         decoding["engine"] = loaded.engine.name

@@ -70,7 +70,10 @@ class VLLM:
         told = {key: settings.get(key, value) for key, value in _DEFAULTS.items()}
         if not settings["do_sample"]:
             told = {"temperature": 0.0}
-        told |= {"repetition_penalty": settings.get("repetition_penalty", 1.0), "max_tokens": settings["max_new_tokens"]}
+        told |= {
+            "repetition_penalty": settings.get("repetition_penalty", 1.0),
+            "max_tokens": settings["max_new_tokens"],
+        }
         first = int(torch.randint(2**31, ()))
         asked = [
             self._sampling(**told, seed=first + i, stop_token_ids=self._ends, ignore_eos=True, detokenize=False)

@@ -7,6 +7,8 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from metrics.corpora import (
     SAMPLE,
@@ -36,6 +38,17 @@ def test_near_duplicates_by_hand() -> None:
     # Short sentences must be there whole.
     assert index.contains("One, two, three!")
     assert not index.contains("two three")
+
+
+@given(st.lists(st.lists(st.sampled_from("abcd"), max_size=8).map(" ".join), max_size=12), st.integers(0, 12))
+def test_what_is_asked_for_is_found_among_less(texts: list[str], n: int) -> None:
+    """An index that knows what it will be asked for answers that as one that keeps everything."""
+    asked, kept = texts[:n], texts[n:]
+    index, whole = NearDuplicates(kept, asked=asked), NearDuplicates(kept)
+    for sentence in asked:
+        assert index.matches(sentence) == whole.matches(sentence)
+        index.add(sentence)
+        whole.add(sentence)
 
 
 @pytest.mark.parametrize(

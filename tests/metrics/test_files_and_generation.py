@@ -26,6 +26,7 @@ from metrics.generation import (
     Progress,
     cut_after_end,
     decoding_settings,
+    default_batch_size,
     is_plain,
     length_sorted_batches,
     prompt_ids,
@@ -149,6 +150,18 @@ def test_two_tries_write_what_one_long_try_writes(
             done.add(batch)
         rest = list(rewrite_batches(loaded, sentences, settings, batch_size=7, done=done))
         assert rest == batches[stop:]
+
+
+def test_greedy_batches_are_larger_where_memory_allows(tiny_llama: Path, tiny_t5: Path) -> None:
+    """A prompt has a token more than its words here; 32 of the longest prompts, of 512 tokens, bound the memory."""
+    llama, t5 = (load_model(resolve_model(str(folder)), prompt="rude {text}") for folder in (tiny_llama, tiny_t5))
+    greedy = {"do_sample": False, "max_new_tokens": 48}
+    for words, size in ((1, 128), (91, 128), (191, 74), (511, 32), (900, 32)):
+        assert default_batch_size(llama, ["you", "you " * words], greedy) == size
+    assert default_batch_size(llama, ["you"], {"do_sample": True, "top_k": 0, "max_new_tokens": 48}) == 32
+    assert default_batch_size(llama, ["you"], {**greedy, "num_beams": 2}) == 32
+    assert default_batch_size(t5, ["you"], greedy) == 32
+    assert default_batch_size(llama, [], greedy) == 32
 
 
 @pytest.mark.parametrize("kind", ["tiny_llama", "tiny_t5"])
