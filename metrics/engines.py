@@ -28,7 +28,7 @@ def make_engine(loaded: LoadedModel, name: str) -> Engine:
 
 
 def engine_asked(name: str) -> str:
-    """What --engine was given for the engine that a decoding names, PROGRAM-VERSION-WEIGHTS; itself if it is none here."""
+    """What --engine was given for the engine that a decoding names, PROGRAM-VERSION-WEIGHTS; that itself if unknown."""
     program, weights = name.partition("-")[0], name.rpartition("-")[2]
     asked = (engine for engine, (_, kept) in ENGINES.items() if kept == weights and engine.startswith(program))
     return next(asked, name)

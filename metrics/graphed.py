@@ -53,7 +53,8 @@ class _Graphed:
         tokens [n], mask [n, length], chances [steps, n]: of the rows, copies of one prompt together.
         """
         n, behind = len(tokens), mask.shape[1] - 1
-        for layer, source in zip(self.cache.layers, read.layers, strict=True):
+        layers: list[Any] = self.cache.layers
+        for layer, source in zip(layers, read.layers, strict=True):
             keys, values = (states.repeat_interleave(copies, 0) for states in (source.keys, source.values))
             if not layer.is_initialized:
                 # A look at one row for what all have; the rows are those of the shape.
