@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from transformers import StaticCache
 
+from metrics.generation import cut_after_end
 from metrics.sampler import draw
 
 # Rows and places are rounded up to multiples of these.
@@ -148,6 +149,4 @@ def decode(
         graphed.load(*batch)
         kept[key] = graphed
         columns = graphed.run(steps)
-    from metrics.generation import cut_after_end
-
     return [cut_after_end(list(row), ends) for row in zip(*columns, strict=True)][:n]

@@ -63,6 +63,7 @@ def test_overrides_are_typed() -> None:
         ("epsilon=0.7", "epsilon is 0.7; it must lie below 0.5"),
         ("warmup_max_words=3", "warmup_max_words >= 4"),
         ("rollout_dtype=float16", 'rollout_dtype is "float16"; use float32 or bfloat16'),
+        ("train_dtype=half", 'train_dtype is "half"; use float32 or bfloat16'),
         ("warmup_changes=0", "warmup_changes is 0; it must be at least 1"),
     ],
 )
