@@ -327,8 +327,13 @@ def test_a_system_is_scored_again_as_it_was() -> None:
     assert (options.systems, options.revision, options.limit) == (["org/m"], COMMIT, 2)
     assert (options.test_set, options.profile, options.batch_size) == ("t", ["offline"], 8)
     assert options.decoding == ["do_sample=false", "num_beams=4"] and options.prompt == "Say:\n{text}"
-    for kept, engine in (("float32", "ctranslate2"), ("int8", "ctranslate2-int8")):
-        by_engine = record("org/m", kind="model", decoding={**decoding, "engine": f"ctranslate2-4.8.5-{kept}"})
+    for told, engine in (
+        ("ctranslate2-4.8.5-float32", "ctranslate2"),
+        ("ctranslate2-4.8.5-int8", "ctranslate2-int8"),
+        ("vllm-0.29.0-bfloat16", "vllm"),
+        ("vllm-0.29.0-float32", "vllm-float32"),
+    ):
+        by_engine = record("org/m", kind="model", decoding={**decoding, "engine": told})
         assert score_parser().parse_args(shlex.split(remake_command(by_engine))[3:]).engine == engine
     narrow = record("org/m", kind="model", decoding={**decoding, "dtype": "bfloat16"})
     assert score_parser().parse_args(shlex.split(remake_command(narrow))[3:]).dtype == "bfloat16"
