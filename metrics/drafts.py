@@ -4,7 +4,7 @@ A step of few rows waits for the model's weights to be read, whether each row as
 rewrite says next often stands in the text behind its last words, and a row that has begun to repeat itself goes on to;
 the model reads such a draft whole, and what it would have written itself is kept of it (prompt lookup, Saxena 2023).
 
-A step of many rows waits for its products instead: there a draft costs what a token costs, and half of them are wrong.
+A step of many rows waits for its products instead: there a draft costs what a token costs, and many are wrong.
 """
 
 from __future__ import annotations

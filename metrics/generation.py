@@ -111,7 +111,8 @@ def default_batch_size(loaded: LoadedModel, texts: Sequence[str], settings: dict
     """How many of `texts` are rewritten together where nobody says.
 
     32, or up to 128 where the likeliest tokens come from `metrics.sampler`: as many as take no more memory than 32 of
-    the longest prompts do. What is drawn at random hangs on the batch, so that there it is always 32.
+    the longest prompts do (on a GPU twice that: two sizes are kept). What is drawn at random hangs on the batch, so
+    that there it is always 32.
     """
     if loaded.engine or settings["do_sample"] or not texts or not is_plain(loaded.model, settings):
         return BATCH_SIZE
@@ -237,7 +238,7 @@ def rewrite_batches(
 
     A greedy batch first gets little more room than its inputs are long; None stands for a sentence that needs more,
     and those come again at the end, together, with all the room there is. One runaway then no longer holds up a batch.
-    Models of `metrics.sampler` and engines need no second try: there a row that has ended leaves its batch.
+    Models of `metrics.sampler` and engines need no second try: there a row that has ended holds up nothing.
     done: what an earlier call yielded; its batches are left out, and the others come out as they would have with them.
     """
     import torch

@@ -11,6 +11,7 @@ import weakref
 from typing import Any
 
 import torch
+from torch.distributed.fsdp import FSDPModule
 from transformers import StaticCache
 
 from metrics.generation import cut_after_end
@@ -21,7 +22,7 @@ _ROWS, _PLACES = 32, 64
 # Steps between two looks at whether all rows have ended, for which the processor has to wait.
 _LOOK = 8
 # Shapes kept for a model, the last used ones: each holds keys and values of its own.
-_SHAPES = 4
+_SHAPES = 2
 
 _KEPT: weakref.WeakKeyDictionary[Any, dict[tuple[Any, ...], _Graphed]] = weakref.WeakKeyDictionary()
 
@@ -103,7 +104,7 @@ class _Graphed:
             self.advance()
 
     def run(self, steps: int) -> list[list[int]]:
-        """The tokens of every row after at most `steps` steps, [steps taken][rows]."""
+        """The tokens of every row after at most `steps` steps, [rows][steps taken]."""
         taken = 0
         while taken < steps and not (taken % _LOOK == 0 and bool(self.ended.all())):
             if self.graph is None:
@@ -111,7 +112,12 @@ class _Graphed:
             else:
                 self.graph.replay()
             taken += 1
-        return self.written[:taken].tolist()  # type: ignore[no-any-return]
+        return self.written[:taken].T.tolist()  # type: ignore[no-any-return]
+
+
+def can_record(model: Any) -> bool:
+    """Whether its weights lie where they lay: FSDP fetches them anew, by hooks that a graph cannot hold."""
+    return not any(isinstance(module, FSDPModule) for module in model.modules())
 
 
 def decode(
@@ -148,5 +154,5 @@ def decode(
             graphed.record()
         graphed.load(*batch)
         kept[key] = graphed
-        columns = graphed.run(steps)
-    return [cut_after_end(list(row), ends) for row in zip(*columns, strict=True)][:n]
+        written = graphed.run(steps)
+    return [cut_after_end(row, ends) for row in written[:n]]

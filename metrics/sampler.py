@@ -3,7 +3,8 @@
 `transformers.generate` goes on with all rows until the last has ended, and draws a random number for every word of the
 vocabulary. Here rows leave the batch as they end, and a row takes one number a token; what is drawn does not depend on
 which other rows are still there (where the model drops out, it does: that draws for the rows there are). The likeliest
-tokens of the last rows are written several a step (`metrics.drafts`).
+tokens of the last rows are written several a step (`metrics.drafts`). On a GPU rows stay, and what they write behind
+their end is cut off (`metrics.graphed`).
 """
 
 from __future__ import annotations
@@ -72,11 +73,12 @@ def sample_ids(
         cache = _read(model, head, ids[:, :-1], mask[:, :-1])
         tokens, mask = ids[:, -1].repeat_interleave(copies), mask.repeat_interleave(copies, 0)
         if device.type in GRAPHED and mask.shape[1] > 1 and not model.training:
-            from metrics.graphed import decode
+            from metrics.graphed import can_record, decode
 
-            return decode(
-                model, cache, tokens, mask, copies=copies, chances=chances, temperature=temperature, ends=ends
-            )
+            if can_record(model):
+                return decode(
+                    model, cache, tokens, mask, copies=copies, chances=chances, temperature=temperature, ends=ends
+                )
         if copies > 1:
             cache.batch_repeat_interleave(copies)
         alive = torch.arange(rows, device=device)

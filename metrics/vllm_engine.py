@@ -45,11 +45,11 @@ class VLLM:
         self.name = f"vllm-{vllm.__version__}-{weights}"
         self._ends = sorted(end_tokens(loaded.model, loaded.tokenizer))
         self._sampling = vllm.SamplingParams
-        known = getattr(loaded.model.config, "max_position_embeddings", None)
+        self._longest = min(getattr(loaded.model.config, "max_position_embeddings", _LONGEST), _LONGEST)
         try:
             self._model = vllm.LLM(
                 str(loaded.ref.folder), dtype=weights, load_format="safetensors", trust_remote_code=False, seed=0,
-                skip_tokenizer_init=True, generation_config="vllm", max_model_len=min(known or _LONGEST, _LONGEST),
+                skip_tokenizer_init=True, generation_config="vllm", max_model_len=self._longest,
                 gpu_memory_utilization=_SHARE,
             )  # fmt: skip
         except Exception as error:
@@ -57,7 +57,9 @@ class VLLM:
             raise InputError(f"--engine {engine}: {loaded.ref.name} cannot be served ({reason})") from error
 
     def __call__(self, prompts: Sequence[Sequence[int]], settings: dict[str, Any]) -> list[list[int]]:
-        """The new tokens for each prompt, with the end where it was written. Errors: settings it does not know.
+        """The new tokens for each prompt, with the end where it was written.
+
+        Errors: settings it does not know, prompts that leave no room for `max_new_tokens`.
 
         What is drawn hangs on torch's seed, as the library's own draws do.
         """
@@ -67,6 +69,12 @@ class VLLM:
         unknown = sorted(settings.keys() - known) or ["num_beams"] * (settings.get("num_beams", 1) != 1)
         if unknown:
             raise InputError(f"decoding {unknown[0]}={settings[unknown[0]]}: {self.name} cannot; leave --engine out")
+        longest = max(map(len, prompts))
+        if longest + settings["max_new_tokens"] > self._longest:
+            raise InputError(
+                f"{self.name}: a prompt of {longest} tokens and {settings['max_new_tokens']} new ones are more than "
+                f"{self._longest}; give --decoding max_new_tokens=N, or leave --engine out"
+            )
         told = {key: settings.get(key, value) for key, value in _DEFAULTS.items()}
         if not settings["do_sample"]:
             told = {"temperature": 0.0}

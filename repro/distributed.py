@@ -125,12 +125,14 @@ def whole(root: Any) -> Iterator[None]:
             if isinstance(module, FSDPModule):
                 module.unshard()
                 module.set_reshard_after_forward(False, recurse=False)
-    yield
-    if sharded():
-        root.set_reshard_after_forward(True)
-        # It also forgets in which order layers ran here: by that the next pass back would fetch weights ahead, which
-        # all processes must do alike.
-        root.reset_iter_state()
+    try:
+        yield
+    finally:
+        if sharded():
+            root.set_reshard_after_forward(True)
+            # It also forgets in which order layers ran here: by that the next pass back would fetch weights ahead,
+            # which all processes must do alike.
+            root.reset_iter_state()
 
 
 def gathered(tensor: torch.Tensor) -> torch.Tensor:

@@ -164,7 +164,8 @@ class Leader:
 
     train: "full", "lora", or the number of top layers to train (final norm included, embeddings and head frozen).
     max_length: prompts are truncated to this many tokens. dtype: of the products behind log-probabilities and their
-    gradients (see `metrics.models.DTYPES`); trained weights, and what words' chances are made of, stay in float32.
+    gradients (see `metrics.models.DTYPES`); trained weights stay in float32, and so do logits where a few top layers of
+    a llama-like model are trained.
     """
 
     def __init__(

@@ -42,9 +42,14 @@ class TrlTraining(LeaderTraining):
 def trl_arguments(task: Task) -> dict[str, Any]:
     """The recipe's budget as keywords of trl's configs: an update sees as many answers as one of SRO's sees rollouts.
 
-    Errors: an encoder-decoder leader; trl trains none.
+    Errors: an encoder-decoder leader; trl trains none. Another train_dtype: its products are trl's.
     """
     recipe = task.recipe
+    if recipe.train_dtype != "float32":
+        raise InputError(
+            f"recipe {recipe.name}: train_dtype={recipe.train_dtype} is for SRO; give train_dtype=float32 with method "
+            f"{recipe.method}"
+        )
     if task.leader.seq2seq:
         raise InputError(
             f"recipe {recipe.name}: {recipe.leader} is an encoder-decoder model; trl trains causal ones only, "

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
 
 from metrics import cache, drafts, graphed, sampler
 from metrics.generation import end_tokens, generate_ids, has_bare_tokens, prompt_ids
@@ -119,11 +121,32 @@ def test_shapes_that_stay_follow_the_weights_and_let_the_model_go(
     after = answers()
     monkeypatch.setattr(sampler, "GRAPHED", frozenset())
     assert after == answers() != before
+    monkeypatch.setattr(sampler, "GRAPHED", {"cpu"})
+    # Weights that lie elsewhere are read there.
+    loaded.model.lm_head.weight.data = loaded.model.lm_head.weight.data.flip(0).contiguous()
+    assert len(graphed._KEPT[loaded.model]) == 1
+    moved = answers()
+    assert moved != after and len(graphed._KEPT[loaded.model]) == 2
     assert copied not in graphed._KEPT
     model = weakref.ref(loaded.model)
     loaded.model = None
     gc.collect()
     assert model() is None
+
+
+def test_what_fsdp_divides_is_not_recorded(
+    loaded: LoadedModel, sentences: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    distributed = torch.distributed
+    before = ask(loaded, sentences[:3], set(), copies=1, temperature=None)
+    monkeypatch.setattr(sampler, "GRAPHED", {"cpu"})
+    distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
+    try:
+        fully_shard(loaded.model.get_decoder().layers[-1], mesh=init_device_mesh("cpu", (1,)))
+        assert ask(loaded, sentences[:3], set(), copies=1, temperature=None) == before
+    finally:
+        distributed.destroy_process_group()
+    assert loaded.model not in graphed._KEPT
 
 
 @pytest.mark.parametrize("temperature", [0.7, 2.0])

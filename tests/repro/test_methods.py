@@ -205,6 +205,8 @@ def test_what_cannot_be_trained_is_one_line(
     for method in METHODS:
         with pytest.raises(InputError, match="is an encoder-decoder model"):
             train(task(method, tiny_t5, tmp_path / method, sentences)[0])
+    with pytest.raises(InputError, match="train_dtype=bfloat16 is for SRO"):
+        train(task("dpo", tiny_llama, tmp_path / "one", sentences, "train_dtype=bfloat16")[0])
     with pytest.raises(InputError, match="set rollouts to at least 2"):
         train(task("grpo", tiny_llama, tmp_path / "one", sentences, "rollouts=1")[0])
     with pytest.raises(InputError, match="batch_size x rollouts of at least 2"):
