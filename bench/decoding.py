@@ -21,6 +21,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from training import settle
+
 from metrics.errors import InputError, run_command
 from metrics.models import DTYPES
 
@@ -34,20 +36,12 @@ def read_rate(device: Any) -> float:
     array = torch.ones((2**31 if device.type == "cuda" else 2**28) // 4, device=device)
     times = []
     for _ in range(6):
-        settle(device)
+        settle()
         start = time.perf_counter()
         array.sum()
-        settle(device)
+        settle()
         times.append(time.perf_counter() - start)
     return array.numel() * array.element_size() / statistics.median(times[1:])
-
-
-def settle(device: Any) -> None:
-    """Returns when a GPU has done what it was told."""
-    import torch
-
-    if device.type == "cuda":
-        torch.cuda.synchronize()
 
 
 def ways(model: Any, pad: int) -> dict[str, Callable[[list[list[int]], int], Any]]:
@@ -125,7 +119,7 @@ def main(argv: list[str]) -> None:
                 moments = [time.perf_counter()]
                 for tokens in (options.tokens, 1):
                     act(prompts, tokens)
-                    settle(model.device)
+                    settle()
                     moments.append(time.perf_counter())
                 if turn:
                     seconds[way].append(2 * moments[1] - moments[0] - moments[2])

@@ -36,7 +36,7 @@ class _Graphed:
         device, dtype = model.device, model.dtype
         # The graphs are kept by the model's side and must not keep it.
         self.model, self.temperature = weakref.ref(model), temperature
-        self.rows, self.places = rows, places
+        self.rows = rows
         self.cache = StaticCache(config=model.config, max_cache_len=places)
         self.tokens = torch.zeros(rows, dtype=torch.long, device=device)
         self.positions = torch.zeros(rows, dtype=torch.long, device=device)

@@ -59,9 +59,8 @@ class VLLM:
     def __call__(self, prompts: Sequence[Sequence[int]], settings: dict[str, Any]) -> list[list[int]]:
         """The new tokens for each prompt, with the end where it was written.
 
-        Errors: settings it does not know, prompts that leave no room for `max_new_tokens`.
-
         What is drawn hangs on torch's seed, as the library's own draws do.
+        Errors: settings it does not know, prompts that leave no room for `max_new_tokens`.
         """
         import torch
 
