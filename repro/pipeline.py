@@ -24,7 +24,7 @@ from metrics.systems import Rewrites, System, delete_rude_words, resolve_system,
 from metrics.text import is_copy, length_ratio, repetition
 from repro.baselines import UNTOUCHED, UNTRAINED, Setting, untrained
 from repro.content import ContentModel
-from repro.distributed import first_acts, is_first, processes, sharded
+from repro.distributed import first_acts, first_decides, is_first, processes, sharded
 from repro.follower import Follower, GuardedFollower, ScreenerFollower
 from repro.inputs import Inputs, resolve_inputs
 from repro.methods import METHODS, PARALLEL, training_method
@@ -55,7 +55,8 @@ class Pipeline:
 
     def run(self) -> None:
         recipe, inputs, do = self.recipe, self.inputs, self.stages.do
-        first_acts(lambda: remove_temporaries(self.out))
+        # By the first alone: when the others come to it, what it works at may be there already.
+        first_decides(lambda: remove_temporaries(self.out))
         described, settings = inputs.describe(), to_dict(recipe)
         screening = [corpus.sha256 for corpus in inputs.screening]
         corpora = do("corpora", described, self._corpora)
