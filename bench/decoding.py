@@ -68,7 +68,7 @@ def ways(model: Any, pad: int) -> dict[str, Callable[[list[list[int]], int], Any
             return model.generate(
                 ids, attention_mask=torch.ones_like(ids), do_sample=True, top_k=0, max_new_tokens=tokens,
                 min_new_tokens=tokens, pad_token_id=pad,
-            ).tolist()  # fmt: skip
+            )[:, ids.shape[1] :].tolist()  # fmt: skip
 
     found: dict[str, Callable[[list[list[int]], int], Any]] = {"ours": ours, "library": library}
     if model.device.type in sampler.GRAPHED:
@@ -118,9 +118,11 @@ def main(argv: list[str]) -> None:
             for way, act in found.items():
                 moments = [time.perf_counter()]
                 for tokens in (options.tokens, 1):
-                    act(prompts, tokens)
+                    written = act(prompts, tokens)
                     settle()
                     moments.append(time.perf_counter())
+                    if [len(row) for row in written] != [tokens] * rows:
+                        raise InputError(f"{way}: wrote other than {tokens} tokens in each of {rows} rows")
                 if turn:
                     seconds[way].append(2 * moments[1] - moments[0] - moments[2])
         step = {way: statistics.median(times) / (options.tokens - 1) for way, times in seconds.items()}

@@ -1,6 +1,7 @@
 """`python -m tests.held FOLDER ARGUMENTS`: `repro.run`, whose processes write down what each held of the last training.
 
 held-RANK.json: how many numbers the trained weights have; how many of them, and of the optimiser's, were here.
+removes-RANK: there if that process removed what a kill had left.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from pathlib import Path
 import torch
 from torch.distributed.tensor import DTensor
 
-from repro import run
+from repro import pipeline, run
 from repro.distributed import rank
 from repro.training import LeaderTraining
 
@@ -23,7 +24,7 @@ def here(tensor: torch.Tensor) -> int:
 
 
 def main(folder: Path, arguments: list[str]) -> None:
-    fit = LeaderTraining.fit
+    fit, remove = LeaderTraining.fit, pipeline.remove_temporaries
 
     def fit_and_tell(trainer: LeaderTraining) -> None:
         fit(trainer)
@@ -32,6 +33,11 @@ def main(folder: Path, arguments: list[str]) -> None:
         held = [sum(p.numel() for p in trained), sum(map(here, trained)), sum(map(here, states))]
         (folder / f"held-{rank()}.json").write_text(json.dumps(held))
 
+    def remove_and_tell(out: Path) -> None:
+        (folder / f"removes-{rank()}").touch()
+        remove(out)
+
+    pipeline.remove_temporaries = remove_and_tell
     LeaderTraining.fit = fit_and_tell  # type: ignore[method-assign]
     run.main(arguments)
 

@@ -118,6 +118,11 @@ def test_a_process_holds_its_share_of_what_is_trained(
         assert held == [share, 2 * share]
 
 
+def test_only_the_first_removes_what_a_kill_left(run: Callable[[str, str | None], Run]) -> None:
+    """Another might come to it late, and remove what the first has begun since."""
+    assert [path.name for path in run("llama", "ddp").out.parent.glob("removes-*")] == ["removes-0"]
+
+
 @pytest.mark.parametrize("kind", ["ddp", "fsdp"])
 def test_processes_that_are_killed_go_on_as_if_they_had_not_been(
     kind: str, run: Callable[[str, str | None], Run], leaders: dict[str, Path], tmp_path: Path
