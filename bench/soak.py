@@ -1,9 +1,10 @@
 """The command `python bench/soak.py`: kills `repro.run smoke` at random moments, and sees that nothing is lost by it.
 
 First one run is left alone. Then rounds: a run is started in a new folder with caches of its own, killed (SIGKILL, its
-whole process group) a random time after its first stage began, started again, and so on, a few kills a round; then it
-is let through. Each round must end as the run left alone did: the same weights, development scores, rewrites and test
-scores, and the same files, none more. The stages that kills hit are counted.
+whole process group) a random time after it went on with its first stage, started again, and so on, until it comes to
+its end before it is killed, or has been killed often enough and is let through. In some rounds kills come thick, in
+others far between. Each round must end as the run left alone did: the same weights, development scores, rewrites and
+test scores, and the same files, none more. The stages that kills hit are counted.
 
 Ends after --kills kills, or at the first round that ends otherwise; its folder is kept and the soak does not go on
 before it is moved away. A soak that is itself killed goes on with the next round.
@@ -32,7 +33,9 @@ from metrics.errors import InputError, run_command
 from metrics.files import append_json_lines, content_hash, home, read_json_lines, sha256_file, write_json
 from metrics.scoring import git_commit
 
-MOST_KILLS_A_ROUND = 8
+MOST_KILLS_A_ROUND = 24
+# The longest wait for a kill, as a share of what the run left alone took; a round draws its own between the two.
+PACES = (0.1, 0.8)
 # A run that goes nowhere must not hold the soak up for ever: this many times what the run left alone took.
 PATIENCE = 20
 # How a run tells on its log which stage it is at.
@@ -46,7 +49,7 @@ def environment(caches: Path) -> dict[str, str]:
     models.mkdir(parents=True, exist_ok=True)
     if not own.is_symlink():
         own.symlink_to(models.resolve(), target_is_directory=True)
-    return {**os.environ, "SRO_HOME": str(caches), "HF_HUB_OFFLINE": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+    return {**os.environ, "SRO_HOME": str(caches), "HF_HUB_OFFLINE": "1"}
 
 
 def die_with_parent() -> None:
@@ -182,14 +185,16 @@ def _round(
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     rng = random.Random(f"{options.seed}/{number}")
+    longest = rng.uniform(*PACES) * told["seconds"]
     stages: list[str] = []
     try:
-        for _ in range(min(left, rng.randint(1, MOST_KILLS_A_ROUND))):
-            stage = kill_after(folder, options.recipe, rng.uniform(0, told["seconds"]))
+        for _ in range(min(left, MOST_KILLS_A_ROUND)):
+            stage = kill_after(folder, options.recipe, rng.uniform(0, longest))
             if stage is None:
                 break
             stages.append(stage)
-        finish(folder, options.recipe, PATIENCE * told["seconds"])
+        else:
+            finish(folder, options.recipe, PATIENCE * told["seconds"])
     except InputError as error:
         return stages, str(error)
     found = result(folder)

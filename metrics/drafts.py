@@ -69,7 +69,7 @@ def finish(
         likeliest = model(
             input_ids=ids, attention_mask=hidden[:, None], position_ids=seen.sum(-1) - 1, past_key_values=cache,
             use_cache=True,
-        ).logits.argmax(-1)  # fmt: skip
+        ).logits.max(-1).indices  # fmt: skip
         right = (likeliest[:, :-1] == ids[:, 1:]).cumprod(1).sum(1)
         left = []
         for place, (row, tokens, kept) in enumerate(zip(alive, likeliest.tolist(), right.tolist(), strict=True)):

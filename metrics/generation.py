@@ -26,7 +26,7 @@ MAX_PROMPT_TOKENS = 512
 MAX_PADDING = 64
 BATCH_SIZE = 32
 # A batch whose rows leave as they end is the faster the larger it is, up to about here.
-LARGE_BATCH_SIZE = 128
+LARGE_BATCH_SIZE = 256
 CHAT = "chat:"
 
 
@@ -110,7 +110,7 @@ def length_sorted_batches(lengths: Sequence[int], batch_size: int) -> list[list[
 def default_batch_size(loaded: LoadedModel, texts: Sequence[str], settings: dict[str, Any]) -> int:
     """How many of `texts` are rewritten together where nobody says.
 
-    32, or up to 128 where the likeliest tokens come from `metrics.sampler`: as many as take no more memory than 32 of
+    32, or up to 256 where the likeliest tokens come from `metrics.sampler`: as many as take no more memory than 32 of
     the longest prompts do (on a GPU twice that: two sizes are kept). What is drawn at random hangs on the batch, so
     that there it is always 32.
     """

@@ -156,7 +156,7 @@ def test_greedy_batches_are_larger_where_memory_allows(tiny_llama: Path, tiny_t5
     """A prompt has a token more than its words here; 32 of the longest prompts, of 512 tokens, bound the memory."""
     llama, t5 = (load_model(resolve_model(str(folder)), prompt="rude {text}") for folder in (tiny_llama, tiny_t5))
     greedy = {"do_sample": False, "max_new_tokens": 48}
-    for words, size in ((1, 128), (91, 128), (191, 74), (511, 32), (900, 32)):
+    for words, size in ((1, 256), (21, 256), (22, 252), (191, 74), (511, 32), (900, 32)):
         assert default_batch_size(llama, ["you", "you " * words], greedy) == size
     assert default_batch_size(llama, ["you"], {"do_sample": True, "top_k": 0, "max_new_tokens": 48}) == 32
     assert default_batch_size(llama, ["you"], {**greedy, "num_beams": 2}) == 32

@@ -49,17 +49,20 @@ def frequent(loaded: LoadedModel, texts: list[str]) -> set[int]:
 @pytest.mark.parametrize("head", [0, 2])
 @pytest.mark.parametrize("equal_lengths", [False, True])
 @pytest.mark.parametrize("cheap_tokens", [0, 40, 200])
+@pytest.mark.parametrize("apart", [1, 5, 64])
 def test_greedy_answers_are_the_librarys(
-    loaded: LoadedModel, sentences: list[str], head: int, equal_lengths: bool, cheap_tokens: int,
+    loaded: LoadedModel, sentences: list[str], head: int, equal_lengths: bool, cheap_tokens: int, apart: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     """Rows end at different steps and leave the batch; every token is the one that `generate` writes.
 
     With a head the prompts' first two tokens are read once for all; one prompt is nothing else. The cache is laid out
     anew both when rows leave and when its room is used up. Drafts come never, when some rows have left, or at once.
+    Prompts are read one by one, a few at once, or together.
     """
     monkeypatch.setattr(cache, "_ROOM", 3)
     monkeypatch.setattr(drafts, "CHEAP_TOKENS", cheap_tokens)
+    monkeypatch.setattr(sampler, "_APART", apart)
     monkeypatch.setattr(sampler, "_MANY_HEADS", 12 * head or 1000)
     texts = [text * (1 + i % 3) for i, text in enumerate(sentences[:12])]
     texts = [" ".join((text.split() * 5)[:5]) for text in texts] if equal_lengths else [*texts, ""]
