@@ -58,22 +58,35 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.chmod(0o755)
-        if path.exists():
-            old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.old."))
-            os.replace(path, old / path.name)
-            os.replace(temporary, path)
+        old = _put_aside(path)
+        os.replace(temporary, path)
+        if old is not None:
             shutil.rmtree(old)
-        else:
-            os.replace(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def remove_folder(path: Path) -> None:
+    """Removes a folder, if it is there, as one: a kill leaves it whole, or a temporary of another name."""
+    old = _put_aside(path)
+    if old is not None:
+        shutil.rmtree(old)
+
+
+def _put_aside(path: Path) -> Path | None:
+    """A temporary folder beside `path` that has it in it from now on; None where nothing is there."""
+    if not path.exists():
+        return None
+    old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.old."))
+    os.replace(path, old / path.name)
+    return old
 
 
 _TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}(\.\w+)?")
 
 
 def remove_temporaries(folder: Path) -> None:
-    """Removes what `atomic_file` and `atomic_folder` left anywhere in `folder` when they were killed."""
+    """Removes what `atomic_file`, `atomic_folder`, `remove_folder` left anywhere in `folder` when they were killed."""
     for path in sorted(folder.rglob(".*.*")):
         if _TEMPORARY.fullmatch(path.name) and path.exists():
             if path.is_dir():

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from metrics.corpora import NearDuplicates
 from metrics.errors import InputError
-from metrics.files import atomic_file, atomic_folder, remove_temporaries, write_json
+from metrics.files import atomic_file, atomic_folder, remove_folder, remove_temporaries, write_json
 from metrics.models import ModelRef, load_model, resolve_model, write_prompt
 from metrics.profiles import load_profile
 from metrics.progress import progress
@@ -226,7 +226,7 @@ class Pipeline:
 
     def _warm_up(self, work: Path) -> None:
         recipe = self.recipe
-        if recipe.warmup == "none":
+        if recipe.warmup == "none" or self._has_trained(work, work / "model"):
             return
         from repro.training import WarmupTrainer, arguments
         from repro.warmup import MAX_TOXIC_WORDS, denoising_rows
@@ -266,11 +266,13 @@ class Pipeline:
                 leader = self._leader(self.inputs.leader)
                 leader.load_trainable_state(trained)
             self._export(leader, work / "model")
-            _remove(work / "training")
+            remove_folder(work / "training")
 
     def _train(self, work: Path, paraphraser: ModelRef, fitted: Path) -> None:
         from repro.training import BEST, Task, stop_reason
 
+        if self._has_trained(work, work / BEST):
+            return
         recipe = self.recipe
         leader = self._leader(paraphraser)
 
@@ -298,7 +300,16 @@ class Pipeline:
         if is_first():
             write_json(work / "outcome.json", {**outcome, "texts": len(self.toxic_texts)})
             os.replace(work / "training" / BEST, work / BEST)
-            _remove(work / "training")
+            remove_folder(work / "training")
+
+    @staticmethod
+    def _has_trained(work: Path, made: Path) -> bool:
+        """Whether a training that was killed had come to its end: what it `made` is there before its folder goes."""
+        if not first_decides(made.exists):
+            return False
+        if is_first():
+            remove_folder(work / "training")
+        return True
 
     @cached_property
     def evaluator(self) -> Evaluator:
@@ -512,9 +523,3 @@ class Pipeline:
             },
             files=[rewrites / "rewrites.parquet", scores / "scores.parquet"],
         )
-
-
-def _remove(folder: Path) -> None:
-    import shutil
-
-    shutil.rmtree(folder, ignore_errors=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from metrics.files import atomic_folder, content_hash, place_files, sha256_file, write_json
+from metrics.files import atomic_folder, content_hash, place_files, remove_folder, sha256_file, write_json
 from repro.distributed import first_decides, is_first, wait
 
 MARK = "stage.json"
@@ -105,13 +104,12 @@ class Stages:
         started = time.time()
         for stale in (self.out / "stages").glob(f".{name}-*"):
             if stale != work:
-                shutil.rmtree(stale)
+                remove_folder(stale)
         work.mkdir(parents=True, exist_ok=True)
         self._builds(name, True)
         build(work)
         write_json(work / MARK, {"key": key, "seconds": round(time.time() - started, 1)})
-        if final.exists():
-            shutil.rmtree(final)
+        remove_folder(final)
         os.replace(work, final)
         self.log(name, {"event": "end", "seconds": round(time.time() - started, 1)})
 
@@ -127,8 +125,6 @@ def alone(path: Path) -> Iterator[None]:
 
 def _link(source: Path, target: Path) -> None:
     """`target` with the files of `source`, which are not copied where the file system allows it."""
-    if target.exists():
-        shutil.rmtree(target)
     with atomic_folder(target) as folder:
         place_files(source, folder)
 

@@ -96,7 +96,8 @@ def test_without_folder_and_hub_the_sample_is_used_and_says_so(
     assert load_corpus("jigsaw-toxic").origin == "sample"
 
 
-def test_the_sample_is_large_varied_and_held_out() -> None:
+def test_the_sample_is_large_varied_and_held_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SRO_DATA_DIR", raising=False)
     toxic = [line.split("\t") for line in read_lines(SAMPLE / "toxic.tsv")[1:]]
     neutral = read_lines(SAMPLE / "neutral.txt")
     test = load_test_set("sample")

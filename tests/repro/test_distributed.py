@@ -149,3 +149,22 @@ def test_processes_that_are_killed_go_on_as_if_they_had_not_been(
     assert [step for step, _ in losses].count(2) == 1 and losses[-1][0] == 4
     weights = [each.out / "checkpoint" / "model.safetensors" for each in (whole, again)]
     assert weights[0].read_bytes() == weights[1].read_bytes()
+
+
+@pytest.mark.parametrize("kind", [None, "ddp"])
+def test_a_kill_at_the_end_of_a_training_costs_none_of_it(
+    kind: str | None, run: Callable[[str, str | None], Run], leaders: dict[str, Path], tmp_path: Path
+) -> None:
+    """What is half removed is not gone on from, and what was trained is not trained again."""
+    whole, settings = run("llama", kind), HALF if kind else ALL
+    for stage in ("warm-up", "training"):
+        process = start(tmp_path, leaders["llama"], kind, settings, ["tests.dies", stage])
+        process.communicate(timeout=300)
+        assert not (tmp_path / "stages" / stage).exists()
+        assert [path.name for path in tmp_path.glob(f"stages/.{stage}-*/.training.old.*/training")] == ["training"]
+    again = finish(start(tmp_path, leaders["llama"], kind, settings), tmp_path)
+    steps = [(event["stage"], event["step"]) for event in again.events if "loss" in event]
+    assert steps == [(stage, step) for stage in ("warm-up", "training") for step in (1, 2, 3, 4)]
+    weights = [each.out / "checkpoint" / "model.safetensors" for each in (whole, again)]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+    assert not list(tmp_path.rglob("*.old.*"))

@@ -1,0 +1,34 @@
+"""`python -m tests.dies STAGE ARGUMENTS`: `repro.run`, killed while that stage removes the checkpoints of its training.
+
+The weights of the last one are gone by then, and all else is still there.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from repro import run
+
+
+def main(stage: str, arguments: list[str]) -> None:
+    remove = shutil.rmtree
+
+    def remove_or_die(path: Path, *args: Any, **named: Any) -> None:
+        checkpoints = list(Path(path).rglob("checkpoint-*"))
+        if checkpoints and any(part.startswith(f".{stage}-") for part in Path(path).parts):
+            for checkpoint in checkpoints:
+                (checkpoint / "trained.safetensors").unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
+        remove(path, *args, **named)
+
+    shutil.rmtree = remove_or_die  # type: ignore[assignment]
+    run.main(arguments)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2:])
