@@ -37,10 +37,9 @@ class _RoomyLayer(DynamicLayer):
         # The library repeats rows by putting tensors of its own in the place of these.
         own = bool(self._whole) and all(a.data_ptr() == b.data_ptr() for a, b in zip(self._whole, now, strict=True))
         if not own or end > self._whole[0].shape[-2]:
-            wholes = [old.new_empty(*old.shape[:2], end + _ROOM, old.shape[-1]) for old in now]
-            for whole, old in zip(wholes, now, strict=True):
+            self._whole = [old.new_empty(*old.shape[:2], end + _ROOM, old.shape[-1]) for old in now]
+            for whole, old in zip(self._whole, now, strict=True):
                 whole[..., :used, :] = old
-            self._whole = wholes
         for whole, new in zip(self._whole, (key_states, value_states), strict=True):
             whole[..., used:end, :] = new
         self._use(end)
