@@ -9,7 +9,7 @@
 Model, prompt, decoding (greedy), sentences and threads are the same. Each way is a process of its own, the start of
 Python included; they take turns, and medians are printed. What each wrote is compared with the plain loop's.
 
-MODEL: a built-in name, a folder, or `t5`: an encoder-decoder model as large as SmolLM2-135M with random weights.
+MODEL: a built-in name, a folder, or `t5`: an encoder-decoder model as large as SmolLM2-135M (bench/leaders.py).
 """
 
 from __future__ import annotations
@@ -26,16 +26,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+from leaders import PROMPT, load, named
 from scoring import BATCH, Clock, plain
 from soak import environment
-from training import named
 
 from metrics.errors import InputError, run_command
 from metrics.progress import progress
 
 WAYS = ("ours", "plain")
 OURS, PLAIN = WAYS
-PROMPT = "Rude: {text}\nPolite:\n"
 
 
 def ours(options: argparse.Namespace, more: list[str], folder: Path) -> list[str]:
@@ -56,11 +55,10 @@ def by_loop(options: argparse.Namespace) -> list[str]:
 
     from metrics.corpora import load_test_set
     from metrics.heads import scorers
-    from metrics.models import load_model, resolve_model
     from metrics.scorers import _shared
 
     sources = load_test_set(options.test_set, None).limit(options.limit).sources
-    loaded = load_model(resolve_model(named(options.model)), prompt=PROMPT)
+    loaded = load(options.model)
     model, tokenizer = loaded.model.eval(), loaded.tokenizer
     tokenizer.padding_side = "right" if loaded.seq2seq else "left"
     outputs = []
@@ -99,7 +97,7 @@ def main(argv: list[str]) -> None:
         return
     import torch
 
-    # Models are unpacked, and the random one is drawn, before the clock runs.
+    # Models are unpacked, and the T5 is made, before the clock runs.
     from metrics.models import resolve_model
 
     resolve_model(named(options.model))

@@ -15,7 +15,7 @@ ones; the arms take turns, and medians are printed, with the peak memory of each
 time of rolling out is told apart, and the arithmetic of a causal leader is counted, with what share of this machine's
 rate of products it reached: of float32 on a processor, on a GPU of the arm's own kind. There the memory is the GPU's.
 
-Leaders: smollm2-135m-q4, `t5`: an encoder-decoder model of that size with random weights, or a model folder.
+Leaders: smollm2-135m-q4, `t5`: an encoder-decoder model of that size (bench/leaders.py), or a model folder.
 """
 
 from __future__ import annotations
@@ -35,11 +35,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from leaders import PROMPT, load
+
 from metrics.errors import InputError, run_command
 from metrics.progress import progress
 
 ARMS = ("ours", "ours-bfloat16", "ours-bfloat16-rollouts", "released", "trl")
-PROMPT = "Rude: {text}\nPolite:\n"
 MAX_NEW_TOKENS = 20
 BETA, EPSILON, RATE = 0.1, 0.1, 2e-5
 
@@ -58,47 +59,6 @@ def screener() -> Any:
 
     corpus = load_corpus("sample")
     return NBSVM().fit(corpus.toxic, corpus.neutral)
-
-
-def named(name: str) -> str:
-    """What `metrics.models` knows a leader by: itself, or for t5 the folder of the random one."""
-    return str(_random_t5()) if name == "t5" else name
-
-
-def load(name: str) -> Any:
-    """The leader as a `metrics.models.LoadedModel`."""
-    from metrics.models import load_model, resolve_model
-
-    return load_model(resolve_model(named(name)), prompt=PROMPT)
-
-
-def _random_t5() -> Path:
-    """A T5 of 133 million weights, as wide as SmolLM2-135M, drawn from a fixed seed, with its tokenizer.
-
-    The weights of its layers are larger than a new T5's, which only repeats the token that it begins with.
-    """
-    import torch
-    from transformers import T5Config, T5ForConditionalGeneration
-
-    from metrics.files import atomic_folder, content_hash, home
-    from metrics.models import load_model, resolve_model, save_tokenizer
-
-    tokenizer = load_model(resolve_model("smollm2-135m-q4")).tokenizer
-    pad, end = tokenizer.pad_token_id, tokenizer.eos_token_id
-    settings = {"vocab_size": len(tokenizer), "d_model": 576, "d_kv": 64, "num_heads": 9, "d_ff": 2048}
-    settings |= {"num_layers": 12, "decoder_start_token_id": pad, "pad_token_id": pad, "eos_token_id": end}
-    std = 0.5
-    folder = home() / "bench" / f"t5-{content_hash({**settings, 'std': std})[:16]}"
-    if not folder.is_dir():
-        torch.manual_seed(0)
-        model = T5ForConditionalGeneration(T5Config(**settings))
-        for name, weights in model.named_parameters():
-            if weights.ndim == 2 and "shared" not in name:
-                torch.nn.init.normal_(weights, std=std)
-        with atomic_folder(folder) as target:
-            model.save_pretrained(target)
-            save_tokenizer(tokenizer, target)
-    return folder
 
 
 def budget(options: argparse.Namespace, folder: Path, texts: int) -> dict[str, Any]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
+from unittest import mock
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -22,3 +25,13 @@ def run_bench(name: str, *arguments: str) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def bench_module(name: str) -> ModuleType:
+    """bench/NAME.py as a module, which imports its neighbours as it does where it is run."""
+    specification = importlib.util.spec_from_file_location(f"bench_{name}", ROOT / "bench" / f"{name}.py")
+    assert specification and specification.loader
+    module = importlib.util.module_from_spec(specification)
+    with mock.patch.object(sys, "path", [str(ROOT / "bench"), *sys.path]):
+        specification.loader.exec_module(module)
+    return module

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from tests.benches import ROOT, run_bench
+from tests.benches import bench_module, run_bench
 
 
 @pytest.mark.parametrize(
@@ -34,9 +33,7 @@ def test_the_operations_by_hand() -> None:
     """
     layers = [torch.nn.Linear(1, n, bias=False) for n in (10, 10, 30)]
     model = SimpleNamespace(model=SimpleNamespace(layers=layers), lm_head=torch.nn.Linear(1, 7, bias=False))
-    specification = importlib.util.spec_from_file_location("bench_training", ROOT / "bench" / "training.py")
-    bench = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(bench)
+    bench = bench_module("training")
     counted = bench.useful_operations(model, 2, [[0] * 5], [[0] * 3, [0] * 2], [0, 0], [[0] * 4], [True, False])
     rolling = 2 * 50 * 8 + 2 * 7 * 5
     learning = 11 * (2 * 10 + 2 * 40 * 2 + 4 * 40 - 2 * 10) + 9 * 3 * 2 * 7
