@@ -4,6 +4,7 @@
 - `ours-bfloat16`: the same, but that the copy of the leader that rolls out has weights of two bytes, and products of
   learning are made of two bytes (`rollout_dtype` and `train_dtype: bfloat16`).
 - `ours-bfloat16-rollouts`: rolling out alone (`rollout_dtype: bfloat16`).
+- `ours-vllm`: as `ours-bfloat16`, but that vLLM rolls out (`rollout_engine: vllm`; where it is installed).
 - `released`: a loop with the costs of the released one (facts: its notebooks; the code is this project's): one text at
   a time, greedy, two whole models, all weights trained, an update for every rollout, both texts read by both models,
   log-softmax over the whole vocabulary. The objective is the published one, in float32.
@@ -40,7 +41,10 @@ from leaders import PROMPT, load
 from metrics.errors import InputError, run_command
 from metrics.progress import progress
 
-ARMS = ("ours", "ours-bfloat16", "ours-bfloat16-rollouts", "released", "trl")
+VLLM = "ours-vllm"
+ARMS = ("ours", "ours-bfloat16", "ours-bfloat16-rollouts", VLLM, "released", "trl")
+# Those that every installation has.
+USUAL = [arm for arm in ARMS if arm != VLLM]
 MAX_NEW_TOKENS = 20
 BETA, EPSILON, RATE = 0.1, 0.1, 2e-5
 
@@ -72,7 +76,9 @@ def budget(options: argparse.Namespace, folder: Path, texts: int) -> dict[str, A
     return {**keywords, "save_strategy": "no"}
 
 
-def ours(options: argparse.Namespace, folder: Path, rolling_out: str, learning: str) -> dict[str, Any]:
+def ours(
+    options: argparse.Namespace, folder: Path, rolling_out: str, learning: str, engine: str = "none"
+) -> dict[str, Any]:
     """This project's step, with the dtypes of its two parts; the arithmetic of a causal leader is counted."""
     from repro.follower import ScreenerFollower
     from repro.leader import Leader
@@ -82,7 +88,7 @@ def ours(options: argparse.Namespace, folder: Path, rolling_out: str, learning: 
     game = Game(
         beta=BETA, epsilon=EPSILON, rollouts=options.copies, sample=True, temperature=1.0, seed=1,
         rollout_max_new_tokens=MAX_NEW_TOKENS, shift_right=True, rejected_with_prompt=False, rollout_dropout=0.0,
-        rollout_dtype=rolling_out, siblings=False, lone_fail_weight=1.0, imitation=0.0,
+        rollout_dtype=rolling_out, rollout_engine=engine, siblings=False, lone_fail_weight=1.0, imitation=0.0,
     )  # fmt: skip
     size = options.rollouts // options.copies
     counts: list[float] = []
@@ -242,6 +248,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             "ours": lambda: ours(options, Path(folder), "float32", "float32"),
             "ours-bfloat16": lambda: ours(options, Path(folder), "bfloat16", "bfloat16"),
             "ours-bfloat16-rollouts": lambda: ours(options, Path(folder), "bfloat16", "float32"),
+            VLLM: lambda: ours(options, Path(folder), "bfloat16", "bfloat16", "vllm"),
             "released": lambda: released(options),
             "trl": lambda: by_trl(options, Path(folder)),
         }
@@ -282,7 +289,7 @@ def rate_kind(arm: str) -> str:
     """The dtype of products whose rate an arm is held against."""
     import torch
 
-    return "bfloat16" if arm == "ours-bfloat16" and torch.cuda.is_available() else "float32"
+    return "bfloat16" if arm in ("ours-bfloat16", VLLM) and torch.cuda.is_available() else "float32"
 
 
 def main(argv: list[str]) -> None:
@@ -297,7 +304,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--copies", type=int, default=6, metavar="N", help="rollouts per text, for this project (6)")
     parser.add_argument("--steps", type=int, default=2, metavar="N", help="steps measured in one process (2)")
     parser.add_argument("--repeats", type=int, default=3, metavar="N", help="processes of each arm (3)")
-    parser.add_argument("--arms", nargs="+", choices=ARMS, default=ARMS, help="which arms (all)")
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=USUAL, help=f"which arms (all but {VLLM})")
     parser.add_argument("--measure", choices=ARMS, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     if min(options.steps, options.repeats, options.copies) < 1 or options.rollouts % (2 * options.copies):

@@ -23,17 +23,18 @@ _SERVED = {"do_sample": (False,), "num_beams": (1,)}
 class CTranslate2:
     """A loaded model, converted once (`SRO_HOME`), whose tokens come from CTranslate2.
 
+    asked: by which setting, for messages. weights: how they are kept.
     Errors: CTranslate2 not installed, models and families that it does not serve.
     """
 
-    def __init__(self, loaded: LoadedModel, engine: str, weights: str) -> None:
+    def __init__(self, loaded: LoadedModel, asked: str, weights: str) -> None:
         try:
             import ctranslate2
             from ctranslate2.converters import TransformersConverter
         except ImportError:
-            raise InputError(f'--engine {engine}: not installed; pip install "detox-suite[ctranslate2]"') from None
+            raise InputError(f'{asked}: not installed; pip install "detox-suite[ctranslate2]"') from None
         if loaded.ref.base is not None:
-            raise InputError(f"--engine {engine}: {loaded.ref.name} is an adapter; it serves whole models")
+            raise InputError(f"{asked}: {loaded.ref.name} is an adapter; it serves whole models")
         import torch
 
         self.device = "cpu"
@@ -51,7 +52,7 @@ class CTranslate2:
             self._model = kind(str(folder), device="cpu", compute_type=weights, inter_threads=1, intra_threads=threads)
         except Exception as error:
             reason = " ".join(str(error).split())[:200]
-            raise InputError(f"--engine {engine}: {loaded.ref.name} cannot be converted ({reason})") from error
+            raise InputError(f"{asked}: {loaded.ref.name} cannot be converted ({reason})") from error
         self._seq2seq, self._ends = loaded.seq2seq, sorted(end_tokens(loaded.model, loaded.tokenizer))
 
     def __call__(self, prompts: Sequence[Sequence[int]], settings: dict[str, Any]) -> list[list[int]]:

@@ -23,7 +23,7 @@ def make_engine(loaded: LoadedModel, name: str) -> Engine:
     if name not in ENGINES:
         raise InputError(f"--engine {name}: unknown; one of {', '.join(ENGINES)}")
     make, weights = ENGINES[name]
-    engine: Engine = make(loaded, name, weights)
+    engine: Engine = make(loaded, f"--engine {name}", weights)
     return engine
 
 

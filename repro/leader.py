@@ -26,6 +26,8 @@ from repro.distributed import gathered, share_like
 from repro.objective import head_logprobs, token_logprobs
 
 _LORA_TARGETS = "all-linear"
+# Of a GPU's memory, what vLLM may take that rolls out beside the training.
+_VLLM_SHARE = 0.3
 
 
 @dataclass(frozen=True)
@@ -187,6 +189,7 @@ class Leader:
         self._split: _SplitDecoder | None = None
         self._reference: Any = None
         self._cast: Any = None
+        self._vllm: Any = None
         self._lora = train == "lora"
         if self._lora:
             self._add_adapter(lora_rank)
@@ -254,6 +257,33 @@ class Leader:
         for name, value in self.trainable_state().items():
             copies[name].copy_(value)
         return self._cast
+
+    def served_by_vllm(self, dtype: str, room: int) -> Any:
+        """A `metrics.vllm_engine.VLLM` with the policy's weights as they are now, in `dtype`, kept from call to call.
+
+        room: the longest answer, in tokens. Errors: leaders that it does not serve.
+        """
+        if self._vllm is None:
+            from metrics.vllm_engine import VLLM
+
+            longest = self.max_length + room
+            self._vllm = VLLM(self.loaded, "rollout_engine: vllm", dtype, longest=longest, share=_VLLM_SHARE)
+        self._vllm.load(self._plain_state().items())
+        return self._vllm
+
+    def _plain_state(self) -> dict[str, torch.Tensor]:
+        """The trained weights by their names in a model without an adapter; of one with an adapter all, it merged."""
+        if not self._lora:
+            return self.trainable_state()
+        from peft.tuners.lora import Linear
+
+        plain = self.model.get_base_model()
+        state = {n.replace(".base_layer.", "."): p.detach() for n, p in plain.named_parameters() if ".lora_" not in n}
+        for name, module in plain.named_modules():
+            if isinstance(module, Linear):
+                (adapter,) = module.active_adapters
+                state[f"{name}.weight"] = state[f"{name}.weight"] + module.get_delta_weight(adapter).detach()
+        return state
 
     def trainable_state(self) -> dict[str, torch.Tensor]:
         """The trained weights by name, detached; where they are divided among processes, all ask together."""

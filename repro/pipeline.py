@@ -22,6 +22,7 @@ from metrics.score_cache import COLUMNS
 from metrics.scoring import Evaluator, Result, SentenceScores, git_commit, versions
 from metrics.systems import Rewrites, System, delete_rude_words, resolve_system, rewrite
 from metrics.text import is_copy, length_ratio, repetition
+from metrics.vllm_engine import must_be_served
 from repro.baselines import UNTOUCHED, UNTRAINED, Setting, untrained
 from repro.content import ContentModel
 from repro.distributed import first_acts, first_decides, is_first, processes, sharded
@@ -203,6 +204,9 @@ class Pipeline:
         torch.manual_seed(self.recipe.seed)
         recipe = self.recipe
         loaded = load_model(ref, prompt=recipe.prompt)
+        if recipe.rollout_engine == "vllm":
+            # Here, so that it is said before a training, and not after the warm-up.
+            must_be_served(loaded, "rollout_engine: vllm")
         return Leader(
             loaded,
             train=recipe.train,

@@ -81,6 +81,8 @@ class Recipe:
     # trained weights themselves have float32).
     rollout_dtype: str
     train_dtype: str
+    # Who rolls out: "vllm" (extra "vllm"; causal leaders, one process), or "none" but the suite itself.
+    rollout_engine: str
     # The objective. siblings: a fail is compared with the best of the same text's rollouts that passed, if one did;
     # lone_fail_weight: what the other fails count; imitation: how much likelihood of the passes counts beside the
     # objective. As published: false, 1, 0.
@@ -119,6 +121,12 @@ class Recipe:
         self._one_of("schedule", ("constant", "linear"))
         self._one_of("rollout_dtype", DTYPES)
         self._one_of("train_dtype", DTYPES)
+        self._one_of("rollout_engine", ("none", "vllm"))
+        if self.rollout_engine != "none" and (self.rollout_dropout or processes() > 1):
+            raise InputError(
+                f"recipe {self.name}: {self.rollout_engine} rolls out in one process and without dropout; set "
+                "rollout_engine to none"
+            )
         for key in SHARES:
             if not 0 <= getattr(self, key) <= 1:
                 raise InputError(f"recipe {self.name}: {key} is {getattr(self, key)}; it must lie in 0 to 1")

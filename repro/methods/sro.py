@@ -33,6 +33,7 @@ class Game:
     rejected_with_prompt: bool
     rollout_dropout: float
     rollout_dtype: str
+    rollout_engine: str
     siblings: bool
     lone_fail_weight: float
     imitation: float
@@ -55,8 +56,9 @@ class SROTrainer(TextTrainer):
         stop: Callable[[Sequence[Development]], str | None] = lambda _: None,
     ) -> None:
         rows = [{"text": t, "length": len(t.split())} for t in texts]
-        # Where a copy is rolled out with, it is made before weights are divided.
-        leader.model_as(game.rollout_dtype)
+        if game.rollout_engine == "none":
+            # Where a copy is rolled out with, it is made before weights are divided.
+            leader.model_as(game.rollout_dtype)
         super().__init__(leader, keywords, rows, log, develop, stop)
         self.follower = follower
         self.game = game
@@ -142,37 +144,44 @@ class SROTrainer(TextTrainer):
 
 def roll_out(leader: Leader, texts: Sequence[str], game: Game, seed: int) -> list[list[int]]:
     """`game.rollouts` rollouts of each text as tokens, those of one text together; equal seeds roll out alike."""
-    prompts, tokenizer, model = leader.prompt_ids(texts), leader.tokenizer, leader.model_as(game.rollout_dtype)
-    with torch.random.fork_rng(), dropout(model, game.rollout_dropout):
-        # What dropout and transformers' own generation draw: otherwise in each of several processes.
+    prompts, tokenizer = leader.prompt_ids(texts), leader.tokenizer
+    room = game.rollout_max_new_tokens
+    settings: dict[str, Any] = {"max_new_tokens": room, "do_sample": game.sample, "num_beams": 1}
+    if game.sample:
+        settings |= {"temperature": game.temperature, "top_k": 0, "top_p": 1.0}
+    with torch.random.fork_rng():
+        # Before the seed is set: vLLM, where it begins, sets one of its own.
+        served = leader.served_by_vllm(game.rollout_dtype, room) if game.rollout_engine == "vllm" else None
+        # What dropout, vLLM and transformers' own generation draw: otherwise in each of several processes.
         torch.manual_seed(seed + 7_368_787 * rank())
-        if not has_bare_tokens(model):
-            outputs = _generated(leader, model, prompts, game)
+        if served is not None:
+            outputs = served([prompt for prompt in prompts for _ in range(game.rollouts)], settings)
         else:
-            outputs = sample_ids(
-                model,
-                prompts,
-                copies=game.rollouts,
-                temperature=game.temperature if game.sample else None,
-                max_new_tokens=game.rollout_max_new_tokens,
-                ends=end_tokens(model, tokenizer),
-                pad=tokenizer.pad_token_id,
-                seed=seed,
-                part=(rank(), processes()),
-            )
+            outputs = _by_model(leader, prompts, game, settings, seed)
     # A model that generates nothing at all still has its end of sequence to be judged by.
     return [tokens or [tokenizer.eos_token_id] for tokens in outputs]
 
 
-def _generated(leader: Leader, model: Any, prompts: Sequence[Sequence[int]], game: Game) -> list[list[int]]:
-    """Rollouts by transformers' own generation: of encoder-decoder leaders, and of causal ones it alone can serve."""
-    settings: dict[str, Any] = {
-        "max_new_tokens": game.rollout_max_new_tokens, "do_sample": game.sample, "num_beams": 1,
-        "num_return_sequences": game.rollouts,
-    }  # fmt: skip
-    if game.sample:
-        settings |= {"temperature": game.temperature, "top_k": 0, "top_p": 1.0}
-    return generate_ids(model, leader.tokenizer, prompts, leader.seq2seq, settings)
+def _by_model(
+    leader: Leader, prompts: Sequence[Sequence[int]], game: Game, settings: dict[str, Any], seed: int
+) -> list[list[int]]:
+    """Rollouts by the suite's sampler, or by transformers' own generation where that cannot serve the leader."""
+    tokenizer, model = leader.tokenizer, leader.model_as(game.rollout_dtype)
+    with dropout(model, game.rollout_dropout):
+        if not has_bare_tokens(model):
+            settings = {**settings, "num_return_sequences": game.rollouts}
+            return generate_ids(model, tokenizer, prompts, leader.seq2seq, settings)
+        return sample_ids(
+            model,
+            prompts,
+            copies=game.rollouts,
+            temperature=game.temperature if game.sample else None,
+            max_new_tokens=game.rollout_max_new_tokens,
+            ends=end_tokens(model, tokenizer),
+            pad=tokenizer.pad_token_id,
+            seed=seed,
+            part=(rank(), processes()),
+        )
 
 
 def written(leader: Leader, outputs: Sequence[Sequence[int]]) -> list[str]:

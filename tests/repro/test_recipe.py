@@ -63,6 +63,7 @@ def test_overrides_are_typed() -> None:
         ("epsilon=0.7", "epsilon is 0.7; it must lie below 0.5"),
         ("warmup_max_words=3", "warmup_max_words >= 4"),
         ("rollout_dtype=float16", 'rollout_dtype is "float16"; use float32 or bfloat16'),
+        ("rollout_engine=sglang", 'rollout_engine is "sglang"; use none or vllm'),
         ("train_dtype=half", 'train_dtype is "half"; use float32 or bfloat16'),
         ("warmup_changes=0", "warmup_changes is 0; it must be at least 1"),
     ],
@@ -71,6 +72,15 @@ def test_bad_overrides(override: str, message: str) -> None:
     with pytest.raises(InputError) as error:
         load_recipe("smoke", [override])
     assert message in str(error.value)
+
+
+def test_vllm_rolls_out_in_one_process_and_without_dropout(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_recipe("smoke", ["rollout_engine=vllm"]).rollout_engine == "vllm"
+    with pytest.raises(InputError, match="vllm rolls out in one process and without dropout"):
+        load_recipe("smoke", ["rollout_engine=vllm", "rollout_dropout=0.1"])
+    monkeypatch.setattr("repro.recipe.processes", lambda: 2)
+    with pytest.raises(InputError, match="vllm rolls out in one process and without dropout"):
+        load_recipe("smoke", ["rollout_engine=vllm"])
 
 
 def test_grpo_needs_siblings() -> None:

@@ -20,8 +20,8 @@ from tests.leaders import by_norm, weights
 
 GAME = Game(
     beta=0.1, epsilon=0.1, rollouts=1, sample=False, temperature=1.0, rollout_max_new_tokens=6, shift_right=True,
-    rejected_with_prompt=False, rollout_dropout=0.0, rollout_dtype="float32", siblings=False, lone_fail_weight=1.0,
-    imitation=0.0, seed=0,
+    rejected_with_prompt=False, rollout_dropout=0.0, rollout_dtype="float32", rollout_engine="none", siblings=False,
+    lone_fail_weight=1.0, imitation=0.0, seed=0,
 )  # fmt: skip
 SAMPLED = GAME.__class__(**{**vars(GAME), "sample": True, "rollouts": 2})
 NARROW = GAME.__class__(**{**vars(SAMPLED), "rollout_dtype": "bfloat16"})

