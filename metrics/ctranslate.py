@@ -17,6 +17,9 @@ from metrics.models import LoadedModel
 
 # By the name that --engine gives: how weights are kept.
 ENGINES = {"ctranslate2": "float32", "ctranslate2-int8": "int8"}
+# Rows that have ended hold up nothing, so that it may be given many at once. Each thread works at a lot of its own:
+# together they get more done than threads that wait for each other in every layer.
+_BATCH, _LOT = 256, 64
 _SERVED = {"do_sample": (False,), "num_beams": (1,)}
 
 
@@ -37,7 +40,7 @@ class CTranslate2:
             raise InputError(f"{asked}: {loaded.ref.name} is an adapter; it serves whole models")
         import torch
 
-        self.device = "cpu"
+        self.device, self.batch_size = "cpu", _BATCH
         self.name = f"ctranslate2-{version('ctranslate2')}-{weights}"
         self._tokenizer = loaded.tokenizer
         folder = home() / "ctranslate2" / content_hash([loaded.ref.revision, self.name])[:32]
@@ -49,7 +52,7 @@ class CTranslate2:
                     # The folder's weights are safetensors, as all that were resolved.
                     converter = TransformersConverter(str(loaded.ref.folder), trust_remote_code=False)
                     converter.convert(str(target), quantization=weights, force=True)
-            self._model = kind(str(folder), device="cpu", compute_type=weights, inter_threads=1, intra_threads=threads)
+            self._model = kind(str(folder), device="cpu", compute_type=weights, inter_threads=threads, intra_threads=1)
         except Exception as error:
             reason = " ".join(str(error).split())[:200]
             raise InputError(f"{asked}: {loaded.ref.name} cannot be converted ({reason})") from error
@@ -61,7 +64,8 @@ class CTranslate2:
             if key != "max_new_tokens" and value not in _SERVED.get(key, ()):
                 raise InputError(f"decoding {key}={value}: {self.name} writes greedily only; leave --engine out")
         tokens = [self._tokenizer.convert_ids_to_tokens(list(prompt)) for prompt in prompts]
-        room, told = settings["max_new_tokens"], {"beam_size": 1, "end_token": self._ends, "return_end_token": True}
+        room = settings["max_new_tokens"]
+        told = {"beam_size": 1, "end_token": self._ends, "return_end_token": True, "max_batch_size": _LOT}
         if self._seq2seq:
             # By itself it writes at least one token and reads at most 1,024.
             lengths = {"max_input_length": 0, "min_decoding_length": 0, "max_decoding_length": room}

@@ -110,11 +110,13 @@ def length_sorted_batches(lengths: Sequence[int], batch_size: int) -> list[list[
 def default_batch_size(loaded: LoadedModel, texts: Sequence[str], settings: dict[str, Any]) -> int:
     """How many of `texts` are rewritten together where nobody says.
 
-    32, or up to 256 where the likeliest tokens come from `metrics.sampler`: as many as take no more memory than 32 of
-    the longest prompts do (on a GPU twice that: two sizes are kept). What is drawn at random hangs on the batch, so
-    that there it is always 32.
+    What an engine is best given. Else 32, or up to 256 where the likeliest tokens come from `metrics.sampler`: as many
+    as take no more memory than 32 of the longest prompts do (on a GPU twice that: two sizes are kept). What is drawn at
+    random hangs on the batch, so that there it is always 32.
     """
-    if loaded.engine or settings["do_sample"] or not texts or not is_plain(loaded.model, settings):
+    if loaded.engine:
+        return loaded.engine.batch_size
+    if settings["do_sample"] or not texts or not is_plain(loaded.model, settings):
         return BATCH_SIZE
     (longest,) = prompt_ids(loaded.tokenizer, loaded.prompt, [max(texts, key=len)], False)
     room = settings["max_new_tokens"]

@@ -84,10 +84,14 @@ class ModelRef:
 
 
 class Engine(Protocol):
-    """What writes in place of a model. name: as it stands in the decoding. device: where, by torch's kinds."""
+    """What writes in place of a model. name: as it stands in the decoding. device: where, by torch's kinds.
+
+    batch_size: how many prompts it is best given at once.
+    """
 
     name: str
     device: str
+    batch_size: int
 
     def __call__(self, prompts: Sequence[Sequence[int]], settings: dict[str, Any]) -> list[list[int]]:
         """The new tokens for each prompt under the decoding `settings`."""

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 ENGINES = {"vllm": "bfloat16", "vllm-float32": "float32"}
 # Prompt and answer together; room for keys and values is set aside for so many tokens.
 _LONGEST = 4096
+# It keeps as many rows at work as its memory holds, and takes others in as they end.
+_BATCH = 1024
 # The share of a device's memory that it may take: other models of the suite are there too.
 _SHARE = 0.7
 # What the library does where a decoding says nothing.
@@ -54,6 +56,7 @@ class VLLM:
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
         import vllm
 
+        self.batch_size = _BATCH
         self.device = str(vllm.platforms.current_platform.device_type)
         self.name = f"vllm-{vllm.__version__}-{weights}"
         self._ends = sorted(end_tokens(loaded.model, loaded.tokenizer))

@@ -44,6 +44,22 @@ def test_it_writes_what_transformers_writes(lively_t5: Path, sentences: list[str
     assert fast.decoding == {**plain.decoding, "engine": "ctranslate2-4.8.5-float32"}
 
 
+def test_it_takes_many_at_once_and_shares_them_out(lively_t5: Path, sentences: list[str]) -> None:
+    """By itself, in lots by two threads: more sentences than two lots, whose outputs come in their order."""
+    texts = [f"{a} {b}" for a in sentences[:20] for b in sentences[:7]]
+    test = TestSet("own", "folder", "1", tuple(texts), ((),) * len(texts))
+    settings = {"max_new_tokens": 8}
+    plain = rewrite(resolve_system(str(lively_t5), decoding=settings), test)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        fast = rewrite(resolve_system(str(lively_t5), decoding=settings, engine="ctranslate2"), test)
+    finally:
+        torch.set_num_threads(threads)
+    assert (plain.decoding["batch_size"], fast.decoding["batch_size"]) == (32, 256)
+    assert len(texts) > 128 and fast.outputs == plain.outputs
+
+
 def test_it_writes_what_transformers_writes_for_causal_models(
     tiny_causal: Path, sentences: list[str], tmp_path: Path
 ) -> None:
