@@ -54,8 +54,11 @@ class VLLM:
         # Before its import: no process of its own that could outlive this one, nothing told to its makers, no log.
         os.environ |= {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_NO_USAGE_STATS": "1"}
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
-        import vllm
-
+        try:
+            import vllm
+        except (ImportError, RuntimeError) as error:
+            # A build of torchvision for another torch than the one there is ends it, for example.
+            raise InputError(f"{asked}: vLLM cannot be imported ({' '.join(str(error).split())[:200]})") from error
         self.batch_size = _BATCH
         self.device = str(vllm.platforms.current_platform.device_type)
         self.name = f"vllm-{vllm.__version__}-{weights}"
