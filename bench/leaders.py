@@ -13,7 +13,7 @@ PROMPT = "Rude: {text}\nPolite:\n"
 # The strength of a bias that leaves nothing for other places, and of what is copied beside what was written last.
 _SURE, _LOUD = 30.0, 10.0
 # What it counts for a place that the token before it is the last one written, and those before that the ones before.
-_LAST, _EARLIER = 60.0, 40.0
+_LAST, _EARLIER = 104.0, 69.0
 
 
 def named(name: str) -> str:
@@ -97,18 +97,16 @@ def let_copy(model: Any) -> None:
     look_back(writing, first, 1, third, one)
     look_back(writing, second, 2, third, turned)
     fetching = model.decoder.block[0].layer[1].EncDecAttention
-    # Each head compares what half of its numbers say of either token.
-    views = [torch.nn.functional.normalize(torch.randn(size // 2, part), dim=1) for _ in range(2)]
-    for head in range(heads):
-        own = slice(head * size, (head + 1) * size)
-        fetching.q.weight[own], fetching.k.weight[own] = 0, 0
-        for k, (view, weight, asked, found) in enumerate(
-            ((views[0], _LAST, first, second), (views[1], _EARLIER, third, third))
-        ):
-            rows = slice(head * size + k * size // 2, head * size + (k + 1) * size // 2)
-            # Where both sides hold the same token, its view's square is some size // 2 / part of its own.
-            scale = (weight * 6 / width * part / (size // 2)) ** 0.5
-            fetching.q.weight[rows, asked], fetching.k.weight[rows, found] = scale * view, scale * view
+    fetching.q.weight[first], fetching.k.weight[first] = 0, 0
+    half = size // 2
+    # Each head compares what half of its numbers say of the last token, and half of those before.
+    for k, (weight, asked, found) in enumerate(((_LAST, first, second), (_EARLIER, third, third))):
+        view = torch.nn.functional.normalize(torch.randn(half, part), dim=1)
+        # Of a token, a view keeps half / part of its square; a state of the decoder holds three, of the encoder four.
+        view *= (weight * 12**0.5 / width * part / half) ** 0.5
+        for head in range(heads):
+            rows = slice(head * size + k * half, head * size + (k + 1) * half)
+            fetching.q.weight[rows, asked], fetching.k.weight[rows, found] = view, view
     fetching.v.weight[first] = 0
     fetching.v.weight[first, first] = one
     fetching.o.weight[first, first] = _LOUD * one
