@@ -56,6 +56,9 @@ class CTranslate2:
         except Exception as error:
             reason = " ".join(str(error).split())[:200]
             raise InputError(f"{asked}: {loaded.ref.name} cannot be converted ({reason})") from error
+        finally:
+            # Its intra_threads become torch's own number too, and whatever came next would run on one.
+            torch.set_num_threads(threads)
         self._seq2seq, self._ends = loaded.seq2seq, sorted(end_tokens(loaded.model, loaded.tokenizer))
 
     def __call__(self, prompts: Sequence[Sequence[int]], settings: dict[str, Any]) -> list[list[int]]:

@@ -45,7 +45,10 @@ def test_it_writes_what_transformers_writes(lively_t5: Path, sentences: list[str
 
 
 def test_it_takes_many_at_once_and_shares_them_out(lively_t5: Path, sentences: list[str]) -> None:
-    """By itself, in lots by two threads: more sentences than two lots, whose outputs come in their order."""
+    """By itself, in lots by two threads: more sentences than two lots, whose outputs come in their order.
+
+    And torch has as many threads afterwards as before: what comes next is scoring.
+    """
     texts = [f"{a} {b}" for a in sentences[:20] for b in sentences[:7]]
     test = TestSet("own", "folder", "1", tuple(texts), ((),) * len(texts))
     settings = {"max_new_tokens": 8}
@@ -54,6 +57,7 @@ def test_it_takes_many_at_once_and_shares_them_out(lively_t5: Path, sentences: l
     torch.set_num_threads(2)
     try:
         fast = rewrite(resolve_system(str(lively_t5), decoding=settings, engine="ctranslate2"), test)
+        assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(threads)
     assert (plain.decoding["batch_size"], fast.decoding["batch_size"]) == (32, 256)
