@@ -4,8 +4,8 @@ A step of decoding multiplies every weight of the layers with one row for each r
 products of all 30 layers of SmolLM2-135M (random weights of its shapes, no two in the same place) with --rows rows:
 
 - `plain`: float32, as `torch.nn.functional.linear` does them
-- `laid out`: float32, weights arranged for the library beforehand (mkl's packed products)
 - `bfloat16`: weights and rows of two bytes
+- `laid out`, `bfloat16, laid out`: the same with weights arranged for the library beforehand (metrics/laid_out.py)
 - `read`: no products: the sum of all weights, which is to read them once
 
 Prints the median time of each, and the rate of its products.
@@ -32,6 +32,8 @@ def ways(rows: int) -> dict[str, Callable[[], Any]]:
     import torch
     from torch.nn.functional import linear
 
+    from metrics.laid_out import LaidOut, can_lay_out
+
     weights = [torch.randn(shape) for _ in range(LAYERS) for shape in SHAPES]
     inputs = {width: torch.randn(rows, width) for width in (576, 1536)}
     narrow = [weight.bfloat16() for weight in weights]
@@ -41,12 +43,12 @@ def ways(rows: int) -> dict[str, Callable[[], Any]]:
         "bfloat16": lambda: [linear(narrow_inputs[w.shape[1]], w) for w in narrow],
         "read": lambda: [w.sum() for w in weights],
     }
-    if torch.backends.mkl.is_available():
-        packed = [torch.ops.mkl._mkl_reorder_linear_weight(w, rows) for w in weights]
-        multiply = torch.ops.mkl._mkl_linear
-        found["laid out"] = lambda: [
-            multiply(inputs[w.shape[1]], p, w, None, rows) for w, p in zip(weights, packed, strict=True)
-        ]
+    if can_lay_out(weights):
+        laid = [(LaidOut(w, None), inputs[w.shape[1]]) for w in weights]
+        found["laid out"] = lambda: [layer(own) for layer, own in laid]
+    if can_lay_out(narrow):
+        narrow_laid = [(LaidOut(w, None), narrow_inputs[w.shape[1]]) for w in narrow]
+        found["bfloat16, laid out"] = lambda: [layer(own) for layer, own in narrow_laid]
     return found
 
 

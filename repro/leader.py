@@ -20,6 +20,7 @@ from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
 from metrics.errors import InputError
+from metrics.laid_out import LaidOut, lay_out
 from metrics.models import DTYPES, LoadedModel, save_tokenizer
 from metrics.sampler import FAMILIES
 from repro.distributed import gathered, share_like
@@ -102,6 +103,7 @@ class _SplitDecoder:
     def narrow_trunk(self, dtype: torch.dtype) -> None:
         """From now on the trunk is a copy in `dtype`: weights that never change need not be rounded for every pass."""
         self.frozen_layers = copy.deepcopy(self.frozen_layers).to(dtype)
+        lay_out(self.frozen_layers)
 
     def _run(self, layers: Any, hidden: torch.Tensor, packed: _Packed) -> torch.Tensor:
         rotary = self.model.model.rotary_emb(hidden, position_ids=packed.positions)
@@ -189,6 +191,7 @@ class Leader:
         self._split: _SplitDecoder | None = None
         self._reference: Any = None
         self._cast: Any = None
+        self._laid: dict[str, list[LaidOut]] = {}
         self._vllm: Any = None
         self._lora = train == "lora"
         if self._lora:
@@ -244,6 +247,7 @@ class Leader:
         """The policy's model as it is now, its weights in `dtype` (see `metrics.models.DTYPES`), to roll out with.
 
         In another dtype than its own that is a copy, kept from call to call, whose trained weights are written anew.
+        Its layers are laid out (`metrics.laid_out`); the model's own are not, so that draws stay as they were recorded.
         """
         kind = getattr(torch, dtype)
         if self.model.dtype == kind:
@@ -253,9 +257,13 @@ class Leader:
             for parameter in self._cast.parameters():
                 # `Module.to` would round the buffers too, and with them the angles of rotary positions.
                 parameter.data = parameter.data.to(kind)
+            self._laid = lay_out(self._cast)
         copies = dict(self._cast.named_parameters())
         for name, value in self.trainable_state().items():
-            copies[name].copy_(value)
+            if name in copies:
+                copies[name].copy_(value)
+            for layer in self._laid.get(name, ()):
+                layer.take(value.to(kind))
         return self._cast
 
     def served_by_vllm(self, dtype: str, room: int) -> Any:

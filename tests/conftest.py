@@ -60,6 +60,18 @@ def tiny_t5(tmp_path_factory: pytest.TempPathFactory, tokenizer_folder: Path) ->
     return folder
 
 
+@pytest.fixture
+def lively_t5(tiny_t5: Path, tmp_path: Path) -> Path:
+    """The same with larger weights, so that it writes something else for every sentence."""
+    from transformers import AutoTokenizer, T5ForConditionalGeneration
+
+    from tests.leaders import enliven
+
+    enliven(T5ForConditionalGeneration.from_pretrained(tiny_t5), tmp_path / "t5")
+    AutoTokenizer.from_pretrained(tiny_t5).save_pretrained(tmp_path / "t5")
+    return tmp_path / "t5"
+
+
 @pytest.fixture(scope="session")
 def tiny_llama(tmp_path_factory: pytest.TempPathFactory, tokenizer_folder: Path) -> Path:
     """A random Llama of four layers in a local folder."""

@@ -125,7 +125,11 @@ class MiniLM(Backbone):
     def model(self) -> Any:
         from transformers import AutoModel
 
-        return self._load(AutoModel)
+        from metrics.laid_out import lay_out
+
+        model = self._load(AutoModel)
+        lay_out(model)
+        return model
 
     def _ids(self, text: str) -> list[int]:
         return list(self.tokenizer(text, truncation=True, max_length=self.max_tokens)["input_ids"])
@@ -177,10 +181,13 @@ class SmolLM2(Backbone):
     def model(self) -> Any:
         from transformers import AutoModelForCausalLM
 
+        from metrics.laid_out import lay_out
+
         model = self._load(AutoModelForCausalLM)
         if self.depth is not None:
             model.model.layers = model.model.layers[: self.depth]
             model.config.num_hidden_layers = self.depth
+        lay_out(model)
         for number in self.layers:
             if self.depth is None or number <= self.depth:
                 model.model.layers[number - 1].register_forward_hook(self._keep(number))

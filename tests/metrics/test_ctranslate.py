@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -11,27 +10,9 @@ import torch
 from metrics.corpora import TestSet
 from metrics.errors import InputError
 from metrics.systems import resolve_system, rewrite
+from tests.leaders import enliven
 
 pytest.importorskip("ctranslate2")
-
-
-def enliven(model: Any, folder: Path) -> None:
-    """Saves it with larger weights: it writes something else for every sentence, and the T5 comes to an end."""
-    torch.manual_seed(11)
-    with torch.no_grad():
-        for name, value in model.named_parameters():
-            if value.ndim == 2 and "shared" not in name and "embed" not in name:
-                value.copy_(torch.randn_like(value) * 0.5)
-    model.save_pretrained(folder)
-
-
-@pytest.fixture
-def lively_t5(tiny_t5: Path, tmp_path: Path) -> Path:
-    from transformers import AutoTokenizer, T5ForConditionalGeneration
-
-    enliven(T5ForConditionalGeneration.from_pretrained(tiny_t5), tmp_path / "t5")
-    AutoTokenizer.from_pretrained(tiny_t5).save_pretrained(tmp_path / "t5")
-    return tmp_path / "t5"
 
 
 def test_it_writes_what_transformers_writes(lively_t5: Path, sentences: list[str]) -> None:

@@ -112,17 +112,26 @@ def test_a_kill_while_an_old_checkpoint_is_removed_loses_nothing(
 def test_a_narrow_copy_rolls_out_and_follows_every_update(
     kind: str, train_what: str | int, sentences: list[str], tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
+    def values() -> dict[tuple[str, int], torch.Tensor]:
+        """All weights of the copy; those of a layer that is laid out are read with the rows of a unit matrix."""
+        found = {(name, 0): value.clone() for name, value in narrow.named_parameters()}
+        for name, layers in leader._laid.items():
+            for place, layer in enumerate(layers, 1):
+                found[name, place] = layer(torch.eye(own[name].shape[1]).bfloat16()).T
+        return found
+
     leader, _ = train(request.getfixturevalue(kind), tmp_path, sentences, NARROW, train_what=train_what, steps=2)
     assert leader.model_as("float32") is leader.model
-    narrow = leader._cast
-    old = {name: value.clone() for name, value in narrow.named_parameters()}
+    narrow, own = leader._cast, dict(leader.model.named_parameters())
+    old = values()
     assert leader.model_as("bfloat16") is narrow
-    own = dict(leader.model.named_parameters())
     assert all(value.dtype == torch.float32 for value in own.values())
-    for name, value in narrow.named_parameters():
+    new = values()
+    assert {name for name, _ in new} == set(own)
+    for (name, _), value in new.items():
         assert torch.equal(value, own[name].bfloat16()), name
     # The copy that rolled out last was that of before the last update.
-    assert any(not torch.equal(value, old[name]) for name, value in narrow.named_parameters())
+    assert any(not torch.equal(value, old[place]) for place, value in new.items())
     # Positions keep their angles.
     for ours, other in zip(leader.model.buffers(), narrow.buffers(), strict=True):
         assert ours.dtype == other.dtype and torch.equal(ours, other)

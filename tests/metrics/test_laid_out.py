@@ -1,0 +1,97 @@
+"""Weights laid out for a processor: the same values up to rounding, the same words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from metrics.corpora import TestSet
+from metrics.laid_out import LaidOut, can_lay_out, lay_out
+from metrics.models import load_model, resolve_model
+from metrics.systems import load, resolve_system, rewrite
+
+pytestmark = pytest.mark.skipif(
+    not can_lay_out([torch.zeros(2, 2)]), reason="this processor has no products of weights laid out (oneDNN)"
+)
+
+
+def count(model: nn.Module) -> int:
+    return sum(isinstance(module, LaidOut) for module in model.modules())
+
+
+@pytest.mark.parametrize("rows", [(0,), (1,), (3, 5), (700,)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_products_by_another_way(rows: tuple[int, ...], bias: bool) -> None:
+    torch.manual_seed(0)
+    plain, seen = nn.Linear(48, 33, bias=bias), torch.randn(*rows, 48)
+    laid = LaidOut(plain.weight, plain.bias)
+    exact = seen.double() @ plain.weight.detach().double().T + (plain.bias.detach().double() if bias else 0)
+    torch.testing.assert_close(laid(seen).double(), exact, atol=1e-5, rtol=1e-5)
+    # Rows that lie apart in memory.
+    torch.testing.assert_close(laid(seen.mT.contiguous().mT), laid(seen))
+    laid.take(2 * plain.weight)
+    both = 2 * exact - (plain.bias.detach().double() if bias else 0)
+    torch.testing.assert_close(laid(seen).double(), both, atol=2e-5, rtol=1e-5)
+
+
+def test_a_language_model_says_what_it_said() -> None:
+    """SmolLM2 in float32; its head goes by the name of the embeddings whose weights it has."""
+    ref = resolve_model("smollm2-135m-q4")
+    loaded = load_model(ref)
+    ids = loaded.tokenizer("You are a damn idiot , and the weather is cold .", return_tensors="pt").input_ids
+    with torch.no_grad():
+        before = loaded.model(ids).logits
+        found = lay_out(loaded.model)
+        after = loaded.model(ids).logits
+    # Logits are up to some thirty.
+    torch.testing.assert_close(after, before, atol=5e-4, rtol=0)
+    assert len(found) == count(loaded.model) == 30 * 7 + 1
+    assert found["model.embed_tokens.weight"] == [loaded.model.lm_head]
+
+
+@pytest.mark.parametrize("kind", ["tiny_llama", "lively_t5", "bart"])
+def test_greedy_rewriting_writes_the_same_and_draws_are_left(
+    kind: str, sentences: list[str], tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if kind == "bart":
+        from transformers import AutoTokenizer, BartConfig, BartForConditionalGeneration
+
+        tokenizer = AutoTokenizer.from_pretrained(request.getfixturevalue("tokenizer_folder"))
+        torch.manual_seed(3)
+        config = BartConfig(
+            vocab_size=len(tokenizer), d_model=32, encoder_layers=2, decoder_layers=2, encoder_attention_heads=4,
+            decoder_attention_heads=4, encoder_ffn_dim=64, decoder_ffn_dim=64, pad_token_id=0, bos_token_id=1,
+            eos_token_id=1, decoder_start_token_id=1, forced_eos_token_id=1, init_std=0.5,
+        )  # fmt: skip
+        folder = tmp_path / "bart"
+        BartForConditionalGeneration(config).save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+    else:
+        folder = request.getfixturevalue(kind)
+    given = {"prompt": "rude : {text}", "decoding": {"max_new_tokens": 10}}
+    test = TestSet("own", "folder", "1", tuple(sentences), ((),) * len(sentences))
+    system = resolve_system(str(folder), **given)
+    laid, plain = load(system), load_model(resolve_model(str(folder)), prompt=given["prompt"])
+    assert laid is not None and count(laid.model) > 10
+    outputs = []
+    for number, loaded in enumerate((laid, plain)):
+        # What one writes is not to come from what the other has kept.
+        monkeypatch.setenv("SRO_HOME", str(tmp_path / f"home-{number}"))
+        outputs.append(rewrite(system, test, loaded=loaded, batch_size=8).outputs)
+    assert outputs[0] == outputs[1] and len(set(outputs[0])) > 1
+    drawn = load(resolve_system(str(folder), decoding={"do_sample": True, "max_new_tokens": 10}))
+    assert drawn is not None and not count(drawn.model)
+
+
+def test_what_cannot_be_laid_out_stays_as_it_is() -> None:
+    class Own(nn.Linear):
+        """Whose weight somebody takes."""
+
+    model = nn.Sequential(nn.Linear(4, 4), Own(4, 4))
+    assert list(lay_out(model)) == ["0.weight"] and type(model[1]) is Own
+    for other in (torch.float64, torch.float16):
+        model = nn.Sequential(nn.Linear(4, 4, dtype=other))
+        assert not lay_out(model) and type(model[0]) is nn.Linear
