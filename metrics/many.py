@@ -40,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--limit", type=int, metavar="N", help="only the first N sentences of each test set")
     p.add_argument("--profile", action="append", metavar="NAME", help="may be repeated (offline)")
     p.add_argument("--data-dir", metavar="DIR", help="folder with the corpora (default: SRO_DATA_DIR)")
-    p.add_argument("--dtype", default="float32", metavar="NAME", help="of models' weights: float32, bfloat16 (GPUs)")
+    p.add_argument("--dtype", default="float32", metavar="NAME", help="of models' weights: float32, bfloat16")
     p.add_argument("--batch-size", type=int, metavar="N", help="sentences at once (32; greedy decoding: up to 256)")
     p.add_argument("--out", metavar="DIR", default="runs/many", help="where the results go (runs/many)")
     p.add_argument("--workers", type=int, default=0, metavar="N", help="Ray workers on this machine (0: without Ray)")

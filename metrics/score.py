@@ -34,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--prompt", help='template with {text}; "chat:…" goes through the chat template')
     p.add_argument("--decoding", action="append", default=[], metavar="KEY=VALUE", help="a generation setting")
     p.add_argument("--engine", default="", metavar="NAME", help="ctranslate2[-int8] on CPUs, vllm[-float32] on GPUs")
-    p.add_argument("--dtype", default="float32", metavar="NAME", help="of a model's weights: float32, bfloat16 (GPUs)")
+    p.add_argument("--dtype", default="float32", metavar="NAME", help="of a model's weights: float32, bfloat16")
     p.add_argument("--batch-size", type=int, metavar="N", help="sentences at once (32; greedy decoding: up to 256)")
     p.add_argument("--seed", type=int, default=0, help="for systems that sample")
     p.add_argument("--json", metavar="FILE", help="write the results, with every sentence, to FILE")
