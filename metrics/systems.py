@@ -141,15 +141,14 @@ def load(system: System) -> LoadedModel | None:
         from metrics.engines import make_engine
 
         loaded.engine = make_engine(loaded, system.engine)
-    else:
-        from metrics.generation import decoding_settings
+        return loaded
+    from metrics.generation import decoding_settings
+    from metrics.laid_out import FAMILIES, lay_out
 
-        # Draws stay as they were recorded: another order of sums moves some of them.
-        if not decoding_settings(loaded.model, system.decoding)["do_sample"]:
-            from metrics.laid_out import FAMILIES, lay_out
-
-            if loaded.model.config.model_type in FAMILIES:
-                lay_out(loaded.model)
+    draws = decoding_settings(loaded.model, system.decoding)["do_sample"]
+    # Draws stay as they were recorded: another order of sums would move some of them.
+    if loaded.model.config.model_type in FAMILIES and not draws:
+        lay_out(loaded.model)
     return loaded
 
 
