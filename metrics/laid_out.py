@@ -21,11 +21,14 @@ _ROWS = 512
 
 
 class LaidOut(nn.Module):
-    """A linear layer without gradient. weight: laid out, of the layer's shape and dtype; nothing else can read it."""
+    """A linear layer without gradient.
+
+    weight: laid out, of the layer's shape and dtype; nothing else can read it. bias: as it was, or None.
+    """
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
         super().__init__()
-        self.bias = None if bias is None else bias.detach()
+        self.bias = None if bias is None else nn.Parameter(bias.detach(), requires_grad=False)
         self.take(weight)
 
     def take(self, weight: torch.Tensor) -> None:

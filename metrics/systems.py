@@ -133,7 +133,10 @@ def resolve_system(
 
 
 def load(system: System) -> LoadedModel | None:
-    """The system's model in memory, with the engine that is asked for; None where there is no model."""
+    """The system's model in memory, with the engine that is asked for; None where there is no model.
+
+    Where it is to write the likeliest tokens on a processor, its weights are laid out for that (`metrics.laid_out`).
+    """
     if system.model is None:
         return None
     loaded = load_model(system.model, prompt=system.prompt, dtype=system.dtype, weights=not system.engine)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,22 @@ def test_narrow_products_begin_at_the_reference_and_point_the_same_way(
     assert not torch.equal(wide, narrow)
     torch.testing.assert_close(narrow, wide, atol=0.05, rtol=0.01)
     assert torch.nn.functional.cosine_similarity(up, near, dim=0) > 0.99
+
+
+def test_a_narrow_copy_follows_biases_and_tied_heads_too(tiny_causal: Path, sentences: list[str]) -> None:
+    """Against the policy's weights rounded at once; Qwen2's queries, keys and values have biases."""
+    leader = make(tiny_causal, "full")
+    ids = torch.tensor(leader.prompt_ids(sentences[:1]))
+    logits = []
+    for _ in range(2):
+        rounded = copy.deepcopy(leader.model)
+        for parameter in rounded.parameters():
+            parameter.data = parameter.data.bfloat16()
+        with torch.no_grad():
+            logits.append(leader.model_as("bfloat16")(ids).logits)
+            torch.testing.assert_close(logits[-1], rounded(ids).logits, atol=5e-3, rtol=0.02)
+        disturb(leader)
+    assert (logits[0] - logits[1]).abs().max() > 0.1
 
 
 @pytest.mark.parametrize("shift_right", [True, False])
