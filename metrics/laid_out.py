@@ -7,7 +7,6 @@ another order, so that values differ in their last digits.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import torch
 from torch import nn
@@ -64,7 +63,7 @@ def lay_out(model: nn.Module) -> dict[str, list[LaidOut]]:
     for parent in list(model.modules()):
         for place, layer in list(parent.named_children()):
             if type(layer) is nn.Linear:
-                laid: Any = LaidOut(layer.weight, layer.bias)
+                laid = LaidOut(layer.weight, layer.bias)
                 setattr(parent, place, laid)
                 found.setdefault(names[id(layer.weight)], []).append(laid)
     return found

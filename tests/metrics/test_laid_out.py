@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from metrics.corpora import TestSet
+from metrics.heads.features import MiniLM, SmolLM2
 from metrics.laid_out import LaidOut, can_lay_out, lay_out
 from metrics.models import load_model, resolve_model
 from metrics.systems import load, resolve_system, rewrite
@@ -28,13 +29,13 @@ def test_products_by_another_way(rows: tuple[int, ...], bias: bool) -> None:
     torch.manual_seed(0)
     plain, seen = nn.Linear(48, 33, bias=bias), torch.randn(*rows, 48)
     laid = LaidOut(plain.weight, plain.bias)
-    exact = seen.double() @ plain.weight.detach().double().T + (plain.bias.detach().double() if bias else 0)
-    torch.testing.assert_close(laid(seen).double(), exact, atol=1e-5, rtol=1e-5)
+    product = seen.double() @ plain.weight.detach().double().T
+    added = plain.bias.detach().double() if bias else torch.zeros(33)
+    torch.testing.assert_close(laid(seen).double(), product + added, atol=1e-5, rtol=1e-5)
     # Rows that lie apart in memory.
     torch.testing.assert_close(laid(seen.mT.contiguous().mT), laid(seen))
     laid.take(2 * plain.weight)
-    both = 2 * exact - (plain.bias.detach().double() if bias else 0)
-    torch.testing.assert_close(laid(seen).double(), both, atol=2e-5, rtol=1e-5)
+    torch.testing.assert_close(laid(seen).double(), 2 * product + added, atol=2e-5, rtol=1e-5)
 
 
 def test_a_language_model_says_what_it_said() -> None:
@@ -50,6 +51,12 @@ def test_a_language_model_says_what_it_said() -> None:
     torch.testing.assert_close(after, before, atol=5e-4, rtol=0)
     assert len(found) == count(loaded.model) == 30 * 7 + 1
     assert found["model.embed_tokens.weight"] == [loaded.model.lm_head]
+
+
+def test_scorers_are_laid_out() -> None:
+    """Every linear layer of both (their scores against plain products: `tests/bench`)."""
+    for model, layers in ((MiniLM().model, 6 * 6 + 1), (SmolLM2(depth=2).model, 2 * 7 + 1)):
+        assert count(model) == layers and not any(type(module) is nn.Linear for module in model.modules())
 
 
 @pytest.mark.parametrize("kind", ["tiny_llama", "lively_t5", "bart"])
