@@ -3,7 +3,7 @@
 A token of every row needs all weights of a causal model once, and the keys and values of what the rows have read and
 written. Timed is that, for batches of several sizes, in three ways:
 
-- `ours`: `metrics.sampler.sample_ids`; on a GPU that is a recorded graph (metrics/graphed.py)
+- `ours`: `metrics.generation.sampler.sample_ids`; on a GPU that is a recorded graph (metrics/graphed.py)
 - `ungraphed`: the same without the graph (on a GPU only; elsewhere `ours` is that)
 - `library`: `transformers.generate`
 
@@ -23,8 +23,8 @@ from typing import Any
 
 from training import settle
 
-from metrics.errors import InputError, run_command
-from metrics.models import DTYPES
+from metrics.models.resolve import DTYPES
+from metrics.util.errors import InputError, run_command
 
 PROMPT_TOKENS = 32
 
@@ -48,7 +48,7 @@ def ways(model: Any, pad: int) -> dict[str, Callable[[list[list[int]], int], Any
     """What is timed, by name: of prompts and a number of new tokens."""
     import torch
 
-    from metrics import sampler
+    from metrics.generation import sampler
 
     def ours(prompts: list[list[int]], tokens: int) -> Any:
         return sampler.sample_ids(
@@ -90,7 +90,7 @@ def main(argv: list[str]) -> None:
         raise InputError("--rows, --repeats: at least 1; --tokens: at least 2")
     import torch
 
-    from metrics.models import load_model, resolve_model
+    from metrics.models.resolve import load_model, resolve_model
 
     loaded = load_model(resolve_model(options.model), prompt="{text}", dtype=options.dtype)
     model = loaded.model

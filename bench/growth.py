@@ -26,8 +26,8 @@ from pathlib import Path
 
 from soak import die_with_parent, environment
 
-from metrics.errors import InputError, run_command
-from metrics.progress import progress
+from metrics.util.errors import InputError, run_command
+from metrics.util.progress import progress
 
 SENTENCES, ROWS, UPDATES, TESTS = 100, 10, 4, 8
 
@@ -69,7 +69,7 @@ def result_file(place: Place, times: int) -> Path:
 
 
 def score(place: Place, times: int) -> Cost:
-    from metrics.files import read_lines
+    from metrics.util.files import read_lines
 
     n = SENTENCES * times
     outputs = place.folder / f"condbert-{times}.txt"
@@ -91,8 +91,8 @@ def board(place: Place, times: int) -> Cost:
     """One row more. The rows that are there have scores of the smallest result, each under a name of its own."""
     from leaderboard.publish import publish as enter
     from leaderboard.publish import read_entries
-    from leaderboard.results import row_from_result
-    from leaderboard.store import open_store
+    from leaderboard.rows.results import row_from_result
+    from leaderboard.stores.store import open_store
 
     document = json.loads(result_file(place, 1).read_text("utf-8"))
     (row, _), *_ = read_entries(result_file(place, 1), None, None)
@@ -131,7 +131,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--times", type=int, nargs="+", default=[1, 10, 100], metavar="N", help="sizes (1 10 100)")
     parser.add_argument("--commands", nargs="+", choices=COMMANDS, default=list(COMMANDS), help="which (all)")
     options = parser.parse_args(argv)
-    from metrics.corpora import data_folder
+    from metrics.data.corpora import data_folder
 
     data = data_folder(options.data_dir)
     if data is None:

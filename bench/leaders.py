@@ -17,13 +17,13 @@ _LAST, _EARLIER = 104.0, 69.0
 
 
 def named(name: str) -> str:
-    """What `metrics.models` knows a leader by: itself, or for t5 the folder of the one that copies."""
+    """What `metrics.models.resolve` knows a leader by: itself, or for t5 the folder of the one that copies."""
     return str(_copying_t5()) if name == "t5" else name
 
 
 def load(name: str) -> Any:
-    """The leader as a `metrics.models.LoadedModel`."""
-    from metrics.models import load_model, resolve_model
+    """The leader as a `metrics.models.resolve.LoadedModel`."""
+    from metrics.models.resolve import load_model, resolve_model
 
     return load_model(resolve_model(named(name)), prompt=PROMPT)
 
@@ -33,8 +33,8 @@ def _copying_t5() -> Path:
     import torch
     from transformers import T5Config, T5ForConditionalGeneration
 
-    from metrics.files import atomic_folder, content_hash, home, sha256_file
-    from metrics.models import load_model, resolve_model, save_tokenizer
+    from metrics.models.resolve import load_model, resolve_model, save_tokenizer
+    from metrics.util.files import atomic_folder, content_hash, home, sha256_file
 
     tokenizer = load_model(resolve_model("smollm2-135m-q4")).tokenizer
     before = tokenizer(PROMPT.partition(":")[0])["input_ids"][-1]

@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from metrics.errors import InputError, run_command
+from metrics.util.errors import InputError, run_command
 
 LAYERS = 30
 # [out, in] of a layer's projections: queries, keys, values, output; gate, up, down.
@@ -32,7 +32,7 @@ def ways(rows: int) -> dict[str, Callable[[], Any]]:
     import torch
     from torch.nn.functional import linear
 
-    from metrics.laid_out import LaidOut, can_lay_out
+    from metrics.generation.packed_linear import LaidOut, can_lay_out
 
     weights = [torch.randn(shape) for _ in range(LAYERS) for shape in SHAPES]
     inputs = {width: torch.randn(rows, width) for width in (576, 1536)}

@@ -30,8 +30,8 @@ from leaders import PROMPT, load, named
 from scoring import BATCH, Clock, plain
 from soak import environment
 
-from metrics.errors import InputError, run_command
-from metrics.progress import progress
+from metrics.util.errors import InputError, run_command
+from metrics.util.progress import progress
 
 WAYS = ("ours", "plain")
 OURS, PLAIN = WAYS
@@ -53,9 +53,9 @@ def by_loop(options: argparse.Namespace) -> list[str]:
     """The same by the plain loop."""
     import torch
 
-    from metrics.corpora import load_test_set
-    from metrics.heads import scorers
+    from metrics.data.corpora import load_test_set
     from metrics.scorers import _shared
+    from metrics.scorers.heads import scorers
 
     sources = load_test_set(options.test_set, None).limit(options.limit).sources
     loaded = load(options.model)
@@ -98,7 +98,7 @@ def main(argv: list[str]) -> None:
     import torch
 
     # Models are unpacked, and the T5 is made, before the clock runs.
-    from metrics.models import resolve_model
+    from metrics.models.resolve import resolve_model
 
     resolve_model(named(options.model))
     print(f"{options.model}, {options.limit} sentences of {options.test_set}, {torch.get_num_threads()} threads, "

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from metrics.errors import InputError, run_command
+from metrics.util.errors import InputError, run_command
 
 BATCH = 32
 
@@ -62,8 +62,8 @@ def plain(heads: Any, clock: Clock, sources: Sequence[str], outputs: Sequence[st
     import torch
     from transformers import AutoModel, AutoModelForCausalLM
 
-    from metrics.heads import features, scorers
-    from metrics.text import detokenise
+    from metrics.data.text import detokenise
+    from metrics.scorers.heads import features, scorers
 
     def load(auto: Any, backbone: Any) -> Any:
         return auto.from_pretrained(backbone.ref.folder, dtype=torch.float32, use_safetensors=True).eval()
@@ -146,11 +146,11 @@ def plain(heads: Any, clock: Clock, sources: Sequence[str], outputs: Sequence[st
 
 def ours(clock: Clock, sources: Sequence[str], outputs: Sequence[str]) -> tuple[dict[str, Any], Any, list[int]]:
     """Those scores by this project, its heads, and the peak memory (KiB) after a tenth, half and all of the pairs."""
-    from metrics.heads import scorers
-    from metrics.measures import MEASURES
     from metrics.profiles import load_profile
     from metrics.scorers import _shared
-    from metrics.scoring import Evaluator
+    from metrics.scorers.heads import scorers
+    from metrics.scoring.evaluator import Evaluator
+    from metrics.scoring.measures import MEASURES
 
     heads = _shared(scorers.OfflineHeads)
     clock.watch(heads._smol, "read", "STA and FL: SmolLM2")
@@ -182,8 +182,8 @@ def main(argv: list[str]) -> None:
         raise InputError(f"--limit {options.limit}: at least 10 pairs")
     import torch
 
-    from metrics.corpora import data_folder
-    from metrics.files import read_lines
+    from metrics.data.corpora import data_folder
+    from metrics.util.files import read_lines
 
     folder = data_folder(options.data_dir)
     if folder is None:

@@ -29,9 +29,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from metrics.errors import InputError, run_command
-from metrics.files import append_json_lines, content_hash, home, read_json_lines, sha256_file, write_json
-from metrics.scoring import git_commit
+from metrics.scoring.evaluator import git_commit
+from metrics.util.errors import InputError, run_command
+from metrics.util.files import append_json_lines, content_hash, home, read_json_lines, sha256_file, write_json
 
 MOST_KILLS_A_ROUND = 24
 # The longest wait for a kill, as a share of what the run left alone took; a round draws its own between the two.

@@ -27,7 +27,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from metrics.errors import InputError, run_command
+from metrics.util.errors import InputError, run_command
 
 ROOT = Path(__file__).resolve().parent.parent
 LIMIT_PAINT, LIMIT_FILTER = 2_000, 150
@@ -64,9 +64,9 @@ def make_board(folder: Path, n: int) -> None:
     import pyarrow as pa
     from pyarrow import parquet
 
-    from leaderboard.row import Row, load_row, run_id
-    from leaderboard.tables import TABLES, Board, Verification, derive
-    from metrics.signature import ORDER, Signature
+    from leaderboard.board.tables import TABLES, Board, Verification, derive
+    from leaderboard.rows.row import Row, load_row, run_id
+    from metrics.scoring.signature import ORDER, Signature
 
     draw = random.Random(1)
     board = Board()
@@ -271,7 +271,7 @@ def show(name: str, times: list[float]) -> None:
 
 
 def compare(rows: int, repeats: int) -> None:
-    from leaderboard.tables import TABLES
+    from leaderboard.board.tables import TABLES
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -38,8 +38,8 @@ from typing import Any
 
 from leaders import PROMPT, load
 
-from metrics.errors import InputError, run_command
-from metrics.progress import progress
+from metrics.util.errors import InputError, run_command
+from metrics.util.progress import progress
 
 VLLM = "ours-vllm"
 ARMS = ("ours", "ours-bfloat16", "ours-bfloat16-rollouts", VLLM, "released", "trl")
@@ -51,15 +51,15 @@ BETA, EPSILON, RATE = 0.1, 0.1, 2e-5
 
 def texts_of(n: int) -> list[str]:
     """n toxic sentences of the built-in sample, again from the start where there are fewer."""
-    from metrics.corpora import load_corpus
+    from metrics.data.corpora import load_corpus
 
     toxic = [text for text in load_corpus("sample").toxic if 6 <= len(text.split()) <= 14]
     return [toxic[i % len(toxic)] for i in range(n)]
 
 
 def screener() -> Any:
-    from metrics.corpora import load_corpus
-    from repro.screener import NBSVM
+    from metrics.data.corpora import load_corpus
+    from repro.followers.screener import NBSVM
 
     corpus = load_corpus("sample")
     return NBSVM().fit(corpus.toxic, corpus.neutral)
@@ -67,7 +67,7 @@ def screener() -> Any:
 
 def budget(options: argparse.Namespace, folder: Path, texts: int) -> dict[str, Any]:
     """Keywords of a Trainer's arguments: as many steps as are asked for and one more, nothing written."""
-    from repro.training import arguments
+    from repro.training.trainer import arguments
 
     keywords = arguments(
         folder, batch_size=texts, accumulation=1, learning_rate=RATE, steps=options.steps + 1, epochs=1,
@@ -80,8 +80,8 @@ def ours(
     options: argparse.Namespace, folder: Path, rolling_out: str, learning: str, engine: str = "none"
 ) -> dict[str, Any]:
     """This project's step, with the dtypes of its two parts; the arithmetic of a causal leader is counted."""
-    from repro.follower import ScreenerFollower
-    from repro.leader import Leader
+    from repro.followers.follower import ScreenerFollower
+    from repro.leader.leader import Leader
     from repro.methods.sro import Game, SROTrainer
 
     leader = Leader(load(options.leader), train=options.layers, max_length=64, dtype=learning)
@@ -221,7 +221,7 @@ def by_trl(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"
     from trl.experimental.online_dpo import OnlineDPOConfig, OnlineDPOTrainer
 
-    from repro.leader import Leader
+    from repro.leader.leader import Leader
 
     leader, judge = Leader(load(options.leader), train=options.layers, max_length=64), screener()
     if leader.seq2seq:

@@ -19,12 +19,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metrics.errors import run_command
+from metrics.util.errors import run_command
 
 if TYPE_CHECKING:
-    from leaderboard.results import Sentences
-    from leaderboard.row import Row
-    from leaderboard.store import Snapshot
+    from leaderboard.rows.results import Sentences
+    from leaderboard.rows.row import Row
+    from leaderboard.stores.store import Snapshot
 
 SCHEMA_VERSION = "0.3.0"
 LIBRARY = "detox-suite"
@@ -49,8 +49,8 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--local", metavar="DIR", help="a leaderboard folder")
     parser.add_argument("--repo", metavar="ORG/NAME", help="a leaderboard on the Hub")
     options = parser.parse_args(argv)
-    from leaderboard.store import open_store
-    from metrics.files import require_writable
+    from leaderboard.stores.store import open_store
+    from metrics.util.files import require_writable
 
     store = open_store(repo=options.repo, local=options.local)
     require_writable(options.out / "data" / LIBRARY / "rows")
@@ -59,7 +59,7 @@ def main(argv: list[str]) -> None:
 
 def export(snapshot: Snapshot, out: Path) -> str:
     """Writes every row of a leaderboard below `out`; says how many. Errors: damaged sentences."""
-    from leaderboard.board import load_board, read_sentences
+    from leaderboard.board.board import load_board, read_sentences
 
     board = load_board(snapshot)
     written = {"measured": 0, "published": 0}
@@ -83,7 +83,7 @@ def export(snapshot: Snapshot, out: Path) -> str:
 
 def write(row: Row, sentences: Sentences | None, out: Path) -> Path:
     """Writes a row, with its sentences if there are any; returns the path of the aggregate."""
-    from metrics.files import sha256_bytes, write_json, write_text
+    from metrics.util.files import sha256_bytes, write_json, write_text
 
     document = to_every_eval_ever(row)
     path = path_of(row)
@@ -106,7 +106,7 @@ def write(row: Row, sentences: Sentences | None, out: Path) -> Path:
 
 def path_of(row: Row) -> str:
     """Where the format wants a row. It demands a UUID of version 4, whose random bits the run id gives here."""
-    from metrics.files import content_hash
+    from metrics.util.files import content_hash
 
     developer, model = _identity(row)
     name = uuid.UUID(hex=content_hash([LIBRARY, row.run_id])[:32], version=4)
@@ -144,7 +144,7 @@ def to_every_eval_ever(row: Row) -> dict[str, Any]:
 
 def samples(row: Row, sentences: Sentences) -> Iterator[dict[str, Any]]:
     """The instance-level records: one per sentence and metric, since the format lets a record have one score only."""
-    from metrics.files import sha256_bytes
+    from metrics.util.files import sha256_bytes
 
     shared = {
         "schema_version": SCHEMA_VERSION,
@@ -183,7 +183,7 @@ def _evaluation_name(row: Row) -> str:
 
 def _identity(row: Row) -> tuple[str, str]:
     """(developer, model), both fit for folders. Whoever only scored a system did not develop it."""
-    from metrics.models import HUB_ID
+    from metrics.models.resolve import HUB_ID
 
     name = row.system.name
     if "/" in name and HUB_ID.match(name):
@@ -282,7 +282,7 @@ def _result(row: Row, metric: str, fields: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _score_details(row: Row, metric: str) -> dict[str, Any]:
-    from metrics.statistics import CONFIDENCE, RESAMPLES
+    from metrics.scoring.statistics import CONFIDENCE, RESAMPLES
 
     score = row.scores[metric]  # type: ignore[index]
     details: dict[str, Any] = {"n": row.test_set.n}
@@ -302,7 +302,7 @@ def _score_details(row: Row, metric: str) -> dict[str, Any]:
 
 
 def _source_data(row: Row) -> dict[str, Any]:
-    from metrics.corpora import HUB
+    from metrics.data.corpora import HUB
 
     test_set = row.test_set
     kept = ("origin", "revision", "sha256", "n", "of")
@@ -334,8 +334,8 @@ def _generation_config(row: Row) -> dict[str, Any]:
 
 def _signature_fields(row: Row) -> dict[str, str]:
     """The signature's fields; none for published figures and for signatures of versions that spelled them otherwise."""
-    from metrics.errors import InputError
-    from metrics.signature import Signature
+    from metrics.scoring.signature import Signature
+    from metrics.util.errors import InputError
 
     try:
         return Signature.parse(row.signature).fields()

@@ -17,13 +17,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from metrics.errors import InputError, run_command
+from metrics.util.errors import InputError, run_command
 
 if TYPE_CHECKING:
-    from leaderboard.results import Sentences
-    from leaderboard.row import About, Row
-    from leaderboard.store import Snapshot, Store
-    from leaderboard.tables import Board
+    from leaderboard.board.tables import Board
+    from leaderboard.rows.results import Sentences
+    from leaderboard.rows.row import About, Row
+    from leaderboard.stores.store import Snapshot, Store
 
 Entry = tuple["Row", "Sentences | None"]
 
@@ -49,9 +49,9 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str]) -> None:
     options = parser().parse_args(argv)
-    from leaderboard.published import published_rows
-    from leaderboard.store import HubStore, open_store
-    from leaderboard.systems import read_about
+    from leaderboard.rows.published import published_rows
+    from leaderboard.rows.systems import read_about
+    from leaderboard.stores.store import HubStore, open_store
 
     if not options.repo and not options.local:
         raise InputError("give the leaderboard: --repo ORG/NAME, --local DIR, or both")
@@ -85,7 +85,7 @@ def main(argv: list[str]) -> None:
         own += [(row, None) for row in published_rows()] if options.published else []
         print(publish(store, own, pull_request=options.pr, dry_run=options.dry_run))
     if options.to_model and not options.dry_run:
-        from leaderboard.model_repo import propose
+        from leaderboard.publishing.model_repo import propose
 
         for row, _ in entries:
             opened = propose(row, options.repo, HubStore(options.repo).api, model_index=True)
@@ -95,16 +95,16 @@ def main(argv: list[str]) -> None:
 
 def _submitted(row: Row, submitter: str) -> Row:
     """The row under its submitter's name, which is checked like all that a row holds."""
-    from leaderboard.row import load_row
+    from leaderboard.rows.row import load_row
 
     return load_row({**row.model_dump(mode="json"), "submitter": submitter}, "--submitter")
 
 
 def read_entries(path: Path, name: str | None, about: About | None) -> list[Entry]:
     """The rows, with their sentences, of a result file or of a local leaderboard. Errors: neither, or damaged ones."""
-    from leaderboard.board import load_board, read_sentences
-    from leaderboard.results import row_from_result
-    from leaderboard.store import open_store
+    from leaderboard.board.board import load_board, read_sentences
+    from leaderboard.rows.results import row_from_result
+    from leaderboard.stores.store import open_store
     from metrics.compare import read_results
 
     try:
@@ -141,7 +141,7 @@ def publish(
     Errors (InputError): a run that is there with another result, a copy of another system's row, a store that stays
     busy. Nothing is written then.
     """
-    from leaderboard.store import ForbiddenError, HubStore, patiently
+    from leaderboard.stores.store import ForbiddenError, HubStore, patiently
 
     def act() -> str:
         snapshot = _read(store, dry_run)
@@ -168,7 +168,7 @@ def publish(
 
 
 def _read(store: Store, dry_run: bool) -> Snapshot:
-    from leaderboard.store import EMPTY
+    from leaderboard.stores.store import EMPTY
 
     try:
         return store.snapshot()
@@ -184,8 +184,8 @@ def plan(snapshot: Snapshot, entries: Sequence[Entry]) -> tuple[Board, Board, di
 
     Errors: as `publish`.
     """
-    from leaderboard.board import by_outputs, find_copy, load_board, table_changes, with_rows
-    from leaderboard.card import scaffold
+    from leaderboard.board.board import by_outputs, find_copy, load_board, table_changes, with_rows
+    from leaderboard.publishing.card import scaffold
 
     board = load_board(snapshot)
     newest = {row.run_id for row in board.latest}
@@ -229,8 +229,8 @@ def plan(snapshot: Snapshot, entries: Sequence[Entry]) -> tuple[Board, Board, di
 
 def _require_honest_name(row: Row) -> None:
     """Errors: a baseline's name on something else, or its kind on another name; a day that is not yet."""
-    from leaderboard.board import is_trivial
-    from metrics.systems import BASELINES
+    from leaderboard.board.board import is_trivial
+    from metrics.systems.resolve import BASELINES
 
     if row.record == "measured" and not is_trivial(row):
         if row.system.name in BASELINES:
@@ -269,7 +269,7 @@ def describe(before: Board, after: Board, additions: Mapping[str, Entry], change
 
 
 def _title(rows: Sequence[Row]) -> str:
-    from metrics.files import content_hash
+    from metrics.util.files import content_hash
 
     if not rows:
         return "Rebuild the derived tables"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 
-from metrics.errors import run_command
+from metrics.util.errors import run_command
 
 
 def main(argv: list[str]) -> None:
@@ -16,9 +16,9 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--local", metavar="DIR", help="a leaderboard folder")
     parser.add_argument("--repo", metavar="ORG/NAME", help="a leaderboard on the Hub")
     options = parser.parse_args(argv)
-    from leaderboard.board import load_board, table_changes
-    from leaderboard.card import scaffold
-    from leaderboard.store import open_store, patiently
+    from leaderboard.board.board import load_board, table_changes
+    from leaderboard.publishing.card import scaffold
+    from leaderboard.stores.store import open_store, patiently
 
     store = open_store(repo=options.repo, local=options.local)
 

@@ -6,11 +6,11 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from metrics.errors import run_command
+from metrics.util.errors import run_command
 
 if TYPE_CHECKING:
-    from leaderboard.row import Row, Score
-    from leaderboard.tables import Board
+    from leaderboard.board.tables import Board
+    from leaderboard.rows.row import Row, Score
 
 DEFAULT = "runs/smollm2-cpu/leaderboard"
 
@@ -20,8 +20,8 @@ def main(argv: list[str]) -> None:
     parser.add_argument("folder", nargs="?", help=f"default: {DEFAULT}, left by tox -e reproduce")
     parser.add_argument("--repo", metavar="ORG/NAME", help="a leaderboard on the Hub instead")
     options = parser.parse_args(argv)
-    from leaderboard.board import load_board
-    from leaderboard.store import open_store
+    from leaderboard.board.board import load_board
+    from leaderboard.stores.store import open_store
 
     local = None if options.repo and not options.folder else options.folder or DEFAULT
     board = load_board(open_store(repo=options.repo, local=local).snapshot())

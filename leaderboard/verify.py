@@ -21,11 +21,11 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from metrics.errors import InputError, run_command
+from metrics.util.errors import InputError, run_command
 
 if TYPE_CHECKING:
-    from leaderboard.checks import Bench, Outcome
-    from leaderboard.store import Snapshot, Store
+    from leaderboard.stores.store import Snapshot, Store
+    from leaderboard.verification.checks import Bench, Outcome
 
 
 def parser() -> argparse.ArgumentParser:
@@ -43,11 +43,11 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str]) -> None:
     options = parser().parse_args(argv)
-    from leaderboard.board import row_files
-    from leaderboard.checks import Bench, check_files, check_tables
-    from leaderboard.row import visible
+    from leaderboard.board.board import row_files
+    from leaderboard.rows.row import visible
     from leaderboard.show import DEFAULT
-    from leaderboard.store import open_store
+    from leaderboard.stores.store import open_store
+    from leaderboard.verification.checks import Bench, check_files, check_tables
     from metrics.profiles import load_profile
 
     local = options.local or (None if options.repo else DEFAULT)
@@ -70,10 +70,10 @@ def main(argv: list[str]) -> None:
 
 def verify(snapshot: Snapshot, bench: Bench, only: Sequence[str] | None = None) -> list[Outcome]:
     """Checks all rows of a snapshot, or those with the run ids `only`; sorted by path."""
-    from leaderboard.board import OLD_ROWS, read_row, row_files, run_of
-    from leaderboard.checks import Finding, Outcome, check_copies, check_published, check_row
-    from leaderboard.row import NewerSchemaError
-    from metrics.progress import progress
+    from leaderboard.board.board import OLD_ROWS, read_row, row_files, run_of
+    from leaderboard.rows.row import NewerSchemaError
+    from leaderboard.verification.checks import Finding, Outcome, check_copies, check_published, check_row
+    from metrics.util.progress import progress
 
     paths = [path for path in sorted(row_files(snapshot)) if not only or run_of(path) in only]
     missing = set(only or ()) - {run_of(path) for path in paths}
@@ -107,9 +107,9 @@ def _write(store: Store, outcomes: Sequence[Outcome]) -> None:
     """Stores the findings, and the tables that show them, in one commit. Of rows that are no longer the same, none."""
     from dataclasses import replace
 
-    from leaderboard.board import load_board, table_changes, verification_file
-    from leaderboard.store import patiently
-    from leaderboard.tables import Verification
+    from leaderboard.board.board import load_board, table_changes, verification_file
+    from leaderboard.board.tables import Verification
+    from leaderboard.stores.store import patiently
     from metrics import __version__
 
     today = datetime.datetime.now(datetime.UTC).date().isoformat()

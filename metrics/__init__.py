@@ -9,7 +9,7 @@ __all__ = ["fluency", "joint", "similarity", "style_accuracy"]
 def __getattr__(name: str) -> Any:
     # Late: `--help` of a command must not import numpy and the models' libraries.
     if name in __all__:
-        from metrics import functions
+        from metrics.scoring import functions
 
         return getattr(functions, name)
     raise AttributeError(f"module 'metrics' has no attribute '{name}'")

@@ -20,12 +20,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metrics.errors import InputError, run_command
+from metrics.util.errors import InputError, run_command
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from metrics.scoring import SentenceScores
+    from metrics.scoring.evaluator import SentenceScores
 
     Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -51,7 +51,7 @@ class Judged:
 
 
 def _records(path: Path) -> list[dict[str, str]]:
-    from metrics.files import read_text
+    from metrics.util.files import read_text
 
     text = read_text(path)
     csv.field_size_limit(1 << 27)
@@ -129,7 +129,7 @@ def _to_unit(path: Path, aspect: str, means: Array, low: float, high: float) -> 
 
 def convert(path: Path, target: Path) -> int:
     """Writes a file of the EMNLP 2021 human evaluation with this command's columns; returns the rows."""
-    from metrics.files import atomic_file
+    from metrics.util.files import atomic_file
 
     records = _records(path)
     missing = [name for name in EMNLP if name not in records[0]]
@@ -146,7 +146,7 @@ def agreement(judged: Judged, scores: SentenceScores) -> list[dict[str, Any]]:
     """One row per metric and statistic: value, low, high (None where it is not defined, as for a constant metric)."""
     import numpy as np
 
-    from metrics.progress import progress
+    from metrics.util.progress import progress
 
     predictions = {name: scores.metric(name) for name, _ in PAIRS if name != "soft_j"}
     predictions["soft_j"] = scores.soft_sta * scores.sim * scores.soft_fl
@@ -256,13 +256,13 @@ def main(argv: list[str]) -> None:
             raise InputError(
                 f"profile {profile.name} compares with human references, which judged rewrites do not have"
             )
-    from metrics.files import home, require_writable, write_json
+    from metrics.util.files import home, require_writable, write_json
 
     if options.json:
         require_writable(Path(options.json))
     judged = read_judgements(Path(options.file))
-    from metrics.score_cache import ScoreCache
-    from metrics.scoring import Evaluator
+    from metrics.scoring.cache import ScoreCache
+    from metrics.scoring.evaluator import Evaluator
 
     documents = []
     for profile in profiles:

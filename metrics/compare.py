@@ -13,7 +13,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from metrics.errors import InputError, run_command
+from metrics.util.errors import InputError, run_command
 
 
 def read_result(path: Path) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def read_results(path: Path) -> list[dict[str, Any]]:
 
 
 def _documents(path: Path) -> list[Any]:
-    from metrics.files import read_text
+    from metrics.util.files import read_text
 
     try:
         document = json.loads(read_text(path))
@@ -41,7 +41,7 @@ def _documents(path: Path) -> list[Any]:
 
 
 def _checked(document: Any, path: Path) -> dict[str, Any]:
-    from metrics.scoring import SCHEMA
+    from metrics.scoring.evaluator import SCHEMA
 
     if not isinstance(document, dict) or not {"schema", "system", "signature", "sentences"} <= document.keys():
         raise InputError(f"{path}: not a result; write one with python -m metrics.score … --json FILE")
@@ -57,9 +57,9 @@ def _checked(document: Any, path: Path) -> dict[str, Any]:
 
 def _damage(document: dict[str, Any]) -> str:
     """What is wrong with a result of this schema; "" for nothing."""
-    from metrics.measures import DECIMALS
-    from metrics.scoring import METRICS
-    from metrics.signature import Signature
+    from metrics.scoring.evaluator import METRICS
+    from metrics.scoring.measures import DECIMALS
+    from metrics.scoring.signature import Signature
 
     system, sentences, signature = document["system"], document["sentences"], document["signature"]
     if not isinstance(system, dict) or not isinstance(system.get("name"), str) or not isinstance(signature, str):
@@ -83,9 +83,9 @@ def compare(first: dict[str, Any], second: dict[str, Any]) -> list[dict[str, Any
     """Per metric: mean of each, difference with interval, p. Errors: unequal signatures, naming the fields."""
     import numpy as np
 
-    from metrics.scoring import METRICS
-    from metrics.signature import Signature
-    from metrics.statistics import paired_difference, randomisation_test
+    from metrics.scoring.evaluator import METRICS
+    from metrics.scoring.signature import Signature
+    from metrics.scoring.statistics import paired_difference, randomisation_test
 
     a, b = Signature.parse(first["signature"]), Signature.parse(second["signature"])
     if a != b:
@@ -111,7 +111,7 @@ def main(argv: list[str]) -> None:
     options = parser.parse_args(argv)
     first, second = read_result(Path(options.first)), read_result(Path(options.second))
     rows = compare(first, second)
-    from metrics.signature import Signature
+    from metrics.scoring.signature import Signature
 
     names = [result["system"]["name"] for result in (first, second)]
     signature = Signature.parse(first["signature"])

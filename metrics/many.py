@@ -21,10 +21,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metrics.errors import InputError, run_command
+from metrics.util.errors import InputError, run_command
 
 if TYPE_CHECKING:
-    from metrics.pairs import Pair
+    from metrics.scoring.pairs import Pair
 
 # How often a system is tried whose worker dies: one that takes all the memory must not kill worker after worker.
 TRIES = 4
@@ -53,12 +53,12 @@ def main(argv: list[str]) -> None:
     options = parser().parse_args(argv)
     from tqdm import tqdm
 
-    from metrics.corpora import load_test_set
-    from metrics.files import write_json
-    from metrics.models import require_dtype
-    from metrics.pairs import answers, content_of, file_name
+    from metrics.data.corpora import load_test_set
+    from metrics.models.resolve import require_dtype
     from metrics.profiles import load_profile
-    from metrics.progress import bar_settings
+    from metrics.scoring.pairs import answers, content_of, file_name
+    from metrics.util.files import write_json
+    from metrics.util.progress import bar_settings
 
     if (options.batch_size is not None and options.batch_size < 1) or options.workers < 0 or options.gpus < 0:
         raise InputError("--batch-size: at least 1; --workers, --gpus: at least 0")
@@ -104,7 +104,7 @@ def by_ray(
     import logging
     import os
 
-    from metrics.pairs import all_answers, failure
+    from metrics.scoring.pairs import all_answers, failure
 
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # By itself Ray gives way to everything else that runs on the machine.

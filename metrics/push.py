@@ -12,15 +12,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from metrics.errors import InputError
-from metrics.files import write_json
+from metrics.util.errors import InputError
+from metrics.util.files import write_json
 
 
 def check_target(repo: str, *, send: bool) -> None:
     """Finds before hours of work what would stop `push` after them. Errors: not ORG/NAME; no token, with `send`."""
     import huggingface_hub as hub
 
-    from metrics.models import HUB_ID
+    from metrics.models.resolve import HUB_ID
 
     if not HUB_ID.match(repo) or "/" not in repo:
         raise InputError("--push: needs the id of a Hub data set, ORG/NAME")

@@ -13,10 +13,10 @@ import argparse
 import json
 from typing import TYPE_CHECKING, Any
 
-from metrics.errors import InputError, run_command
+from metrics.util.errors import InputError, run_command
 
 if TYPE_CHECKING:
-    from metrics.scoring import Result
+    from metrics.scoring.evaluator import Result
 
 
 def parser() -> argparse.ArgumentParser:
@@ -48,7 +48,7 @@ def parse_decoding(pairs: list[str]) -> dict[str, Any]:
     """{key: value} of KEY=VALUE strings. Errors: unknown keys, naming the nearest."""
     import difflib
 
-    from metrics.generation import DECODING_KEYS, POSITIVE
+    from metrics.generation.rewriting import DECODING_KEYS, POSITIVE
 
     settings = {}
     for pair in pairs:
@@ -71,10 +71,10 @@ def main(argv: list[str]) -> None:
     options = parser().parse_args(argv)
     from pathlib import Path
 
-    from metrics.corpora import load_test_set
-    from metrics.files import require_writable
+    from metrics.data.corpora import load_test_set
     from metrics.profiles import load_profile
-    from metrics.systems import generates, read_outputs, resolve_system
+    from metrics.systems.resolve import generates, read_outputs, resolve_system
+    from metrics.util.files import require_writable
 
     # Everything that can be wrong with what was given is found before the first model is loaded.
     profiles = [load_profile(name) for name in dict.fromkeys(options.profile or ["offline"])]
@@ -101,10 +101,10 @@ def main(argv: list[str]) -> None:
         if system.kind == "outputs":
             read_outputs(Path(system.name), len(test_set.sources))
 
-    from metrics.files import home, write_json
-    from metrics.score_cache import ScoreCache
-    from metrics.scoring import Evaluator, document, evaluate
-    from metrics.systems import rewrite
+    from metrics.scoring.cache import ScoreCache
+    from metrics.scoring.evaluator import Evaluator, document, evaluate
+    from metrics.systems.resolve import rewrite
+    from metrics.util.files import home, write_json
 
     cache = None if options.no_cache else ScoreCache(home() / "scores.sqlite")
     evaluators = [Evaluator(profile, cache) for profile in profiles]
@@ -129,7 +129,7 @@ def show(results: list[Result]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from metrics.scoring import METRICS
+    from metrics.scoring.evaluator import METRICS
 
     console = Console()
     test_set = results[0].test_set

@@ -24,8 +24,8 @@ import shutil
 import zipfile
 from pathlib import Path
 
-from metrics.errors import InputError, run_command
-from metrics.files import atomic_folder, require_writable
+from metrics.util.errors import InputError, run_command
+from metrics.util.files import atomic_folder, require_writable
 
 ROOT = Path(__file__).resolve().parent
 NAMES = ("sta", "sim", "fl", "j")
@@ -37,7 +37,7 @@ _TAIL = '''
 ARCHIVE = """
 BASE64"""
 PACKAGE = unpack(ARCHIVE, Path(__file__).parent)
-DetoxMetric = importlib.import_module(f"{PACKAGE.__name__}.adapter").DetoxMetric
+DetoxMetric = importlib.import_module(f"{PACKAGE.__name__}.spaces.adapter").DetoxMetric
 '''
 
 
@@ -79,7 +79,9 @@ def stage(name: str, folder: Path) -> None:
                 shutil.copyfile(source, target)
         (temporary / "packed.py").write_text(pack(temporary / PACKAGE), encoding="utf-8")
         module = (own / f"{name}.py").read_text("utf-8")
-        (temporary / f"{module_name}.py").write_text(module.replace("from metrics.adapter ", "from .packed "), "utf-8")
+        (temporary / f"{module_name}.py").write_text(
+            module.replace("from metrics.spaces.adapter ", "from .packed "), "utf-8"
+        )
         (temporary / "app.py").write_text(_renamed(own / "app.py", f"{PACKAGE}."), encoding="utf-8")
         for other in ("README.md", "requirements.txt"):
             shutil.copyfile(own / other, temporary / other)
@@ -129,7 +131,7 @@ def pack(folder: Path) -> str:
             entry = zipfile.ZipInfo(path.relative_to(folder).as_posix())
             files.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)
     archive = base64.encodebytes(data.getvalue()).decode("ascii")
-    return (ROOT / "unpack.py").read_text("utf-8") + _TAIL.replace("BASE64", archive)
+    return (ROOT / "spaces" / "unpack.py").read_text("utf-8") + _TAIL.replace("BASE64", archive)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import argparse
 import os
 from pathlib import Path
 
-from metrics.errors import run_command
+from metrics.util.errors import run_command
 
 
 def parser() -> argparse.ArgumentParser:
@@ -29,11 +29,11 @@ def main(argv: list[str]) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # trl reports its use to the Hub otherwise.
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    from repro.recipe import load_recipe
+    from repro.config.recipe import load_recipe
 
     recipe = load_recipe(options.recipe, options.set)
 
-    from repro.pipeline import run
+    from repro.pipeline.pipeline import run
 
     run(recipe, options.data_dir, Path(options.out or f"runs/{recipe.name}"))
 

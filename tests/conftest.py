@@ -93,7 +93,7 @@ def tiny_llama(tmp_path_factory: pytest.TempPathFactory, tokenizer_folder: Path)
 def tiny_causal(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, tokenizer_folder: Path
 ) -> Path:
-    """A random model of each family that `metrics.sampler` serves, as small as `tiny_llama`."""
+    """A random model of each family that `metrics.generation.sampler` serves, as small as `tiny_llama`."""
     import torch
     import transformers
     from transformers import AutoTokenizer
@@ -111,7 +111,7 @@ def tiny_causal(
 
 @pytest.fixture(scope="session")
 def tiny_gpt2(tmp_path_factory: pytest.TempPathFactory, tokenizer_folder: Path) -> Path:
-    """A random GPT-2 of two layers: a causal model of a family that `metrics.sampler` leaves to transformers."""
+    """A random GPT-2 of two layers: a causal model of a family that `metrics.generation.sampler` leaves to transformers."""
     import torch
     from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
 

@@ -13,9 +13,10 @@ from pathlib import Path
 import torch
 from torch.distributed.tensor import DTensor
 
-from repro import pipeline, run
-from repro.distributed import rank
-from repro.training import LeaderTraining
+from repro import run
+from repro.pipeline import pipeline
+from repro.training.distributed import rank
+from repro.training.trainer import LeaderTraining
 
 
 def here(tensor: torch.Tensor) -> int:

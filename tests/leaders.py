@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 if TYPE_CHECKING:
-    from repro.leader import Leader
-    from repro.training import Development
+    from repro.leader.leader import Leader
+    from repro.training.trainer import Development
 
 # Overrides of `smoke`, KEY=VALUE, for a leader of a few thousand weights.
 SMALL = (
@@ -27,7 +27,7 @@ def weights(leader: Leader) -> torch.Tensor:
 
 def by_norm(leader: Leader, die_after: int | None = None) -> Callable[[int], Development]:
     """Development scores that say the weights' size; die_after raises at that step, as a kill would."""
-    from repro.training import Development
+    from repro.training.trainer import Development
 
     def develop(step: int) -> Development:
         if step == die_after:

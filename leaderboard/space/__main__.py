@@ -15,7 +15,7 @@ import argparse
 import os
 from pathlib import Path
 
-from metrics.errors import run_command
+from metrics.util.errors import run_command
 
 EXAMPLE = Path(__file__).resolve().parent.parent / "example"
 

@@ -7,7 +7,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 from leaderboard.space.data import open_board
 from leaderboard.space.page import Page, launch
-from metrics.errors import InputError, run_command
+from metrics.util.errors import InputError, run_command
 
 
 def main(argv: list[str]) -> None:

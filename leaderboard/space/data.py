@@ -14,15 +14,15 @@ from typing import Any, Protocol
 import pyarrow as pa
 from pyarrow import parquet
 
-from leaderboard.formats import read_parquet
-from leaderboard.results import Sentences
-from leaderboard.row import RESULTS
+from leaderboard.board.tables import TABLES, Board, derive
+from leaderboard.rows.formats import read_parquet
+from leaderboard.rows.results import Sentences
+from leaderboard.rows.row import RESULTS
 from leaderboard.space.shown import MAX_CELL, MAX_NAME, visible
-from leaderboard.store import ForbiddenError, open_store
-from leaderboard.tables import TABLES, Board, derive
-from metrics.errors import InputError
-from metrics.files import content_hash
-from metrics.signature import Signature
+from leaderboard.stores.store import ForbiddenError, open_store
+from metrics.scoring.signature import Signature
+from metrics.util.errors import InputError
+from metrics.util.files import content_hash
 
 Record = Mapping[str, Any]
 LATEST = TABLES["latest"]
@@ -32,7 +32,7 @@ _ROW_PATH = re.compile(rf"^{RESULTS}/[\w.-]+/[0-9a-f]+\.json$", re.ASCII)
 
 
 class Files(Protocol):
-    """One state of a leaderboard (`leaderboard.store.Snapshot`)."""
+    """One state of a leaderboard (`leaderboard.stores.store.Snapshot`)."""
 
     @property
     def revision(self) -> str: ...

@@ -11,9 +11,9 @@ from leaderboard.space.data import Leaderboard, Record
 from leaderboard.space.ranking import number, score, size, status
 from leaderboard.space.remake import json_mapping, remake_command, verify_command
 from leaderboard.space.shown import MAX_NAME, NOTHING, hub_link, outside, shown, visible
-from metrics.errors import InputError
-from metrics.scoring import METRICS
-from metrics.signature import Signature
+from metrics.scoring.evaluator import METRICS
+from metrics.scoring.signature import Signature
+from metrics.util.errors import InputError
 
 # Of a signature, a prompt or a note, all is shown.
 _LONG = 6_000

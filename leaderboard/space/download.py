@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from leaderboard.formats import write_parquet
+from leaderboard.rows.formats import write_parquet
 from leaderboard.space.data import Leaderboard, Record
 from leaderboard.space.shown import csv_cell
 

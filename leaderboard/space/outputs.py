@@ -6,8 +6,8 @@ from leaderboard.space.data import Leaderboard, Record
 from leaderboard.space.ranking import pager
 from leaderboard.space.rude import softened
 from leaderboard.space.shown import MAX_NAME, shown
-from metrics.errors import InputError
-from metrics.scoring import METRICS
+from metrics.scoring.evaluator import METRICS
+from metrics.util.errors import InputError
 
 PAGE_SENTENCES = 20
 ORDERS = {"As in the test set": 0, "Lowest J first": 1, "Highest J first": -1}

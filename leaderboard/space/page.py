@@ -30,8 +30,8 @@ from leaderboard.space.ranking import (
     records_shown,
 )
 from leaderboard.space.shown import MAX_NAME, visible
-from metrics.errors import InputError
-from metrics.theme import theme
+from metrics.spaces.theme import theme
+from metrics.util.errors import InputError
 
 HERE = Path(__file__).parent
 SCRIPT = (HERE / "page.js").read_text("utf-8")

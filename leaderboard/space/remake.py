@@ -9,11 +9,11 @@ from typing import Any
 
 import yaml
 
-from leaderboard.row import folder_name
+from leaderboard.rows.row import folder_name
 from leaderboard.space.data import Record
 from leaderboard.space.shown import hub_commit
-from metrics.engines import engine_asked
-from metrics.generation import DECODING_KEYS
+from metrics.generation.engines import engine_asked
+from metrics.generation.rewriting import DECODING_KEYS
 
 _WRITE_OUTPUTS = "import pandas, sys; print(*pandas.read_parquet(sys.argv[1]).output, sep='\\n')"
 

@@ -6,8 +6,8 @@ import ast
 import shutil
 from pathlib import Path
 
-from metrics.errors import InputError
-from metrics.files import atomic_folder, require_writable
+from metrics.util.errors import InputError
+from metrics.util.files import atomic_folder, require_writable
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent

@@ -6,15 +6,15 @@ from functools import lru_cache
 
 import numpy as np
 
-from leaderboard.results import Sentences
+from leaderboard.rows.results import Sentences
 from leaderboard.space.data import Leaderboard
 from leaderboard.space.outputs import PAGE_SENTENCES
 from leaderboard.space.ranking import number, pager
 from leaderboard.space.rude import softened
 from leaderboard.space.shown import MAX_NAME, shown
-from metrics.errors import InputError
-from metrics.scoring import METRICS
-from metrics.statistics import CONFIDENCE, Interval, paired_difference, randomisation_test
+from metrics.scoring.evaluator import METRICS
+from metrics.scoring.statistics import CONFIDENCE, Interval, paired_difference, randomisation_test
+from metrics.util.errors import InputError
 
 ORDERS = {"As in the test set": 0, "First ahead": -1, "Second ahead": 1}
 # How many pairs' tests stay in memory: one takes a second for some thousand sentences.

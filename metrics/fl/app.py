@@ -1,6 +1,6 @@
 """The page of FL: python app.py"""
 
-from metrics.page import build, launch
+from metrics.spaces.page import build, launch
 
 demo = build(
     metric="fl",

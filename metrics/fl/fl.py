@@ -12,7 +12,7 @@
 True
 """
 
-from metrics.adapter import DetoxMetric
+from metrics.spaces.adapter import DetoxMetric
 
 CITATION = """\
 @article{warstadt-etal-2019-neural,

@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
-from metrics.generation import CHAT, DEFAULT_MAX_NEW_TOKENS
-from metrics.models import CHAT_PROMPT
+from metrics.generation.rewriting import CHAT, DEFAULT_MAX_NEW_TOKENS
+from metrics.models.resolve import CHAT_PROMPT
 
 METRICS = ("sta", "sim", "fl", "j")
 GRADER = "detox_suite"

@@ -21,10 +21,10 @@ from inspect_ai.solver import TaskState
 from inspect_ai.tool import ToolChoice, ToolInfo
 from rich.markup import escape
 
-from metrics.columns import columns
-from metrics.errors import InputError
-from metrics.functions import measure
 from metrics.inspect_ai.eval_yaml import GRADER, METRICS
+from metrics.scoring.columns import columns
+from metrics.scoring.functions import measure
+from metrics.util.errors import InputError
 
 # (source, output, references)
 Rewrite = tuple[str, str, tuple[str, ...]]
@@ -58,7 +58,7 @@ class Scores:
     async def of(self, source: str, output: str, references: Sequence[str]) -> dict[str, float] | None:
         """{sta, sim, fl, j}, all 0 for an empty output; None where the profile needs a reference and there is none.
 
-        Errors (InputError): as metrics.functions.
+        Errors (InputError): as metrics.scoring.functions.
         """
         rewrite = (source, output, tuple(references))
         self._waiting.add(rewrite)

@@ -16,13 +16,13 @@ from inspect_ai.model import ChatMessageUser, GenerateConfig, Model, get_model
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 
 from metrics import __version__
-from metrics.corpora import load_test_set
-from metrics.errors import InputError
-from metrics.functions import measure
-from metrics.generation import CHAT, prompt_ids
+from metrics.data.corpora import load_test_set
+from metrics.generation.rewriting import CHAT, prompt_ids
 from metrics.inspect_ai.eval_yaml import DECODING
 from metrics.inspect_ai.scores import detoxification, input_errors
-from metrics.models import REWRITER_FILE, ModelRef, own_prompt
+from metrics.models.resolve import REWRITER_FILE, ModelRef, own_prompt
+from metrics.scoring.functions import measure
+from metrics.util.errors import InputError
 
 # What inspect's `hf` needs to hand a message on as it is: no chat template of the tokenizer's, no `user: ` before it.
 AS_IT_IS = "{{messages[0].content}}"

@@ -14,7 +14,7 @@ True
 True
 """
 
-from metrics.adapter import DetoxMetric
+from metrics.spaces.adapter import DetoxMetric
 
 CITATION = """\
 @inproceedings{krishna-etal-2020-reformulating,

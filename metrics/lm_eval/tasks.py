@@ -15,12 +15,12 @@ from typing import Any
 from datasets import Dataset
 from lm_eval.api.task import ConfigurableTask
 
-from metrics.columns import columns
-from metrics.corpora import load_test_set
-from metrics.errors import InputError
-from metrics.functions import measure
-from metrics.generation import CHAT
-from metrics.models import ModelRef, own_prompt
+from metrics.data.corpora import load_test_set
+from metrics.generation.rewriting import CHAT
+from metrics.models.resolve import ModelRef, own_prompt
+from metrics.scoring.columns import columns
+from metrics.scoring.functions import measure
+from metrics.util.errors import InputError
 
 # (source, output, references, profile)
 Rewrite = tuple[str, str, Sequence[str], str]

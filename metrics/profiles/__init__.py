@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from metrics.errors import InputError
+from metrics.util.errors import InputError
 
 STA_RULES = ("argmax", "logit", "probability", "soft", "relative")
 SIM_ANCHORS = ("source", "references", "both")
@@ -77,8 +77,8 @@ class Profile:
 
     def __post_init__(self) -> None:
         # Late: the tables of scorers are built on modules that few users of a profile need.
+        from metrics.data.text import DETOKENISERS
         from metrics.scorers import CLASSIFIERS, COMPARISONS, SIMILARITIES
-        from metrics.text import DETOKENISERS
 
         for field in fields(self):
             wrong = _wrong(str(field.type), getattr(self, field.name), free=field.name == "source")

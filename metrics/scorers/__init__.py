@@ -57,7 +57,7 @@ class _Heads:
     """The offline profile's three scorers are one object's: a text passes each backbone once for all of them."""
 
     def __init__(self, model: str, revision: str | None, max_tokens: int) -> None:
-        from metrics.heads.scorers import OfflineHeads
+        from metrics.scorers.heads.scorers import OfflineHeads
 
         self._heads = _shared(OfflineHeads)
 

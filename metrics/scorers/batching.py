@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from metrics.text import well_formed
+from metrics.data.text import well_formed
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 # Words are shorter than this: what lies behind this many characters per token would be cut by max_tokens anyway.

@@ -7,8 +7,8 @@ from importlib.metadata import version
 
 import numpy as np
 
-from metrics.errors import InputError
 from metrics.scorers.batching import Array
+from metrics.util.errors import InputError
 
 
 class ChrF:

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from metrics.errors import InputError
-from metrics.files import read_text
-from metrics.generation import length_sorted_batches
-from metrics.models import ModelRef, pinned, resolve_model
+from metrics.generation.rewriting import length_sorted_batches
+from metrics.models.resolve import ModelRef, pinned, resolve_model
 from metrics.scorers.batching import Array, bounded, score_unique
+from metrics.util.errors import InputError
+from metrics.util.files import read_text
 
 
 class ProfanityCheck:

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from metrics.errors import InputError
-from metrics.files import content_hash, sha256_file
 from metrics.scorers.batching import Array, bounded, score_unique
+from metrics.util.errors import InputError
+from metrics.util.files import content_hash, sha256_file
 
 FILES = ("sim.pt", "sim.sp.30k.model")
 PLACEHOLDER = "UUUNKKK"

@@ -18,11 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from metrics.errors import InputError
-from metrics.files import read_text
-from metrics.generation import length_sorted_batches
-from metrics.models import ModelRef, pinned, resolve_config, resolve_model
+from metrics.generation.rewriting import length_sorted_batches
+from metrics.models.resolve import ModelRef, pinned, resolve_config, resolve_model
 from metrics.scorers.batching import Array, bounded
+from metrics.util.errors import InputError
+from metrics.util.files import read_text
 
 # The readings: with source, with reference, with both.
 READING_WEIGHTS = (0.12, 0.33, 0.33)

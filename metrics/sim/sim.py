@@ -14,7 +14,7 @@
 True
 """
 
-from metrics.adapter import DetoxMetric
+from metrics.spaces.adapter import DetoxMetric
 
 CITATION = """\
 @inproceedings{wieting-etal-2019-beyond,

@@ -1,6 +1,6 @@
 """The page of STA: python app.py"""
 
-from metrics.page import build, launch
+from metrics.spaces.page import build, launch
 
 demo = build(
     metric="sta",

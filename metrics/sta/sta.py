@@ -10,7 +10,7 @@
 {'sta': 0.5, 'sta_per_sentence': [1.0, 0.0]}
 """
 
-from metrics.adapter import DetoxMetric
+from metrics.spaces.adapter import DetoxMetric
 
 CITATION = """\
 @inproceedings{krishna-etal-2020-reformulating,

@@ -8,11 +8,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from metrics.corpora import TestSet
-    from metrics.models import ModelRef
-    from metrics.systems import Rewrites
-    from repro.follower import Follower
-    from repro.recipe import Recipe
+    from metrics.data.corpora import TestSet
+    from metrics.models.resolve import ModelRef
+    from metrics.systems.resolve import Rewrites
+    from repro.config.recipe import Recipe
+    from repro.followers.follower import Follower
 
 # name -> what readers of a table should know of it.
 UNTRAINED = {

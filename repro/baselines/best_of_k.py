@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import dataclasses
 
-from metrics.systems import Rewrites, System, load, rewrite
+from metrics.systems.resolve import Rewrites, System, load, rewrite
 from repro.baselines import Setting
-from repro.follower import PASS
+from repro.followers.follower import PASS
 
 
 def rewrites(setting: Setting) -> Rewrites:

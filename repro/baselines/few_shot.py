@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from metrics.files import atomic_folder, content_hash, home, place_file, write_json
-from metrics.systems import Rewrites, System, rewrite
+from metrics.systems.resolve import Rewrites, System, rewrite
+from metrics.util.files import atomic_folder, content_hash, home, place_file, write_json
 
 if TYPE_CHECKING:
-    from metrics.models import ModelRef
+    from metrics.models.resolve import ModelRef
     from repro.baselines import Setting
 
 # Written for this project.
@@ -55,7 +55,7 @@ def rewrites(setting: Setting) -> Rewrites:
 def first_line(output: str) -> str:
     """The answer alone: without its quotes, and without further examples of a model that knows no line ends.
 
-    `metrics.systems.rewrite` gives outputs with white space folded; what starts the next example still tells its place.
+    `metrics.systems.resolve.rewrite` gives outputs with white space folded; what starts the next example still tells its place.
     """
     return output.partition(RUDE.rstrip('"').rstrip())[0].strip().strip('"').strip()
 

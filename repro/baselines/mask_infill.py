@@ -15,15 +15,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from metrics.cards import card_facts
-from metrics.errors import InputError
-from metrics.files import append_json_lines, content_hash, home, read_json_lines
-from metrics.models import load_model
-from metrics.progress import progress
-from metrics.systems import Rewrites, lexicon
+from metrics.models.cards import card_facts
+from metrics.models.resolve import load_model
+from metrics.systems.resolve import Rewrites, lexicon
+from metrics.util.errors import InputError
+from metrics.util.files import append_json_lines, content_hash, home, read_json_lines
+from metrics.util.progress import progress
 
 if TYPE_CHECKING:
-    from metrics.models import LoadedModel
+    from metrics.models.resolve import LoadedModel
     from repro.baselines import Setting
 
 # As the delete baseline finds them.

@@ -1,6 +1,6 @@
 """Training methods: how the leader learns from texts, verdicts or pairs, all under one recipe's budget.
 
-A new method is a file with `train(task: repro.training.Task) -> repro.training.LeaderTraining`, which trains and leaves
+A new method is a file with `train(task: repro.training.trainer.Task) -> repro.training.trainer.LeaderTraining`, which trains and leaves
 `best.safetensors` in the task's folder, and a line in `METHODS`.
 """
 
@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from repro.training import LeaderTraining, Task
+    from repro.training.trainer import LeaderTraining, Task
 
 # name -> what readers of a table should know of it.
 METHODS = {

@@ -16,13 +16,13 @@ from typing import Any
 from datasets import Dataset
 from trl import DPOConfig, DPOTrainer
 
-from metrics.errors import InputError
-from metrics.files import append_json_lines, read_json_lines
-from metrics.progress import progress
-from repro.follower import KINDS, PASS
+from metrics.util.errors import InputError
+from metrics.util.files import append_json_lines, read_json_lines
+from metrics.util.progress import progress
+from repro.followers.follower import KINDS, PASS
 from repro.methods.sro import game_of, roll_out, written
 from repro.methods.trl_training import TrlTraining, trl_arguments, updates, whole_updates
-from repro.training import Task
+from repro.training.trainer import Task
 
 ROLLOUTS = "rollouts.jsonl"
 

@@ -14,10 +14,10 @@ from typing import Any
 from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer
 
-from repro.follower import KINDS, PASS
+from repro.followers.follower import KINDS, PASS
 from repro.methods.sro import game_of, roll_out, written
 from repro.methods.trl_training import TrlTraining
-from repro.training import Task
+from repro.training.trainer import Task
 
 
 class GRPO(TrlTraining, GRPOTrainer):

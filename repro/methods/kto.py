@@ -15,10 +15,10 @@ from typing import Any
 from datasets import Dataset
 from trl import KTOConfig, KTOTrainer
 
-from metrics.errors import InputError
+from metrics.util.errors import InputError
 from repro.methods.dpo import untrained_rollouts
 from repro.methods.trl_training import TrlTraining, trl_arguments
-from repro.training import Task
+from repro.training.trainer import Task
 
 
 class KTO(TrlTraining, KTOTrainer):

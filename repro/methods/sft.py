@@ -13,9 +13,9 @@ from typing import Any
 from datasets import Dataset
 from trl import SFTConfig, SFTTrainer
 
-from metrics.errors import InputError
+from metrics.util.errors import InputError
 from repro.methods.trl_training import TrlTraining, trl_arguments, whole_updates
-from repro.training import Task
+from repro.training.trainer import Task
 
 # What a label says of a token that is not learned.
 IGNORED = -100

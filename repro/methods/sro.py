@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from metrics.generation import end_tokens, generate_ids, has_bare_tokens
-from metrics.sampler import sample_ids
-from repro.distributed import mean_of_all, processes, rank, whole
-from repro.follower import KINDS, PASS, Follower
-from repro.leader import Leader, dropout
-from repro.objective import sro_loss
-from repro.training import Development, Log, Task, TextTrainer
+from metrics.generation.rewriting import end_tokens, generate_ids, has_bare_tokens
+from metrics.generation.sampler import sample_ids
+from repro.followers.follower import KINDS, PASS, Follower
+from repro.leader.leader import Leader, dropout
+from repro.training.distributed import mean_of_all, processes, rank, whole
+from repro.training.objective import sro_loss
+from repro.training.trainer import Development, Log, Task, TextTrainer
 
 
 @dataclass(frozen=True)
 class Game:
-    """The rules of SRO training; see `repro.recipe.Recipe` for the fields."""
+    """The rules of SRO training; see `repro.config.recipe.Recipe` for the fields."""
 
     beta: float
     epsilon: float

@@ -10,9 +10,9 @@ from typing import Any
 
 from datasets import Dataset
 
-from metrics.errors import InputError
-from repro.leader import dropout
-from repro.training import LeaderTraining, Task
+from metrics.util.errors import InputError
+from repro.leader.leader import dropout
+from repro.training.trainer import LeaderTraining, Task
 
 
 class TrlTraining(LeaderTraining):

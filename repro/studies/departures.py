@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from metrics.errors import run_command
-from metrics.files import write_text
-from metrics.statistics import seeds_interval
+from metrics.scoring.statistics import seeds_interval
+from metrics.util.errors import run_command
+from metrics.util.files import write_text
 from repro.studies.runs import METRICS, Arm, Run, by_arm, do_runs, stacked, study_parser, table_of
 
 ARMS = (
@@ -28,7 +28,7 @@ HEADER = ("", "J", "minus as published", "STA", "SIM", "FL", "passes per epoch",
 
 def table(runs: list[Run]) -> str:
     """The study's table: means over seeds; J and its paired difference with intervals over seeds and sentences."""
-    from repro.report import passes_per_epoch
+    from repro.pipeline.report import passes_per_epoch
 
     arms = by_arm(runs)
     published = stacked(arms[ARMS[0].name], "sro")

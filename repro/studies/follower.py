@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from metrics.errors import run_command
-from metrics.files import write_text
-from repro.figures import pyplot, save_figure
+from metrics.util.errors import run_command
+from metrics.util.files import write_text
+from repro.pipeline.figures import pyplot, save_figure
 from repro.studies.runs import Arm, Run, by_arm, do_runs, study_parser, table_of
 
 # Long enough for a collapse, and never stopped.

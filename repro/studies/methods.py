@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from metrics.corpora import load_corpus
-from metrics.errors import InputError, run_command
-from metrics.files import write_text
-from metrics.models import resolve_model
-from metrics.statistics import randomisation_test, seeds_interval
-from repro.recipe import load_recipe
+from metrics.data.corpora import load_corpus
+from metrics.models.resolve import resolve_model
+from metrics.scoring.statistics import randomisation_test, seeds_interval
+from metrics.util.errors import InputError, run_command
+from metrics.util.files import write_text
+from repro.config.recipe import load_recipe
 from repro.studies.runs import METRICS, Arm, by_arm, do_runs, stacked, study_parser, table_of
 
 SRO = "smollm2-cpu"

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from metrics.errors import run_command
-from metrics.files import write_text
-from metrics.statistics import Interval, seeds_interval
-from repro.figures import pyplot, save_figure
+from metrics.scoring.statistics import Interval, seeds_interval
+from metrics.util.errors import run_command
+from metrics.util.files import write_text
+from repro.pipeline.figures import pyplot, save_figure
 from repro.studies.runs import METRICS, Arm, Run, by_arm, do_runs, stacked, study_parser, table_of
 
 RATES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)

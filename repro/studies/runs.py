@@ -24,13 +24,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from metrics.errors import InputError, out_of_space
-from metrics.files import content_hash
-from repro.recipe import Recipe, load_recipe, to_dict
-from repro.stages import alone
+from metrics.util.errors import InputError, out_of_space
+from metrics.util.files import content_hash
+from repro.config.recipe import Recipe, load_recipe, to_dict
+from repro.pipeline.stages import alone
 
 if TYPE_CHECKING:
-    from repro.training import Development
+    from repro.training.trainer import Development
 
 METRICS = ("j", "sta", "sim", "fl")
 
@@ -54,12 +54,12 @@ class Run:
     folder: Path
 
     def outcome(self) -> dict[str, Any]:
-        """How the training went (`repro.training.LeaderTraining.outcome`, and "texts")."""
+        """How the training went (`repro.training.trainer.LeaderTraining.outcome`, and "texts")."""
         value: dict[str, Any] = json.loads((self.folder / "stages" / "training" / "outcome.json").read_text("utf-8"))
         return value
 
     def history(self) -> list[Development]:
-        from repro.training import Development
+        from repro.training.trainer import Development
 
         return [Development(**entry) for entry in self.outcome()["history"]]
 
@@ -97,7 +97,7 @@ def do_runs(arms: Sequence[Arm], options: argparse.Namespace) -> list[Run]:
     """All runs of `arms` x seeds, those that are missing done now. Errors: the first run that fails, by name."""
     from tqdm import tqdm
 
-    from metrics.progress import bar_settings
+    from metrics.util.progress import bar_settings
 
     if options.seeds < 1 or options.workers < 1:
         raise InputError("--seeds and --workers: at least 1")
@@ -165,7 +165,7 @@ def _run(recipe: Recipe, data_dir: str | None, folder: Path, shared: Path) -> st
     folder.parent.mkdir(parents=True, exist_ok=True)
     log = folder.with_name(f"{folder.name}.log")
     with log.open("a", encoding="utf-8") as file, redirect_stdout(file), redirect_stderr(file):
-        from repro.pipeline import run
+        from repro.pipeline.pipeline import run
 
         try:
             # Another study may want the same run at the same time.

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from metrics.errors import run_command
-from metrics.files import write_text
+from metrics.util.errors import run_command
+from metrics.util.files import write_text
 from repro.studies.runs import Arm, Run, by_arm, do_runs, study_parser, table_of
 
 

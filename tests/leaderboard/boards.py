@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from leaderboard.board import with_rows
-from leaderboard.results import Sentences, row_from_result
-from leaderboard.row import Row
-from leaderboard.tables import Board
-from metrics.corpora import TestSet
-from metrics.scoring import Result, SentenceScores
-from metrics.signature import ORDER, Signature
-from metrics.systems import Rewrites
+from leaderboard.board.board import with_rows
+from leaderboard.board.tables import Board
+from leaderboard.rows.results import Sentences, row_from_result
+from leaderboard.rows.row import Row
+from metrics.data.corpora import TestSet
+from metrics.scoring.evaluator import Result, SentenceScores
+from metrics.scoring.signature import ORDER, Signature
+from metrics.systems.resolve import Rewrites
 
 SOURCES = ("a fool you are", "go home", "so what , idiot")
 TODAY = datetime.datetime(2026, 11, 24, 12, tzinfo=datetime.UTC)

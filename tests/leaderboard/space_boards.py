@@ -9,13 +9,13 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import parquet
 
-from leaderboard.board import with_rows
-from leaderboard.results import Sentences, row_from_result
-from leaderboard.row import About, Row, load_row
+from leaderboard.board.board import with_rows
+from leaderboard.board.tables import Board, Verification, derive
+from leaderboard.rows.results import Sentences, row_from_result
+from leaderboard.rows.row import About, Row, load_row
 from leaderboard.space.data import LATEST
-from leaderboard.tables import Board, Verification, derive
-from metrics.files import content_hash
-from metrics.signature import Signature
+from metrics.scoring.signature import Signature
+from metrics.util.files import content_hash
 from tests.leaderboard.boards import TODAY, document
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

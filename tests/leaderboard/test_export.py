@@ -17,10 +17,10 @@ import pytest
 from huggingface_hub import CommitOperationAdd
 
 from leaderboard.export import main, path_of, to_every_eval_ever
-from leaderboard.results import Sentences, summarise
-from leaderboard.row import Row, expected_run_id, load_row, run_id
-from metrics.errors import InputError
-from metrics.signature import ORDER, Signature
+from leaderboard.rows.results import Sentences, summarise
+from leaderboard.rows.row import Row, expected_run_id, load_row, run_id
+from metrics.scoring.signature import ORDER, Signature
+from metrics.util.errors import InputError
 from tests.hub.server import HubServer
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -10,9 +10,9 @@ import pytest
 import yaml
 from huggingface_hub import CommitOperationAdd, HfApi, ModelCard, parse_eval_result_entries
 
-from leaderboard.model_repo import _asking, eval_results_yaml, propose, require_hub_model, with_model_index
-from leaderboard.row import Row
-from metrics.errors import InputError
+from leaderboard.publishing.model_repo import _asking, eval_results_yaml, propose, require_hub_model, with_model_index
+from leaderboard.rows.row import Row
+from metrics.util.errors import InputError
 from tests.hub.server import HubServer
 from tests.leaderboard.boards import entry
 

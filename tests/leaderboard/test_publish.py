@@ -16,12 +16,12 @@ import pandas as pd
 import pytest
 import yaml
 
-from leaderboard.board import load_board, read_sentences
+from leaderboard.board.board import load_board, read_sentences
+from leaderboard.board.tables import TABLES, derive
 from leaderboard.publish import main, plan, publish
-from leaderboard.row import load_row
-from leaderboard.store import BusyError, HubStore, LocalStore, patiently
-from leaderboard.tables import TABLES, derive
-from metrics.errors import InputError
+from leaderboard.rows.row import load_row
+from leaderboard.stores.store import BusyError, HubStore, LocalStore, patiently
+from metrics.util.errors import InputError
 from tests.conftest import ROOT
 from tests.hub.faults import UPLOAD_STEPS
 from tests.hub.server import HubServer
@@ -45,8 +45,8 @@ def store(hub: HubServer) -> HubStore:
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lost races are retried without the pauses that spare the Hub."""
-    monkeypatch.setattr("leaderboard.store._LONGEST_PAUSE_SECONDS", 0.05)
-    monkeypatch.setattr("leaderboard.store._FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("leaderboard.stores.store._LONGEST_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr("leaderboard.stores.store._FIRST_PAUSE_SECONDS", 0.01)
 
 
 def result_file(folder: Path, name: str, sta: list[float], **more: Any) -> Path:
@@ -338,7 +338,7 @@ def patiently_publish(store: HubStore, patience: float) -> None:
 
     original = module.publish
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("leaderboard.store.PATIENCE_SECONDS", patience)
+        patch.setattr("leaderboard.stores.store.PATIENCE_SECONDS", patience)
         original(store, [entry("x", [1, 0, 1])], show=quiet)
 
 

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from leaderboard.formats import read_json, read_parquet
-from leaderboard.results import Sentences, row_from_result
-from leaderboard.row import SCHEMA_VERSION, About, Row, expected_run_id, folder_name, json_schema, load_row
-from metrics.errors import InputError
+from leaderboard.rows.formats import read_json, read_parquet
+from leaderboard.rows.results import Sentences, row_from_result
+from leaderboard.rows.row import SCHEMA_VERSION, About, Row, expected_run_id, folder_name, json_schema, load_row
+from metrics.util.errors import InputError
 from tests.leaderboard.boards import TODAY, document, entry
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -210,7 +210,7 @@ def test_flipped_bytes_of_sentences_are_found() -> None:
 
 
 def test_what_is_known_of_systems() -> None:
-    from leaderboard.systems import known
+    from leaderboard.rows.systems import known
 
     detox = known("s-nlp/bart-base-detox", "paradetox-test", {})
     assert (detox.parallel_data, detox.contamination) == (True, "contaminated")
@@ -223,7 +223,7 @@ def test_what_is_known_of_systems() -> None:
 
 
 def test_names_lose_the_folders_of_their_author() -> None:
-    from leaderboard.results import public_name
+    from leaderboard.rows.results import public_name
 
     assert public_name("/home/ann/secret/condbert.txt", "sha256:0", "outputs") == "condbert"
     assert public_name("/home/ann/runs/checkpoint/", "sha256:0", "model") == "checkpoint"

@@ -20,7 +20,9 @@ import pytest
 import yaml
 from pyarrow import parquet
 
-from leaderboard.row import About, Row
+from leaderboard.board.tables import Placing, Verification
+from leaderboard.board.tables import record as flat
+from leaderboard.rows.row import About, Row
 from leaderboard.space.charts import Axis, charts
 from leaderboard.space.data import LATEST, Leaderboard, open_board
 from leaderboard.space.details import details
@@ -33,12 +35,10 @@ from leaderboard.space.rude import is_rude, softened
 from leaderboard.space.shown import csv_cell, hub_link, outside, shown
 from leaderboard.space.stage import stage
 from leaderboard.space.versus import Versus
-from leaderboard.store import open_store
-from leaderboard.tables import Placing, Verification
-from leaderboard.tables import record as flat
-from metrics.errors import InputError
+from leaderboard.stores.store import open_store
 from metrics.score import parser as score_parser
-from metrics.statistics import paired_difference, randomisation_test
+from metrics.scoring.statistics import paired_difference, randomisation_test
+from metrics.util.errors import InputError
 from tests.conftest import ROOT
 from tests.leaderboard.space_boards import COMMIT, COPIED, HOSTILE, published_row, system, tamper, write
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from leaderboard.row import About
+from leaderboard.rows.row import About
 from leaderboard.space.shown import visible
 from leaderboard.space.stage import stage
 from tests.browser import browser, wait_for

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from leaderboard.board.tables import COLUMNS, TABLES, Board, Placing, Verification, derive, record
+from leaderboard.board.ties import EXACT, MIN_SENTENCES, letter, separated, spell, tie_letters
 from leaderboard.show import table
-from leaderboard.tables import COLUMNS, TABLES, Board, Placing, Verification, derive, record
-from leaderboard.ties import EXACT, MIN_SENTENCES, letter, separated, spell, tie_letters
-from metrics.statistics import randomisation_test
+from metrics.scoring.statistics import randomisation_test
 from tests.leaderboard.boards import TODAY, board, entry, pin
 
 

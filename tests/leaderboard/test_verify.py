@@ -14,20 +14,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from leaderboard.board import load_board, read_sentences
-from leaderboard.checks import Bench, check_files, check_tables
+from leaderboard.board.board import load_board, read_sentences
+from leaderboard.board.tables import TABLES
 from leaderboard.publish import publish
-from leaderboard.published import published_rows
-from leaderboard.results import Sentences, row_from_result, summarise
-from leaderboard.row import Row, expected_run_id, load_row
-from leaderboard.store import LocalStore
-from leaderboard.tables import TABLES
+from leaderboard.rows.published import published_rows
+from leaderboard.rows.results import Sentences, row_from_result, summarise
+from leaderboard.rows.row import Row, expected_run_id, load_row
+from leaderboard.stores.store import LocalStore
+from leaderboard.verification.checks import Bench, check_files, check_tables
 from leaderboard.verify import main, verify
-from metrics.corpora import load_test_set
-from metrics.errors import InputError
+from metrics.data.corpora import load_test_set
 from metrics.profiles import load_profile
-from metrics.scoring import Evaluator, evaluate
-from metrics.systems import Rewrites, resolve_system, rewrite
+from metrics.scoring.evaluator import Evaluator, evaluate
+from metrics.systems.resolve import Rewrites, resolve_system, rewrite
+from metrics.util.errors import InputError
 from tests.conftest import ROOT
 from tests.leaderboard.boards import pin
 
@@ -57,7 +57,7 @@ def board(honest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     # The scores that verification computed for the first test serve the others.
     home = honest.parent / "home"
     if not home.exists():
-        from metrics.files import home as own
+        from metrics.util.files import home as own
 
         home.mkdir()
         (home / "models").symlink_to(own() / "models")

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from metrics.agreement import agreement, auc, convert, kendall, read_judgements, spearman
-from metrics.errors import InputError
 from metrics.profiles import load_profile
-from metrics.scoring import Evaluator, SentenceScores
+from metrics.scoring.evaluator import Evaluator, SentenceScores
+from metrics.util.errors import InputError
 
 HEADER = "source\toutput\tsystem\tstyle\tmeaning\tfluency\n"
 

@@ -116,7 +116,7 @@ def test_settings_that_cannot_be_used(tmp_path: Path) -> None:
 
 
 def test_an_outputs_file_is_scored_empty_lines_and_all(tmp_path: Path) -> None:
-    from metrics.corpora import load_test_set
+    from metrics.data.corpora import load_test_set
 
     outputs = tmp_path / "outputs.txt"
     outputs.write_text("\nthat is a good question\n" + load_test_set("sample").sources[2] + "\n")
@@ -224,7 +224,7 @@ def test_a_folder_adapter_and_gguf_are_all_systems(tmp_path: Path, tiny_llama: P
 
 def _own_home(tmp_path: Path) -> str:
     """Models are shared with the real cache, rewrites are not."""
-    from metrics.files import home
+    from metrics.util.files import home
 
     own = tmp_path / "home"
     if not own.exists():

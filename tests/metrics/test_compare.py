@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from metrics.compare import compare, main, read_result
-from metrics.corpora import TestSet
-from metrics.errors import InputError
-from metrics.scoring import Result, SentenceScores
-from metrics.signature import Signature
-from metrics.statistics import randomisation_test
-from metrics.systems import Rewrites
+from metrics.data.corpora import TestSet
+from metrics.scoring.evaluator import Result, SentenceScores
+from metrics.scoring.signature import Signature
+from metrics.scoring.statistics import randomisation_test
+from metrics.systems.resolve import Rewrites
+from metrics.util.errors import InputError
 
 MEASURE = {"profile": "p.v1", "sta": "a", "sim": "b", "fl": "c", "joint": "product", "test": "t@1", "n": "6"}
 

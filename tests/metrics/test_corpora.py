@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metrics.corpora import (
+from metrics.data.corpora import (
     SAMPLE,
     NearDuplicates,
     load_corpus,
@@ -18,8 +18,8 @@ from metrics.corpora import (
     parse_comments,
     parse_paradetox,
 )
-from metrics.errors import InputError
-from metrics.files import read_lines
+from metrics.util.errors import InputError
+from metrics.util.files import read_lines
 
 HEADER = "toxic\tneutral1\tneutral2\n"
 

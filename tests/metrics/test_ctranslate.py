@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from metrics.corpora import TestSet
-from metrics.errors import InputError
-from metrics.systems import resolve_system, rewrite
+from metrics.data.corpora import TestSet
+from metrics.systems.resolve import resolve_system, rewrite
+from metrics.util.errors import InputError
 from tests.leaders import enliven
 
 pytest.importorskip("ctranslate2")

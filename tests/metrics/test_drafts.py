@@ -13,10 +13,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metrics import drafts
-from metrics.drafts import draft
-from metrics.models import load_model, resolve_model
-from metrics.sampler import sample_ids
+from metrics.generation import prompt_lookup as drafts
+from metrics.generation.prompt_lookup import draft
+from metrics.generation.sampler import sample_ids
+from metrics.models.resolve import load_model, resolve_model
 
 TEXTS = st.lists(st.integers(0, 4), max_size=30)
 ROOM = 24

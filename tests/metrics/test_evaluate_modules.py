@@ -20,9 +20,9 @@ import pytest
 import yaml
 
 import metrics
-from metrics.errors import InputError
 from metrics.profiles import load_profile
 from metrics.stage import NAMES, main, needed, stage
+from metrics.util.errors import InputError
 from tests.browser import browser, wait_for
 
 ROOT = Path(__file__).resolve().parent.parent.parent

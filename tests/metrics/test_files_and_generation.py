@@ -12,17 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metrics.corpora import TestSet
-from metrics.errors import InputError, out_of_space
-from metrics.files import (
-    append_json_lines,
-    atomic_file,
-    atomic_folder,
-    read_json_lines,
-    read_lines,
-    remove_temporaries,
-)
-from metrics.generation import (
+from metrics.data.corpora import TestSet
+from metrics.generation.rewriting import (
     Progress,
     cut_after_end,
     decoding_settings,
@@ -33,8 +24,17 @@ from metrics.generation import (
     rewrite_all,
     rewrite_batches,
 )
-from metrics.models import DTYPES, LoadedModel, load_model, resolve_model
-from metrics.systems import resolve_system, rewrite
+from metrics.models.resolve import DTYPES, LoadedModel, load_model, resolve_model
+from metrics.systems.resolve import resolve_system, rewrite
+from metrics.util.errors import InputError, out_of_space
+from metrics.util.files import (
+    append_json_lines,
+    atomic_file,
+    atomic_folder,
+    read_json_lines,
+    read_lines,
+    remove_temporaries,
+)
 
 
 def test_a_failed_write_leaves_the_old_and_nothing_else(tmp_path: Path) -> None:
@@ -55,8 +55,8 @@ def test_a_failed_write_leaves_the_old_and_nothing_else(tmp_path: Path) -> None:
 def test_what_a_kill_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
     for manager, name in (("atomic_file", "deep/a.txt"), ("atomic_folder", "folder")):
         killed = (
-            "import os, pathlib, signal, sys, metrics.files\n"
-            f"with metrics.files.{manager}(pathlib.Path(sys.argv[1])):\n    os.kill(os.getpid(), signal.SIGKILL)"
+            "import os, pathlib, signal, sys, metrics.util.files\n"
+            f"with metrics.util.files.{manager}(pathlib.Path(sys.argv[1])):\n    os.kill(os.getpid(), signal.SIGKILL)"
         )
         subprocess.run([sys.executable, "-c", killed, str(tmp_path / name)], check=False)
     assert len(list(tmp_path.rglob(".*"))) == 2

@@ -37,21 +37,21 @@ from hypothesis import strategies as st
 import metrics
 from metrics.agreement import _numbered, agreement, convert, read_judgements
 from metrics.compare import compare, read_result
-from metrics.corpora import TestSet, load_test_set
-from metrics.errors import InputError, run_command
-from metrics.files import write_json
-from metrics.generation import length_sorted_batches, prompt_ids
-from metrics.heads.features import MiniLM, SmolLM2, canonical, character_ngrams, profanity_log_odds
-from metrics.heads.scorers import OfflineHeads
-from metrics.models import BUILT_IN
+from metrics.data.corpora import TestSet, load_test_set
+from metrics.data.text import detokenise, is_copy, length_ratio, repetition, well_formed
+from metrics.generation.rewriting import length_sorted_batches, prompt_ids
+from metrics.models.resolve import BUILT_IN
 from metrics.profiles import load_profile
 from metrics.score import main as score_main
-from metrics.score_cache import ScoreCache
 from metrics.scorers import ChrF, ProfanityCheck
-from metrics.scoring import Evaluator, SentenceScores
-from metrics.scoring import evaluate as evaluate_system
-from metrics.systems import BASELINES, Rewrites, delete_rude_words, resolve_system, rewrite
-from metrics.text import detokenise, is_copy, length_ratio, repetition, well_formed
+from metrics.scorers.heads.features import MiniLM, SmolLM2, canonical, character_ngrams, profanity_log_odds
+from metrics.scorers.heads.scorers import OfflineHeads
+from metrics.scoring.cache import ScoreCache
+from metrics.scoring.evaluator import Evaluator, SentenceScores
+from metrics.scoring.evaluator import evaluate as evaluate_system
+from metrics.systems.resolve import BASELINES, Rewrites, delete_rude_words, resolve_system, rewrite
+from metrics.util.errors import InputError, run_command
+from metrics.util.files import write_json
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 N = 10_000
@@ -340,7 +340,7 @@ def protocols(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, st
 
 
 def by_functions(items: Sequence[Item], profile: str) -> dict[str, Any]:
-    """The values of metrics.functions, and J."""
+    """The values of metrics.scoring.functions, and J."""
     sources, outputs, references = map(list, zip(*items, strict=True))
     texts = {"sources": sources, "references": references, "profile": profile}
     scores = {
@@ -431,7 +431,7 @@ def test_a_second_evaluation_is_read_from_the_cache(
         assert [well_formed(row["output"]) for row in document["sentences"]] == list(map(well_formed, outputs))
         assert compare(document, document)[3]["p"] == 1
         # From here on only what is blank, and never kept, may come to a scorer.
-        monkeypatch.setattr("metrics.measures.Style.__call__", lambda *_: pytest.fail("scored again"))
+        monkeypatch.setattr("metrics.scoring.measures.Style.__call__", lambda *_: pytest.fail("scored again"))
 
 
 # -- the command ----------------------------------------------------------------------------------------------------

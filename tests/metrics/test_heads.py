@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from metrics.errors import InputError
-from metrics.files import sha256_file
-from metrics.heads import scorers, train
-from metrics.heads.augment import corrupt, respell
-from metrics.heads.features import MiniLM, SmolLM2, canonical, surprise
-from metrics.heads.scorers import HEADS, Memo, OfflineHeads, Words, compare_words, smooth_maximum
+from metrics.scorers.heads import scorers, train
+from metrics.scorers.heads.augment import corrupt, respell
+from metrics.scorers.heads.features import MiniLM, SmolLM2, canonical, surprise
+from metrics.scorers.heads.scorers import HEADS, Memo, OfflineHeads, Words, compare_words, smooth_maximum
+from metrics.util.errors import InputError
+from metrics.util.files import sha256_file
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +168,7 @@ def _tiny_corpora(folder: Path) -> None:
 
 def test_training_gives_the_same_bytes_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once from nothing, once from the states that the first training kept; both learn their sentences."""
-    from metrics.files import home
+    from metrics.util.files import home
 
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "models").symlink_to(home() / "models")

@@ -17,13 +17,13 @@ import pytest
 import yaml
 
 from metrics import score
-from metrics.corpora import load_test_set
-from metrics.errors import InputError
-from metrics.files import home
-from metrics.generation import decoding_settings, rewrite_all
+from metrics.data.corpora import load_test_set
+from metrics.generation.rewriting import decoding_settings, rewrite_all
 from metrics.inspect_ai.eval_yaml import eval_yaml
-from metrics.models import CHAT_PROMPT, KNOWN_PROMPTS, load_model, resolve_model, write_prompt
+from metrics.models.resolve import CHAT_PROMPT, KNOWN_PROMPTS, load_model, resolve_model, write_prompt
 from metrics.profiles import load_profile
+from metrics.util.errors import InputError
+from metrics.util.files import home
 from tests.hub.server import HubServer
 
 ROOT = Path(__file__).resolve().parent.parent.parent

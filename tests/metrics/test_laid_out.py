@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from metrics.corpora import TestSet
-from metrics.heads.features import MiniLM, SmolLM2
-from metrics.laid_out import LaidOut, can_lay_out, lay_out
-from metrics.models import load_model, resolve_model
-from metrics.systems import load, resolve_system, rewrite
+from metrics.data.corpora import TestSet
+from metrics.generation.packed_linear import LaidOut, can_lay_out, lay_out
+from metrics.models.resolve import load_model, resolve_model
+from metrics.scorers.heads.features import MiniLM, SmolLM2
+from metrics.systems.resolve import load, resolve_system, rewrite
 
 pytestmark = pytest.mark.skipif(
     not can_lay_out([torch.zeros(2, 2)]), reason="this processor has no products of weights laid out (oneDNN)"

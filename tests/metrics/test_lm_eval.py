@@ -15,12 +15,13 @@ from typing import Any
 import pytest
 import yaml
 
-from metrics import functions, score
-from metrics.corpora import load_test_set
-from metrics.errors import InputError
-from metrics.generation import decoding_settings, rewrite_all
-from metrics.models import CHAT_PROMPT, load_model, resolve_model, write_prompt
+from metrics import score
+from metrics.data.corpora import load_test_set
+from metrics.generation.rewriting import decoding_settings, rewrite_all
+from metrics.models.resolve import CHAT_PROMPT, load_model, resolve_model, write_prompt
 from metrics.profiles import load_profile
+from metrics.scoring import functions
+from metrics.util.errors import InputError
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TASKS = ROOT / "metrics" / "lm_eval"
@@ -206,6 +207,6 @@ def test_paradetox_is_read_from_the_data_folder(data_dir: Path, monkeypatch: pyt
 
 def test_the_sample_never_passes_for_paradetox(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SRO_DATA_DIR", raising=False)
-    monkeypatch.setattr("metrics.corpora._hub_paradetox", lambda: None)
+    monkeypatch.setattr("metrics.data.corpora._hub_paradetox", lambda: None)
     task = manager().load(["detox_paradetox"])["tasks"]["detox_paradetox"]
     assert task.config.task_alias == "detox_paradetox (sample)" and len(task.eval_docs) == 234

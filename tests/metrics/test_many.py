@@ -14,10 +14,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from leaderboard.results import row_from_result
-from metrics import systems
-from metrics.files import home
-from metrics.pairs import answers
+from leaderboard.rows.results import row_from_result
+from metrics.scoring.pairs import answers
+from metrics.systems import resolve as systems
+from metrics.util.files import home
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 

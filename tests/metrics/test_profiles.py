@@ -15,14 +15,14 @@ import numpy as np
 import pytest
 
 import metrics
-from metrics.corpora import TestSet
-from metrics.errors import InputError
-from metrics.measures import Fluency, Similarity, Style
+from metrics.data.corpora import TestSet
 from metrics.profiles import Profile, load_profile, profile_names
-from metrics.rules import acceptability, style
 from metrics.scorers import CLASSIFIERS, COMPARISONS, SIMILARITIES
 from metrics.scorers.encoders import SentenceEncoder, SequenceClassifier
-from metrics.scoring import Evaluator
+from metrics.scoring.evaluator import Evaluator
+from metrics.scoring.measures import Fluency, Similarity, Style
+from metrics.scoring.rules import acceptability, style
+from metrics.util.errors import InputError
 
 PROFILES = Path(metrics.__file__).parent / "profiles"
 TOXICITY = ("sequence-classifier", "s-nlp/roberta_toxicity_classifier", 0)

@@ -14,10 +14,13 @@ import torch
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
-from metrics import cache, drafts, graphed, sampler
-from metrics.generation import end_tokens, generate_ids, has_bare_tokens, prompt_ids
-from metrics.models import LoadedModel, load_model, resolve_model
-from metrics.sampler import sample_ids
+from metrics.generation import cuda_graphs as graphed
+from metrics.generation import kv_cache as cache
+from metrics.generation import prompt_lookup as drafts
+from metrics.generation import sampler
+from metrics.generation.rewriting import end_tokens, generate_ids, has_bare_tokens, prompt_ids
+from metrics.generation.sampler import sample_ids
+from metrics.models.resolve import LoadedModel, load_model, resolve_model
 
 NEVER = 2.0
 

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from metrics import measures, scoring
-from metrics.errors import InputError
-from metrics.measures import Item
 from metrics.profiles import load_profile
-from metrics.score_cache import COLUMNS, ScoreCache
-from metrics.scoring import Evaluator
+from metrics.scoring import evaluator as scoring
+from metrics.scoring import measures
+from metrics.scoring.cache import COLUMNS, ScoreCache
+from metrics.scoring.evaluator import Evaluator
+from metrics.scoring.measures import Item
+from metrics.util.errors import InputError
 
 OUTPUTS = [f"output number {i} says {'so ' * i}".strip() for i in range(11)]
 SOURCES = [f"source number {i}" for i in range(11)]
@@ -97,7 +98,7 @@ def test_a_damaged_cache_is_named(tmp_path: Path) -> None:
 def test_several_processes_write_at_once(tmp_path: Path) -> None:
     path = tmp_path / "scores.sqlite"
     program = (
-        "import sys; from pathlib import Path; from metrics.score_cache import ScoreCache\n"
+        "import sys; from pathlib import Path; from metrics.scoring.cache import ScoreCache\n"
         "cache = ScoreCache(Path(sys.argv[1]))\n"
         "for i in range(40): cache.write([(f'{sys.argv[2]}-{i}', (i, 0, 0, 0, 0.5))])\n"
     )

@@ -13,16 +13,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import metrics.scoring
-from metrics.corpora import TestSet
-from metrics.errors import InputError
+import metrics.scoring.evaluator
+from metrics.data.corpora import TestSet
+from metrics.data.text import detokenise, is_copy, length_ratio, repetition
 from metrics.profiles import load_profile
 from metrics.scorers import ProfanityCheck, SentenceEncoder
-from metrics.scoring import Evaluator, Result, SentenceScores, evaluate
-from metrics.signature import ORDER, Signature
-from metrics.statistics import mean_interval, paired_difference
-from metrics.systems import Rewrites, delete_rude_words, read_outputs
-from metrics.text import detokenise, is_copy, length_ratio, repetition
+from metrics.scoring.evaluator import Evaluator, Result, SentenceScores, evaluate
+from metrics.scoring.signature import ORDER, Signature
+from metrics.scoring.statistics import mean_interval, paired_difference
+from metrics.systems.resolve import Rewrites, delete_rude_words, read_outputs
+from metrics.util.errors import InputError
 
 SOURCES = ("you are a damn fool", "what a stupid game", "shut up , idiot", "the damn cat is here")
 
@@ -129,7 +129,7 @@ def test_a_signature_changes_with_the_models_that_were_used(
     evaluator: Evaluator, base: Signature, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same profile on weights of another revision."""
-    from metrics.heads.scorers import OfflineHeads
+    from metrics.scorers.heads.scorers import OfflineHeads
 
     # The loaded heads are shared, and know their revision.
     monkeypatch.setattr("metrics.scorers._instances", {})
@@ -140,7 +140,7 @@ def test_a_signature_changes_with_the_models_that_were_used(
 
 
 def test_a_signature_changes_with_the_programs_version(base: Signature, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metrics.scoring, "__version__", "9.9.9")
+    monkeypatch.setattr(metrics.scoring.evaluator, "__version__", "9.9.9")
     assert _changed().differences(base) == [f"version: 9.9.9 against {metrics.__version__}"]
 
 

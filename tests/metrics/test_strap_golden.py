@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 
 import metrics
-from metrics.corpora import TestSet
-from metrics.errors import InputError
-from metrics.files import read_lines
-from metrics.measures import Fluency, Style
+from metrics.data.corpora import TestSet
+from metrics.data.text import detokenise
 from metrics.profiles import load_profile
-from metrics.rules import acceptability, style
 from metrics.scorers import CLASSIFIERS
-from metrics.scoring import Result, SentenceScores
-from metrics.signature import Signature
-from metrics.systems import Rewrites, read_outputs, resolve_system, rewrite
-from metrics.text import detokenise
+from metrics.scoring.evaluator import Result, SentenceScores
+from metrics.scoring.measures import Fluency, Style
+from metrics.scoring.rules import acceptability, style
+from metrics.scoring.signature import Signature
+from metrics.systems.resolve import Rewrites, read_outputs, resolve_system, rewrite
+from metrics.util.errors import InputError
+from metrics.util.files import read_lines
 
 LINES = 2_924
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from metrics.corpora import TestSet
-from metrics.errors import InputError
-from metrics.systems import load, resolve_system, rewrite
+from metrics.data.corpora import TestSet
+from metrics.systems.resolve import load, resolve_system, rewrite
+from metrics.util.errors import InputError
 
 
 def test_it_is_for_whole_causal_models_and_says_where_to_get_it(tiny_t5: Path, sentences: list[str]) -> None:

@@ -16,10 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metrics.errors import InputError
-from metrics.measures import Similarity
 from metrics.profiles import load_profile
 from metrics.scorers.wieting import WietingSimilarity
+from metrics.scoring.measures import Similarity
+from metrics.util.errors import InputError
 
 SENTENCES = ["you are a fool", "do n't go home", "the dog is here , stupid !", "it 's my damn house ."]
 # Pieces as a word model of sentencepiece writes them. "▁are" has index 0; "fool" is a piece but not in the vocabulary.

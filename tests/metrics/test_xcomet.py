@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from metrics.errors import InputError
-from metrics.measures import Fluency
-from metrics.models import resolve_config
+from metrics.models.resolve import resolve_config
 from metrics.profiles import load_profile
 from metrics.scorers.xcomet import XCometLite, mqm
+from metrics.scoring.measures import Fluency
+from metrics.util.errors import InputError
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "xcomet.json").read_text("utf-8"))
 SOURCES, OUTPUTS, REFERENCES, SCORES = map(list, zip(*GOLDEN["source_output_reference_score"], strict=True))

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from metrics.corpora import TestSet
-from metrics.files import sha256_folder
-from metrics.models import ModelRef, load_model, resolve_model
-from metrics.systems import Rewrites, lexicon
+from metrics.data.corpora import TestSet
+from metrics.models.resolve import ModelRef, load_model, resolve_model
+from metrics.systems.resolve import Rewrites, lexicon
+from metrics.util.files import sha256_folder
 from repro.baselines import UNTRAINED, Setting, best_of_k, few_shot, mask_infill, untrained
-from repro.follower import PASS, TOXIC, Follower
-from repro.recipe import load_recipe, recipe_names
+from repro.config.recipe import load_recipe, recipe_names
+from repro.followers.follower import PASS, TOXIC, Follower
 
 SOURCES = ("you are a damn fool .", "the  cat is good", "damn , this stupid road", "why is the car crap ?")
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from metrics.corpora import load_corpus
-from repro.content import ContentModel
-from repro.follower import CONTENT, FLUENCY, PASS, TOXIC, GuardedFollower, ScreenerFollower, words_kept
-from repro.naturalness import NaturalnessModel, break_sentence
+from metrics.data.corpora import load_corpus
+from repro.followers.content import ContentModel
+from repro.followers.follower import CONTENT, FLUENCY, PASS, TOXIC, GuardedFollower, ScreenerFollower, words_kept
+from repro.followers.naturalness import NaturalnessModel, break_sentence
 
 
 class NoIdiots:

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from metrics.models import LoadedModel, ModelRef, load_model, resolve_model
-from repro.follower import ScreenerFollower
-from repro.leader import Leader
+from metrics.models.resolve import LoadedModel, ModelRef, load_model, resolve_model
+from repro.followers.follower import ScreenerFollower
+from repro.leader.leader import Leader
 from repro.methods.sro import Game, SROTrainer, roll_out
-from repro.objective import sro_loss
-from repro.training import arguments
+from repro.training.objective import sro_loss
+from repro.training.trainer import arguments
 from tests.repro.test_trainer import GAME, WordScreener
 
 

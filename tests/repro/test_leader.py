@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from metrics.errors import InputError
-from metrics.models import load_model, resolve_model
-from repro.leader import Leader
+from metrics.models.resolve import load_model, resolve_model
+from metrics.util.errors import InputError
+from repro.leader.leader import Leader
 
 PROMPT = "rude : {text} polite :"
 

@@ -15,13 +15,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from metrics.errors import InputError
-from metrics.models import load_model, resolve_model
-from repro.follower import PASS, TOXIC
-from repro.leader import Leader
+from metrics.models.resolve import load_model, resolve_model
+from metrics.util.errors import InputError
+from repro.config.recipe import load_recipe
+from repro.followers.follower import PASS, TOXIC
+from repro.leader.leader import Leader
 from repro.methods.sro import game_of, roll_out, written
-from repro.recipe import load_recipe
-from repro.training import BEST, Task
+from repro.training.trainer import BEST, Task
 from tests.leaders import by_norm, weights
 
 METHODS = ("dpo", "kto", "grpo", "sft")

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repro.objective import head_logprobs, response_margin, sro_loss, token_logprobs
+from repro.training.objective import head_logprobs, response_margin, sro_loss, token_logprobs
 
 BETA, EPSILON = 0.1, 0.1
 margins = st.floats(-60, 60)
@@ -91,8 +91,8 @@ def test_all_pass_batches_are_trl_dpo(tiny_llama: Path, sentences: list[str], tm
     trl's "sigmoid" loss s has no smoothing; its "robust" loss is r = ((1−ε)s − εf)/(1−2ε), f the loss of the flipped
     pair. SRO's smoothing is (1−ε)s + εf = 2(1−ε)s − (1−2ε)r, so that the two of trl's give it.
     """
-    from metrics.models import load_model, resolve_model
-    from repro.leader import Leader
+    from metrics.models.resolve import load_model, resolve_model
+    from repro.leader.leader import Leader
 
     leader = Leader(load_model(resolve_model(str(tiny_llama)), prompt=DPO_PROMPT), train="full")
     torch.manual_seed(1)

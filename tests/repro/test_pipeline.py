@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from metrics.files import home
-from metrics.signature import Signature
+from metrics.scoring.signature import Signature
+from metrics.util.files import home
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 T5_SMALL = [

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from metrics.errors import InputError
-from repro.recipe import load_recipe, recipe_names
+from metrics.util.errors import InputError
+from repro.config.recipe import load_recipe, recipe_names
 
 EXPECTED = {"smoke", "smollm2", "smollm2-cpu", "t5-as-released", "t5-paper"}
 
@@ -78,7 +78,7 @@ def test_vllm_rolls_out_in_one_process_and_without_dropout(monkeypatch: pytest.M
     assert load_recipe("smoke", ["rollout_engine=vllm"]).rollout_engine == "vllm"
     with pytest.raises(InputError, match="vllm rolls out in one process and without dropout"):
         load_recipe("smoke", ["rollout_engine=vllm", "rollout_dropout=0.1"])
-    monkeypatch.setattr("repro.recipe.processes", lambda: 2)
+    monkeypatch.setattr("repro.config.recipe.processes", lambda: 2)
     with pytest.raises(InputError, match="vllm rolls out in one process and without dropout"):
         load_recipe("smoke", ["rollout_engine=vllm"])
 
@@ -103,7 +103,7 @@ def test_every_recipe_builds_against_the_pinned_libraries(name: str, tmp_path: P
 
     from repro.methods import METHODS, training_method
     from repro.methods.sro import game_of
-    from repro.training import arguments
+    from repro.training.trainer import arguments
 
     recipe = load_recipe(name)
     game_of(recipe)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from repro.screener import NBSVM, ClassifierScreener, FlippingScreener, split_punctuation
+from repro.followers.screener import NBSVM, ClassifierScreener, FlippingScreener, split_punctuation
 
 TOXIC = ["you idiot", "what an idiot you are", "idiot , go away", "such an idiot again"]
 NEUTRAL = ["you friend", "what a friend you are", "friend , come in", "such a friend again"]

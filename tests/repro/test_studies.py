@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from metrics.errors import InputError
-from metrics.statistics import mean_interval, seeds_interval
-from repro.recipe import load_recipe
+from metrics.scoring.statistics import mean_interval, seeds_interval
+from metrics.util.errors import InputError
+from repro.config.recipe import load_recipe
 from repro.studies import departures, follower, methods, perturbation, sweep
 from repro.studies.runs import Arm, by_arm, do_runs, stacked
 

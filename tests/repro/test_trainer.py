@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from metrics.models import load_model, resolve_model
-from repro.follower import ScreenerFollower
-from repro.leader import Leader
+from metrics.models.resolve import load_model, resolve_model
+from repro.followers.follower import ScreenerFollower
+from repro.leader.leader import Leader
 from repro.methods.sro import Game, SROTrainer
-from repro.training import COMPLETE, Development, arguments, best_step, stop_reason
+from repro.training.trainer import COMPLETE, Development, arguments, best_step, stop_reason
 from tests.leaders import by_norm, weights
 
 GAME = Game(

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from metrics.corpora import load_corpus
-from metrics.errors import InputError
-from metrics.models import load_model, resolve_model
-from repro.leader import Leader
+from metrics.data.corpora import load_corpus
+from metrics.models.resolve import load_model, resolve_model
+from metrics.util.errors import InputError
+from repro.config.recipe import load_recipe
+from repro.leader.leader import Leader
 from repro.methods.sro import game_of, roll_out
-from repro.pipeline import run
-from repro.recipe import load_recipe
+from repro.pipeline.pipeline import run
 
 SETTINGS = ["rollout_engine=vllm", "sample=false", "rollouts=1", "rollout_max_new_tokens=8"]
 GREEDY = game_of(load_recipe("smoke", SETTINGS))
@@ -50,7 +50,7 @@ def test_it_follows_the_weights(train: str | int, monkeypatch: pytest.MonkeyPatc
 def test_a_run_says_at_once_that_it_is_missing(
     tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("metrics.vllm_engine.find_spec", lambda name: None)
+    monkeypatch.setattr("metrics.generation.engines.vllm.find_spec", lambda name: None)
     recipe = load_recipe("smoke", ["rollout_engine=vllm", f"leader={tiny_llama}"])
     with pytest.raises(InputError, match=r'rollout_engine: vllm: not installed; pip install "detox-suite\[vllm\]"'):
         run(recipe, None, tmp_path / "run")

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from metrics.systems import lexicon
-from repro.warmup import add_noise, denoising_rows, rude_noise
+from metrics.systems.resolve import lexicon
+from repro.training.warmup import add_noise, denoising_rows, rude_noise
 
 NEUTRAL = ["the soup was cold when it came", "we waited for an hour at the door"]
 TOXIC = ["you are a damn fool and you know it", "shut up you idiot"]

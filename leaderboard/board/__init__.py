@@ -1,0 +1,1 @@
+"""Tables, ranks, ties and copies, derived from rows."""

@@ -1,0 +1,1 @@
+"""Cards, model repositories and exports."""

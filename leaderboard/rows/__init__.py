@@ -1,0 +1,1 @@
+"""The row schema, its versions, and facts about systems."""

@@ -1,0 +1,1 @@
+"""Where a leaderboard lives: a local folder or a data set on the Hub."""

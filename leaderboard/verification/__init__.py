@@ -1,0 +1,1 @@
+"""Recompute rows and say whether they are true."""

@@ -1,0 +1,1 @@
+"""Test sets, training corpora and rules about text."""

@@ -1,0 +1,1 @@
+"""Rewrite with a language model: prompts, decoding, batching, engines."""

@@ -1,0 +1,30 @@
+"""`python -m metrics.heads train [--data-dir DIR] [--only NAME] [--out DIR]`."""
+
+from __future__ import annotations
+
+import argparse
+
+from metrics.util.errors import InputError, run_command
+
+
+def main(argv: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m metrics.heads", description="Trains the heads of `offline`.")
+    train = parser.add_subparsers(dest="command", required=True).add_parser("train", help="remakes the head files")
+    train.add_argument("--data-dir", help="folder with jigsaw/, cola/ and paradetox/ (default: SRO_DATA_DIR)")
+    train.add_argument("--only", choices=("toxicity", "acceptability"), help="trains one head, leaves the other")
+    train.add_argument("--out", metavar="DIR", help="where to write them (default: the package, over the shipped ones)")
+    options = parser.parse_args(argv)
+    from pathlib import Path
+
+    from metrics.data.corpora import data_folder
+    from metrics.scorers.heads.train import HEADS, train_heads
+
+    folder = data_folder(options.data_dir)
+    if folder is None:
+        raise InputError("no data folder; give --data-dir or SRO_DATA_DIR")
+    names = [options.only] if options.only else ["toxicity", "acceptability"]
+    train_heads(folder, names, Path(options.out) if options.out else HEADS)
+
+
+if __name__ == "__main__":
+    run_command(main)

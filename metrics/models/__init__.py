@@ -1,0 +1,1 @@
+"""Find and load models: built-in, folder, adapter, GGUF, Hub."""

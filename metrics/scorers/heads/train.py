@@ -1,0 +1,277 @@
+"""Training of the heads: logistic regressions on features of frozen models, the same bytes on every run.
+
+Toxicity learns from the Jigsaw sentences, acceptability from CoLA (Warstadt et al. 2019) and corruptions of its
+acceptable sentences. Held-out Jigsaw folds, CoLA's development files and 500 ParaDetox pairs measure the heads.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metrics.scorers.heads import augment
+from metrics.scorers.heads.features import (
+    CHUNK,
+    Reading,
+    SmolLM2,
+    canonical,
+    character_ngrams,
+    pooled_states,
+    profanity_log_odds,
+    token_states,
+)
+from metrics.scorers.heads.scorers import TEMPERATURE, smooth_maximum
+from metrics.util.errors import InputError
+from metrics.util.files import atomic_file, content_hash, home, read_lines, sha256_file
+from metrics.util.progress import progress
+
+Array = np.ndarray[Any, np.dtype[np.float64]]
+HEADS = Path(__file__).parent
+JIGSAW = ("jigsaw/dev_toxic.txt", "jigsaw/dev_normal.txt")
+COLA = "cola/in_domain_train.tsv"
+COLA_DEV = ("cola/in_domain_dev.tsv", "cola/out_of_domain_dev.tsv")
+PARADETOX = "paradetox/paradetox.tsv"
+CORRUPTIONS = 4000
+FOLDS = 5
+# Weights of the token, n-gram and profanity-check members, chosen by the AUC on ParaDetox pairs outside its tests.
+MIX = (1.0, 0.25, 0.25)
+EPOCHS, BATCH, RATE = 3, 128, 2e-3
+# Log-probabilities say more than single units of a hidden state; a larger scale is penalised less.
+SURPRISE_SCALE = 3.0
+SURPRISE_START = 3 * SmolLM2.width * len(SmolLM2.acceptable_layers)
+
+
+def train_heads(folder: Path, names: Sequence[str], target: Path = HEADS) -> None:
+    """Writes `NAME.safetensors` for each name to `target`, with its origin and development figures in the header."""
+    # Loaded first: threadpool_limits reaches only the BLAS libraries that are there, and scikit-learn brings its own.
+    import sklearn.linear_model  # noqa: F401
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    with threadpool_limits(1):
+        for name in names:
+            tensors, figures, files = (train_toxicity if name == "toxicity" else train_acceptability)(folder)
+            trained_on = {file: sha256_file(folder / file) for file in files}
+            path = target / f"{name}.safetensors"
+            # One entry: safetensors writes several in an order that changes from run to run.
+            training = json.dumps({"trained_on": trained_on, "figures": figures}, sort_keys=True)
+            _write(path, tensors, {"training": training})
+            print(f"{path.name}: {path.stat().st_size} bytes, {json.dumps(figures)}", flush=True)
+
+
+def train_toxicity(folder: Path) -> tuple[dict[str, Any], dict[str, float], Sequence[str]]:
+    """Two members, on token states and on character n-grams; alt-profanity-check is the third.
+
+    Each member is divided by the spread of its held-out log-odds, their sum weighted by `MIX`; Platt's scaling of the
+    sum is fitted on the held-out log-odds too.
+    """
+    from sklearn.model_selection import StratifiedKFold
+
+    toxic, neutral = (_lines(folder, file) for file in JIGSAW)
+    texts = [canonical(text) for text in (*toxic, *neutral)]
+    y = np.array([1] * len(toxic) + [0] * len(neutral))
+    pairs = _paradetox(folder)
+    tests = [canonical(text) for pair in pairs for text in pair]
+    grams, states = character_ngrams(texts), _token_states(texts)
+    held_out = np.column_stack([np.zeros((len(y), 2)), profanity_log_odds(texts)])
+    for fold, (train, test) in enumerate(StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(texts, y)):
+        w, b = _fit_tokens([states[i] for i in train], y[train], f"toxicity, fold {fold + 1} of {FOLDS}")
+        held_out[test, 0] = [smooth_maximum(states[i] @ w + b) for i in test]
+        w, b = _fit_grams(grams[train], y[train])
+        held_out[test, 1] = grams[test] @ w + b
+    mix = np.array(MIX) / held_out.std(0)
+    slope, offset = _platt(held_out @ mix, y)
+    token_weights, token_bias = _fit_tokens(states, y, "toxicity, all")
+    gram_weights, gram_bias = _fit_grams(grams, y)
+    tokens = [smooth_maximum(state @ token_weights + token_bias) for state in _token_states(tests)]
+    members = [tokens, character_ngrams(tests) @ gram_weights + gram_bias, profanity_log_odds(tests)]
+    judged = slope * (np.column_stack(members) @ mix) + offset
+    before, after = judged[0::2], judged[1::2]
+    figures = {
+        "jigsaw held-out AUC": _auc(y, held_out @ mix),
+        "jigsaw held-out AUC of the members": [_auc(y, column) for column in held_out.T],
+        "jigsaw held-out accuracy": float(np.mean((slope * (held_out @ mix) + offset > 0) == y)),
+        "paradetox AUC": _auc(np.array([1, 0] * len(pairs)), judged),
+        "paradetox toxic inputs called toxic": float(np.mean(before > 0)),
+        "paradetox rewrites called neutral": float(np.mean(after < 0)),
+        "paradetox pairs told apart": float(np.mean(before > after)),
+    }
+    tensors = {
+        "tokens.weight": token_weights.astype(np.float32),
+        "grams.weight": gram_weights.astype(np.float16),
+        "bias": np.array([token_bias, gram_bias]),
+        "mix": mix,
+        "platt": np.array([slope, offset]),
+    }
+    return tensors, _rounded(figures), JIGSAW
+
+
+def train_acceptability(folder: Path) -> tuple[dict[str, Any], dict[str, float], Sequence[str]]:
+    """One logistic regression on `SmolLM2`'s acceptable part, over CoLA and its corruptions, half of them respelled."""
+    rng = random.Random(0)
+    sentences, labels = _cola(folder / COLA)
+    good = [text for text, label in zip(sentences, labels, strict=True) if label]
+    vocabulary = augment.words_of(sentences)
+    broken = [augment.corrupt(text, vocabulary, rng) for text in rng.sample(good, min(CORRUPTIONS, len(good)))]
+    texts = [canonical(augment.respell(text, rng)) for text in (*sentences, *broken)]
+    y = np.array([*labels, *[0] * len(broken)])
+    states = _acceptable_states(texts)
+    w, b = _fit_dense(states, y, 3e-4)
+    # The corruptions made good sentences rarer than CoLA's authors found them.
+    share, natural = y.mean(), np.mean(labels)
+    b += float(np.log(natural / (1 - natural)) - np.log(share / (1 - share)))
+    figures: dict[str, Any] = {}
+    for file in COLA_DEV:
+        sentences, labels = _cola(folder / file)
+        z = _acceptable_states([canonical(text) for text in sentences]) @ w + b
+        figures[f"{Path(file).stem} AUC"] = _auc(np.array(labels), z)
+        low = _acceptable_states([canonical(text.lower()) for text in sentences]) @ w + b
+        figures[f"{Path(file).stem} lower-cased AUC"] = _auc(np.array(labels), low)
+        figures[f"{Path(file).stem} P, mean of acceptable, lower-cased acceptable, unacceptable"] = [
+            float(np.mean(1 / (1 + np.exp(-v[np.array(labels) == label])))) for v, label in ((z, 1), (low, 1), (z, 0))
+        ]
+    references = [pair[1] for pair in _paradetox(folder)]
+    vocabulary = augment.words_of(references)
+    pairs = [(text, augment.corrupt(text, vocabulary, rng)) for text in references]
+    pairs = [pair for pair in pairs if pair[0] != pair[1]]
+    z = _acceptable_states([canonical(text) for pair in pairs for text in pair]) @ w + b
+    figures["paradetox rewrites against corruptions AUC"] = _auc(np.array([1, 0] * len(pairs)), z)
+    figures["paradetox rewrites above their corruptions"] = float(np.mean(z[0::2] > z[1::2]))
+    return {"weight": w.astype(np.float32), "bias": np.array([b])}, _rounded(figures), (COLA,)
+
+
+def _token_states(texts: list[str]) -> list[Any]:
+    """Per text [tokens, 2304], float16: a gigabyte for the Jigsaw sentences, kept in the cache folder."""
+    depth = max(SmolLM2.toxic_layers)
+
+    def row(reading: Reading) -> Any:
+        return token_states(reading, SmolLM2.toxic_layers).astype(np.float16)
+
+    return _cached(SmolLM2(depth=depth), texts, f"tokens {SmolLM2.toxic_layers}", row)
+
+
+def _acceptable_states(texts: list[str]) -> Array:
+    rows = _cached(SmolLM2(), texts, "pooled", lambda reading: pooled_states(reading)[None])
+    return np.concatenate(rows).astype(np.float64)
+
+
+def _cached(backbone: SmolLM2, texts: list[str], kind: str, row: Callable[[Reading], Any]) -> list[Any]:
+    """`row` of each text, kept in the cache folder in parts, as arrays that need no pickle."""
+    unique = sorted(set(texts))
+    rows: dict[str, Any] = {}
+    for start in range(0, len(unique), CHUNK):
+        part = unique[start : start + CHUNK]
+        key = content_hash([backbone.ref.revision, sha256_file(HEADS / "features.py"), kind, part])
+        path = home() / "features" / f"{key[:32]}.npz"
+        if not path.is_file():
+            read = backbone.read(part, f"{kind}, {start:,} of {len(unique):,} texts", row)
+            with atomic_file(path) as temporary, temporary.open("wb") as file:
+                np.savez(file, rows=np.concatenate(read), ends=np.cumsum([len(r) for r in read]))
+        with np.load(path, allow_pickle=False) as kept:
+            rows.update(zip(part, np.split(kept["rows"], kept["ends"][:-1]), strict=True))
+    return [rows[text] for text in texts]
+
+
+def _fit_tokens(states: list[Any], y: Any, description: str) -> tuple[Array, float]:
+    """Weights and bias of token log-odds whose smooth maximum tells toxic sentences (multiple-instance learning).
+
+    AdamW on the cross-entropy, batches of similar length in a fixed random order.
+    """
+    import torch
+
+    some = np.concatenate(states[::10]).astype(np.float64)
+    mean, spread = some.mean(0), some.std(0) + 1e-6
+    w = torch.zeros(states[0].shape[1], requires_grad=True)
+    b = torch.tensor(-3.0, requires_grad=True)
+    optimiser = torch.optim.AdamW([w, b], lr=RATE, weight_decay=1e-2)
+    rng = np.random.default_rng(0)
+    order = sorted(range(len(y)), key=lambda i: (len(states[i]), i))
+    batches = [order[i : i + BATCH] for i in range(0, len(order), BATCH)]
+    plan = [batches[i] for _ in range(EPOCHS) for i in rng.permutation(len(batches))]
+    for step, indices in enumerate(progress(plan, description)):
+        x = torch.nn.utils.rnn.pad_sequence([torch.from_numpy(states[i]) for i in indices], batch_first=True)
+        x = (x.float() - torch.from_numpy(mean).float()) / torch.from_numpy(spread).float()
+        real = torch.arange(x.shape[1])[None] < torch.tensor([len(states[i]) for i in indices])[:, None]
+        log_odds = ((x @ w + b) / TEMPERATURE).masked_fill(~real, -torch.inf)
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(
+            TEMPERATURE * log_odds.logsumexp(1), torch.from_numpy(y[indices]).float()
+        )
+        optimiser.param_groups[0]["lr"] = RATE * (1 - step / len(plan))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    weights = w.detach().double().numpy() / spread
+    return weights, float(b.detach()) - float(weights @ mean)
+
+
+def _fit_grams(x: Any, y: Any) -> tuple[Array, float]:
+    from sklearn.linear_model import LogisticRegression
+
+    model = LogisticRegression(C=10.0, solver="liblinear", max_iter=1000, random_state=0).fit(x.astype(np.float64), y)
+    # The file holds float16; what is measured here is what is stored.
+    return model.coef_[0].astype(np.float16).astype(np.float64), float(model.intercept_[0])
+
+
+def _fit_dense(x: Array, y: Any, c: float) -> tuple[Array, float]:
+    """Ridge-penalised logistic regression on standardised columns, as weights and bias of the columns as they are."""
+    from sklearn.linear_model import LogisticRegression
+
+    mean, spread = x.mean(0), x.std(0) + 1e-6
+    size = np.ones(x.shape[1])
+    size[SURPRISE_START:] = SURPRISE_SCALE
+    model = LogisticRegression(C=c, max_iter=1000).fit((x - mean) / spread * size, y)
+    weights = model.coef_[0] * size / spread
+    return weights, float(model.intercept_[0] - weights @ mean)
+
+
+def _platt(z: Array, y: Any) -> tuple[float, float]:
+    from sklearn.linear_model import LogisticRegression
+
+    model = LogisticRegression(C=1e6).fit(z[:, None], y)
+    return float(model.coef_[0, 0]), float(model.intercept_[0])
+
+
+def _auc(y: Any, z: Any) -> float:
+    from sklearn.metrics import roc_auc_score
+
+    return float(roc_auc_score(y, z))
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _rounded(v) for k, v in value.items()}
+    return [_rounded(v) for v in value] if isinstance(value, list) else round(value, 4)
+
+
+def _lines(folder: Path, file: str) -> list[str]:
+    return [line for line in map(str.strip, read_lines(folder / file)) if line]
+
+
+def _cola(path: Path) -> tuple[list[str], list[int]]:
+    """(sentences, labels with 1 = acceptable) of a CoLA TSV. Errors: a line without four columns."""
+    rows = [line.split("\t") for line in read_lines(path)]
+    for number, row in enumerate(rows, start=1):
+        if len(row) != 4 or row[1] not in ("0", "1"):
+            raise InputError(f"{path}: line {number} is not source, label, mark, sentence")
+    return [row[3] for row in rows], [int(row[1]) for row in rows]
+
+
+def _paradetox(folder: Path) -> list[tuple[str, str]]:
+    """The first 500 toxic sentences with their first human rewrite; they measure, and no head learns from them."""
+    from metrics.data.corpora import parse_paradetox
+
+    return [(source, references[0]) for source, references in parse_paradetox(folder / PARADETOX)[:500]]
+
+
+def _write(path: Path, tensors: dict[str, Any], metadata: dict[str, str]) -> None:
+    from safetensors.numpy import save_file
+
+    with atomic_file(path) as temporary:
+        save_file({k: np.ascontiguousarray(v) for k, v in tensors.items()}, temporary, metadata=metadata)

@@ -1,0 +1,1 @@
+"""From rewrites to scores: rules, measures, signature, statistics."""

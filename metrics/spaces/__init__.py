@@ -1,0 +1,1 @@
+"""The four metrics as `evaluate` modules and as Hugging Face Spaces."""

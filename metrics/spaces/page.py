@@ -1,0 +1,99 @@
+"""The page of a metric's Space (gradio 6): sources and rewrites in, the mean and one row per sentence out."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+
+import gradio as gr
+from gradio.events import api
+
+from metrics.scoring.columns import columns
+from metrics.scoring.functions import Array
+from metrics.spaces.theme import theme
+from metrics.util.errors import InputError
+
+# A public Space computes on two CPU cores; longer lists belong into evaluate.load.
+MAX_SENTENCES = 200
+EXAMPLE = ("shut up, idiot\nwhy is this stupid thing so slow?", "please be quiet\nwhy is this so slow?")
+CSS = """
+.gradio-container {max-width: 1000px !important; margin: 0 auto !important}
+#result table {width: 100%; border-collapse: collapse}
+#result table, #result tr, #result th, #result td {border: 0 !important}
+#result tr {border-bottom: 1px solid var(--border-color-primary) !important}
+#result caption {text-align: left; font-size: 1.15rem; padding: .5rem 0 1rem}
+#result th, #result td {text-align: left; vertical-align: top; padding: .5rem; overflow-wrap: break-word}
+#result .value {text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap}
+@media (max-width: 600px) {#result th, #result td {padding: .5rem .25rem; font-size: .8rem}}
+"""
+
+
+def build(metric: str, title: str, question: str) -> gr.Blocks:
+    """The page of `metric` under the profile offline, with the example's values; /score is its API.
+
+    The example is scored while the page is built, so that the first visitor does not wait for the models.
+    """
+
+    def score(sources: list[str], predictions: list[str]) -> dict[str, list[float]]:
+        """Values per sentence, by metric name, of rewrites (predictions) of as many sources."""
+        return {name: values.tolist() for name, values in _scored(metric, sources, predictions).items()}
+
+    def show(sources: str, predictions: str) -> str:
+        left = _lines(sources)
+        return result(metric, left, _lines(predictions, len(left)))
+
+    with gr.Blocks(title=title) as demo:
+        gr.Markdown(f"# {title}\n{question} One sentence per line: the first rewrite belongs to the first source.")
+        with gr.Row():
+            sources = gr.Textbox(EXAMPLE[0], label="Source sentences", lines=6, max_lines=20, min_width=300)
+            predictions = gr.Textbox(EXAMPLE[1], label="Rewrites", lines=6, max_lines=20, min_width=300)
+        button = gr.Button("Score", variant="primary", elem_id="score")
+        # A live region: screen readers say the result when it changes.
+        table = gr.HTML(show(*EXAMPLE), elem_id="result", html_template='<div aria-live="polite">${value}</div>')
+        button.click(show, [sources, predictions], table, api_visibility="private")
+        api(score, api_name="score")
+        gr.Markdown(
+            "Profile `offline`, for English: a classifier's opinion, not a verdict. The card of this Space says what "
+            "the values mean, and how to compute them for more sentences with `evaluate`."
+        )
+    return demo
+
+
+def launch(demo: gr.Blocks) -> None:
+    demo.launch(theme=theme(), css=CSS)
+
+
+def result(metric: str, sources: Sequence[str], predictions: Sequence[str]) -> str:
+    """An HTML table: the mean as its caption, a row per sentence."""
+    values = _scored(metric, sources, predictions)
+    head = "".join(f'<th scope="col" class="value">{name.upper()}</th>' for name in values)
+    rows = []
+    for source, prediction, *row in zip(sources, predictions, *values.values(), strict=True):
+        cells = "".join(f'<td class="value">{value:.3f}</td>' for value in row)
+        rows.append(f"<tr><td>{html.escape(source)}</td><td>{html.escape(prediction)}</td>{cells}</tr>")
+    of = f"the mean of {len(rows)} sentences" if len(rows) > 1 else "one sentence"
+    return (
+        f"<table><caption>{metric.upper()} <strong>{values[metric].mean():.3f}</strong>, {of}</caption>"
+        f'<thead><tr><th scope="col">Source</th><th scope="col">Rewrite</th>{head}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table>"
+    )
+
+
+def _scored(metric: str, sources: Sequence[str], predictions: Sequence[str]) -> dict[str, Array]:
+    """`columns`, with errors as gradio shows them."""
+    if len(sources) > MAX_SENTENCES:
+        raise gr.Error(f"{len(sources)} sentences: this page scores at most {MAX_SENTENCES} at once")
+    if len(sources) != len(predictions):
+        raise gr.Error(f"sources: {len(sources)}, rewrites: {len(predictions)}; each line needs its counterpart")
+    try:
+        return columns(metric, sources, predictions)
+    except InputError as error:
+        raise gr.Error(str(error)) from None
+
+
+def _lines(text: str, expected: int = 0) -> list[str]:
+    """Lines of a text area; blank ones at its end are no sentences, unless `expected` lines need them."""
+    lines = [line.strip() for line in text.split("\n")]
+    while len(lines) > expected and not lines[-1]:
+        lines.pop()
+    return lines

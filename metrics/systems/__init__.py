@@ -1,0 +1,1 @@
+"""Whatever rewrites: baselines, files of outputs, models."""

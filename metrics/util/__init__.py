@@ -1,0 +1,1 @@
+"""Errors, files and progress: what every other package builds on."""

@@ -1,0 +1,1 @@
+"""Who answers the leader: screener and guards."""

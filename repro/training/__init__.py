@@ -1,0 +1,1 @@
+"""Trainers, objective, warm-up, collectives."""
