@@ -1,0 +1,217 @@
+"""Configuration files: a YAML mapping becomes a validated pydantic model, or one line that says what to correct.
+
+A configuration is a subclass of `Config`. Its field declarations hold the types, ranges, choices and descriptions:
+
+    class Training(Config):
+        learning_rate: float = Field(gt=0, description="Peak learning rate of AdamW.")
+        schedule: Literal["constant", "linear"]
+        method: Annotated[str, OneOf(METHODS)]
+
+    validate(Training, read_yaml(path), str(path))
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import types
+import typing
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_core import CoreSchema, core_schema
+
+from metrics.util.errors import InputError
+
+_NOUNS = {str: "a string", int: "a whole number", float: "a number", bool: "true or false", type(None): "null"}
+# PyYAML reads YAML 1.1, in which a float has a dot and a signed exponent: 1e-4 and 1.0e4 arrive as strings.
+_EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
+
+
+class Config(BaseModel):
+    """Base class of configurations: immutable, without unknown fields, and strict (a bool is no int, "1" no number)."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _convert_exponents(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        numeric = {name for name, field in cls.model_fields.items() if _is_numeric(field.annotation)}
+        return {
+            name: float(value) if name in numeric and isinstance(value, str) and _EXPONENT.fullmatch(value) else value
+            for name, value in values.items()
+        }
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """Restricts a string field to `choices`, for example the keys of a table that other modules extend."""
+
+    choices: Collection[str]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def _check(self, value: str) -> str:
+        if value not in self.choices:
+            raise AssertionError
+        return value
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def parse_yaml(text: str, where: str) -> Any:
+    """Parse one YAML document.
+
+    Args:
+        text: The document.
+        where: What the error message names: a path or a command line option.
+
+    Raises:
+        InputError: `text` is not YAML.
+    """
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise InputError(f"{where}: not YAML ({' '.join(str(error).split())})") from None
+
+
+def read_yaml(path: Path) -> dict[Any, Any]:
+    """Read a YAML file that holds one mapping.
+
+    Raises:
+        InputError: The file is missing, not UTF-8, not YAML, or not a mapping.
+    """
+    try:
+        text = path.read_text("utf-8")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not YAML (not UTF-8 at byte {error.start})") from None
+    values = parse_yaml(text, str(path))
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: not a mapping of fields to values (key: value lines)")
+    return values
+
+
+def validate(model: type[Model], values: dict[Any, Any], where: str) -> Model:
+    """Build `model` from `values`.
+
+    Args:
+        model: The configuration's class.
+        values: Field name -> value, as YAML reads them.
+        where: What the error message names: a file, or the kind and name of the configuration.
+
+    Raises:
+        InputError: One line for the first fault: an unknown field, a missing field, or a field with a wrong value and
+            what is allowed there. A `ValueError` of a validator becomes that line too.
+    """
+    check_names(values, model.model_fields, where)
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise InputError(f"{where}: {_explain(model, values, error)}") from None
+
+
+def check_names(values: Iterable[Any], known: Collection[str], where: str) -> None:
+    """Refuse field names that are not known.
+
+    Raises:
+        InputError: A name in `values` is not in `known`; the message suggests the nearest known name.
+    """
+    unknown = sorted(str(name) for name in values if name not in known)
+    if unknown:
+        near = difflib.get_close_matches(unknown[0], known, 1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise InputError(f"{where}: unknown field {', '.join(unknown)}{hint}")
+
+
+def _explain(model: type[BaseModel], values: dict[Any, Any], error: ValidationError) -> str:
+    """The first error as one line; missing fields are listed together."""
+    errors = error.errors(include_url=False)
+    missing = [_join(e["loc"]) for e in errors if e["type"] == "missing"]
+    if missing:
+        return f"missing field {', '.join(sorted(missing))}"
+    first = errors[0]
+    field, names = _find_field(model, first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"unknown field {_join(first['loc'])}"
+    reason = str(first["ctx"]["error"]) if first["type"] == "value_error" else ""
+    if field is None:
+        return reason or first["msg"]
+    if isinstance(value := _value_at(values, names), dict) and reason:
+        return reason
+    return f"{'.'.join(names)} is {value!r}; {reason or f'it must be {describe(field.annotation, field.metadata)}'}"
+
+
+def _find_field(model: type[BaseModel], location: Sequence[str | int]) -> tuple[FieldInfo | None, list[str]]:
+    """(the innermost declared field at `location`, the names that lead to it); pydantic appends members of unions."""
+    field: FieldInfo | None = None
+    names: list[str] = []
+    inner: Any = model
+    for part in location:
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel) and part in inner.model_fields):
+            break
+        field = inner.model_fields[str(part)]
+        names.append(str(part))
+        inner = field.annotation
+    return field, names
+
+
+def _value_at(values: Any, names: Sequence[str]) -> Any:
+    for name in names:
+        values = values[name]
+    return values
+
+
+def _join(location: Sequence[str | int]) -> str:
+    return ".".join(map(str, location))
+
+
+def describe(annotation: Any, metadata: Sequence[Any] = ()) -> str:
+    """What a field takes, in words: "a number from 0 to 1 or null", "one of constant, linear".
+
+    Args:
+        annotation: The field's type.
+        metadata: Its constraints, as in `FieldInfo.metadata`.
+    """
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Annotated:
+        nested = [m.metadata if isinstance(m, FieldInfo) else [m] for m in arguments[1:]]
+        return describe(arguments[0], [*metadata, *(m for group in nested for m in group)])
+    if origin in (typing.Union, types.UnionType):
+        # Every whole number is a number.
+        members = [m for m in arguments if not (m is int and float in arguments)]
+        return " or ".join(describe(m, () if m is type(None) else metadata) for m in members)
+    choices = arguments if origin is typing.Literal else next((m.choices for m in metadata if isinstance(m, OneOf)), ())
+    if choices:
+        return f"one of {', '.join(map(str, choices))}" if len(choices) > 1 else str(*choices)
+    if origin in (list, tuple) and arguments:
+        plural = {"a string": "strings", "a whole number": "whole numbers", "a number": "numbers"}
+        inner = describe(arguments[0])
+        return f"a list of {plural.get(inner, inner)}"
+    noun, bounds = _NOUNS.get(annotation, "a mapping"), _describe_bounds(metadata)
+    return f"a finite {noun.removeprefix('a ')}" if annotation is float and not bounds else f"{noun}{bounds}"
+
+
+def _describe_bounds(metadata: Sequence[Any]) -> str:
+    bounds = {name: getattr(m, name) for m in metadata for name in ("ge", "gt", "le", "lt") if hasattr(m, name)}
+    if bounds.keys() == {"ge", "le"}:
+        return f" from {bounds['ge']} to {bounds['le']}"
+    words = {"ge": "of at least", "gt": "above", "le": "of at most", "lt": "below"}
+    return "".join(f" and {words[name]} {bound}" for name, bound in bounds.items()).removeprefix(" and")
+
+
+def _is_numeric(annotation: Any) -> bool:
+    members = typing.get_args(annotation) if typing.get_origin(annotation) is not typing.Literal else ()
+    types_ = {annotation, *members, *(a for m in members for a in typing.get_args(m))}
+    return float in types_ and str not in types_
