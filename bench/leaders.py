@@ -34,7 +34,7 @@ def _copying_t5() -> Path:
     from transformers import T5Config, T5ForConditionalGeneration
 
     from metrics.models.resolve import load_model, resolve_model, save_tokenizer
-    from metrics.util.files import atomic_folder, content_hash, home, sha256_file
+    from metrics.util.files import atomic_folder, cache_dir, content_hash, sha256_file
 
     tokenizer = load_model(resolve_model("smollm2-135m-q4")).tokenizer
     before = tokenizer(PROMPT.partition(":")[0])["input_ids"][-1]
@@ -42,7 +42,7 @@ def _copying_t5() -> Path:
     settings = {"vocab_size": len(tokenizer), "d_model": 576, "d_kv": 64, "num_heads": 9, "d_ff": 2048}
     settings |= {"num_layers": 12, "decoder_start_token_id": before, "eos_token_id": end}
     settings |= {"pad_token_id": tokenizer.pad_token_id}
-    folder = home() / "bench" / f"t5-{content_hash([settings, sha256_file(Path(__file__))])[:16]}"
+    folder = cache_dir() / "bench" / f"t5-{content_hash([settings, sha256_file(Path(__file__))])[:16]}"
     if not folder.is_dir():
         torch.manual_seed(0)
         model = T5ForConditionalGeneration(T5Config(**settings))

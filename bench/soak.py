@@ -31,7 +31,7 @@ from typing import Any
 
 from metrics.scoring.evaluator import git_commit
 from metrics.util.errors import InputError, run_command
-from metrics.util.files import append_json_lines, content_hash, home, read_json_lines, sha256_file, write_json
+from metrics.util.files import append_json_lines, cache_dir, content_hash, read_json_lines, sha256_file, write_json
 
 MOST_KILLS_A_ROUND = 24
 # The longest wait for a kill, as a share of what the run left alone took; a round draws its own between the two.
@@ -45,7 +45,7 @@ STAGE = re.compile(rb"^\[\d+/\d+\] ([a-z-]+)$", re.MULTILINE)
 def environment(caches: Path) -> dict[str, str]:
     """Caches of the round's own, but for the unpacked models: finding a stage's work in a cache would hide its loss."""
     caches.mkdir(parents=True, exist_ok=True)
-    models, own = home() / "models", caches / "models"
+    models, own = cache_dir() / "models", caches / "models"
     models.mkdir(parents=True, exist_ok=True)
     if not own.is_symlink():
         own.symlink_to(models.resolve(), target_is_directory=True)

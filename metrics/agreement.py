@@ -256,7 +256,7 @@ def main(argv: list[str]) -> None:
             raise InputError(
                 f"profile {profile.name} compares with human references, which judged rewrites do not have"
             )
-    from metrics.util.files import home, require_writable, write_json
+    from metrics.util.files import cache_dir, require_writable, write_json
 
     if options.json:
         require_writable(Path(options.json))
@@ -266,7 +266,7 @@ def main(argv: list[str]) -> None:
 
     documents = []
     for profile in profiles:
-        evaluator = Evaluator(profile, ScoreCache(home() / "scores.sqlite"))
+        evaluator = Evaluator(profile, ScoreCache(cache_dir() / "scores.sqlite"))
         scores = evaluator.score(judged.sources, judged.outputs)
         rows = agreement(judged, scores)
         systems = _system_table(judged, scores)

@@ -51,14 +51,12 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str]) -> None:
     options = parser().parse_args(argv)
-    from tqdm import tqdm
-
     from metrics.data.corpora import load_test_set
     from metrics.models.resolve import require_dtype
     from metrics.profiles import load_profile
     from metrics.scoring.pairs import answers, content_of, file_name
     from metrics.util.files import write_json
-    from metrics.util.progress import bar_settings
+    from metrics.util.progress import ProgressBar
 
     if (options.batch_size is not None and options.batch_size < 1) or options.workers < 0 or options.gpus < 0:
         raise InputError("--batch-size: at least 1; --workers, --gpus: at least 0")
@@ -85,12 +83,13 @@ def main(argv: list[str]) -> None:
         else itertools.chain.from_iterable(map(answers, groups))
     )
     failed = []
-    with tqdm(found, total=number, initial=number - todo, desc="pairs", **bar_settings()) as bar:
-        for done in bar:
+    with ProgressBar("pairs", number, completed=number - todo, unit="pairs") as bar:
+        for done in found:
             if done["error"]:
                 failed.append(f"{done['system']}, {done['test_set']}: {done['error']}")
             else:
                 write_json(out / done["file"], done["results"])
+            bar.update()
     print(f"{out}: {number - len(failed)} results, {todo - len(failed)} of them new")
     if failed:
         print("\n".join(failed), file=sys.stderr)
@@ -109,10 +108,8 @@ def by_ray(
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # By itself Ray gives way to everything else that runs on the machine.
     os.environ.setdefault("RAY_worker_niceness", "0")
-    try:
-        import ray
-    except ImportError:
-        raise InputError('--workers, --address: need Ray; pip install "detox-suite[ray]"') from None
+    import ray
+
     if not groups:
         return
     local: dict[str, Any] = {} if address else {"num_cpus": workers, "include_dashboard": False}

@@ -13,7 +13,7 @@ import argparse
 import json
 from typing import TYPE_CHECKING, Any
 
-from metrics.util.errors import InputError, run_command
+from metrics.util.errors import InputError, run_command, suggest
 
 if TYPE_CHECKING:
     from metrics.scoring.evaluator import Result
@@ -46,16 +46,13 @@ def parser() -> argparse.ArgumentParser:
 
 def parse_decoding(pairs: list[str]) -> dict[str, Any]:
     """{key: value} of KEY=VALUE strings. Errors: unknown keys, naming the nearest."""
-    import difflib
-
     from metrics.generation.rewriting import DECODING_KEYS, POSITIVE
 
     settings = {}
     for pair in pairs:
         key, _, value = pair.partition("=")
         if key not in DECODING_KEYS:
-            near = difflib.get_close_matches(key, DECODING_KEYS, 1)
-            raise InputError(f"--decoding {pair}: no such setting{f'; did you mean {near[0]}?' if near else ''}")
+            raise InputError(f"--decoding {pair}: no such setting{suggest(key, DECODING_KEYS)}")
         try:
             settings[key] = json.loads(value.lower())
         except ValueError:
@@ -104,9 +101,9 @@ def main(argv: list[str]) -> None:
     from metrics.scoring.cache import ScoreCache
     from metrics.scoring.evaluator import Evaluator, document, evaluate
     from metrics.systems.resolve import rewrite
-    from metrics.util.files import home, write_json
+    from metrics.util.files import cache_dir, write_json
 
-    cache = None if options.no_cache else ScoreCache(home() / "scores.sqlite")
+    cache = None if options.no_cache else ScoreCache(cache_dir() / "scores.sqlite")
     evaluators = [Evaluator(profile, cache) for profile in profiles]
     for evaluator in evaluators:
         if evaluator.profile.needs_references and not all(test_set.references):

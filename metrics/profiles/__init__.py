@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from metrics.util.errors import InputError
+from metrics.util.errors import InputError, suggest
 
 STA_RULES = ("argmax", "logit", "probability", "soft", "relative")
 SIM_ANCHORS = ("source", "references", "both")
@@ -131,15 +131,12 @@ def profile_names() -> list[str]:
 
 def load_profile(name: str | os.PathLike[str]) -> Profile:
     """The profile called `name`, or in the file `name` (…/own.yaml). Errors: unknown names, wrong fields."""
-    import difflib
-
     import yaml
 
     name = str(name)
     path = Path(name) if name.endswith(".yaml") else Path(__file__).parent / f"{name}.yaml"
     if not (name in profile_names() or (name.endswith(".yaml") and len(name) < 4096 and path.is_file())):
-        near = difflib.get_close_matches(name, profile_names(), 1)
-        hint = f"; did you mean {near[0]}?" if near else ""
+        hint = suggest(name, profile_names())
         raise InputError(f"profile {name[:80]}: unknown{hint} (profiles: {', '.join(profile_names())})")
     try:
         values = yaml.safe_load(path.read_text("utf-8"))
@@ -150,9 +147,7 @@ def load_profile(name: str | os.PathLike[str]) -> Profile:
     expected = {f.name for f in fields(Profile)}
     unknown, missing = sorted(map(str, set(values) - expected)), sorted(expected - set(values))
     if unknown:
-        near = difflib.get_close_matches(unknown[0], expected, 1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise InputError(f"{path}: unknown field {', '.join(unknown)}{hint}")
+        raise InputError(f"{path}: unknown field {', '.join(unknown)}{suggest(unknown[0], expected)}")
     if missing:
         raise InputError(f"{path}: missing field {', '.join(missing)}")
     return Profile(**values)

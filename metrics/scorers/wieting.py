@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from metrics.scorers.batching import Array, bounded, score_unique
-from metrics.util.errors import InputError
+from metrics.util.errors import InputError, missing_package
 from metrics.util.files import content_hash, sha256_file
 
 FILES = ("sim.pt", "sim.sp.30k.model")
@@ -34,9 +34,9 @@ class WietingSimilarity:
                 f"{model}: {' and '.join(missing or FILES)} not found; set SRO_WIETING to the folder that holds "
                 f"{' and '.join(FILES)} (style.cs.umass.edu), or choose a profile with another SIM"
             )
-        absent = [package for package in ("nltk", "sentencepiece") if importlib.util.find_spec(package) is None]
-        if absent:
-            raise InputError(f"{model}: needs {' and '.join(absent)}; pip install 'detox-suite[wieting]'")
+        for package in ("nltk", "sentencepiece"):
+            if importlib.util.find_spec(package) is None:
+                raise missing_package(package, model)
         self._folder = folder
         self._max_tokens = max_tokens
 

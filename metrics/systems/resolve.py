@@ -16,7 +16,7 @@ from metrics.data.text import well_formed
 from metrics.models.cards import card_facts
 from metrics.models.resolve import DTYPES, LoadedModel, ModelRef, load_model, require_dtype, resolve_model
 from metrics.util.errors import InputError
-from metrics.util.files import append_json_lines, content_hash, home, read_json_lines, read_lines, sha256_file
+from metrics.util.files import append_json_lines, cache_dir, content_hash, read_json_lines, read_lines, sha256_file
 
 LEXICON = Path(__file__).parent / "lexicon.txt"
 
@@ -212,7 +212,7 @@ def _generate(
         decoding["seed"] = seed
     versions = [torch.__version__, transformers.__version__, loaded.device]
     key = content_hash([system.revision, decoding, list(sources), versions])
-    path = home() / "rewrites" / f"{key[:32]}.jsonl"
+    path = cache_dir() / "rewrites" / f"{key[:32]}.jsonl"
     done = Progress()
     took: list[float | None] = []
     for batch in read_json_lines(path):

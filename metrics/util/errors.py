@@ -1,54 +1,100 @@
-"""Errors a user can mend: one line that says what was wrong, where, and what to do."""
+"""Errors a user can mend, and the frame of every command.
+
+This module imports only the standard library, so that a command can report a package that is not installed.
+"""
 
 from __future__ import annotations
 
+import difflib
 import errno
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+
+from metrics.util.console import VERBOSE, quieten_libraries
+
+# Which extra of pyproject.toml installs a package that the base install does not.
+_EXTRAS = {
+    "anyio": "inspect", "ctranslate2": "ctranslate2", "gradio": "space", "inspect_ai": "inspect", "lm_eval": "lm-eval",
+    "nltk": "wieting", "ray": "ray", "sentencepiece": "wieting", "vllm": "vllm",
+}  # fmt: skip
+_OWN_PACKAGES = ("bench", "leaderboard", "metrics", "repro", "tests")
 
 
 class InputError(Exception):
-    """Something given from outside cannot be used. The message is one line for the user; no traceback is needed."""
+    """Unusable input; the message is one line: what is wrong, where, and what to do; it is shown with no traceback."""
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """Return "; did you mean X?" for the element of `known` that resembles `name` most, "" if none does."""
+    near = difflib.get_close_matches(name, known, 1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def missing_package(package: str, needed_by: str = "this command") -> InputError:
+    """Build the error for a Python package that is not installed, with the command that installs it.
+
+    Args:
+        package: The name under which the package is imported.
+        needed_by: What needs the package; the message begins with it.
+    """
+    extra = _EXTRAS.get(package)
+    target = f"'.[{extra}]'" if extra else "."
+    return InputError(
+        f"{needed_by} needs the package {package}; install it with: pip install -c constraints.txt -e {target}"
+    )
 
 
 def run_command(main: Callable[[list[str]], None], argv: list[str] | None = None) -> None:
-    """Runs `main(argv)` and ends the process with exit code 0, 2 (bad input, full disk) or 130 (interrupted).
+    """Run `main(argv)` and end the process where it fails: exit code 2 (bad input, full disk) or 130 (interrupted).
 
-    Other exceptions keep their traceback: they are faults of the program.
+    Messages and progress bars of other libraries are switched off unless --verbose is among the arguments.
+    Exceptions that are faults of the program keep their traceback.
+
+    Args:
+        main: The command; it parses `argv` itself and raises `InputError` for input it cannot use.
+        argv: The arguments without the program's name; `sys.argv[1:]` by default.
     """
+    argv = sys.argv[1:] if argv is None else argv
+    if VERBOSE not in argv:
+        quieten_libraries()
     try:
-        main(sys.argv[1:] if argv is None else argv)
+        main(argv)
     except InputError as error:
-        # Input may hold what steers a terminal, or a megabyte of it.
-        shown = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in " ".join(str(error).split())[:2_000])
-        print(f"error: {shown}", file=sys.stderr)
+        # Input may hold control characters of terminals, or megabytes.
+        message = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in " ".join(str(error).split())[:2_000])
+        print(f"error: {message}", file=sys.stderr)
+        sys.exit(2)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if not package or package in _OWN_PACKAGES or package in sys.stdlib_module_names:
+            raise
+        print(f"error: {missing_package(package)}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("interrupted; run the same command again to go on", file=sys.stderr)
+        print("interrupted; run the same command again to resume", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:
-        # The reader of a pipe, such as head, has seen enough; what is left in the buffer has nowhere to go.
+        # The reader of the pipe, such as head, has closed it; without this Python fails once more when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:
-        line = out_of_space(error)
-        if line is None:
+        message = out_of_space(error) or ""
+        if not message:
             raise
-        print(f"error: {line}", file=sys.stderr)
+        print(f"error: {message}", file=sys.stderr)
         sys.exit(2)
 
 
 def out_of_space(error: BaseException) -> str | None:
-    """One line if `error`, or what caused it, is a disk that takes no more; None for any other error."""
-    seen: BaseException | None = error
-    while seen is not None:
-        code = getattr(seen, "errno", None)
+    """Return a one-line message if `error`, or one of its causes, reports a full disk, else None."""
+    cause: BaseException | None = error
+    while cause is not None:
+        code = getattr(cause, "errno", None)
         # safetensors reports the operating system's error only as text, and torch not even that.
         texts = ("No space left on device", "PytorchStreamWriter failed writing")
-        full = code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or any(text in str(seen) for text in texts)
-        if full:
-            where = getattr(seen, "filename", None)
-            at = f" at {where}" if where else ""
+        if code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or any(text in str(cause) for text in texts):
+            path = getattr(cause, "filename", None)
+            at = f" at {path}" if path else ""
             return f"the disk is full{at}; free some space, or choose other folders with --out and SRO_HOME"
-        seen = seen.__cause__ or seen.__context__
+        cause = cause.__cause__ or cause.__context__
     return None

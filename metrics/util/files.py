@@ -16,7 +16,7 @@ from typing import Any
 from metrics.util.errors import InputError
 
 
-def home() -> Path:
+def cache_dir() -> Path:
     """The folder of all caches: SRO_HOME, by default `sro` in the user's cache folder."""
     if "SRO_HOME" in os.environ:
         return Path(os.environ["SRO_HOME"]).expanduser()
@@ -184,13 +184,13 @@ def read_json_lines(path: Path) -> list[Any]:
     return values
 
 
-def place_files(source: Path, target: Path, leave: Sequence[str] = ()) -> None:
+def link_files(source: Path, target: Path, leave: Sequence[str] = ()) -> None:
     """The files below the folder `source`, placed at the same names below `target`; not those named in `leave`."""
     for path in sorted(p for p in source.rglob("*") if p.is_file() and p.name not in leave):
-        place_file(path, target / path.relative_to(source))
+        link_or_copy(path, target / path.relative_to(source))
 
 
-def place_file(source: Path, target: Path) -> None:
+def link_or_copy(source: Path, target: Path) -> None:
     """`source` under another name: a hard link where the file system allows it, else a copy."""
     target.parent.mkdir(parents=True, exist_ok=True)
     try:

@@ -6,7 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from metrics.systems.resolve import Rewrites, System, rewrite
-from metrics.util.files import atomic_folder, content_hash, home, place_file, write_json
+from metrics.util.files import atomic_folder, cache_dir, content_hash, link_or_copy, write_json
 
 if TYPE_CHECKING:
     from metrics.models.resolve import ModelRef
@@ -75,7 +75,7 @@ def ends_at_line(ref: ModelRef) -> ModelRef:
     if len(ids) != 1 or tokenizer.decode(ids) != "\n":
         return ref
     name = "generation_config.json"
-    folder = home() / "models" / f"line-{content_hash([ref.revision, ids])[:16]}"
+    folder = cache_dir() / "models" / f"line-{content_hash([ref.revision, ids])[:16]}"
     if not folder.is_dir():
         if (ref.folder / name).is_file():
             config = GenerationConfig.from_pretrained(ref.folder)
@@ -87,6 +87,6 @@ def ends_at_line(ref: ModelRef) -> ModelRef:
         with atomic_folder(folder) as target:
             # The weights are linked, not copied; the file that differs must be a new one.
             for path in sorted(p for p in ref.folder.iterdir() if p.is_file() and p.name != name):
-                place_file(path.resolve(), target / path.name)
+                link_or_copy(path.resolve(), target / path.name)
             write_json(target / name, stored)
     return dataclasses.replace(ref, folder=folder)

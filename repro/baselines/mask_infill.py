@@ -19,7 +19,7 @@ from metrics.models.cards import card_facts
 from metrics.models.resolve import load_model
 from metrics.systems.resolve import Rewrites, lexicon
 from metrics.util.errors import InputError
-from metrics.util.files import append_json_lines, content_hash, home, read_json_lines
+from metrics.util.files import append_json_lines, cache_dir, content_hash, read_json_lines
 from metrics.util.progress import progress
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def rewrites(setting: Setting) -> Rewrites:
     key = content_hash([leader.revision, settings, sources, marked, sorted(lexicon()), versions])
     infiller = Infiller(loaded)
     done = kept(
-        home() / "mask-infill" / f"{key[:32]}.jsonl",
+        cache_dir() / "mask-infill" / f"{key[:32]}.jsonl",
         len(sources),
         lambda i: infiller.fill(sources[i], marked[i]),
         "rewriting, mask-infill",

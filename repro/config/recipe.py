@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import typing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from metrics.models.resolve import DTYPES
-from metrics.util.errors import InputError
+from metrics.util.errors import InputError, suggest
 from repro.baselines import UNTRAINED
 from repro.methods import METHODS
 from repro.training.distributed import processes
@@ -202,9 +201,8 @@ def load_recipe(name: str, overrides: list[str] | None = None) -> Recipe:
     fields = typing.get_type_hints(Recipe)
     for key in values:
         if key not in fields:
-            near = difflib.get_close_matches(key, fields, 1)
-            hint = f"did you mean {near[0]}?" if near else f"keys are {', '.join(fields)}"
-            raise InputError(f"recipe {name}: unknown key {key}; {hint}")
+            hint = suggest(key, fields) or f"; keys are {', '.join(fields)}"
+            raise InputError(f"recipe {name}: unknown key {key}{hint}")
     missing = sorted(set(fields) - set(values))
     if missing:
         raise InputError(f"recipe {name}: no value for {', '.join(missing)}")
@@ -214,9 +212,8 @@ def load_recipe(name: str, overrides: list[str] | None = None) -> Recipe:
 def _read(name: str) -> dict[str, Any]:
     path = Path(name) if name.endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
     if not path.is_file():
-        near = difflib.get_close_matches(name, recipe_names(), 1)
-        hint = f"did you mean {near[0]}?" if near else f"one of {', '.join(recipe_names())}, or a .yaml file"
-        raise InputError(f"recipe {name}: unknown; {hint}")
+        hint = suggest(name, recipe_names()) or f"; one of {', '.join(recipe_names())}, or a .yaml file"
+        raise InputError(f"recipe {name}: unknown{hint}")
     values = _parse(path.read_text("utf-8"), str(path))
     if not isinstance(values, dict):
         raise InputError(f"{path}: not a list of key: value lines")

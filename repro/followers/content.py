@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from metrics.util.errors import InputError
+from metrics.util.errors import missing_package
 from metrics.util.files import sha256_file
 
 _WEIGHTS = "weights/l2_supercat_256.safetensors"
@@ -25,7 +25,7 @@ class ContentModel:
     def _folder(self) -> Path:
         spec = find_spec("wordllama")
         if spec is None or spec.origin is None:
-            raise InputError("the guarded follower needs the package wordllama; pip install wordllama")
+            raise missing_package("wordllama", "the guarded follower")
         return Path(spec.origin).parent
 
     @property

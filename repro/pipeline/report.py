@@ -13,7 +13,7 @@ from leaderboard.board.tables import Board
 from leaderboard.show import table
 from metrics.scoring.evaluator import Result
 from metrics.scoring.statistics import Interval, paired_difference
-from metrics.util.files import atomic_file, atomic_folder, place_files, sha256_folder, write_text
+from metrics.util.files import atomic_file, atomic_folder, link_files, sha256_folder, write_text
 from metrics.util.progress import progress
 from repro.config.recipe import Recipe
 from repro.methods import METHODS, PARALLEL
@@ -41,7 +41,7 @@ def write_report(
     text = report_text(recipe, inputs, outcome, board, results)
     for name, folder in progress(folders.items(), "report"):
         with atomic_folder(out / name) as target:
-            place_files(folder, target, leave=("stage.json", ".lock"))
+            link_files(folder, target, leave=("stage.json", ".lock"))
     for path in files:
         with atomic_file(out / path.name) as temporary:
             shutil.copyfile(path, temporary)

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from metrics.util.files import atomic_folder, content_hash, place_files, remove_folder, sha256_file, write_json
+from metrics.util.files import atomic_folder, content_hash, link_files, remove_folder, sha256_file, write_json
 from repro.training.distributed import first_decides, is_first, wait
 
 MARK = "stage.json"
@@ -126,7 +126,7 @@ def alone(path: Path) -> Iterator[None]:
 def _link(source: Path, target: Path) -> None:
     """`target` with the files of `source`, which are not copied where the file system allows it."""
     with atomic_folder(target) as folder:
-        place_files(source, folder)
+        link_files(source, folder)
 
 
 def _mark(folder: Path) -> str | None:

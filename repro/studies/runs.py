@@ -26,6 +26,7 @@ import numpy as np
 
 from metrics.util.errors import InputError, out_of_space
 from metrics.util.files import content_hash
+from metrics.util.progress import ProgressBar
 from repro.config.recipe import Recipe, load_recipe, to_dict
 from repro.pipeline.stages import alone
 
@@ -95,10 +96,6 @@ def study_parser(name: str, description: str | None, seeds: int = 3) -> argparse
 
 def do_runs(arms: Sequence[Arm], options: argparse.Namespace) -> list[Run]:
     """All runs of `arms` x seeds, those that are missing done now. Errors: the first run that fails, by name."""
-    from tqdm import tqdm
-
-    from metrics.util.progress import bar_settings
-
     if options.seeds < 1 or options.workers < 1:
         raise InputError("--seeds and --workers: at least 1")
     out = Path(options.out)
@@ -122,7 +119,7 @@ def do_runs(arms: Sequence[Arm], options: argparse.Namespace) -> list[Run]:
             pool.submit(_run, run.recipe, options.data_dir, run.folder, out / "shared"): run
             for run in distinct.values()
         }
-        with tqdm(total=len(tasks), desc="runs", unit="run", **bar_settings()) as bar:
+        with ProgressBar("runs", len(tasks), unit="runs") as bar:
             pending = set(tasks)
             while pending:
                 done, pending = wait(pending, timeout=1, return_when=FIRST_EXCEPTION)

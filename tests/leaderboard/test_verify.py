@@ -57,10 +57,10 @@ def board(honest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     # The scores that verification computed for the first test serve the others.
     home = honest.parent / "home"
     if not home.exists():
-        from metrics.util.files import home as own
+        from metrics.util.files import cache_dir
 
         home.mkdir()
-        (home / "models").symlink_to(own() / "models")
+        (home / "models").symlink_to(cache_dir() / "models")
     monkeypatch.setenv("SRO_HOME", str(home))
     return tmp_path / "board"
 

@@ -224,10 +224,10 @@ def test_a_folder_adapter_and_gguf_are_all_systems(tmp_path: Path, tiny_llama: P
 
 def _own_home(tmp_path: Path) -> str:
     """Models are shared with the real cache, rewrites are not."""
-    from metrics.util.files import home
+    from metrics.util.files import cache_dir
 
     own = tmp_path / "home"
     if not own.exists():
         own.mkdir()
-        (own / "models").symlink_to(home() / "models")
+        (own / "models").symlink_to(cache_dir() / "models")
     return str(own)

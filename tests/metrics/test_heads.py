@@ -168,10 +168,10 @@ def _tiny_corpora(folder: Path) -> None:
 
 def test_training_gives_the_same_bytes_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once from nothing, once from the states that the first training kept; both learn their sentences."""
-    from metrics.util.files import home
+    from metrics.util.files import cache_dir
 
     (tmp_path / "home").mkdir()
-    (tmp_path / "home" / "models").symlink_to(home() / "models")
+    (tmp_path / "home" / "models").symlink_to(cache_dir() / "models")
     monkeypatch.setenv("SRO_HOME", str(tmp_path / "home"))
     _tiny_corpora(tmp_path / "data")
     digests = []

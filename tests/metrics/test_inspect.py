@@ -23,7 +23,7 @@ from metrics.inspect_ai.eval_yaml import eval_yaml
 from metrics.models.resolve import CHAT_PROMPT, KNOWN_PROMPTS, load_model, resolve_model, write_prompt
 from metrics.profiles import load_profile
 from metrics.util.errors import InputError
-from metrics.util.files import home
+from metrics.util.files import cache_dir
 from tests.hub.server import HubServer
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -278,7 +278,7 @@ def test_from_the_hub_by_the_command(tiny_llama: Path, tmp_path: Path) -> None:
     with HubServer() as hub:
         hub.add_user("alice", {"lab": "write"}, write="hf_alice")
         env = hub.environment("hf_alice", tmp_path / "hf")
-        env |= {"SRO_HOME": str(home()), "XDG_CACHE_HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path)}
+        env |= {"SRO_HOME": str(cache_dir()), "XDG_CACHE_HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path)}
         subprocess.run([sys.executable, "-c", UPLOAD, str(model), str(board)], env=env, check=True, timeout=120)
         done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr

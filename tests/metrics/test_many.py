@@ -17,7 +17,7 @@ import pytest
 from leaderboard.rows.results import row_from_result
 from metrics.scoring.pairs import answers
 from metrics.systems import resolve as systems
-from metrics.util.files import home
+from metrics.util.files import cache_dir
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -57,7 +57,7 @@ def test_a_killed_worker_loses_nothing_and_rows_are_those_of_one_process(tiny_ll
     pytest.importorskip("ray")
     own = tmp_path / "home"
     own.mkdir()
-    (own / "models").symlink_to(home() / "models")
+    (own / "models").symlink_to(cache_dir() / "models")
     outputs = tmp_path / "outputs.txt"
     outputs.write_text("".join(f"a calm sentence, number {i}\n" for i in range(24)))
     listed = tmp_path / "systems.txt"
@@ -114,7 +114,7 @@ def test_a_cluster_of_two_nodes_scores_as_one_process_does(tiny_llama: Path, tmp
 
     own = tmp_path / "home"
     own.mkdir()
-    (own / "models").symlink_to(home() / "models")
+    (own / "models").symlink_to(cache_dir() / "models")
     # The nodes' workers are theirs, not the command's: they have the nodes' environment.
     with pytest.MonkeyPatch.context() as patch:
         for key, value in {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "SRO_HOME": str(own)}.items():

@@ -258,4 +258,6 @@ def test_a_missing_package_names_the_extra(folder: Path, package: str, monkeypat
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(InputError) as error:
         Similarity(load_profile("paradetox"))
-    assert str(error.value) == f"wieting-sim: needs {package}; pip install 'detox-suite[wieting]'"
+    assert str(error.value) == (
+        f"wieting-sim needs the package {package}; install it with: pip install -c constraints.txt -e '.[wieting]'"
+    )

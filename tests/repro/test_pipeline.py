@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from metrics.scoring.signature import Signature
-from metrics.util.files import home
+from metrics.util.files import cache_dir
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 T5_SMALL = [
@@ -117,7 +117,7 @@ def test_killed_at_every_stage_it_ends_with_the_same_numbers(smoke: Path, tmp_pa
     # Rewrites and models are cached by content: with a home of its own the killed run must make its rewrites anew.
     own = tmp_path / "home"
     own.mkdir()
-    (own / "models").symlink_to(home() / "models")
+    (own / "models").symlink_to(cache_dir() / "models")
     for stage in ("warm-up", "training", "rewriting"):
         process = subprocess.Popen(
             arguments, cwd=ROOT, env=environment(SRO_HOME=str(own)), stderr=subprocess.PIPE, text=True,

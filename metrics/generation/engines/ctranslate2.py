@@ -12,8 +12,8 @@ from typing import Any
 
 from metrics.generation.rewriting import end_tokens
 from metrics.models.resolve import LoadedModel
-from metrics.util.errors import InputError
-from metrics.util.files import atomic_folder, content_hash, home
+from metrics.util.errors import InputError, missing_package
+from metrics.util.files import atomic_folder, cache_dir, content_hash
 
 # By the name that --engine gives: how weights are kept.
 ENGINES = {"ctranslate2": "float32", "ctranslate2-int8": "int8"}
@@ -35,7 +35,7 @@ class CTranslate2:
             import ctranslate2
             from ctranslate2.converters import TransformersConverter
         except ImportError:
-            raise InputError(f'{asked}: not installed; pip install "detox-suite[ctranslate2]"') from None
+            raise missing_package("ctranslate2", asked) from None
         if loaded.ref.base is not None:
             raise InputError(f"{asked}: {loaded.ref.name} is an adapter; it serves whole models")
         import torch
@@ -43,7 +43,7 @@ class CTranslate2:
         self.device, self.batch_size = "cpu", _BATCH
         self.name = f"ctranslate2-{version('ctranslate2')}-{weights}"
         self._tokenizer = loaded.tokenizer
-        folder = home() / "ctranslate2" / content_hash([loaded.ref.revision, self.name])[:32]
+        folder = cache_dir() / "ctranslate2" / content_hash([loaded.ref.revision, self.name])[:32]
         threads = torch.get_num_threads()
         kind = ctranslate2.Translator if loaded.seq2seq else ctranslate2.Generator
         try:

@@ -101,7 +101,7 @@ class Backbone:
         rows: list[Any] = [None] * len(texts)
         with torch.inference_mode():
             for indices in progress(
-                length_sorted_batches([len(i) for i in ids], self.batch_size), description, leave=False
+                length_sorted_batches([len(i) for i in ids], self.batch_size), description, "batches"
             ):
                 for i, reading in zip(indices, self._batch([ids[i] for i in indices]), strict=True):
                     rows[i] = row(reading)

@@ -27,7 +27,7 @@ from metrics.scorers.heads.features import (
 )
 from metrics.scorers.heads.scorers import TEMPERATURE, smooth_maximum
 from metrics.util.errors import InputError
-from metrics.util.files import atomic_file, content_hash, home, read_lines, sha256_file
+from metrics.util.files import atomic_file, cache_dir, content_hash, read_lines, sha256_file
 from metrics.util.progress import progress
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
@@ -169,7 +169,7 @@ def _cached(backbone: SmolLM2, texts: list[str], kind: str, row: Callable[[Readi
     for start in range(0, len(unique), CHUNK):
         part = unique[start : start + CHUNK]
         key = content_hash([backbone.ref.revision, sha256_file(HEADS / "features.py"), kind, part])
-        path = home() / "features" / f"{key[:32]}.npz"
+        path = cache_dir() / "features" / f"{key[:32]}.npz"
         if not path.is_file():
             read = backbone.read(part, f"{kind}, {start:,} of {len(unique):,} texts", row)
             with atomic_file(path) as temporary, temporary.open("wb") as file:

@@ -1,0 +1,38 @@
+"""What other libraries write to the terminal of a command. This module imports only the standard library."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import warnings
+
+# The option of a command that lets other libraries write.
+VERBOSE = "--verbose"
+_ENVIRONMENT = {
+    "DATASETS_VERBOSITY": "error",
+    "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",  # transformers' "Loading weights" follows it too
+    "HF_HUB_VERBOSITY": "error",
+    "TRANSFORMERS_VERBOSITY": "error",
+}
+_LOGGERS = ("accelerate", "datasets", "evaluate", "huggingface_hub", "torch", "transformers", "trl")
+
+
+def quieten_libraries() -> None:
+    """Switch off Python warnings, and other libraries' log messages and progress bars.
+
+    Values that the user has set in the environment stay as they are. Subprocesses inherit the environment, and so
+    are quiet as well.
+    """
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+    for name in _LOGGERS:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    # A library that is already imported no longer reads the environment.
+    if "transformers" in sys.modules:
+        from transformers.utils import logging as transformers_logging
+
+        transformers_logging.disable_progress_bar()
