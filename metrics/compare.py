@@ -57,8 +57,7 @@ def _checked(document: Any, path: Path) -> dict[str, Any]:
 
 def _damage(document: dict[str, Any]) -> str:
     """What is wrong with a result of this schema; "" for nothing."""
-    from metrics.scoring.evaluator import METRICS
-    from metrics.scoring.measures import DECIMALS
+    from metrics.scoring import DECIMALS, METRICS
     from metrics.scoring.signature import Signature
 
     system, sentences, signature = document["system"], document["sentences"], document["signature"]
@@ -83,7 +82,7 @@ def compare(first: dict[str, Any], second: dict[str, Any]) -> list[dict[str, Any
     """Per metric: mean of each, difference with interval, p. Errors: unequal signatures, naming the fields."""
     import numpy as np
 
-    from metrics.scoring.evaluator import METRICS
+    from metrics.scoring import METRICS
     from metrics.scoring.signature import Signature
     from metrics.scoring.statistics import paired_difference, randomisation_test
 

@@ -126,7 +126,7 @@ def show(results: list[Result]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from metrics.scoring.evaluator import METRICS
+    from metrics.scoring import METRICS
 
     console = Console()
     test_set = results[0].test_set

@@ -18,7 +18,7 @@ import numpy as np
 from leaderboard.board.ties import separated, spell, tie_letters
 from leaderboard.rows.formats import write_parquet
 from leaderboard.rows.row import Row, Status
-from metrics.scoring.evaluator import METRICS
+from metrics.scoring import METRICS
 
 if TYPE_CHECKING:
     import pyarrow as pa

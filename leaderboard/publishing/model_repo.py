@@ -152,7 +152,7 @@ def propose(row: Row, dataset: str, api: hub.HfApi, *, model_index: bool) -> str
 def require_hub_model(row: Row) -> tuple[str, str]:
     """(Hub id, commit) of the model that the row measured, completely. Errors (InputError): any other row."""
     from metrics.models.resolve import HUB_ID
-    from metrics.scoring.evaluator import METRICS
+    from metrics.scoring import METRICS
 
     name, revision = row.system.name, row.system.revision
     if row.record != "measured":
@@ -171,7 +171,7 @@ def require_hub_model(row: Row) -> tuple[str, str]:
 
 # -- what is written ------------------------------------------------------------------------------------------------
 def _rounded(value: float | None) -> float | None:
-    from metrics.scoring.measures import DECIMALS
+    from metrics.scoring import DECIMALS
 
     return None if value is None else round(value, DECIMALS)
 

@@ -10,7 +10,7 @@ import yaml
 
 from leaderboard.rows.row import SCHEMA_VERSION, Row, load_row, run_id
 from leaderboard.rows.systems import known
-from metrics.scoring.evaluator import METRICS
+from metrics.scoring import METRICS
 
 PUBLISHED = Path(__file__).parent / "published.yaml"
 

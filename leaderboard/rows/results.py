@@ -17,8 +17,7 @@ from leaderboard.rows.row import MAX_TEXT, About, Row, first_problem, folder_nam
 from leaderboard.rows.systems import known
 from metrics.data.text import is_copy, length_ratio
 from metrics.models.resolve import HUB_ID
-from metrics.scoring.evaluator import METRICS
-from metrics.scoring.measures import DECIMALS
+from metrics.scoring import DECIMALS, METRICS
 from metrics.scoring.signature import Signature, describe_decoding
 from metrics.scoring.statistics import mean_interval
 from metrics.util.errors import InputError

@@ -28,7 +28,7 @@ from pydantic import (
     model_validator,
 )
 
-from metrics.scoring.evaluator import METRICS
+from metrics.scoring import METRICS
 from metrics.scoring.signature import Signature
 from metrics.util.errors import InputError
 from metrics.util.files import content_hash

@@ -11,7 +11,7 @@ from leaderboard.space.data import Leaderboard, Record
 from leaderboard.space.ranking import number, score, size, status
 from leaderboard.space.remake import json_mapping, remake_command, verify_command
 from leaderboard.space.shown import MAX_NAME, NOTHING, hub_link, outside, shown, visible
-from metrics.scoring.evaluator import METRICS
+from metrics.scoring import METRICS
 from metrics.scoring.signature import Signature
 from metrics.util.errors import InputError
 

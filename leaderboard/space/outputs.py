@@ -6,7 +6,7 @@ from leaderboard.space.data import Leaderboard, Record
 from leaderboard.space.ranking import pager
 from leaderboard.space.rude import softened
 from leaderboard.space.shown import MAX_NAME, shown
-from metrics.scoring.evaluator import METRICS
+from metrics.scoring import METRICS
 from metrics.util.errors import InputError
 
 PAGE_SENTENCES = 20

@@ -9,7 +9,7 @@ from typing import Any
 
 from leaderboard.space.data import Group, Record
 from leaderboard.space.shown import MAX_NAME, NOTHING, attribute, outside, shown
-from metrics.scoring.evaluator import METRICS
+from metrics.scoring import METRICS
 
 PAGE_ROWS = 50
 MAX_PUBLISHED = 200

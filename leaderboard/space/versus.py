@@ -12,7 +12,7 @@ from leaderboard.space.outputs import PAGE_SENTENCES
 from leaderboard.space.ranking import number, pager
 from leaderboard.space.rude import softened
 from leaderboard.space.shown import MAX_NAME, shown
-from metrics.scoring.evaluator import METRICS
+from metrics.scoring import METRICS
 from metrics.scoring.statistics import CONFIDENCE, Interval, paired_difference, randomisation_test
 from metrics.util.errors import InputError
 

@@ -22,8 +22,7 @@ from leaderboard.rows.formats import read_parquet
 from leaderboard.rows.results import VALUES, Sentences, stated, summarise
 from leaderboard.rows.row import RESULTS, TOLERANCE, visible
 from metrics import __version__
-from metrics.scoring.evaluator import METRICS
-from metrics.scoring.measures import DECIMALS
+from metrics.scoring import DECIMALS, METRICS
 from metrics.scoring.signature import Signature
 from metrics.systems.resolve import BASELINES, resolve_system
 from metrics.util.errors import InputError

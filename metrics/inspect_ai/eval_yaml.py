@@ -13,7 +13,6 @@ import yaml
 from metrics.generation.rewriting import CHAT, DEFAULT_MAX_NEW_TOKENS
 from metrics.models.resolve import CHAT_PROMPT
 
-METRICS = ("sta", "sim", "fl", "j")
 GRADER = "detox_suite"
 # Greedy under every provider: inspect's `hf` samples and refuses temperature 0, others know no top_k.
 DECODING: dict[str, Any] = {"max_tokens": DEFAULT_MAX_NEW_TOKENS, "temperature": 0.01, "top_k": 1}

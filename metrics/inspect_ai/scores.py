@@ -21,7 +21,8 @@ from inspect_ai.solver import TaskState
 from inspect_ai.tool import ToolChoice, ToolInfo
 from rich.markup import escape
 
-from metrics.inspect_ai.eval_yaml import GRADER, METRICS
+from metrics.inspect_ai.eval_yaml import GRADER
+from metrics.scoring import FACTORS, METRICS
 from metrics.scoring.columns import columns
 from metrics.scoring.functions import measure
 from metrics.util.errors import InputError
@@ -71,7 +72,7 @@ class Scores:
 
     def _score(self, batch: list[Rewrite]) -> dict[Rewrite, dict[str, float] | None]:
         with input_errors():
-            compares = any(measure(name, self._profile).needs_references for name in ("sta", "sim", "fl"))
+            compares = any(measure(name, self._profile).needs_references for name in FACTORS)
             able = [rewrite for rewrite in batch if rewrite[2] or not compares]
             if not able:
                 return dict.fromkeys(batch)

@@ -21,6 +21,7 @@ from metrics.generation.rewriting import CHAT, prompt_ids
 from metrics.inspect_ai.eval_yaml import DECODING
 from metrics.inspect_ai.scores import detoxification, input_errors
 from metrics.models.resolve import REWRITER_FILE, ModelRef, own_prompt
+from metrics.scoring import FACTORS
 from metrics.scoring.functions import measure
 from metrics.util.errors import InputError
 
@@ -41,7 +42,7 @@ def detox(test_set: str = "paradetox-test", profile: str = "offline", prompt: st
         prompt = ",".join(prompt) if isinstance(prompt, list) else prompt
         if not isinstance(prompt, str | None):
             raise InputError(f"prompt {prompt}: not a string; put double quotes around it: -T 'prompt=\"…\"'")
-        measures = {name: measure(name, profile) for name in ("sta", "sim", "fl")}
+        measures = {name: measure(name, profile) for name in FACTORS}
         texts = load_test_set(test_set)
         if any(m.needs_references for m in measures.values()) and not all(texts.references):
             raise InputError(f"profile {profile}: {texts.name} has sentences without a reference")

@@ -18,6 +18,7 @@ from lm_eval.api.task import ConfigurableTask
 from metrics.data.corpora import load_test_set
 from metrics.generation.rewriting import CHAT
 from metrics.models.resolve import ModelRef, own_prompt
+from metrics.scoring import FACTORS, METRICS
 from metrics.scoring.columns import columns
 from metrics.scoring.functions import measure
 from metrics.util.errors import InputError
@@ -55,7 +56,7 @@ class DetoxTask(ConfigurableTask):
         config = self.config
         profile = str(config.metadata["profile"])
         with _one_line():
-            measures = [measure(name, profile) for name in ("sta", "sim", "fl")]
+            measures = [measure(name, profile) for name in FACTORS]
             test_set = load_test_set(config.dataset_name)
             if any(m.needs_references for m in measures) and not all(test_set.references):
                 raise InputError(f"profile {profile}: {test_set.name} has sentences without a reference")
@@ -121,7 +122,7 @@ def _is_seq2seq(name: str, revision: Any) -> bool:
 def process_results(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, Rewrite]:
     """The document's rewrite under each metric, white space folded as metrics.score folds it; empty outputs stay."""
     rewrite = (doc["source"], " ".join(results[0].split()), doc["references"], doc["profile"])
-    return dict.fromkeys(("sta", "sim", "fl", "j"), rewrite)
+    return dict.fromkeys(METRICS, rewrite)
 
 
 def sta(rewrites: Sequence[Rewrite]) -> float:

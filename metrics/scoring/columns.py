@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 
-from metrics.scoring import functions
+from metrics.scoring import FACTORS, functions
 from metrics.scoring.functions import Array
 from metrics.util.errors import InputError
 
@@ -27,7 +27,7 @@ def columns(
     texts = (tuple(sources), tuple(predictions), None if references is None else tuple(map(_hashable, references)))
     if metric != "j":
         return {metric: _column(metric, *texts, profile)}
-    parts = {name: _column(name, *texts, profile) for name in ("sta", "sim", "fl")}
+    parts = {name: _column(name, *texts, profile) for name in FACTORS}
     return {**parts, "j": parts["sta"] * parts["sim"] * parts["fl"]}
 
 

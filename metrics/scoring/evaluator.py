@@ -17,6 +17,7 @@ from metrics import __version__
 from metrics.data.corpora import TestSet
 from metrics.profiles import Profile
 from metrics.scorers.batching import Array
+from metrics.scoring import METRICS
 from metrics.scoring.cache import COLUMNS, ScoreCache
 from metrics.scoring.measures import CHUNK, MEASURES, Item, score_chunks, to_items
 from metrics.scoring.signature import Signature
@@ -25,7 +26,6 @@ from metrics.systems.resolve import Rewrites
 from metrics.util.files import content_hash
 
 SCHEMA = 2
-METRICS = ("sta", "sim", "fl", "j")
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from metrics.data.text import DETOKENISERS, well_formed
 from metrics.profiles import Profile
 from metrics.scorers import CLASSIFIERS, COMPARISONS, SIMILARITIES
 from metrics.scorers.batching import Array
+from metrics.scoring import DECIMALS
 from metrics.scoring.rules import acceptability, softmax, style
 from metrics.util.errors import InputError
 from metrics.util.progress import progress
@@ -19,8 +20,6 @@ from metrics.util.progress import progress
 Item = tuple[str, str, tuple[str, ...]]
 # Sentences scored together: bounds memory, and is what a killed run may have to do again.
 CHUNK = 1_024
-# Below this, a score depends on which sentences shared its batch.
-DECIMALS = 6
 
 
 class Measure(Protocol):
