@@ -159,9 +159,10 @@ def _find_field(model: type[BaseModel], location: Sequence[str | int]) -> tuple[
     names: list[str] = []
     inner: Any = model
     for part in location:
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel) and part in inner.model_fields):
+        fields = inner.model_fields if isinstance(inner, type) and issubclass(inner, BaseModel) else {}
+        if part not in fields:
             break
-        field = inner.model_fields[str(part)]
+        field = fields[str(part)]
         names.append(str(part))
         inner = field.annotation
     return field, names
