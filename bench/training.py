@@ -82,10 +82,11 @@ def ours(
     """This project's step, with the dtypes of its two parts; the arithmetic of a causal leader is counted."""
     from repro.followers.follower import ScreenerFollower
     from repro.leader.leader import Leader
-    from repro.methods.sro import Game, SROTrainer
+    from repro.methods.config import SROConfig
+    from repro.methods.sro import SROTrainer
 
     leader = Leader(load(options.leader), train=options.layers, max_length=64, dtype=learning)
-    game = Game(
+    config = SROConfig(
         beta=BETA, epsilon=EPSILON, rollouts=options.copies, sample=True, temperature=1.0, seed=1,
         rollout_max_new_tokens=MAX_NEW_TOKENS, shift_right=True, rejected_with_prompt=False, rollout_dropout=0.0,
         rollout_dtype=rolling_out, rollout_engine=engine, siblings=False, lone_fail_weight=1.0, imitation=0.0,
@@ -111,7 +112,7 @@ def ours(
 
     texts = texts_of(size * (options.steps + 1))
     keywords = budget(options, folder, size)
-    seconds = timed(Counting(leader, ScreenerFollower(screener()), game, keywords, texts, lambda _: None))
+    seconds = timed(Counting(leader, ScreenerFollower(screener()), config, keywords, texts, lambda _: None))
     # The first step is not measured.
     return {"seconds": seconds, "rolling": rolling[1:], "operations": counts[1:], "texts": size, "updates": 1}
 

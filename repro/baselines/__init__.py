@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from metrics.data.corpora import TestSet
     from metrics.models.resolve import ModelRef
     from metrics.systems.resolve import Rewrites
-    from repro.config.recipe import Recipe
+    from repro.baselines.config import BaselineConfig
     from repro.followers.follower import Follower
 
 # name -> what readers of a table should know of it.
@@ -32,7 +32,7 @@ class Setting:
     made: what the recipe's method trained, or the warm-up where it has no method.
     """
 
-    recipe: Recipe
+    config: BaselineConfig
     leader: ModelRef
     made: ModelRef
     test: TestSet

@@ -17,25 +17,25 @@ from repro.followers.follower import PASS
 
 
 def rewrites(setting: Setting) -> Rewrites:
-    """For each test sentence the first of up to `recipe.candidates` rewrites that passes, else the likeliest.
+    """For each test sentence the first of up to `config.candidates` rewrites that passes, else the likeliest.
 
     Only sentences without a pass are drawn again, so that most of the k rewrites are never written.
     """
-    recipe, model, follower = setting.recipe, setting.made, setting.follower()
+    config, model, follower = setting.config, setting.made, setting.follower()
     # As the checkpoint itself is read: what it wrote as a system of its own is not written again.
-    likeliest = {"do_sample": False, "max_new_tokens": recipe.max_new_tokens}
-    sampled = {**likeliest, "do_sample": True, "temperature": recipe.temperature, "top_k": 0}
+    likeliest = {"do_sample": False, "max_new_tokens": config.max_new_tokens}
+    sampled = {**likeliest, "do_sample": True, "temperature": config.temperature, "top_k": 0}
     draws: list[Rewrites] = []
     outputs: dict[int, str] = {}
     asked = list(range(len(setting.test.sources)))
-    loaded = load(System("best-of-k", "model", model.revision, model, recipe.prompt))
-    for draw in range(recipe.candidates):
+    loaded = load(System("best-of-k", "model", model.revision, model, config.prompt))
+    for draw in range(config.candidates):
         sources = tuple(setting.test.sources[i] for i in asked)
         references = tuple(setting.test.references[i] for i in asked)
         settings = sampled if draw else likeliest
-        system = System("best-of-k", "model", model.revision, model, recipe.prompt, settings)
+        system = System("best-of-k", "model", model.revision, model, config.prompt, settings)
         part = dataclasses.replace(setting.test, sources=sources, references=references)
-        drawn = rewrite(system, part, batch_size=recipe.generation_batch_size, seed=recipe.seed + draw, loaded=loaded)
+        drawn = rewrite(system, part, batch_size=config.generation_batch_size, seed=config.seed + draw, loaded=loaded)
         draws.append(drawn)
         passed = follower.judge(sources, drawn.outputs, draw) == PASS
         outputs.update({i: text for i, text, ok in zip(asked, drawn.outputs, passed, strict=True) if ok})
@@ -48,10 +48,10 @@ def rewrites(setting: Setting) -> Rewrites:
         outputs=tuple(outputs.get(i, text) for i, text in enumerate(draws[0].outputs)),
         decoding={
             **draws[0].decoding,
-            "candidates": recipe.candidates,
+            "candidates": config.candidates,
             "choice": "the first that passes, else the likeliest",
-            "temperature_after_the_first": recipe.temperature,
-            "seed": recipe.seed,
+            "temperature_after_the_first": config.temperature,
+            "seed": config.seed,
         },
         seconds=round(sum(seconds), 1) if len(seconds) == len(draws) else None,
     )

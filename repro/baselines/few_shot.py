@@ -39,11 +39,11 @@ PROMPT = (
 
 def rewrites(setting: Setting) -> Rewrites:
     """The leader's greedy line for every test sentence, cut at the line end and without the quotes around it."""
-    recipe, leader = setting.recipe, setting.leader
-    settings = {"do_sample": False, "num_beams": 1, "max_new_tokens": recipe.max_new_tokens}
+    config, leader = setting.config, setting.leader
+    settings = {"do_sample": False, "num_beams": 1, "max_new_tokens": config.max_new_tokens}
     # The cache of rewrites must not take what the leader writes beyond the line end, for this prompt, for these.
     system = System("few-shot", "model", f"{leader.revision}+line", ends_at_line(leader), PROMPT, settings)
-    done = rewrite(system, setting.test, batch_size=recipe.generation_batch_size, seed=recipe.seed)
+    done = rewrite(system, setting.test, batch_size=config.generation_batch_size, seed=config.seed)
     return dataclasses.replace(
         done,
         revision=leader.revision,

@@ -1,17 +1,10 @@
 """Training methods: how the leader learns from texts, verdicts or pairs, all under one recipe's budget.
 
-A new method is a file with `train(task: repro.training.trainer.Task) -> repro.training.trainer.LeaderTraining`, which trains and leaves
-`best.safetensors` in the task's folder, and a line in `METHODS`.
+A new method is a file with `train(task: repro.methods.task.Task) -> repro.training.trainer.LeaderTraining`, which trains
+and leaves `best.safetensors` in the task's folder, and a line in `METHODS`.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from importlib import import_module
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from repro.training.trainer import LeaderTraining, Task
 
 # name -> what readers of a table should know of it.
 METHODS = {
@@ -23,8 +16,3 @@ METHODS = {
 }
 # Methods that learn from parallel data, which SRO does without.
 PARALLEL = ("sft",)
-
-
-def training_method(name: str) -> Callable[[Task], LeaderTraining]:
-    train: Callable[[Task], LeaderTraining] = import_module(f"repro.methods.{name}").train
-    return train

@@ -20,9 +20,9 @@ from metrics.util.errors import InputError
 from metrics.util.files import append_json_lines, read_json_lines
 from metrics.util.progress import progress
 from repro.followers.follower import KINDS, PASS
-from repro.methods.sro import game_of, roll_out, written
+from repro.methods.sro import roll_out, written
+from repro.methods.task import Task
 from repro.methods.trl_training import TrlTraining, trl_arguments, updates, whole_updates
-from repro.training.trainer import Task
 
 ROLLOUTS = "rollouts.jsonl"
 
@@ -34,7 +34,7 @@ class DPO(TrlTraining, DPOTrainer):
 
     def __init__(self, task: Task, rows: Sequence[dict[str, list[int]]]) -> None:
         settings = {
-            "beta": task.recipe.beta,
+            "beta": task.config.beta,
             "loss_type": ["sigmoid"],
             "max_length": None,
             "precompute_ref_log_probs": True,
@@ -65,16 +65,16 @@ def untrained_rollouts(task: Task) -> list[Rollout]:
     They are kept in the task's folder as they come; a killed run goes on with the next batch.
     Errors: not one of them passes.
     """
-    recipe, leader, game = task.recipe, task.leader, game_of(task.recipe)
+    config, leader = task.config, task.leader
     path = task.folder / ROLLOUTS
     done = {batch["draw"]: (batch["outputs"], batch["kinds"]) for batch in read_json_lines(path)}
-    draws = range(updates(task) * recipe.accumulation)
+    draws = range(updates(task) * config.accumulation)
     missing = [draw for draw in draws if draw not in done]
     with append_json_lines(path) as append:
         for draw in progress(missing, "rollouts"):
             texts = _batch(task, draw)
-            outputs = roll_out(leader, texts, game, game.seed * 1_000_003 + draw)
-            sources = [text for text in texts for _ in range(game.rollouts)]
+            outputs = roll_out(leader, texts, config, config.seed * 1_000_003 + draw)
+            sources = [text for text in texts for _ in range(config.rollouts)]
             kinds = task.follower.judge(sources, written(leader, outputs), draw).tolist()
             done[draw] = outputs, kinds
             append({"draw": draw, "outputs": outputs, "kinds": kinds})
@@ -82,7 +82,7 @@ def untrained_rollouts(task: Task) -> list[Rollout]:
         Rollout(text, output, kind)
         for draw in draws
         for text, output, kind in zip(
-            (text for text in _batch(task, draw) for _ in range(game.rollouts)), *done[draw], strict=True
+            (text for text in _batch(task, draw) for _ in range(config.rollouts)), *done[draw], strict=True
         )
     ]
     kinds = [KINDS[rollout.kind] for rollout in rollouts]
@@ -90,13 +90,13 @@ def untrained_rollouts(task: Task) -> list[Rollout]:
         task.log({"rollouts": len(kinds), **{kind: kinds.count(kind) / len(kinds) for kind in sorted(set(kinds))}})
     if not any(rollout.passed for rollout in rollouts):
         raise InputError(
-            f"recipe {recipe.name}: none of {len(rollouts)} rollouts passed, {recipe.method} has nothing to learn from"
+            f"none of {len(rollouts)} rollouts passed, {config.method} has nothing to learn from"
         )
     return rollouts
 
 
 def _batch(task: Task, draw: int) -> list[str]:
-    size = task.recipe.batch_size
+    size = task.config.batch_size
     return [task.texts[i % len(task.texts)] for i in range(draw * size, (draw + 1) * size)]
 
 

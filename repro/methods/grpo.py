@@ -15,9 +15,9 @@ from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer
 
 from repro.followers.follower import KINDS, PASS
-from repro.methods.sro import game_of, roll_out, written
+from repro.methods.sro import roll_out, written
+from repro.methods.task import Task
 from repro.methods.trl_training import TrlTraining
-from repro.training.trainer import Task
 
 
 class GRPO(TrlTraining, GRPOTrainer):
@@ -28,14 +28,14 @@ class GRPO(TrlTraining, GRPOTrainer):
     loss_is_scaled_for_ga = True
 
     def __init__(self, task: Task) -> None:
-        recipe = task.recipe
-        self._follower, self._game, self._batch_size = task.follower, game_of(recipe), recipe.batch_size
+        config = task.config
+        self._follower, self._config, self._batch_size = task.follower, config, config.batch_size
         # trl drops what does not fill an update, and would train on nothing where all texts do not.
-        times = -(-recipe.batch_size * recipe.accumulation // len(task.texts))
+        times = -(-config.batch_size * config.accumulation // len(task.texts))
         settings = {
-            "num_generations": recipe.rollouts,
-            "temperature": recipe.temperature,
-            "max_completion_length": recipe.rollout_max_new_tokens,
+            "num_generations": config.rollouts,
+            "temperature": config.temperature,
+            "max_completion_length": config.rollout_max_new_tokens,
         }
         dataset = Dataset.from_dict({"prompt": list(task.texts) * times})
         with warnings.catch_warnings():
@@ -44,11 +44,11 @@ class GRPO(TrlTraining, GRPOTrainer):
 
     def roll_out(self, prompts: Sequence[str], trainer: Any) -> dict[str, Any]:
         """Texts, each as often as it is rolled out -> the tokens of prompts and rollouts, in batches as SRO's are."""
-        texts = list(prompts)[:: self._game.rollouts]
-        first = self._game.seed * 1_000_003 + self.state.global_step * self.args.gradient_accumulation_steps
+        texts = list(prompts)[:: self._config.rollouts]
+        first = self._config.seed * 1_000_003 + self.state.global_step * self.args.gradient_accumulation_steps
         outputs = []
         for draw, start in enumerate(range(0, len(texts), self._batch_size)):
-            outputs += roll_out(self.leader, texts[start : start + self._batch_size], self._game, first + draw)
+            outputs += roll_out(self.leader, texts[start : start + self._batch_size], self._config, first + draw)
         # Rolling out leaves the model in eval mode, and trl sorts its metrics by the mode.
         self.leader.model.train()
         return {"prompt_ids": self.leader.prompt_ids(prompts), "completion_ids": outputs, "logprobs": None}

@@ -17,8 +17,8 @@ from trl import KTOConfig, KTOTrainer
 
 from metrics.util.errors import InputError
 from repro.methods.dpo import untrained_rollouts
+from repro.methods.task import Task
 from repro.methods.trl_training import TrlTraining, trl_arguments
-from repro.training.trainer import Task
 
 
 class KTO(TrlTraining, KTOTrainer):
@@ -30,7 +30,7 @@ class KTO(TrlTraining, KTOTrainer):
         desirable = sum(row["label"] for row in rows)
         ratio = (len(rows) - desirable) / desirable if 0 < desirable < len(rows) else 1.0
         settings = {
-            "beta": task.recipe.beta,
+            "beta": task.config.beta,
             "desirable_weight": max(1.0, ratio),
             "undesirable_weight": max(1.0, 1 / ratio),
             "max_length": None,
@@ -50,16 +50,16 @@ class KTO(TrlTraining, KTOTrainer):
 
 def train(task: Task) -> KTO:
     trl_arguments(task)
-    recipe = task.recipe
-    if recipe.batch_size * recipe.rollouts < 2:
-        raise InputError(f"recipe {recipe.name}: kto needs batch_size x rollouts of at least 2, for its KL term")
+    config = task.config
+    if config.batch_size * config.rollouts < 2:
+        raise InputError("kto needs batch_size x rollouts of at least 2, for its KL term")
     rollouts = untrained_rollouts(task)
     prompts = task.leader.prompt_ids([rollout.text for rollout in rollouts])
     rows = [
         {"prompt_ids": prompt, "completion_ids": rollout.output, "label": rollout.passed}
         for prompt, rollout in zip(prompts, rollouts, strict=True)
     ]
-    random.Random(recipe.seed).shuffle(rows)
+    random.Random(config.seed).shuffle(rows)
     trainer = KTO(task, rows)
     trainer.fit()
     return trainer

@@ -14,8 +14,8 @@ from datasets import Dataset
 from trl import SFTConfig, SFTTrainer
 
 from metrics.util.errors import InputError
+from repro.methods.task import Task
 from repro.methods.trl_training import TrlTraining, trl_arguments, whole_updates
-from repro.training.trainer import Task
 
 # What a label says of a token that is not learned.
 IGNORED = -100
@@ -33,14 +33,14 @@ class SFT(TrlTraining, SFTTrainer):
 
 
 def train(task: Task) -> SFT:
-    recipe = task.recipe
+    config = task.config
     settings: dict[str, Any] = trl_arguments(task)
     if not task.pairs:
-        raise InputError(f"recipe {recipe.name}: sft needs parallel data, and {recipe.parallel_corpus} has none")
+        raise InputError("sft needs parallel data, and the parallel corpus has no pairs")
     pairs = list(task.pairs)
-    random.Random(recipe.seed).shuffle(pairs)
+    random.Random(config.seed).shuffle(pairs)
     # Those that the budget reaches; the others need not be tokenised.
-    pairs = pairs[: settings["max_steps"] * settings["per_device_train_batch_size"] * recipe.accumulation]
+    pairs = pairs[: settings["max_steps"] * settings["per_device_train_batch_size"] * config.accumulation]
     prompts = task.leader.prompt_ids([toxic for toxic, _ in pairs])
     targets = task.leader.target_ids([neutral for _, neutral in pairs])
     rows = [

@@ -12,7 +12,8 @@ from datasets import Dataset
 
 from metrics.util.errors import InputError
 from repro.leader.leader import dropout
-from repro.training.trainer import LeaderTraining, Task
+from repro.methods.task import Task
+from repro.training.trainer import LeaderTraining
 
 
 class TrlTraining(LeaderTraining):
@@ -44,18 +45,18 @@ def trl_arguments(task: Task) -> dict[str, Any]:
 
     Errors: an encoder-decoder leader; trl trains none. Another train_dtype: its products are trl's.
     """
-    recipe = task.recipe
-    if recipe.train_dtype != "float32":
+    config = task.config
+    if config.train_dtype != "float32":
         raise InputError(
-            f"recipe {recipe.name}: train_dtype={recipe.train_dtype} is for SRO; give train_dtype=float32 with method "
-            f"{recipe.method}"
+            f"train_dtype={config.train_dtype} is for SRO; give train_dtype=float32 with method "
+            f"{config.method}"
         )
     if task.leader.seq2seq:
         raise InputError(
-            f"recipe {recipe.name}: {recipe.leader} is an encoder-decoder model; trl trains causal ones only, "
-            f"so method {recipe.method} cannot be used with it"
+            f"{config.leader} is an encoder-decoder model; trl trains causal ones only, "
+            f"so method {config.method} cannot be used with it"
         )
-    size = recipe.batch_size * recipe.rollouts
+    size = config.batch_size * config.rollouts
     return {
         **task.arguments(),
         "max_steps": updates(task),
@@ -66,10 +67,10 @@ def trl_arguments(task: Task) -> dict[str, Any]:
 
 def updates(task: Task) -> int:
     """The updates of the recipe's budget, whatever a method learns from."""
-    return task.recipe.steps or task.recipe.epochs * task.recipe.epoch_updates(len(task.texts))
+    return task.config.steps or task.config.epochs * task.config.epoch_updates(len(task.texts))
 
 
 def whole_updates(task: Task, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The rows, and as many of the first ones again as fill the last update of a pass over them."""
-    size = task.recipe.batch_size * task.recipe.accumulation * task.recipe.rollouts
+    size = task.config.batch_size * task.config.accumulation * task.config.rollouts
     return [rows[i % len(rows)] for i in range(-(-len(rows) // size) * size)]

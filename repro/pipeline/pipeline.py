@@ -24,14 +24,20 @@ from metrics.util.errors import InputError
 from metrics.util.files import atomic_file, atomic_folder, remove_folder, remove_temporaries, write_json
 from metrics.util.progress import progress
 from repro.baselines import UNTOUCHED, UNTRAINED, Setting, untrained
+from repro.baselines.config import BaselineConfig, BestOfKConfig
 from repro.config.inputs import Inputs, resolve_inputs
-from repro.config.recipe import Recipe, field_group, to_dict
+from repro.config.recipe import Recipe, to_dict
+from repro.config.section import RewritingConfig, ScoringConfig, Section, SeedConfig
+from repro.followers.config import FollowerConfig, VerdictConfig
 from repro.followers.content import ContentModel
 from repro.followers.follower import Follower, GuardedFollower, ScreenerFollower
 from repro.followers.naturalness import NaturalnessModel
 from repro.followers.screener import NBSVM, ClassifierScreener, FlippingScreener, Screener
-from repro.methods import METHODS, PARALLEL, training_method
+from repro.leader.config import LeaderConfig, RolloutConfig
+from repro.methods import METHODS, PARALLEL
+from repro.methods.config import MethodConfig, ObjectiveConfig, TaskConfig
 from repro.pipeline.stages import Stages
+from repro.training.config import DevelopmentConfig, TextsConfig, TrainingConfig, WarmupConfig
 from repro.training.distributed import first_acts, first_decides, is_first, processes, sharded
 
 if TYPE_CHECKING:
@@ -45,6 +51,11 @@ def run(recipe: Recipe, data_dir: str | None, out: Path, shared: Path | None = N
         raise InputError(f"method {recipe.method}: trained by one process only; start it without accelerate")
     inputs = first_acts(lambda: resolve_inputs(recipe, data_dir))
     Pipeline(recipe, inputs, out, shared).run()
+
+
+_TRAINING = (
+    VerdictConfig, TextsConfig, MethodConfig, TrainingConfig, RolloutConfig, ObjectiveConfig, DevelopmentConfig,
+)  # fmt: skip
 
 
 class Pipeline:
@@ -61,30 +72,30 @@ class Pipeline:
         described, settings = inputs.describe(), to_dict(recipe)
         screening = [corpus.sha256 for corpus in inputs.screening]
         corpora = do("corpora", described, self._corpora)
-        fitting = [self._fields("screener"), recipe.seed, screening, inputs.screener, self._needs_guards]
+        fitting = [self._fields(FollowerConfig), recipe.seed, screening, inputs.screener, self._needs_guards]
         fitted = do("screener", fitting, self._fit_screener)
         pairs = inputs.pairs.sha256 if inputs.pairs else None
-        warmed = [self._fields("leader", "warmup"), recipe.max_new_tokens, inputs.leader.revision, screening, pairs]
+        warmed = [self._fields(LeaderConfig, SeedConfig, WarmupConfig), recipe.max_new_tokens, inputs.leader.revision, screening, pairs]
         warmed += [[corpus.sha256 for corpus in inputs.rudeness], processes(), sharded()]
         warm = do("warm-up", warmed, self._warm_up)
         paraphraser = resolve_model(str(warm / "model")) if recipe.warmup != "none" else inputs.leader
         decoding = [recipe.max_new_tokens, recipe.generation_batch_size]
         measure = self.evaluator.measure
-        asked = [self._fields("training"), recipe.screener_threshold, self._guards, processes(), sharded()]
+        asked = [self._fields(*_TRAINING), recipe.screener_threshold, self._guards, processes(), sharded()]
         models, made = {"warm-up": paraphraser}, ["warm-up", "screener"]
         trained: Path | None = None
         chosen: Path | None = None
         if recipe.method != "none":
             texts = [inputs.toxic.sha256, inputs.parallel.sha256 if inputs.parallel else None]
-            played = [asked, self._fields("leader"), decoding, *texts, inputs.development.sha256, measure]
+            played = [asked, self._fields(LeaderConfig, SeedConfig), decoding, *texts, inputs.development.sha256, measure]
             trained = do("training", played, lambda work: self._train(work, paraphraser, fitted), made)
             chosen = do("choice", [], lambda work: self._choose(work, paraphraser, trained), ["training"])
             models[recipe.method] = resolve_model(str(chosen / "model"))
             made = [*made, "choice"]
         others = {name: system.revision for name, system in inputs.others.items()}
-        generating = [self._fields("generation"), asked, recipe.prompt, recipe.seed, inputs.test.sha256, others]
+        generating = [self._fields(RewritingConfig, ScoringConfig, BestOfKConfig), asked, recipe.prompt, recipe.seed, inputs.test.sha256, others]
         setting = Setting(
-            recipe,
+            recipe.narrow(BaselineConfig),
             inputs.leader,
             models.get(recipe.method, paraphraser),
             inputs.test,
@@ -104,9 +115,9 @@ class Pipeline:
         if is_first():
             print((self.out / "report.md").read_text("utf-8"))
 
-    def _fields(self, *groups: str) -> dict[str, Any]:
-        """The recipe's values that the stages of these groups read."""
-        return {key: value for key, value in to_dict(self.recipe).items() if field_group(key) in groups}
+    def _fields(self, *sections: type[Section]) -> dict[str, Any]:
+        """The recipe's values in these sections."""
+        return {key: getattr(self.recipe, key) for section in sections for key in section.model_fields}
 
     # -- corpora ----------------------------------------------------------------------------------------------------
     def _corpora(self, work: Path) -> None:
@@ -273,7 +284,8 @@ class Pipeline:
             remove_folder(work / "training")
 
     def _train(self, work: Path, paraphraser: ModelRef, fitted: Path) -> None:
-        from repro.training.trainer import BEST, Task, stop_reason
+        from repro.methods.task import Task, training_method
+        from repro.training.trainer import BEST, stop_reason
 
         if self._has_trained(work, work / BEST):
             return
@@ -289,7 +301,7 @@ class Pipeline:
             )
 
         task = Task(
-            recipe,
+            recipe.narrow(TaskConfig),
             leader,
             paraphraser,
             self._follower(fitted),

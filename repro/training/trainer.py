@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from datasets import Dataset
@@ -34,11 +34,6 @@ from repro.training.distributed import (
     wait,
     whole,
 )
-
-if TYPE_CHECKING:
-    from metrics.models.resolve import ModelRef
-    from repro.config.recipe import Recipe
-    from repro.followers.follower import Follower
 
 WEIGHTS = "trained.safetensors"
 BEST = "best.safetensors"
@@ -86,44 +81,6 @@ def stop_reason(
     if patience and since_best >= patience:
         return f"no better development J in {since_best} evaluations, step {best_step(history)} to {last.step}"
     return None
-
-
-@dataclass(frozen=True)
-class Task:
-    """What a training method is given.
-
-    reference: the model the leader starts from. texts: toxic texts to roll out on; pairs: parallel ones, for methods
-    that learn from them. develop(step): scores the leader on the development sentences. stop(history): why to stop, or
-    None. folder: where the training works, kept when it is killed.
-    """
-
-    recipe: Recipe
-    leader: Leader
-    reference: ModelRef
-    follower: Follower
-    texts: Sequence[str]
-    pairs: Sequence[tuple[str, str]]
-    log: Log
-    develop: Callable[[int], Development]
-    stop: Callable[[Sequence[Development]], str | None]
-    folder: Path
-
-    def arguments(self) -> dict[str, Any]:
-        """The recipe's budget as keywords of `TrainingArguments`."""
-        recipe = self.recipe
-        return arguments(
-            self.folder,
-            batch_size=recipe.batch_size,
-            accumulation=recipe.accumulation,
-            learning_rate=recipe.learning_rate,
-            steps=recipe.steps,
-            epochs=recipe.epochs,
-            weight_decay=recipe.weight_decay,
-            save_every=recipe.evaluate_every,
-            seed=recipe.seed,
-            evaluate=True,
-            schedule={"constant": "constant_with_warmup", "linear": "linear"}[recipe.schedule],
-        )
 
 
 class LeaderTraining(Trainer):

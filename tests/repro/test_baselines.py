@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from metrics.models.resolve import ModelRef, load_model, resolve_model
 from metrics.systems.resolve import Rewrites, lexicon
 from metrics.util.files import sha256_folder
 from repro.baselines import UNTRAINED, Setting, best_of_k, few_shot, mask_infill, untrained
+from repro.baselines.config import BaselineConfig
 from repro.config.recipe import load_recipe, recipe_names
 from repro.followers.follower import PASS, TOXIC, Follower
 
@@ -38,10 +38,10 @@ def make_setting(tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("SRO_HOME", str(tmp_path))
 
     def make(follower: Follower, **changes: Any) -> Setting:
-        recipe = dataclasses.replace(load_recipe("smoke"), leader=str(tiny_llama), **changes)
+        config = load_recipe("smoke").narrow(BaselineConfig).model_copy(update={"leader": str(tiny_llama), **changes})
         ref = resolve_model(str(tiny_llama))
         test = TestSet("made", "sample", "1", SOURCES, tuple(("a polite text",) for _ in SOURCES))
-        return Setting(recipe, ref, ref, test, lambda: follower)
+        return Setting(config, ref, ref, test, lambda: follower)
 
     return make
 

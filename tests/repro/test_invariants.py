@@ -10,7 +10,8 @@ import torch
 from metrics.models.resolve import LoadedModel, ModelRef, load_model, resolve_model
 from repro.followers.follower import ScreenerFollower
 from repro.leader.leader import Leader
-from repro.methods.sro import Game, SROTrainer, roll_out
+from repro.methods.config import SROConfig
+from repro.methods.sro import SROTrainer, roll_out
 from repro.training.objective import sro_loss
 from repro.training.trainer import arguments
 from tests.repro.test_trainer import GAME, WordScreener
@@ -92,7 +93,7 @@ def test_seq2seq_and_causal_objectives_agree_where_both_can_be_computed(
         torch.testing.assert_close(left, right, atol=1e-4, rtol=1e-3)
 
 
-def trainer(folder: Path, out: Path, game: Game, texts: list[str]) -> SROTrainer:
+def trainer(folder: Path, out: Path, game: SROConfig, texts: list[str]) -> SROTrainer:
     leader = Leader(load_model(resolve_model(str(folder)), prompt="paraphrase : {text}"), train="full")
     keywords = arguments(
         out, batch_size=4, accumulation=1, learning_rate=0.1, steps=1, epochs=1, weight_decay=0.0, save_every=1, seed=0,
@@ -106,7 +107,7 @@ def test_losses_with_siblings_lone_fails_and_imitation_by_hand(
 ) -> None:
     """Two texts with two rollouts each: a pass and a fail; two fails. Δ's from `logprobs`, the rest worked out."""
     settings = {"rollouts": 2, "sample": True, "siblings": True, "lone_fail_weight": 0.25, "imitation": 0.5}
-    made = trainer(tiny_llama, tmp_path, Game(**{**vars(GAME), **settings}), sentences)
+    made = trainer(tiny_llama, tmp_path, SROConfig(**{**vars(GAME), **settings}), sentences)
     leader = made.leader
     torch.manual_seed(5)
     with torch.no_grad():
@@ -135,10 +136,10 @@ def test_rollouts_of_one_text_stand_together_and_are_drawn_as_alone(
     """Reading a prompt once for its copies changes nothing: near temperature 0 every copy is the greedy answer."""
     folder = request.getfixturevalue(kind)
     leader = Leader(load_model(resolve_model(str(folder)), prompt="paraphrase : {text}"), train="full")
-    cold = Game(**{**vars(GAME), "sample": True, "temperature": 1e-4, "rollouts": 3})
+    cold = SROConfig(**{**vars(GAME), "sample": True, "temperature": 1e-4, "rollouts": 3})
     greedy = roll_out(leader, sentences[:5], GAME, seed=0)
     assert roll_out(leader, sentences[:5], cold, seed=0) == [tokens for tokens in greedy for _ in range(3)]
-    warm = Game(**{**vars(cold), "temperature": 1.0})
+    warm = SROConfig(**{**vars(cold), "temperature": 1.0})
     drawn = roll_out(leader, sentences[:5], warm, seed=0)
     assert drawn == roll_out(leader, sentences[:5], warm, seed=0)
     assert any(drawn[3 * i] != drawn[3 * i + 1] for i in range(5))

@@ -20,8 +20,10 @@ from metrics.util.errors import InputError
 from repro.config.recipe import load_recipe
 from repro.followers.follower import PASS, TOXIC
 from repro.leader.leader import Leader
-from repro.methods.sro import game_of, roll_out, written
-from repro.training.trainer import BEST, Task
+from repro.methods.config import TaskConfig
+from repro.methods.sro import roll_out, written
+from repro.methods.task import Task
+from repro.training.trainer import BEST
 from tests.leaders import by_norm, weights
 
 METHODS = ("dpo", "kto", "grpo", "sft")
@@ -53,13 +55,13 @@ def task(
     events: list[dict[str, Any]] = []
 
     pairs = list(pairwise(texts))
-    made = Task(recipe, leader, leader.loaded.ref, follower or EvenFollower(), texts, pairs, events.append,
+    made = Task(recipe.narrow(TaskConfig), leader, leader.loaded.ref, follower or EvenFollower(), texts, pairs, events.append,
                 by_norm(leader, die_after), lambda _: None, out)  # fmt: skip
     return made, events
 
 
 def train(made: Task) -> Any:
-    return import_module(f"repro.methods.{made.recipe.method}").train(made)
+    return import_module(f"repro.methods.{made.config.method}").train(made)
 
 
 def losses(events: list[dict[str, Any]]) -> dict[int, float]:
@@ -160,7 +162,7 @@ def test_kto_labels_are_verdicts_and_weigh_alike(tiny_llama: Path, sentences: li
 
 def test_grpo_rolls_out_as_sro_and_rewards_passes(tiny_llama: Path, sentences: list[str], tmp_path: Path) -> None:
     made, events = task("grpo", tiny_llama, tmp_path, sentences, "steps=1", "evaluate_every=1")
-    game = game_of(made.recipe)
+    game = made.config
     drawn = roll_out(made.leader, sentences[:4], game, game.seed * 1_000_003)
     texts = [text for text in sentences[:4] for _ in range(2)]
     kinds = made.follower.judge(texts, written(made.leader, drawn))

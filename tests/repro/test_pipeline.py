@@ -174,7 +174,7 @@ def bad(tmp_path: Path, *arguments: str, **extra: str) -> str:
 
 
 def test_unknown_recipe_key_names_the_nearest(tmp_path: Path) -> None:
-    assert "unknown key epocs; did you mean epochs" in bad(tmp_path, "smoke", "--set", "epocs=1")
+    assert "unknown field epocs; did you mean epochs" in bad(tmp_path, "smoke", "--set", "epocs=1")
 
 
 def test_data_folder_without_a_file_names_it(tmp_path: Path) -> None:

@@ -47,25 +47,28 @@ def test_overrides_are_typed() -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("beeta=0.1", "unknown key beeta; did you mean beta?"),
-        ("beta=much", "beta is 'much'; it must be of type float"),
-        ("toxic_limit=1.5", "toxic_limit is 1.5; it must be of type int"),
+        ("beeta=0.1", "unknown field beeta; did you mean beta?"),
+        ("beta=much", "beta is 'much'; it must be a number above 0"),
+        ("toxic_limit=1.5", "toxic_limit is 1.5; it must be a whole number of at least 0"),
         ("beta", "--set beta: write key=value"),
-        ("epsilon=2", "epsilon is 2.0; it must lie in 0 to 1"),
-        ("warmup=yes please", "use denoise or none"),
+        ("epsilon=2", "epsilon is 2; it must be a number of at least 0 and below 0.5"),
+        ("warmup=yes please", "it must be one of denoise, none"),
         ("systems=[duplicate, mirror]", "system mirror is unknown"),
         ("prompt=Rewrite this", "must contain {text} exactly once"),
-        ("method=ppo", 'method is "ppo"; use sro or dpo or kto or grpo or sft or none'),
+        ("method=ppo", "method is 'ppo'; it must be one of sro, dpo, kto, grpo, sft, none"),
         ("sample=false", "2 greedy rollouts of a text are all alike"),
         ("systems=[dpo]", "system dpo is unknown"),
         ("systems=[]", "at least one, and none twice"),
         ("systems=[sro, sro]", "at least one, and none twice"),
-        ("epsilon=0.7", "epsilon is 0.7; it must lie below 0.5"),
+        ("epsilon=0.7", "epsilon is 0.7; it must be a number of at least 0 and below 0.5"),
         ("warmup_max_words=3", "warmup_max_words >= 4"),
-        ("rollout_dtype=float16", 'rollout_dtype is "float16"; use float32 or bfloat16'),
-        ("rollout_engine=sglang", 'rollout_engine is "sglang"; use none or vllm'),
-        ("train_dtype=half", 'train_dtype is "half"; use float32 or bfloat16'),
-        ("warmup_changes=0", "warmup_changes is 0; it must be at least 1"),
+        ("rollout_dtype=float16", "rollout_dtype is 'float16'; it must be one of float32, bfloat16"),
+        ("rollout_engine=sglang", "rollout_engine is 'sglang'; it must be one of none, vllm"),
+        ("train_dtype=half", "train_dtype is 'half'; it must be one of float32, bfloat16"),
+        ("flip_rate=-0.1", "flip_rate is -0.1; it must be a number from 0 to 1"),
+        ("temperature=0", "temperature is 0; it must be a number above 0"),
+        ("train=half", "train is 'half'; it must be one of full, lora or a whole number of at least 1"),
+        ("warmup_changes=0", "warmup_changes is 0; it must be a whole number of at least 1"),
     ],
 )
 def test_bad_overrides(override: str, message: str) -> None:
@@ -92,21 +95,22 @@ def test_unknown_recipe_and_key_in_a_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="did you mean smollm2-cpu"):
         load_recipe("smollm-cpu")
     (tmp_path / "mine.yaml").write_text("base: smoke\nepocs: 3\n")
-    with pytest.raises(InputError, match="unknown key epocs; did you mean epochs"):
+    with pytest.raises(InputError, match="unknown field epocs; did you mean epochs"):
         load_recipe(str(tmp_path / "mine.yaml"))
 
 
 @pytest.mark.parametrize("name", recipe_names())
 def test_every_recipe_builds_against_the_pinned_libraries(name: str, tmp_path: Path) -> None:
-    """Recipes rot when libraries move: each makes the library's arguments, the game and the warm-up's."""
+    """Recipes rot when libraries move: each makes the library's arguments, SRO's and the warm-up's."""
     from transformers import TrainingArguments
 
-    from repro.methods import METHODS, training_method
-    from repro.methods.sro import game_of
+    from repro.methods import METHODS
+    from repro.methods.config import SROConfig
+    from repro.methods.task import training_method
     from repro.training.trainer import arguments
 
     recipe = load_recipe(name)
-    game_of(recipe)
+    assert recipe.narrow(SROConfig).beta == recipe.beta
     for rate, size in (
         (recipe.learning_rate, recipe.batch_size),
         (recipe.warmup_learning_rate, recipe.warmup_batch_size),

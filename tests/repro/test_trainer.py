@@ -14,11 +14,12 @@ import torch
 from metrics.models.resolve import load_model, resolve_model
 from repro.followers.follower import ScreenerFollower
 from repro.leader.leader import Leader
-from repro.methods.sro import Game, SROTrainer
+from repro.methods.config import SROConfig
+from repro.methods.sro import SROTrainer
 from repro.training.trainer import COMPLETE, Development, arguments, best_step, stop_reason
 from tests.leaders import by_norm, weights
 
-GAME = Game(
+GAME = SROConfig(
     beta=0.1, epsilon=0.1, rollouts=1, sample=False, temperature=1.0, rollout_max_new_tokens=6, shift_right=True,
     rejected_with_prompt=False, rollout_dropout=0.0, rollout_dtype="float32", rollout_engine="none", siblings=False,
     lone_fail_weight=1.0, imitation=0.0, seed=0,
@@ -35,7 +36,7 @@ class WordScreener:
 
 
 def train(
-    folder: Path, out: Path, texts: list[str], game: Game = GAME, *, batch: int = 4, accumulation: int = 1,
+    folder: Path, out: Path, texts: list[str], game: SROConfig = GAME, *, batch: int = 4, accumulation: int = 1,
     steps: int = 6, train_what: str | int = "full", die_after: int | None = None,
 ) -> tuple[Leader, list[dict[str, Any]]]:  # fmt: skip
     """Trains the tiny leader; die_after raises inside that step, as a kill would end it."""
@@ -70,7 +71,7 @@ def test_batch_1_times_8_is_batch_8_times_1(
 
 @pytest.mark.parametrize(("train_what", "game"), [("full", SAMPLED), (2, SAMPLED), ("lora", SAMPLED), (2, NARROW)])
 def test_resuming_equals_not_stopping(
-    train_what: str | int, game: Game, tiny_llama: Path, sentences: list[str], tmp_path: Path
+    train_what: str | int, game: SROConfig, tiny_llama: Path, sentences: list[str], tmp_path: Path
 ) -> None:
     whole, whole_events = train(tiny_llama, tmp_path / "whole", sentences, game, train_what=train_what)
     with pytest.raises(KeyboardInterrupt):

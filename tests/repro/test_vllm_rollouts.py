@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import pytest
@@ -13,11 +12,12 @@ from metrics.models.resolve import load_model, resolve_model
 from metrics.util.errors import InputError
 from repro.config.recipe import load_recipe
 from repro.leader.leader import Leader
-from repro.methods.sro import game_of, roll_out
+from repro.methods.config import SROConfig
+from repro.methods.sro import roll_out
 from repro.pipeline.pipeline import run
 
 SETTINGS = ["rollout_engine=vllm", "sample=false", "rollouts=1", "rollout_max_new_tokens=8"]
-GREEDY = game_of(load_recipe("smoke", SETTINGS))
+GREEDY = load_recipe("smoke", SETTINGS).narrow(SROConfig)
 
 
 @pytest.mark.parametrize("train", [2, "full", "lora"])
@@ -28,8 +28,8 @@ def test_it_follows_the_weights(train: str | int, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
     texts = load_corpus("sample").toxic[:4]
     leader = Leader(load_model(resolve_model("smollm2-135m-q4"), prompt="Rude: {text}\nPolite:"), train=train)
-    own = dataclasses.replace(GREEDY, rollout_engine="none")
-    warm = dataclasses.replace(GREEDY, sample=True, rollouts=3)
+    own = GREEDY.model_copy(update={"rollout_engine": "none"})
+    warm = GREEDY.model_copy(update={"sample": True, "rollouts": 3})
     drawn = roll_out(leader, texts, warm, 5)
     assert drawn == roll_out(leader, texts, warm, 5) != roll_out(leader, texts, warm, 6)
     assert len(drawn) == 12 and len(set(map(str, drawn[:3]))) > 1
