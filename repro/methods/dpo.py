@@ -89,9 +89,7 @@ def untrained_rollouts(task: Task) -> list[Rollout]:
     if missing:
         task.log({"rollouts": len(kinds), **{kind: kinds.count(kind) / len(kinds) for kind in sorted(set(kinds))}})
     if not any(rollout.passed for rollout in rollouts):
-        raise InputError(
-            f"none of {len(rollouts)} rollouts passed, {config.method} has nothing to learn from"
-        )
+        raise InputError(f"none of {len(rollouts)} rollouts passed, {config.method} has nothing to learn from")
     return rollouts
 
 

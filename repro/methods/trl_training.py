@@ -48,8 +48,7 @@ def trl_arguments(task: Task) -> dict[str, Any]:
     config = task.config
     if config.train_dtype != "float32":
         raise InputError(
-            f"train_dtype={config.train_dtype} is for SRO; give train_dtype=float32 with method "
-            f"{config.method}"
+            f"train_dtype={config.train_dtype} is for SRO; give train_dtype=float32 with method {config.method}"
         )
     if task.leader.seq2seq:
         raise InputError(

@@ -75,7 +75,13 @@ class Pipeline:
         fitting = [self._fields(FollowerConfig), recipe.seed, screening, inputs.screener, self._needs_guards]
         fitted = do("screener", fitting, self._fit_screener)
         pairs = inputs.pairs.sha256 if inputs.pairs else None
-        warmed = [self._fields(LeaderConfig, SeedConfig, WarmupConfig), recipe.max_new_tokens, inputs.leader.revision, screening, pairs]
+        warmed = [
+            self._fields(LeaderConfig, SeedConfig, WarmupConfig),
+            recipe.max_new_tokens,
+            inputs.leader.revision,
+            screening,
+            pairs,
+        ]
         warmed += [[corpus.sha256 for corpus in inputs.rudeness], processes(), sharded()]
         warm = do("warm-up", warmed, self._warm_up)
         paraphraser = resolve_model(str(warm / "model")) if recipe.warmup != "none" else inputs.leader
@@ -87,13 +93,27 @@ class Pipeline:
         chosen: Path | None = None
         if recipe.method != "none":
             texts = [inputs.toxic.sha256, inputs.parallel.sha256 if inputs.parallel else None]
-            played = [asked, self._fields(LeaderConfig, SeedConfig), decoding, *texts, inputs.development.sha256, measure]
+            played = [
+                asked,
+                self._fields(LeaderConfig, SeedConfig),
+                decoding,
+                *texts,
+                inputs.development.sha256,
+                measure,
+            ]
             trained = do("training", played, lambda work: self._train(work, paraphraser, fitted), made)
             chosen = do("choice", [], lambda work: self._choose(work, paraphraser, trained), ["training"])
             models[recipe.method] = resolve_model(str(chosen / "model"))
             made = [*made, "choice"]
         others = {name: system.revision for name, system in inputs.others.items()}
-        generating = [self._fields(RewritingConfig, ScoringConfig, BestOfKConfig), asked, recipe.prompt, recipe.seed, inputs.test.sha256, others]
+        generating = [
+            self._fields(RewritingConfig, ScoringConfig, BestOfKConfig),
+            asked,
+            recipe.prompt,
+            recipe.seed,
+            inputs.test.sha256,
+            others,
+        ]
         setting = Setting(
             recipe.narrow(BaselineConfig),
             inputs.leader,
