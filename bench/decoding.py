@@ -23,7 +23,7 @@ from typing import Any
 
 from training import settle
 
-from metrics.models.resolve import DTYPES
+from metrics.models.loading import DTYPES
 from metrics.util.errors import InputError, run_command
 
 PROMPT_TOKENS = 32
@@ -90,7 +90,8 @@ def main(argv: list[str]) -> None:
         raise InputError("--rows, --repeats: at least 1; --tokens: at least 2")
     import torch
 
-    from metrics.models.resolve import load_model, resolve_model
+    from metrics.models.loading import load_model
+    from metrics.models.resolve import resolve_model
 
     loaded = load_model(resolve_model(options.model), prompt="{text}", dtype=options.dtype)
     model = loaded.model

@@ -22,8 +22,9 @@ def named(name: str) -> str:
 
 
 def load(name: str) -> Any:
-    """The leader as a `metrics.models.resolve.LoadedModel`."""
-    from metrics.models.resolve import load_model, resolve_model
+    """The leader as a `metrics.models.loading.LoadedModel`."""
+    from metrics.models.loading import load_model
+    from metrics.models.resolve import resolve_model
 
     return load_model(resolve_model(named(name)), prompt=PROMPT)
 
@@ -33,7 +34,9 @@ def _copying_t5() -> Path:
     import torch
     from transformers import T5Config, T5ForConditionalGeneration
 
-    from metrics.models.resolve import load_model, resolve_model, save_tokenizer
+    from metrics.models.conversion import save_tokenizer
+    from metrics.models.loading import load_model
+    from metrics.models.resolve import resolve_model
     from metrics.util.files import atomic_folder, cache_dir, content_hash, sha256_file
 
     tokenizer = load_model(resolve_model("smollm2-135m-q4")).tokenizer

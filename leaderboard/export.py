@@ -183,7 +183,7 @@ def _evaluation_name(row: Row) -> str:
 
 def _identity(row: Row) -> tuple[str, str]:
     """(developer, model), both fit for folders. Whoever only scored a system did not develop it."""
-    from metrics.models.resolve import HUB_ID
+    from metrics.util.hub import HUB_ID
 
     name = row.system.name
     if "/" in name and HUB_ID.match(name):

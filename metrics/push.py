@@ -20,7 +20,7 @@ def check_target(repo: str, *, send: bool) -> None:
     """Finds before hours of work what would stop `push` after them. Errors: not ORG/NAME; no token, with `send`."""
     import huggingface_hub as hub
 
-    from metrics.models.resolve import HUB_ID
+    from metrics.util.hub import HUB_ID
 
     if not HUB_ID.match(repo) or "/" not in repo:
         raise InputError("--push: needs the id of a Hub data set, ORG/NAME")

@@ -111,7 +111,8 @@ def tiny_causal(
 
 @pytest.fixture(scope="session")
 def tiny_gpt2(tmp_path_factory: pytest.TempPathFactory, tokenizer_folder: Path) -> Path:
-    """A random GPT-2 of two layers: a causal model of a family that `metrics.generation.sampler` leaves to transformers."""
+    """A random GPT-2 of two layers: a causal model of a family that `metrics.generation.sampler` leaves to
+    transformers."""
     import torch
     from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
 

@@ -19,7 +19,8 @@ _BLOCK = 512
 def separated(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Which of m systems a paired test tells apart at 5 %, two-sided: [m, m], from J per sentence [m, n].
 
-    The test is `metrics.scoring.statistics.randomisation_test` in its normal limit: under exchanged signs the sum of the paired
+    The test is `metrics.scoring.statistics.randomisation_test` in its normal limit: under exchanged signs the sum of
+    the paired
     differences d has mean 0 and variance Σd². One matrix product serves all pairs. Not corrected for their number.
     """
     values = np.asarray(values, dtype=np.float64)

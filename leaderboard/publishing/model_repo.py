@@ -151,8 +151,8 @@ def propose(row: Row, dataset: str, api: hub.HfApi, *, model_index: bool) -> str
 
 def require_hub_model(row: Row) -> tuple[str, str]:
     """(Hub id, commit) of the model that the row measured, completely. Errors (InputError): any other row."""
-    from metrics.models.resolve import HUB_ID
     from metrics.scoring import METRICS
+    from metrics.util.hub import HUB_ID
 
     name, revision = row.system.name, row.system.revision
     if row.record != "measured":
@@ -403,7 +403,7 @@ def _asking(name: str, api: hub.HfApi) -> Iterator[None]:
     """The Hub's refusals in the block as one line, with the token in none of them."""
     from huggingface_hub import errors
 
-    from metrics.models.resolve import is_hub_failure
+    from metrics.util.hub import is_hub_failure
 
     try:
         yield

@@ -16,12 +16,12 @@ from leaderboard.rows.formats import read_records, write_parquet
 from leaderboard.rows.row import MAX_TEXT, About, Row, first_problem, folder_name, load_row, run_id
 from leaderboard.rows.systems import known
 from metrics.data.text import is_copy, length_ratio
-from metrics.models.resolve import HUB_ID
 from metrics.scoring import DECIMALS, METRICS
 from metrics.scoring.signature import Signature, describe_decoding
 from metrics.scoring.statistics import mean_interval
 from metrics.util.errors import InputError
 from metrics.util.files import content_hash
+from metrics.util.hub import HUB_ID
 
 TEXTS = ("source", "output")
 # Far above what 10,000 sentences take.

@@ -1,6 +1,7 @@
 """A row of the leaderboard: one system, one test set, one profile. This file is the schema, and the only place of it.
 
-`python -m leaderboard.rows.row` prints it as JSON Schema. A row is stored as JSON with its sentences in Parquet beside it:
+`python -m leaderboard.rows.row` prints it as JSON Schema. A row is stored as JSON with its sentences in Parquet beside
+it:
 
     results/<org>__<model>/<run_id>.json
     results/<org>__<model>/<run_id>.parquet

@@ -12,7 +12,7 @@ import unicodedata
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from metrics.models.resolve import HUB_ID
+from metrics.util.hub import HUB_ID
 
 # Longer texts are cut in tables; what was cut is counted.
 MAX_CELL = 1_000

@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from metrics.models.resolve import HUB_ID, is_hub_failure
 from metrics.util.errors import InputError, out_of_space
 from metrics.util.files import atomic_file, content_hash
+from metrics.util.hub import HUB_ID, is_hub_failure
 
 if TYPE_CHECKING:
     import huggingface_hub as hub

@@ -396,7 +396,7 @@ def _hub_file(dataset: str, suffixes: tuple[str, ...], contains: str) -> tuple[P
     """One file of a Hub data set and the commit it was read at; None when the Hub cannot be reached."""
     import huggingface_hub as hub
 
-    from metrics.models.resolve import is_hub_failure
+    from metrics.util.hub import is_hub_failure
 
     try:
         info = hub.HfApi().dataset_info(dataset, timeout=15)

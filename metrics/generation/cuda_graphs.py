@@ -1,6 +1,7 @@
 """Decoding on a GPU, a token by a recorded graph: what a small model computes takes less time there than launching it.
 
-What `metrics.generation.sampler` does for processors, where rows leave the batch, is done here with shapes that stay: keys and
+What `metrics.generation.sampler` does for processors, where rows leave the batch, is done here with shapes that stay:
+keys and
 values lie in tensors made once, a row that has ended goes on and what it writes is cut off, and the launches of a step
 are recorded once for a shape and replayed (CUDA graphs). Shapes are rounded up, so that few of them occur.
 """
@@ -131,7 +132,8 @@ def decode(
     temperature: float | None,
     ends: set[int],
 ) -> list[list[int]]:
-    """The new tokens of each row, each with the end it wrote; see `metrics.generation.sampler.sample_ids`, which calls this.
+    """The new tokens of each row, each with the end it wrote; see `metrics.generation.sampler.sample_ids`, which calls
+    this.
 
     read: the cache of the prompts less their last tokens. tokens [n]: these last ones. mask [n, length]: 1 for each
     token of a prompt, 0 for padding on the left. Both with `copies` rows for a prompt. chances: [most new tokens, n].

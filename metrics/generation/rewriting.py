@@ -11,7 +11,7 @@ from metrics.generation.sampler import FAMILIES, sample_ids
 from metrics.util.progress import ProgressBar
 
 if TYPE_CHECKING:
-    from metrics.models.resolve import LoadedModel
+    from metrics.models.loading import LoadedModel
 
 # The settings of a generation config that change what is written; they enter the signature.
 DECODING_KEYS = (
@@ -111,7 +111,8 @@ def length_sorted_batches(lengths: Sequence[int], batch_size: int) -> list[list[
 def default_batch_size(loaded: LoadedModel, texts: Sequence[str], settings: dict[str, Any]) -> int:
     """How many of `texts` are rewritten together where nobody says.
 
-    What an engine is best given. Else 32, or up to 256 where the likeliest tokens come from `metrics.generation.sampler`: as many
+    What an engine is best given. Else 32, or up to 256 where the likeliest tokens come from
+    `metrics.generation.sampler`: as many
     as take no more memory than 32 of the longest prompts do (on a GPU twice that: two sizes are kept). What is drawn at
     random hangs on the batch, so that there it is always 32.
     """
@@ -186,7 +187,8 @@ def is_plain(model: Any, settings: Mapping[str, Any]) -> bool:
 
 
 def has_bare_tokens(model: Any) -> bool:
-    """Whether `metrics.generation.sampler` can serve this model: a family it knows, a config that leaves logits as they are.
+    """Whether `metrics.generation.sampler` can serve this model: a family it knows, a config that leaves logits as they
+    are.
 
     And one whose layers all see the whole text: those with a window need a mask of their own.
     """

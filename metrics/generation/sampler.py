@@ -3,8 +3,8 @@
 `transformers.generate` goes on with all rows until the last has ended, and draws a random number for every word of the
 vocabulary. Here rows leave the batch as they end, and a row takes one number a token; what is drawn does not depend on
 which other rows are still there (where the model drops out, it does: that draws for the rows there are). The likeliest
-tokens of the last rows are written several a step (`metrics.generation.prompt_lookup`). On a GPU rows stay, and what they write behind
-their end is cut off (`metrics.generation.cuda_graphs`).
+tokens of the last rows are written several a step (`metrics.generation.prompt_lookup`). On a GPU rows stay, and what
+they write behind their end is cut off (`metrics.generation.cuda_graphs`).
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from metrics.generation.rewriting import CHAT, DEFAULT_MAX_NEW_TOKENS
-from metrics.models.resolve import CHAT_PROMPT
+from metrics.models.prompts import CHAT_PROMPT
 
 GRADER = "detox_suite"
 # Greedy under every provider: inspect's `hf` samples and refuses temperature 0, others know no top_k.

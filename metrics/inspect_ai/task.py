@@ -20,7 +20,8 @@ from metrics.data.corpora import load_test_set
 from metrics.generation.rewriting import CHAT, prompt_ids
 from metrics.inspect_ai.eval_yaml import DECODING
 from metrics.inspect_ai.scores import detoxification, input_errors
-from metrics.models.resolve import REWRITER_FILE, ModelRef, own_prompt
+from metrics.models.prompts import REWRITER_FILE, default_prompt
+from metrics.models.resolve import ModelRef
 from metrics.scoring import FACTORS
 from metrics.scoring.functions import measure
 from metrics.util.errors import InputError
@@ -106,7 +107,7 @@ def message(model: Model, given: str | None) -> str:
     if own is None:
         name = str(model.model_args.get("model_path") or api.model_name)
         ref = ModelRef(name, "folder", _folder(name, model.model_args.get("revision")) if local else Path(name), "")
-        own = own_prompt(ref, api.tokenizer if local else SimpleNamespace(chat_template=True), seq2seq)
+        own = default_prompt(ref, api.tokenizer if local else SimpleNamespace(chat_template=True), seq2seq)
     if own.count("{text}") != 1:
         raise InputError(f'prompt "{own}": must contain {{text}} exactly once')
     asked = own.removeprefix(CHAT)

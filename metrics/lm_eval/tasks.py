@@ -17,7 +17,8 @@ from lm_eval.api.task import ConfigurableTask
 
 from metrics.data.corpora import load_test_set
 from metrics.generation.rewriting import CHAT
-from metrics.models.resolve import ModelRef, own_prompt
+from metrics.models.prompts import default_prompt
+from metrics.models.resolve import ModelRef
 from metrics.scoring import FACTORS, METRICS
 from metrics.scoring.columns import columns
 from metrics.scoring.functions import measure
@@ -94,7 +95,7 @@ def prompt(metadata: Mapping[str, Any], chat: bool) -> str:
         if adapter:
             ref = ModelRef(name, "adapter", Path(adapter), "", ref)
         seq2seq = bool(name) and _is_seq2seq(name, metadata.get("revision"))
-        own = own_prompt(ref, SimpleNamespace(chat_template=chat), seq2seq)
+        own = default_prompt(ref, SimpleNamespace(chat_template=chat), seq2seq)
     if not isinstance(own, str) or own.count("{text}") != 1:
         raise InputError(f'prompt "{own}": must contain {{text}} exactly once')
     if own.startswith(CHAT) and not chat:

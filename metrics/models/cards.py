@@ -1,4 +1,4 @@
-"""What a model's own files say of it: the size of its weights, and the YAML at the head of its card."""
+"""Facts that a model's own files state: the number of its parameters, and the metadata of its card."""
 
 from __future__ import annotations
 
@@ -11,20 +11,22 @@ import yaml
 
 from metrics.models.resolve import ModelRef
 
-# A safetensors file begins with the length of its header; a longer one is damaged.
-_LONGEST_HEADER = 100_000_000
+# A safetensors file begins with the length of its header; a longer header means a damaged file.
+_MAX_HEADER_BYTES = 100_000_000
 
 
 def card_facts(ref: ModelRef) -> dict[str, Any]:
-    """size (parameters), licence, base, training_data, as far as the model says them; nothing is checked.
+    """Return what a model states about itself; none of it is checked.
 
-    An adapter's size is that of the model with it.
+    Returns:
+        `size` (parameters; of an adapter, including its base), `licence`, `base` and `training_data`, each only where
+        the model states it.
     """
     card = _front_matter(ref.folder / "README.md")
     base = card.get("base_model") or (ref.base.name if ref.base else "")
     data = card.get("datasets") or []
     facts = {
-        "size": parameters(ref.folder) + (parameters(ref.base.folder) if ref.base else 0),
+        "size": _count_parameters(ref.folder) + (_count_parameters(ref.base.folder) if ref.base else 0),
         "licence": _text(card.get("license")),
         "base": _text(base[0] if isinstance(base, list) and base else base),
         "training_data": [_text(name) for name in (data if isinstance(data, list) else [data])],
@@ -37,7 +39,7 @@ def _text(value: Any) -> str:
 
 
 def _front_matter(path: Path) -> dict[str, Any]:
-    """The YAML between two lines of dashes at the head of a Markdown file; {} for none, or one that is none."""
+    """Return the YAML front matter of a Markdown file; {} if it has none or it is not a mapping."""
     try:
         text = path.read_text("utf-8")
         head = text.removeprefix("---\n").partition("\n---")[0] if text.startswith("---\n") else ""
@@ -47,13 +49,13 @@ def _front_matter(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def parameters(folder: Path) -> int:
-    """How many numbers the weights of a model folder hold, from the headers of its safetensors files."""
+def _count_parameters(folder: Path) -> int:
+    """Return the number of parameters in a model folder, from the headers of its safetensors files."""
     count = 0
     for path in folder.glob("*.safetensors"):
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(min(length, _LONGEST_HEADER)))
+            header = json.loads(file.read(min(length, _MAX_HEADER_BYTES)))
         for name, tensor in header.items():
             if name != "__metadata__":
                 count += math.prod(tensor["shape"])

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from metrics.generation.rewriting import length_sorted_batches
-from metrics.models.resolve import ModelRef, pinned, resolve_model
+from metrics.models.pins import resolve_pinned
+from metrics.models.resolve import ModelRef, resolve_model
 from metrics.scorers.batching import Array, bounded, score_unique
 from metrics.util.errors import InputError
 from metrics.util.files import read_text
@@ -53,7 +54,7 @@ class _Encoder:
     auto_class: str
 
     def __init__(self, model: str, revision: str | None = None, max_tokens: int = 512, batch_size: int = 64) -> None:
-        self.ref: ModelRef = pinned(resolve_model, model, revision)
+        self.ref: ModelRef = resolve_pinned(resolve_model, model, revision)
         self.max_tokens = max_tokens
         self.batch_size = batch_size
         self._told = False

@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 
 from metrics.generation.rewriting import length_sorted_batches
-from metrics.models.resolve import ModelRef, pinned, resolve_config, resolve_model
+from metrics.models.pins import resolve_pinned
+from metrics.models.resolve import ModelRef, resolve_config, resolve_model
 from metrics.scorers.batching import Array, bounded
 from metrics.util.errors import InputError
 from metrics.util.files import read_text
@@ -54,9 +55,11 @@ class XCometLite:
 
     def __init__(self, model: str, revision: str | None = None, max_tokens: int = 512, batch_size: int = 16) -> None:
         own, _, encoder = (revision or "").partition("+")
-        self.ref: ModelRef = pinned(resolve_model, model, own or None)
+        self.ref: ModelRef = resolve_pinned(resolve_model, model, own or None)
         self._arguments = _read_arguments(self.ref)
-        self.encoder_ref: ModelRef = pinned(resolve_config, self._arguments["pretrained_model"], encoder or None)
+        self.encoder_ref: ModelRef = resolve_pinned(
+            resolve_config, self._arguments["pretrained_model"], encoder or None
+        )
         self.max_tokens = max_tokens
         self.batch_size = batch_size
 

@@ -14,7 +14,8 @@ from typing import Any
 from metrics.data.corpora import TestSet
 from metrics.data.text import well_formed
 from metrics.models.cards import card_facts
-from metrics.models.resolve import DTYPES, LoadedModel, ModelRef, load_model, require_dtype, resolve_model
+from metrics.models.loading import DTYPES, LoadedModel, load_model, require_dtype
+from metrics.models.resolve import ModelRef, resolve_model
 from metrics.util.errors import InputError
 from metrics.util.files import append_json_lines, cache_dir, content_hash, read_json_lines, read_lines, sha256_file
 
@@ -77,7 +78,7 @@ BASELINES: dict[str, Callable[[TestSet], list[str]]] = {
 class System:
     """A system that was found. kind: "baseline", "outputs", "model" or "human".
 
-    engine: see `metrics.generation.engines`. dtype: of a model's weights, see `metrics.models.resolve.DTYPES`.
+    engine: see `metrics.generation.engines`. dtype: of a model's weights, see `metrics.models.loading.DTYPES`.
     """
 
     name: str
@@ -135,7 +136,8 @@ def resolve_system(
 def load(system: System) -> LoadedModel | None:
     """The system's model in memory, with the engine that is asked for; None where there is no model.
 
-    Where it is to write the likeliest tokens on a processor, its weights are laid out for that (`metrics.generation.packed_linear`).
+    Where it is to write the likeliest tokens on a processor, its weights are laid out for that
+    (`metrics.generation.packed_linear`).
     """
     if system.model is None:
         return None

@@ -55,7 +55,8 @@ def rewrites(setting: Setting) -> Rewrites:
 def first_line(output: str) -> str:
     """The answer alone: without its quotes, and without further examples of a model that knows no line ends.
 
-    `metrics.systems.resolve.rewrite` gives outputs with white space folded; what starts the next example still tells its place.
+    `metrics.systems.resolve.rewrite` gives outputs with white space folded; what starts the next example still tells
+    its place.
     """
     return output.partition(RUDE.rstrip('"').rstrip())[0].strip().strip('"').strip()
 

@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from metrics.models.cards import card_facts
-from metrics.models.resolve import load_model
+from metrics.models.loading import load_model
 from metrics.systems.resolve import Rewrites, lexicon
 from metrics.util.errors import InputError
 from metrics.util.files import append_json_lines, cache_dir, content_hash, read_json_lines
 from metrics.util.progress import progress
 
 if TYPE_CHECKING:
-    from metrics.models.resolve import LoadedModel
+    from metrics.models.loading import LoadedModel
     from repro.baselines import Setting
 
 # As the delete baseline finds them.

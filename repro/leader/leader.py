@@ -21,7 +21,8 @@ from torch.nn.utils.rnn import pad_sequence
 
 from metrics.generation.packed_linear import LaidOut, lay_out
 from metrics.generation.sampler import FAMILIES
-from metrics.models.resolve import DTYPES, LoadedModel, save_tokenizer
+from metrics.models.conversion import save_tokenizer
+from metrics.models.loading import DTYPES, LoadedModel
 from metrics.util.errors import InputError
 from repro.training.distributed import gathered, share_like
 from repro.training.objective import head_logprobs, token_logprobs
@@ -168,8 +169,8 @@ class Leader:
 
     train: "full", "lora", or the number of top layers to train (final norm included, embeddings and head frozen).
     max_length: prompts are truncated to this many tokens. dtype: of the products behind log-probabilities and their
-    gradients (see `metrics.models.resolve.DTYPES`); trained weights stay in float32, and so do logits where a few top layers of
-    a llama-like model are trained.
+    gradients (see `metrics.models.loading.DTYPES`); trained weights stay in float32, and so do logits where a few top
+    layers of a llama-like model are trained.
     """
 
     def __init__(
@@ -244,10 +245,12 @@ class Leader:
         return next(self.model.parameters()).device
 
     def model_as(self, dtype: str) -> Any:
-        """The policy's model as it is now, its weights in `dtype` (see `metrics.models.resolve.DTYPES`), to roll out with.
+        """The policy's model as it is now, its weights in `dtype` (see `metrics.models.loading.DTYPES`), to roll out
+        with.
 
         In another dtype than its own that is a copy, kept from call to call, whose trained weights are written anew.
-        Its layers are laid out (`metrics.generation.packed_linear`); the model's own are not, so that draws stay as they were recorded.
+        Its layers are laid out (`metrics.generation.packed_linear`); the model's own are not, so that draws stay as
+        they were recorded.
         """
         kind = getattr(torch, dtype)
         if self.model.dtype == kind:
@@ -267,7 +270,8 @@ class Leader:
         return self._cast
 
     def served_by_vllm(self, dtype: str, room: int) -> Any:
-        """A `metrics.generation.engines.vllm.VLLM` with the policy's weights as they are now, in `dtype`, kept from call to call.
+        """A `metrics.generation.engines.vllm.VLLM` with the policy's weights as they are now, in `dtype`, kept from
+        call to call.
 
         room: the longest answer, in tokens. Errors: leaders that it does not serve.
         """

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 from metrics.data.corpora import NearDuplicates
 from metrics.data.text import is_copy, length_ratio, repetition
 from metrics.generation.engines.vllm import must_be_served
-from metrics.models.resolve import ModelRef, load_model, resolve_model, write_prompt
+from metrics.models.loading import load_model
+from metrics.models.prompts import write_prompt
+from metrics.models.resolve import ModelRef, resolve_model
 from metrics.profiles import load_profile
 from metrics.scoring.cache import COLUMNS
 from metrics.scoring.evaluator import Evaluator, Result, SentenceScores, git_commit, versions
@@ -428,7 +430,8 @@ class Pipeline:
         return system
 
     def card(self, name: str) -> dict[str, Any]:
-        """What readers of a row want to know of a model that this run used or trained (`leaderboard.rows.row.About`)."""
+        """What readers of a row want to know of a model that this run used or trained
+        (`leaderboard.rows.row.About`)."""
         from leaderboard.rows.systems import known
         from metrics.models.cards import card_facts
 

@@ -117,7 +117,8 @@ class LeaderTraining(Trainer):
             self.add_callback(_EvaluateFirst(self))
 
     def note_verdicts(self, kinds: Sequence[str]) -> None:
-        """Kinds of verdict (`repro.followers.follower.KINDS`) since the last step: their shares stand in its log entry."""
+        """Kinds of verdict (`repro.followers.follower.KINDS`) since the last step: their shares stand in its log
+        entry."""
         self._verdicts += kinds
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from metrics.generation import prompt_lookup as drafts
 from metrics.generation.prompt_lookup import draft
 from metrics.generation.sampler import sample_ids
-from metrics.models.resolve import load_model, resolve_model
+from metrics.models.loading import load_model
+from metrics.models.resolve import resolve_model
 
 TEXTS = st.lists(st.integers(0, 4), max_size=30)
 ROOM = 24

@@ -24,7 +24,8 @@ from metrics.generation.rewriting import (
     rewrite_all,
     rewrite_batches,
 )
-from metrics.models.resolve import DTYPES, LoadedModel, load_model, resolve_model
+from metrics.models.loading import DTYPES, LoadedModel, load_model
+from metrics.models.resolve import resolve_model
 from metrics.systems.resolve import resolve_system, rewrite
 from metrics.util.errors import InputError, out_of_space
 from metrics.util.files import (

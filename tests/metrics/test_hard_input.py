@@ -40,7 +40,7 @@ from metrics.compare import compare, read_result
 from metrics.data.corpora import TestSet, load_test_set
 from metrics.data.text import detokenise, is_copy, length_ratio, repetition, well_formed
 from metrics.generation.rewriting import length_sorted_batches, prompt_ids
-from metrics.models.resolve import BUILT_IN
+from metrics.models.builtin import BUILT_IN
 from metrics.profiles import load_profile
 from metrics.score import main as score_main
 from metrics.scorers import ChrF, ProfanityCheck

@@ -20,7 +20,9 @@ from metrics import score
 from metrics.data.corpora import load_test_set
 from metrics.generation.rewriting import decoding_settings, rewrite_all
 from metrics.inspect_ai.eval_yaml import eval_yaml
-from metrics.models.resolve import CHAT_PROMPT, KNOWN_PROMPTS, load_model, resolve_model, write_prompt
+from metrics.models.loading import load_model
+from metrics.models.prompts import CHAT_PROMPT, KNOWN_PROMPTS, write_prompt
+from metrics.models.resolve import resolve_model
 from metrics.profiles import load_profile
 from metrics.util.errors import InputError
 from metrics.util.files import cache_dir

@@ -10,7 +10,8 @@ from torch import nn
 
 from metrics.data.corpora import TestSet
 from metrics.generation.packed_linear import LaidOut, can_lay_out, lay_out
-from metrics.models.resolve import load_model, resolve_model
+from metrics.models.loading import load_model
+from metrics.models.resolve import resolve_model
 from metrics.scorers.heads.features import MiniLM, SmolLM2
 from metrics.systems.resolve import load, resolve_system, rewrite
 

@@ -18,7 +18,9 @@ import yaml
 from metrics import score
 from metrics.data.corpora import load_test_set
 from metrics.generation.rewriting import decoding_settings, rewrite_all
-from metrics.models.resolve import CHAT_PROMPT, load_model, resolve_model, write_prompt
+from metrics.models.loading import load_model
+from metrics.models.prompts import CHAT_PROMPT, write_prompt
+from metrics.models.resolve import resolve_model
 from metrics.profiles import load_profile
 from metrics.scoring import functions
 from metrics.util.errors import InputError

@@ -20,7 +20,8 @@ from metrics.generation import prompt_lookup as drafts
 from metrics.generation import sampler
 from metrics.generation.rewriting import end_tokens, generate_ids, has_bare_tokens, prompt_ids
 from metrics.generation.sampler import sample_ids
-from metrics.models.resolve import LoadedModel, load_model, resolve_model
+from metrics.models.loading import LoadedModel, load_model
+from metrics.models.resolve import resolve_model
 
 NEVER = 2.0
 

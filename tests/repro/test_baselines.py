@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from metrics.data.corpora import TestSet
-from metrics.models.resolve import ModelRef, load_model, resolve_model
+from metrics.models.loading import load_model
+from metrics.models.resolve import ModelRef, resolve_model
 from metrics.systems.resolve import Rewrites, lexicon
 from metrics.util.files import sha256_folder
 from repro.baselines import UNTRAINED, Setting, best_of_k, few_shot, mask_infill, untrained

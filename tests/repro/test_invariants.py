@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from metrics.models.resolve import LoadedModel, ModelRef, load_model, resolve_model
+from metrics.models.loading import LoadedModel, load_model
+from metrics.models.resolve import ModelRef, resolve_model
 from repro.followers.follower import ScreenerFollower
 from repro.leader.leader import Leader
 from repro.methods.config import SROConfig

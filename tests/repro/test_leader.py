@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from metrics.models.resolve import load_model, resolve_model
+from metrics.models.loading import load_model
+from metrics.models.resolve import resolve_model
 from metrics.util.errors import InputError
 from repro.leader.leader import Leader
 

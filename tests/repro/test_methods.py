@@ -15,7 +15,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from metrics.models.resolve import load_model, resolve_model
+from metrics.models.loading import load_model
+from metrics.models.resolve import resolve_model
 from metrics.util.errors import InputError
 from repro.config.recipe import load_recipe
 from repro.followers.follower import PASS, TOXIC

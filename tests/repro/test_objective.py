@@ -91,7 +91,8 @@ def test_all_pass_batches_are_trl_dpo(tiny_llama: Path, sentences: list[str], tm
     trl's "sigmoid" loss s has no smoothing; its "robust" loss is r = ((1−ε)s − εf)/(1−2ε), f the loss of the flipped
     pair. SRO's smoothing is (1−ε)s + εf = 2(1−ε)s − (1−2ε)r, so that the two of trl's give it.
     """
-    from metrics.models.resolve import load_model, resolve_model
+    from metrics.models.loading import load_model
+    from metrics.models.resolve import resolve_model
     from repro.leader.leader import Leader
 
     leader = Leader(load_model(resolve_model(str(tiny_llama)), prompt=DPO_PROMPT), train="full")

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from metrics.models.resolve import load_model, resolve_model
+from metrics.models.loading import load_model
+from metrics.models.resolve import resolve_model
 from repro.followers.follower import ScreenerFollower
 from repro.leader.leader import Leader
 from repro.methods.config import SROConfig

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from metrics.data.corpora import load_corpus
-from metrics.models.resolve import load_model, resolve_model
+from metrics.models.loading import load_model
+from metrics.models.resolve import resolve_model
 from metrics.util.errors import InputError
 from repro.config.recipe import load_recipe
 from repro.leader.leader import Leader

@@ -1,6 +1,7 @@
 """Programs that write in place of transformers, by the names that --engine takes.
 
-A new one: a module with a class like `metrics.generation.engines.ctranslate2.CTranslate2` and the names it goes by, and a line here.
+A new one: a module with a class like `metrics.generation.engines.ctranslate2.CTranslate2` and the names it goes by, and
+a line here.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from typing import Any
 
 from metrics.generation.engines import ctranslate2 as ctranslate
 from metrics.generation.engines import vllm as vllm_engine
-from metrics.models.resolve import Engine, LoadedModel
+from metrics.models.loading import Engine, LoadedModel
 from metrics.util.errors import InputError
 
 # By name: the class, and how weights are kept.

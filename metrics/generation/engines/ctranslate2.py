@@ -11,7 +11,7 @@ from importlib.metadata import version
 from typing import Any
 
 from metrics.generation.rewriting import end_tokens
-from metrics.models.resolve import LoadedModel
+from metrics.models.loading import LoadedModel
 from metrics.util.errors import InputError, missing_package
 from metrics.util.files import atomic_folder, cache_dir, content_hash
 

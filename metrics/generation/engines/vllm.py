@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from metrics.generation.rewriting import end_tokens
-from metrics.models.resolve import LoadedModel
+from metrics.models.loading import LoadedModel
 from metrics.util.errors import InputError
 
 if TYPE_CHECKING:

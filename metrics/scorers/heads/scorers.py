@@ -72,8 +72,8 @@ class Words:
 class OfflineHeads:
     """Toxicity, acceptability and similarity of any strings; one instance serves STA, SIM and FL.
 
-    Texts are read in canonical form (`metrics.scorers.heads.features.canonical`), so spacing and casing alone change nothing.
-    Errors: a head file that is missing or of another form.
+    Texts are read in canonical form (`metrics.scorers.heads.features.canonical`), so spacing and casing alone change
+    nothing. Errors: a head file that is missing or of another form.
     """
 
     def __init__(self) -> None:

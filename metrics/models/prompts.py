@@ -1,0 +1,59 @@
+"""Prompt templates of rewriters: the one in a model's folder, the one of a published model, or a default.
+
+A template contains `{text}` exactly once. After the prefix `chat:` it is the user's message of the model's chat
+template.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from metrics.models.resolve import ModelRef
+from metrics.util.errors import InputError
+from metrics.util.files import write_json
+
+REWRITER_FILE = "rewriter.json"
+CHAT_PREFIX = "chat:"
+CHAT_PROMPT = (
+    "chat:Rewrite this text politely. Keep its meaning, drop rude words. Answer with the rewritten text only.\n\n{text}"
+)
+# The prompts that published models were trained with (from their model cards).
+KNOWN_PROMPTS = {
+    "humarin/chatgpt_paraphraser_on_T5_base": "paraphrase: {text}",
+    "s-nlp/mt0-xl-detox-orpo": "Detoxify: {text}",
+}
+
+
+def default_prompt(ref: ModelRef, tokenizer: Any, seq2seq: bool) -> str:
+    """Return the prompt template of a model for which the user gives none.
+
+    Args:
+        ref: The resolved model.
+        tokenizer: Its tokenizer; only the attribute `chat_template` is read.
+        seq2seq: Whether the model is an encoder-decoder.
+
+    Returns:
+        The prompt of `rewriter.json` in the model's or its base's folder, else the known prompt of a published model,
+        else `CHAT_PROMPT` for chat models and the bare text for others.
+
+    Raises:
+        InputError: `rewriter.json` has no prompt.
+    """
+    for folder in (ref.folder, ref.base.folder if ref.base else None):
+        if folder is not None and (folder / REWRITER_FILE).is_file():
+            try:
+                return str(json.loads((folder / REWRITER_FILE).read_text("utf-8"))["prompt"])
+            except (ValueError, KeyError, TypeError):
+                raise InputError(f"{folder / REWRITER_FILE}: not a JSON object with a prompt") from None
+    if ref.name in KNOWN_PROMPTS:
+        return KNOWN_PROMPTS[ref.name]
+    if seq2seq:
+        return "{text}"
+    return CHAT_PROMPT if tokenizer.chat_template else "{text}\n"
+
+
+def write_prompt(folder: Path, prompt: str) -> None:
+    """Store a rewriter's prompt template in its model folder, where `default_prompt` finds it."""
+    write_json(folder / REWRITER_FILE, {"schema": 1, "prompt": prompt})
