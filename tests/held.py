@@ -14,8 +14,8 @@ import torch
 from torch.distributed.tensor import DTensor
 
 from repro import run
+from repro.distributed import rank
 from repro.pipeline import pipeline
-from repro.training.distributed import rank
 from repro.training.trainer import LeaderTraining
 
 

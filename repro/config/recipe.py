@@ -12,11 +12,11 @@ from metrics.util.errors import InputError, suggest
 from repro.baselines import UNTRAINED
 from repro.baselines.config import BestOfKConfig
 from repro.config.section import NameConfig, RewritingConfig, ScoringConfig, Section, SeedConfig
+from repro.distributed import num_processes
 from repro.followers.config import FollowerConfig, VerdictConfig
 from repro.leader.config import LeaderConfig, RolloutConfig
 from repro.methods.config import MethodConfig, ObjectiveConfig
 from repro.training.config import DevelopmentConfig, TextsConfig, TrainingConfig, WarmupConfig
-from repro.training.distributed import processes
 
 FOLDER = Path(__file__).resolve().parent.parent / "recipes"
 # Systems that every recipe can score.
@@ -46,7 +46,7 @@ class Recipe(
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
-        if self.rollout_engine != "none" and (self.rollout_dropout or processes() > 1):
+        if self.rollout_engine != "none" and (self.rollout_dropout or num_processes() > 1):
             raise ValueError(
                 f"{self.rollout_engine} rolls out in one process and without dropout; set rollout_engine to none"
             )

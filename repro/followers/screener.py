@@ -11,8 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from metrics.util.errors import InputError
+from repro.distributed import rank
 from repro.followers.ngrams import NgramClassifier
-from repro.training.distributed import rank
 
 _PUNCTUATION = re.compile(f"([{re.escape(string.punctuation)}“”¨«»®´·º½¾¿¡§£₤‘’])")
 

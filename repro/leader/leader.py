@@ -24,7 +24,7 @@ from metrics.generation.sampler import FAMILIES
 from metrics.models.conversion import save_tokenizer
 from metrics.models.loading import DTYPES, LoadedModel
 from metrics.util.errors import InputError
-from repro.training.distributed import gathered, share_like
+from repro.distributed import full_tensor, shard_like
 from repro.training.objective import head_logprobs, token_logprobs
 
 _LORA_TARGETS = "all-linear"
@@ -299,13 +299,13 @@ class Leader:
 
     def trainable_state(self) -> dict[str, torch.Tensor]:
         """The trained weights by name, detached; where they are divided among processes, all ask together."""
-        return {n: gathered(p.detach()) for n, p in self.model.named_parameters() if p.requires_grad}
+        return {n: full_tensor(p.detach()) for n, p in self.model.named_parameters() if p.requires_grad}
 
     def load_trainable_state(self, state: dict[str, torch.Tensor]) -> None:
         parameters = dict(self.model.named_parameters())
         with torch.no_grad():
             for name, value in state.items():
-                parameters[name].copy_(share_like(value, parameters[name]))
+                parameters[name].copy_(shard_like(value, parameters[name]))
 
     # -- text to tokens ---------------------------------------------------------------------------------------------
     def prompt_ids(self, texts: Sequence[str]) -> list[list[int]]:

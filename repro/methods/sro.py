@@ -10,12 +10,12 @@ import torch
 
 from metrics.generation.rewriting import end_tokens, generate_ids, has_bare_tokens
 from metrics.generation.sampler import sample_ids
+from repro.distributed import global_mean_loss, num_processes, rank, unsharded
 from repro.followers.follower import KINDS, PASS, Follower
 from repro.leader.config import RolloutConfig
 from repro.leader.leader import Leader, dropout
 from repro.methods.config import SROConfig
 from repro.methods.task import Task
-from repro.training.distributed import mean_of_all, processes, rank, whole
 from repro.training.objective import sro_loss
 from repro.training.trainer import Development, Log, TextTrainer
 
@@ -55,7 +55,7 @@ class SROTrainer(TextTrainer):
         """Texts -> what is learned from: rollouts and texts as tokens, verdicts, and which text each belongs to."""
         sources = inputs["text"]
         draw = self._next_draw()
-        with whole(self.model):
+        with unsharded(self.model):
             outputs = roll_out(self.leader, sources, self.config, self.config.seed * 1_000_003 + draw)
         texts = [text for text in sources for _ in range(self.config.rollouts)]
         answers = written(self.leader, outputs)
@@ -79,7 +79,7 @@ class SROTrainer(TextTrainer):
     ) -> Any:
         self.leader.model.eval()
         losses = self.losses(**inputs)
-        return mean_of_all(losses.sum(), len(losses))
+        return global_mean_loss(losses.sum(), len(losses))
 
     def losses(
         self,
@@ -160,7 +160,7 @@ def _by_model(
             ends=end_tokens(model, tokenizer),
             pad=tokenizer.pad_token_id,
             seed=seed,
-            part=(rank(), processes()),
+            part=(rank(), num_processes()),
         )
 
 

@@ -30,6 +30,7 @@ from repro.baselines.config import BaselineConfig, BestOfKConfig
 from repro.config.inputs import Inputs, resolve_inputs
 from repro.config.recipe import Recipe, to_dict
 from repro.config.section import RewritingConfig, ScoringConfig, Section, SeedConfig
+from repro.distributed import broadcast_from_main, is_main_process, is_sharded, main_process_first, num_processes
 from repro.followers.config import FollowerConfig, VerdictConfig
 from repro.followers.content import ContentModel
 from repro.followers.follower import Follower, GuardedFollower, ScreenerFollower
@@ -40,7 +41,6 @@ from repro.methods import METHODS, PARALLEL
 from repro.methods.config import MethodConfig, ObjectiveConfig, TaskConfig
 from repro.pipeline.stages import Stages
 from repro.training.config import DevelopmentConfig, TextsConfig, TrainingConfig, WarmupConfig
-from repro.training.distributed import first_acts, first_decides, is_first, processes, sharded
 
 if TYPE_CHECKING:
     from repro.leader.leader import Leader
@@ -49,9 +49,9 @@ if TYPE_CHECKING:
 
 def run(recipe: Recipe, data_dir: str | None, out: Path, shared: Path | None = None) -> None:
     """Runs a recipe to its report in `out`. shared: where runs keep the stages that they have in common."""
-    if processes() > 1 and recipe.method not in ("sro", "none"):
+    if num_processes() > 1 and recipe.method not in ("sro", "none"):
         raise InputError(f"method {recipe.method}: trained by one process only; start it without accelerate")
-    inputs = first_acts(lambda: resolve_inputs(recipe, data_dir))
+    inputs = main_process_first(lambda: resolve_inputs(recipe, data_dir))
     Pipeline(recipe, inputs, out, shared).run()
 
 
@@ -70,7 +70,7 @@ class Pipeline:
     def run(self) -> None:
         recipe, inputs, do = self.recipe, self.inputs, self.stages.do
         # By the first alone: when the others come to it, what it works at may be there already.
-        first_decides(lambda: remove_temporaries(self.out))
+        broadcast_from_main(lambda: remove_temporaries(self.out))
         described, settings = inputs.describe(), to_dict(recipe)
         screening = [corpus.sha256 for corpus in inputs.screening]
         corpora = do("corpora", described, self._corpora)
@@ -84,12 +84,12 @@ class Pipeline:
             screening,
             pairs,
         ]
-        warmed += [[corpus.sha256 for corpus in inputs.rudeness], processes(), sharded()]
+        warmed += [[corpus.sha256 for corpus in inputs.rudeness], num_processes(), is_sharded()]
         warm = do("warm-up", warmed, self._warm_up)
         paraphraser = resolve_model(str(warm / "model")) if recipe.warmup != "none" else inputs.leader
         decoding = [recipe.max_new_tokens, recipe.generation_batch_size]
         measure = self.evaluator.measure
-        asked = [self._fields(*_TRAINING), recipe.screener_threshold, self._guards, processes(), sharded()]
+        asked = [self._fields(*_TRAINING), recipe.screener_threshold, self._guards, num_processes(), is_sharded()]
         models, made = {"warm-up": paraphraser}, ["warm-up", "screener"]
         trained: Path | None = None
         chosen: Path | None = None
@@ -134,7 +134,7 @@ class Pipeline:
             lambda work: self._report(work, corpora, trained, rows, rewrites, scores, chosen),
             ["corpora", *made, "rows"],
         )
-        if is_first():
+        if is_main_process():
             print((self.out / "report.md").read_text("utf-8"))
 
     def _fields(self, *sections: type[Section]) -> dict[str, Any]:
@@ -274,7 +274,7 @@ class Pipeline:
             [t for corpus in self.inputs.screening for t in corpus.neutral],
             toxic,
             self.inputs.pairs.pairs if self.inputs.pairs else (),
-            rows=recipe.warmup_steps * recipe.warmup_batch_size * processes(),
+            rows=recipe.warmup_steps * recipe.warmup_batch_size * num_processes(),
             changes=recipe.warmup_changes,
             substitutions=recipe.warmup_substitutions,
             pair_share=recipe.warmup_pair_share,
@@ -297,8 +297,8 @@ class Pipeline:
         leader = self._leader(self.inputs.leader)
         WarmupTrainer(leader, keywords, rows, lambda event: self.stages.log("warm-up", event)).fit()
         trained = leader.trainable_state()
-        if is_first():
-            if sharded():
+        if is_main_process():
+            if is_sharded():
                 # What is divided cannot be exported.
                 leader = self._leader(self.inputs.leader)
                 leader.load_trainable_state(trained)
@@ -335,7 +335,7 @@ class Pipeline:
             folder=work / "training",
         )
         outcome = training_method(recipe.method)(task).outcome()
-        if is_first():
+        if is_main_process():
             write_json(work / "outcome.json", {**outcome, "texts": len(self.toxic_texts)})
             os.replace(work / "training" / BEST, work / BEST)
             remove_folder(work / "training")
@@ -343,9 +343,9 @@ class Pipeline:
     @staticmethod
     def _has_trained(work: Path, made: Path) -> bool:
         """Whether a training that was killed had come to its end: what it `made` is there before its folder goes."""
-        if not first_decides(made.exists):
+        if not broadcast_from_main(made.exists):
             return False
-        if is_first():
+        if is_main_process():
             remove_folder(work / "training")
         return True
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from metrics.util.files import atomic_folder, content_hash, link_files, remove_folder, sha256_file, write_json
-from repro.training.distributed import first_decides, is_first, wait
+from repro.distributed import broadcast_from_main, is_main_process, wait_for_everyone
 
 MARK = "stage.json"
 NAMES = ("corpora", "screener", "warm-up", "training", "choice", "rewriting", "scoring", "rows", "report")
@@ -52,7 +52,7 @@ class Stages:
         self.keys: dict[str, str] = {}
 
     def log(self, stage: str, event: dict[str, Any]) -> None:
-        if not is_first():
+        if not is_main_process():
             return
         self.out.mkdir(parents=True, exist_ok=True)
         with (self.out / "log.jsonl").open("a", encoding="utf-8") as file:
@@ -68,11 +68,11 @@ class Stages:
         self.keys[name] = key
         final = self.out / "stages" / name
         work = self.out / "stages" / f".{name}-{key[:16]}"
-        if is_first():
+        if is_main_process():
             self._find(name, key, final, work, build)
         elif name in TOGETHER and self._builds(name, False):
             build(work)
-        wait()
+        wait_for_everyone()
         return final
 
     def _find(self, name: str, key: str, final: Path, work: Path, build: Callable[[Path], None]) -> None:
@@ -96,7 +96,7 @@ class Stages:
     @staticmethod
     def _builds(name: str, builds: bool) -> bool:
         """Whether the first process builds this stage: what it knows, and the others learn where they are needed."""
-        return first_decides(lambda: builds) if name in TOGETHER else builds
+        return broadcast_from_main(lambda: builds) if name in TOGETHER else builds
 
     def _build(self, name: str, number: str, key: str, final: Path, work: Path, build: Callable[[Path], None]) -> None:
         print(f"{number}", file=sys.stderr, flush=True)

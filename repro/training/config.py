@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from repro.config.section import Count, Limit, NonNegative, Section, Share
-from repro.training.distributed import processes
+from repro.distributed import num_processes
 
 
 class TextsConfig(Section):
@@ -55,7 +55,7 @@ class TrainingConfig(Section):
 
     def epoch_updates(self, texts: int) -> int:
         """Return the number of updates in a pass over `texts` texts."""
-        return -(-texts // (self.batch_size * self.accumulation * processes()))
+        return -(-texts // (self.batch_size * self.accumulation * num_processes()))
 
 
 class DevelopmentConfig(Section):

@@ -22,18 +22,18 @@ from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from metrics.util.files import atomic_file
-from repro.leader.leader import Leader
-from repro.training.distributed import (
-    divide,
-    first_decides,
-    is_first,
-    mean_of_all,
-    of_all,
-    processes,
-    sharded,
-    wait,
-    whole,
+from repro.distributed import (
+    all_gather,
+    broadcast_from_main,
+    global_mean_loss,
+    is_main_process,
+    is_sharded,
+    num_processes,
+    shard_trained_weights,
+    unsharded,
+    wait_for_everyone,
 )
+from repro.leader.leader import Leader
 
 WEIGHTS = "trained.safetensors"
 BEST = "best.safetensors"
@@ -122,7 +122,7 @@ class LeaderTraining(Trainer):
         self._verdicts += kinds
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        verdicts = of_all(self._verdicts)
+        verdicts = all_gather(self._verdicts)
         if verdicts:
             shares = {kind: verdicts.count(kind) / len(verdicts) for kind in sorted(set(verdicts))}
             logs |= {"passed": shares.pop("pass", 0.0), **{f"failed_{kind}": share for kind, share in shares.items()}}
@@ -140,7 +140,7 @@ class LeaderTraining(Trainer):
 
     def fit(self) -> None:
         """Trains, going on from the last complete checkpoint there is; does nothing where that one was the end."""
-        checkpoint = first_decides(lambda: last_checkpoint(Path(str(self.args.output_dir))))
+        checkpoint = broadcast_from_main(lambda: last_checkpoint(Path(str(self.args.output_dir))))
         if checkpoint is not None:
             self.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
             if self.finished:
@@ -181,8 +181,8 @@ class LeaderTraining(Trainer):
             return {"eval_j": done[-1].j}
         develop, step, training = self._develop, self.state.global_step, self.leader.model.training
         self.leader.model.eval()
-        with whole(self.model):
-            development = first_decides(lambda: develop(step))
+        with unsharded(self.model):
+            development = broadcast_from_main(lambda: develop(step))
         self.leader.model.train(training)
         entry: dict[str, Any] = {"step": development.step, "development": asdict(development)}
         self.state.log_history.append(entry)
@@ -203,8 +203,8 @@ class _MarkComplete(TrainerCallback):
     """
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        wait()
-        if is_first():
+        wait_for_everyone()
+        if is_main_process():
             written = Path(args.output_dir) / f"checkpoint-{state.global_step}"
             (written / COMPLETE).touch()
             for path in written.parent.glob("checkpoint-*"):
@@ -239,7 +239,7 @@ def last_checkpoint(folder: Path) -> Path | None:
 def save_weights(leader: Leader, path: Path) -> None:
     """Writes the trained weights: all processes ask for it, and the first writes."""
     trained = leader.trainable_state()
-    if is_first():
+    if is_main_process():
         state = {name: value.contiguous().cpu().clone() for name, value in trained.items()}
         with atomic_file(path) as temporary:
             save_file(state, temporary)
@@ -315,8 +315,8 @@ class TextTrainer(LeaderTraining):
         self.attend(leader, log, develop, stop)
         dataset = Dataset.from_list(rows)
         model = _Whole(leader.model)
-        if sharded():
-            divide(model)
+        if is_sharded():
+            shard_trained_weights(model)
             # FSDP takes for the root what runs first, which would be a layer while rolling out.
             model(lambda: None)
         super().__init__(
@@ -332,11 +332,11 @@ class TextTrainer(LeaderTraining):
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         # The Trainer's own groups by the batch of one process.
-        size = self.args.train_batch_size * self.args.gradient_accumulation_steps * processes()
+        size = self.args.train_batch_size * self.args.gradient_accumulation_steps * num_processes()
         return LengthGroupedSampler(size, lengths=self._lengths)
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
-        if not sharded():
+        if not is_sharded():
             return super()._save_optimizer_and_scheduler(output_dir)
         from torch.distributed.checkpoint import state_dict as states
 
@@ -344,18 +344,18 @@ class TextTrainer(LeaderTraining):
         options = states.StateDictOptions(full_state_dict=True, cpu_offload=True)
         trainer: Any = self
         state = states.get_optimizer_state_dict(trainer.model, trainer.optimizer.optimizer, options=options)
-        if is_first():
+        if is_main_process():
             torch.save(state, Path(output_dir) / OPTIMIZER_NAME)
             torch.save(trainer.lr_scheduler.state_dict(), Path(output_dir) / SCHEDULER_NAME)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        if not sharded() or checkpoint is None:
+        if not is_sharded() or checkpoint is None:
             return super()._load_optimizer_and_scheduler(checkpoint)
         from torch.distributed.checkpoint import state_dict as states
 
         options = states.StateDictOptions(full_state_dict=True, broadcast_from_rank0=True)
         trainer: Any = self
-        state = torch.load(Path(checkpoint) / OPTIMIZER_NAME, "cpu", weights_only=True) if is_first() else {}
+        state = torch.load(Path(checkpoint) / OPTIMIZER_NAME, "cpu", weights_only=True) if is_main_process() else {}
         states.set_optimizer_state_dict(trainer.model, trainer.optimizer.optimizer, state, options=options)
         trainer.lr_scheduler.load_state_dict(torch.load(Path(checkpoint) / SCHEDULER_NAME, weights_only=True))
 
@@ -373,4 +373,4 @@ class WarmupTrainer(TextTrainer):
         self.leader.model.eval()
         targets = self.leader.target_ids(inputs["target"])
         policy, _ = self.logprobs(self.leader.prompt_ids(inputs["source"]), targets, reference=False)
-        return mean_of_all(-policy.sum(), sum(len(t) for t in targets))
+        return global_mean_loss(-policy.sum(), sum(len(t) for t in targets))
