@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import csv
-import dataclasses
 import io
 import json
 import math
@@ -328,11 +327,11 @@ def protocols(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, st
         for metric in ("sta", "sim", "fl"):
             scorer = getattr(profile, f"{metric}_scorer")
             if scorer in kinds:
-                profile = dataclasses.replace(profile, **{f"{metric}_model": str(folder / scorer)})
+                profile = profile.model_copy(update={f"{metric}_model": str(folder / scorer)})
         if profile.fl_scorer == "xcomet-lite":
-            profile = dataclasses.replace(profile, fl_scorer="profanity-check", fl_model="alt-profanity-check")
+            profile = profile.model_copy(update={"fl_scorer": "profanity-check", "fl_model": "alt-profanity-check"})
         path = folder / f"{name}.yaml"
-        path.write_text(yaml.safe_dump(dataclasses.asdict(profile)))
+        path.write_text(yaml.safe_dump(profile.model_dump()))
         found[name] = str(path)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SRO_WIETING", str(folder))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 import shutil
@@ -169,12 +168,12 @@ def test_what_cannot_be_scored_is_nan_and_left_out(tmp_path: Path) -> None:
     from metrics.inspect_ai.scores import detoxification
 
     # The profile compares with human rewrites, and one sample has none.
-    profile = dataclasses.replace(
-        load_profile("offline"), name="quick", sta_scorer="profanity-check", sta_model="alt-profanity-check",
-        fl_scorer="chrf", fl_model="sacrebleu", fl_rule="soft",
-    )  # fmt: skip
+    changes = {
+        "name": "quick", "sta_scorer": "profanity-check", "sta_model": "alt-profanity-check", "fl_scorer": "chrf",
+        "fl_model": "sacrebleu", "fl_rule": "soft",
+    }  # fmt: skip
     quick = tmp_path / "quick.yaml"
-    quick.write_text(yaml.safe_dump(dataclasses.asdict(profile)))
+    quick.write_text(yaml.safe_dump({**load_profile("offline").model_dump(), **changes}))
     references = ["""say: "no", 'please')"""], []
     samples = [
         Sample(id=i, input="you pig", target=list(texts), metadata={"references": texts})

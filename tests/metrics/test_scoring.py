@@ -87,7 +87,7 @@ def base(evaluator: Evaluator) -> Signature:
 
 def _changed(**fields: Any) -> Signature:
     """The signature of the same test set under `offline` with other fields."""
-    return Evaluator(replace(load_profile("offline"), **fields)).signature(_test_set(3), {})
+    return Evaluator(load_profile("offline").model_copy(update=fields)).signature(_test_set(3), {})
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_a_signature_changes_with_the_test_set(evaluator: Evaluator, base: Signa
     assert differing(replace(whole, origin="hub", revision="other", near_duplicates=5)) == []
     # References count where they are looked at, and nowhere else.
     assert differing(replace(whole, references=(("x",),) * 3)) == []
-    anchored = Evaluator(replace(load_profile("offline"), sim_anchor="references"))
+    anchored = Evaluator(load_profile("offline").model_copy(update={"sim_anchor": "references"}))
     others = replace(whole, references=(("x",),) * 3)
     assert anchored.signature(whole, {}) != anchored.signature(others, {})
 
