@@ -131,7 +131,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--times", type=int, nargs="+", default=[1, 10, 100], metavar="N", help="sizes (1 10 100)")
     parser.add_argument("--commands", nargs="+", choices=COMMANDS, default=list(COMMANDS), help="which (all)")
     options = parser.parse_args(argv)
-    from metrics.data.corpora import data_folder
+    from metrics.data.sources import data_folder
 
     data = data_folder(options.data_dir)
     if data is None:

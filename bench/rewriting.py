@@ -53,7 +53,7 @@ def by_loop(options: argparse.Namespace) -> list[str]:
     """The same by the plain loop."""
     import torch
 
-    from metrics.data.corpora import load_test_set
+    from metrics.data.test_sets import load_test_set
     from metrics.scorers import _shared
     from metrics.scorers.heads import scorers
 

@@ -182,7 +182,7 @@ def main(argv: list[str]) -> None:
         raise InputError(f"--limit {options.limit}: at least 10 pairs")
     import torch
 
-    from metrics.data.corpora import data_folder
+    from metrics.data.sources import data_folder
     from metrics.util.files import read_lines
 
     folder = data_folder(options.data_dir)

@@ -302,7 +302,7 @@ def _score_details(row: Row, metric: str) -> dict[str, Any]:
 
 
 def _source_data(row: Row) -> dict[str, Any]:
-    from metrics.data.corpora import HUB
+    from metrics.data.sources import HUB
 
     test_set = row.test_set
     kept = ("origin", "revision", "sha256", "n", "of")

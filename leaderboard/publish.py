@@ -230,7 +230,7 @@ def plan(snapshot: Snapshot, entries: Sequence[Entry]) -> tuple[Board, Board, di
 def _require_honest_name(row: Row) -> None:
     """Errors: a baseline's name on something else, or its kind on another name; a day that is not yet."""
     from leaderboard.board.board import is_trivial
-    from metrics.systems.resolve import BASELINES
+    from metrics.systems.baselines import BASELINES
 
     if row.record == "measured" and not is_trivial(row):
         if row.system.name in BASELINES:

@@ -16,7 +16,7 @@ def main(argv: list[str]) -> None:
     options = parser.parse_args(argv)
     from pathlib import Path
 
-    from metrics.data.corpora import data_folder
+    from metrics.data.sources import data_folder
     from metrics.scorers.heads.train import HEADS, train_heads
 
     folder = data_folder(options.data_dir)

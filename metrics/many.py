@@ -51,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str]) -> None:
     options = parser().parse_args(argv)
-    from metrics.data.corpora import load_test_set
+    from metrics.data.test_sets import load_test_set
     from metrics.models.loading import require_dtype
     from metrics.profiles import load_profile
     from metrics.scoring.pairs import answers, content_of, file_name

@@ -68,9 +68,10 @@ def main(argv: list[str]) -> None:
     options = parser().parse_args(argv)
     from pathlib import Path
 
-    from metrics.data.corpora import load_test_set
+    from metrics.data.test_sets import load_test_set
     from metrics.profiles import load_profile
-    from metrics.systems.resolve import generates, read_outputs, resolve_system
+    from metrics.systems.outputs import read_outputs
+    from metrics.systems.resolve import is_model, resolve_system
     from metrics.util.files import require_writable
 
     # Everything that can be wrong with what was given is found before the first model is loaded.
@@ -87,7 +88,7 @@ def main(argv: list[str]) -> None:
 
         check_target(options.push, send=options.yes)
     # What is for models goes to the models of the call; where there is none, the first system refuses it.
-    models = [name for name in options.systems if generates(name)] or options.systems[:1]
+    models = [name for name in options.systems if is_model(name)] or options.systems[:1]
     settings = {
         "revision": options.revision, "prompt": options.prompt, "decoding": given, "engine": options.engine,
         "dtype": options.dtype,
@@ -100,7 +101,7 @@ def main(argv: list[str]) -> None:
 
     from metrics.scoring.cache import ScoreCache
     from metrics.scoring.evaluator import Evaluator, document, evaluate
-    from metrics.systems.resolve import rewrite
+    from metrics.systems.rewriting import rewrite
     from metrics.util.files import cache_dir, write_json
 
     cache = None if options.no_cache else ScoreCache(cache_dir() / "scores.sqlite")

@@ -16,7 +16,8 @@ from leaderboard.rows.formats import read_json, read_parquet, read_records
 from leaderboard.rows.results import Sentences
 from leaderboard.rows.row import Row, expected_run_id, load_row, visible
 from leaderboard.stores.store import Snapshot, git_oid
-from metrics.systems.resolve import BASELINES, resolve_system
+from metrics.systems.baselines import BASELINES
+from metrics.systems.resolve import resolve_system
 from metrics.util.errors import InputError
 
 VERIFICATIONS = "verification"

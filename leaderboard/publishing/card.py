@@ -74,7 +74,7 @@ def sample_parquet() -> bytes:
     """The built-in test set: source, reference (the first human rewrite), references."""
     import pyarrow as pa
 
-    from metrics.data.corpora import load_test_set
+    from metrics.data.test_sets import load_test_set
 
     test_set = load_test_set("sample")
     references = [list(own) for own in test_set.references]

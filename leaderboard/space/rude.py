@@ -7,7 +7,7 @@ import re
 from functools import cache, lru_cache
 
 from leaderboard.space.shown import MAX_CELL, shown, visible
-from metrics.systems.resolve import lexicon
+from metrics.systems.baselines import lexicon
 
 # A word and what masks its letters; zero-width characters inside it would otherwise hide it from the list.
 _WORD = re.compile(r"[\w$@*](?:[\w'*@$#\u00ad\u200b-\u200d\u2060\ufeff]|!(?=\w))*")

@@ -24,7 +24,8 @@ from leaderboard.rows.row import RESULTS, TOLERANCE, visible
 from metrics import __version__
 from metrics.scoring import DECIMALS, METRICS
 from metrics.scoring.signature import Signature
-from metrics.systems.resolve import BASELINES, resolve_system
+from metrics.systems.baselines import BASELINES
+from metrics.systems.resolve import resolve_system
 from metrics.util.errors import InputError
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
     from leaderboard.rows.row import Row, Status
     from leaderboard.stores.store import Snapshot
-    from metrics.data.corpora import TestSet
+    from metrics.data.test_sets import TestSet
     from metrics.scoring.evaluator import Evaluator
 
 # Of a mean over stored values, which any machine computes alike.
@@ -92,7 +93,7 @@ class Bench:
 
     def test_set(self, name: str) -> TestSet:
         """Errors: not here."""
-        from metrics.data.corpora import load_test_set
+        from metrics.data.test_sets import load_test_set
 
         if name not in self._test_sets:
             self._test_sets[name] = load_test_set(name, self._data_dir)

@@ -1,1 +1,1 @@
-"""Test sets, training corpora and rules about text."""
+"""Texts: test sets, training corpora, near-duplicates, and rules about text."""

@@ -16,7 +16,7 @@ from inspect_ai.model import ChatMessageUser, GenerateConfig, Model, get_model
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 
 from metrics import __version__
-from metrics.data.corpora import load_test_set
+from metrics.data.test_sets import load_test_set
 from metrics.generation.rewriting import CHAT, prompt_ids
 from metrics.inspect_ai.eval_yaml import DECODING
 from metrics.inspect_ai.scores import detoxification, input_errors

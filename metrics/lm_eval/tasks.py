@@ -15,7 +15,7 @@ from typing import Any
 from datasets import Dataset
 from lm_eval.api.task import ConfigurableTask
 
-from metrics.data.corpora import load_test_set
+from metrics.data.test_sets import load_test_set
 from metrics.generation.rewriting import CHAT
 from metrics.models.prompts import default_prompt
 from metrics.models.resolve import ModelRef

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from metrics import __version__
-from metrics.data.corpora import TestSet
+from metrics.data.test_sets import TestSet
 from metrics.profiles import Profile
 from metrics.scorers.batching import Array
 from metrics.scoring import METRICS
@@ -22,7 +22,7 @@ from metrics.scoring.cache import COLUMNS, ScoreCache
 from metrics.scoring.measures import CHUNK, MEASURES, Item, score_chunks, to_items
 from metrics.scoring.signature import Signature
 from metrics.scoring.statistics import Interval, mean_interval
-from metrics.systems.resolve import Rewrites
+from metrics.systems.outputs import Rewrites
 from metrics.util.files import content_hash
 
 SCHEMA = 2
@@ -139,7 +139,7 @@ class Result:
                 "revision": self.test_set.revision,
                 "sha256": self.test_set.sha256,
                 "n": len(self.test_set.sources),
-                "of": self.test_set.whole or len(self.test_set.sources),
+                "of": self.test_set.total or len(self.test_set.sources),
                 "near_duplicates_removed": self.test_set.near_duplicates,
             },
             "signature": self.signature.long,

@@ -8,10 +8,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from metrics.data.corpora import TestSet, load_test_set
+from metrics.data.test_sets import TestSet, load_test_set
 from metrics.profiles import load_profile
 from metrics.scoring.evaluator import Evaluator, document, evaluate
-from metrics.systems.resolve import System, generates, load, resolve_system, rewrite
+from metrics.systems.resolve import System, is_model, resolve_system
+from metrics.systems.rewriting import load_system, rewrite
 from metrics.util.errors import InputError
 from metrics.util.files import content_hash
 
@@ -48,7 +49,7 @@ def _test_set(name: str, data_dir: str | None, limit: int | None) -> TestSet:
 def _system(pair: Pair) -> System:
     """A dtype is for models; systems of other kinds stand in the same list."""
     name = pair["system"]
-    return resolve_system(name, dtype=pair["dtype"]) if generates(name) else resolve_system(name)
+    return resolve_system(name, dtype=pair["dtype"]) if is_model(name) else resolve_system(name)
 
 
 def answers(pairs: Sequence[Pair]) -> Iterator[dict[str, Any]]:
@@ -62,7 +63,7 @@ def answers(pairs: Sequence[Pair]) -> Iterator[dict[str, Any]]:
         try:
             system = system or _system(pair)
             test_set = _test_set(pair["test_set"], pair["data_dir"], pair["limit"])
-            loaded = loaded or load(system)
+            loaded = loaded or load_system(system)
             written = rewrite(system, test_set, batch_size=pair["batch_size"], loaded=loaded)
             documents = [document(evaluate(_evaluator(name), written, test_set)) for name in pair["profiles"]]
         except InputError as error:

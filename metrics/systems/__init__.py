@@ -1,1 +1,1 @@
-"""Whatever rewrites: baselines, files of outputs, models."""
+"""Systems: whatever rewrites texts. Baselines, files of outputs, and models."""

@@ -12,6 +12,7 @@ A configuration is a subclass of `Config`. Its field declarations hold the types
 
 from __future__ import annotations
 
+import difflib
 import re
 import types
 import typing
@@ -24,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationErro
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, core_schema
 
-from metrics.util.errors import InputError, suggest
+from metrics.util.errors import InputError
 
 _NOUNS = {str: "a string", int: "a whole number", float: "a number", bool: "true or false", type(None): "null"}
 # PyYAML reads YAML 1.1, in which a float has a dot and a signed exponent: 1e-4 and 1.0e4 arrive as strings.
@@ -129,7 +130,9 @@ def check_names(values: Iterable[Any], known: Collection[str], where: str) -> No
     """
     unknown = sorted(str(name) for name in values if name not in known)
     if unknown:
-        raise InputError(f"{where}: unknown field {', '.join(unknown)}{suggest(unknown[0], known)}")
+        near = difflib.get_close_matches(unknown[0], known, 1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise InputError(f"{where}: unknown field {', '.join(unknown)}{hint}")
 
 
 def _explain(model: type[BaseModel], values: dict[Any, Any], error: ValidationError) -> str:
@@ -147,8 +150,7 @@ def _explain(model: type[BaseModel], values: dict[Any, Any], error: ValidationEr
         return reason or first["msg"]
     if isinstance(value := _value_at(values, names), dict) and reason:
         return reason
-    shown = "null" if value is None else repr(value)
-    return f"{'.'.join(names)} is {shown}; {reason or f'it must be {describe(field.annotation, field.metadata)}'}"
+    return f"{'.'.join(names)} is {value!r}; {reason or f'it must be {describe(field.annotation, field.metadata)}'}"
 
 
 def _find_field(model: type[BaseModel], location: Sequence[str | int]) -> tuple[FieldInfo | None, list[str]]:

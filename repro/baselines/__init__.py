@@ -8,9 +8,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from metrics.data.corpora import TestSet
+    from metrics.data.test_sets import TestSet
     from metrics.models.resolve import ModelRef
-    from metrics.systems.resolve import Rewrites
+    from metrics.systems.outputs import Rewrites
     from repro.baselines.config import BaselineConfig
     from repro.followers.follower import Follower
 

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import dataclasses
 
-from metrics.systems.resolve import Rewrites, System, load, rewrite
+from metrics.systems.outputs import Rewrites
+from metrics.systems.resolve import System
+from metrics.systems.rewriting import load_system, rewrite
 from repro.baselines import Setting
 from repro.followers.follower import PASS
 
@@ -28,7 +30,7 @@ def rewrites(setting: Setting) -> Rewrites:
     draws: list[Rewrites] = []
     outputs: dict[int, str] = {}
     asked = list(range(len(setting.test.sources)))
-    loaded = load(System("best-of-k", "model", model.revision, model, config.prompt))
+    loaded = load_system(System("best-of-k", "model", model.revision, model, config.prompt))
     for draw in range(config.candidates):
         sources = tuple(setting.test.sources[i] for i in asked)
         references = tuple(setting.test.references[i] for i in asked)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from metrics.systems.resolve import Rewrites, System, rewrite
+from metrics.systems.outputs import Rewrites
+from metrics.systems.resolve import System
+from metrics.systems.rewriting import rewrite
 from metrics.util.files import atomic_folder, cache_dir, content_hash, link_or_copy, write_json
 
 if TYPE_CHECKING:
@@ -55,7 +57,7 @@ def rewrites(setting: Setting) -> Rewrites:
 def first_line(output: str) -> str:
     """The answer alone: without its quotes, and without further examples of a model that knows no line ends.
 
-    `metrics.systems.resolve.rewrite` gives outputs with white space folded; what starts the next example still tells
+    `metrics.systems.rewriting.rewrite` gives outputs with white space folded; what starts the next example still tells
     its place.
     """
     return output.partition(RUDE.rstrip('"').rstrip())[0].strip().strip('"').strip()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from metrics.data.corpora import Corpus, TestSet, load_corpus, load_test_set
+from metrics.data.corpora import Corpus, load_corpus
+from metrics.data.test_sets import TestSet, load_test_set
 from metrics.models.resolve import ModelRef, resolve_model
 from metrics.profiles import load_profile
 from metrics.systems.resolve import System, resolve_system

@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metrics.data.corpora import NearDuplicates
+from metrics.data.near_duplicates import NearDuplicates
 from metrics.data.text import is_copy, length_ratio, repetition
 from metrics.generation.engines.vllm import must_be_served
 from metrics.models.loading import load_model
@@ -21,7 +21,10 @@ from metrics.models.resolve import ModelRef, resolve_model
 from metrics.profiles import load_profile
 from metrics.scoring.cache import COLUMNS
 from metrics.scoring.evaluator import Evaluator, Result, SentenceScores, git_commit, versions
-from metrics.systems.resolve import Rewrites, System, delete_rude_words, resolve_system, rewrite
+from metrics.systems.baselines import delete_rude_words
+from metrics.systems.outputs import Rewrites
+from metrics.systems.resolve import System, resolve_system
+from metrics.systems.rewriting import rewrite
 from metrics.util.errors import InputError
 from metrics.util.files import atomic_file, atomic_folder, remove_folder, remove_temporaries, write_json
 from metrics.util.progress import progress

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from metrics.systems.resolve import lexicon
+from metrics.systems.baselines import lexicon
 
 _MAX_CONTEXT = 2
 # Longer texts are comments, not sentences.

@@ -12,10 +12,10 @@ from leaderboard.board.board import with_rows
 from leaderboard.board.tables import Board
 from leaderboard.rows.results import Sentences, row_from_result
 from leaderboard.rows.row import Row
-from metrics.data.corpora import TestSet
+from metrics.data.test_sets import TestSet
 from metrics.scoring.evaluator import Result, SentenceScores
 from metrics.scoring.signature import ORDER, Signature
-from metrics.systems.resolve import Rewrites
+from metrics.systems.outputs import Rewrites
 
 SOURCES = ("a fool you are", "go home", "so what , idiot")
 TODAY = datetime.datetime(2026, 11, 24, 12, tzinfo=datetime.UTC)

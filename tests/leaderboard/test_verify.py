@@ -23,10 +23,12 @@ from leaderboard.rows.row import Row, expected_run_id, load_row
 from leaderboard.stores.store import LocalStore
 from leaderboard.verification.checks import Bench, check_files, check_tables
 from leaderboard.verify import main, verify
-from metrics.data.corpora import load_test_set
+from metrics.data.test_sets import load_test_set
 from metrics.profiles import load_profile
 from metrics.scoring.evaluator import Evaluator, evaluate
-from metrics.systems.resolve import Rewrites, resolve_system, rewrite
+from metrics.systems.outputs import Rewrites
+from metrics.systems.resolve import resolve_system
+from metrics.systems.rewriting import rewrite
 from metrics.util.errors import InputError
 from tests.conftest import ROOT
 from tests.leaderboard.boards import pin

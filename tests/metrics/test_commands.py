@@ -116,7 +116,7 @@ def test_settings_that_cannot_be_used(tmp_path: Path) -> None:
 
 
 def test_an_outputs_file_is_scored_empty_lines_and_all(tmp_path: Path) -> None:
-    from metrics.data.corpora import load_test_set
+    from metrics.data.test_sets import load_test_set
 
     outputs = tmp_path / "outputs.txt"
     outputs.write_text("\nthat is a good question\n" + load_test_set("sample").sources[2] + "\n")

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from metrics.compare import compare, main, read_result
-from metrics.data.corpora import TestSet
+from metrics.data.test_sets import TestSet
 from metrics.scoring.evaluator import Result, SentenceScores
 from metrics.scoring.signature import Signature
 from metrics.scoring.statistics import randomisation_test
-from metrics.systems.resolve import Rewrites
+from metrics.systems.outputs import Rewrites
 from metrics.util.errors import InputError
 
 MEASURE = {"profile": "p.v1", "sta": "a", "sim": "b", "fl": "c", "joint": "product", "test": "t@1", "n": "6"}

@@ -10,14 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metrics.data.corpora import (
-    SAMPLE,
-    NearDuplicates,
-    load_corpus,
-    load_test_set,
-    parse_comments,
-    parse_paradetox,
-)
+from metrics.data.corpora import load_corpus
+from metrics.data.formats import read_comments, read_paradetox
+from metrics.data.near_duplicates import NearDuplicates
+from metrics.data.sources import SAMPLE
+from metrics.data.test_sets import load_test_set
 from metrics.util.errors import InputError
 from metrics.util.files import read_lines
 
@@ -41,14 +38,14 @@ def test_near_duplicates_by_hand() -> None:
 
 
 @given(st.lists(st.lists(st.sampled_from("abcd"), max_size=8).map(" ".join), max_size=12), st.integers(0, 12))
-def test_what_is_asked_for_is_found_among_less(texts: list[str], n: int) -> None:
-    """An index that knows what it will be asked for answers that as one that keeps everything."""
-    asked, kept = texts[:n], texts[n:]
-    index, whole = NearDuplicates(kept, asked=asked), NearDuplicates(kept)
-    for sentence in asked:
-        assert index.matches(sentence) == whole.matches(sentence)
+def test_an_index_for_known_queries_answers_like_a_complete_one(texts: list[str], n: int) -> None:
+    """An index that stores only what its queries contain gives them the same answers."""
+    queries, kept = texts[:n], texts[n:]
+    index, complete = NearDuplicates(kept, queries=queries), NearDuplicates(kept)
+    for sentence in queries:
+        assert index.matches(sentence) == complete.matches(sentence)
         index.add(sentence)
-        whole.add(sentence)
+        complete.add(sentence)
 
 
 @pytest.mark.parametrize(
@@ -66,27 +63,27 @@ def test_damaged_paradetox_is_named(data: bytes, message: str, tmp_path: Path) -
     path = tmp_path / "paradetox.tsv"
     path.write_bytes(data)
     with pytest.raises(InputError) as error:
-        parse_paradetox(path)
+        read_paradetox(path)
     assert message in str(error.value) and str(path) in str(error.value)
 
 
 def test_paradetox_quoting_and_byte_order_mark(tmp_path: Path) -> None:
     path = tmp_path / "paradetox.tsv"
     path.write_bytes(b"\xef\xbb\xbf" + (HEADER + 'a fool\t"two\nlines"\t\nb fool\tb\tbb\n').encode())
-    assert parse_paradetox(path) == [("a fool", ("two lines",)), ("b fool", ("b", "bb"))]
+    assert read_paradetox(path) == [("a fool", ("two lines",)), ("b fool", ("b", "bb"))]
 
 
 def test_comments_by_label_and_cut_off_csv(tmp_path: Path) -> None:
     path = tmp_path / "jigsaw.csv"
     path.write_text('id,comment_text,toxic,insult\n1,"you\nfool",1,0\n2,fine,0,0\n3,weak,0,1\n')
-    assert parse_comments(path, toxic=True) == ["you fool"]
-    assert parse_comments(path, toxic=False) == ["fine"]
+    assert read_comments(path, toxic=True) == ["you fool"]
+    assert read_comments(path, toxic=False) == ["fine"]
     path.write_text('id,comment_text,toxic\n1,"you\nfo')
     with pytest.raises(InputError, match="copy the file again"):
-        parse_comments(path, toxic=True)
+        read_comments(path, toxic=True)
 
 
-def test_without_folder_and_hub_the_sample_is_used_and_says_so(
+def test_without_folder_and_hub_the_sample_is_used_and_reported(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("SRO_DATA_DIR", raising=False)
@@ -115,7 +112,7 @@ def test_the_sample_is_large_varied_and_held_out(monkeypatch: pytest.MonkeyPatch
     assert not held_out & set(load_corpus("sample").toxic)
 
 
-def test_a_test_set_can_be_cut_but_not_stretched() -> None:
+def test_limit_shortens_a_test_set_and_refuses_to_extend_it() -> None:
     test = load_test_set("sample")
     assert test.limit(3).sources == test.sources[:3]
     assert test.limit(3).sha256 != test.sha256
@@ -131,7 +128,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_real_counts_and_disjoint_sets(data_dir: Path) -> None:
-    assert len(parse_paradetox(data_dir / "paradetox" / "paradetox.tsv")) == 11_927
+    assert len(read_paradetox(data_dir / "paradetox" / "paradetox.tsv")) == 11_927
     comments = load_corpus("jigsaw-toxic", data_dir).toxic
     assert len(comments) == 14_869
     sets = {name: load_test_set(f"paradetox-{name}", data_dir) for name in ("500", "dev", "test")}
@@ -146,7 +143,7 @@ def test_real_counts_and_disjoint_sets(data_dir: Path) -> None:
 
 def test_real_draws_do_not_depend_on_the_order_of_rows(data_dir: Path, tmp_path: Path) -> None:
     shutil.copytree(data_dir / "jigsaw", tmp_path / "jigsaw")
-    rows = parse_paradetox(data_dir / "paradetox" / "paradetox.tsv")
+    rows = read_paradetox(data_dir / "paradetox" / "paradetox.tsv")
     # Another first row: a shorter file that begins like the public one would be taken for a damaged copy.
     rows[0] = (rows[0][0], ("another rewrite",))
     tail = rows[500:]
@@ -168,7 +165,7 @@ def test_training_pairs_are_disjoint_from_every_test_set(data_dir: Path) -> None
     assert (corpus.name, corpus.origin, corpus.rows) == ("paradetox-train", "folder", 8_644)
     assert corpus.revision == load_test_set("paradetox-500", data_dir).revision
     assert not corpus.toxic and len({toxic for toxic, _ in corpus.pairs}) == len(corpus.pairs)
-    rows = dict(reversed(parse_paradetox(data_dir / "paradetox" / "paradetox.tsv")))
+    rows = dict(reversed(read_paradetox(data_dir / "paradetox" / "paradetox.tsv")))
     assert all(rows[toxic][0] == neutral for toxic, neutral in corpus.pairs)
     sources = [s for name in ("500", "dev", "test") for s in load_test_set(f"paradetox-{name}", data_dir).sources]
     texts = [text for pair in corpus.pairs for text in pair]

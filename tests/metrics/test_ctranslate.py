@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from metrics.data.corpora import TestSet
-from metrics.systems.resolve import resolve_system, rewrite
+from metrics.data.test_sets import TestSet
+from metrics.systems.resolve import resolve_system
+from metrics.systems.rewriting import rewrite
 from metrics.util.errors import InputError
 from tests.leaders import enliven
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metrics.data.corpora import TestSet
+from metrics.data.test_sets import TestSet
 from metrics.generation.rewriting import (
     Progress,
     cut_after_end,
@@ -26,7 +26,8 @@ from metrics.generation.rewriting import (
 )
 from metrics.models.loading import DTYPES, LoadedModel, load_model
 from metrics.models.resolve import resolve_model
-from metrics.systems.resolve import resolve_system, rewrite
+from metrics.systems.resolve import resolve_system
+from metrics.systems.rewriting import rewrite
 from metrics.util.errors import InputError, out_of_space
 from metrics.util.files import (
     append_json_lines,

@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import csv
+import dataclasses
 import io
 import json
 import math
@@ -36,7 +37,7 @@ from hypothesis import strategies as st
 import metrics
 from metrics.agreement import _numbered, agreement, convert, read_judgements
 from metrics.compare import compare, read_result
-from metrics.data.corpora import TestSet, load_test_set
+from metrics.data.test_sets import TestSet, load_test_set
 from metrics.data.text import detokenise, is_copy, length_ratio, repetition, well_formed
 from metrics.generation.rewriting import length_sorted_batches, prompt_ids
 from metrics.models.builtin import BUILT_IN
@@ -48,7 +49,10 @@ from metrics.scorers.heads.scorers import OfflineHeads
 from metrics.scoring.cache import ScoreCache
 from metrics.scoring.evaluator import Evaluator, SentenceScores
 from metrics.scoring.evaluator import evaluate as evaluate_system
-from metrics.systems.resolve import BASELINES, Rewrites, delete_rude_words, resolve_system, rewrite
+from metrics.systems.baselines import BASELINES, delete_rude_words
+from metrics.systems.outputs import Rewrites
+from metrics.systems.resolve import resolve_system
+from metrics.systems.rewriting import rewrite
 from metrics.util.errors import InputError, run_command
 from metrics.util.files import write_json
 
@@ -327,11 +331,11 @@ def protocols(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, st
         for metric in ("sta", "sim", "fl"):
             scorer = getattr(profile, f"{metric}_scorer")
             if scorer in kinds:
-                profile = profile.model_copy(update={f"{metric}_model": str(folder / scorer)})
+                profile = dataclasses.replace(profile, **{f"{metric}_model": str(folder / scorer)})
         if profile.fl_scorer == "xcomet-lite":
-            profile = profile.model_copy(update={"fl_scorer": "profanity-check", "fl_model": "alt-profanity-check"})
+            profile = dataclasses.replace(profile, fl_scorer="profanity-check", fl_model="alt-profanity-check")
         path = folder / f"{name}.yaml"
-        path.write_text(yaml.safe_dump(profile.model_dump()))
+        path.write_text(yaml.safe_dump(dataclasses.asdict(profile)))
         found[name] = str(path)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SRO_WIETING", str(folder))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import shutil
@@ -16,7 +17,7 @@ import pytest
 import yaml
 
 from metrics import score
-from metrics.data.corpora import load_test_set
+from metrics.data.test_sets import load_test_set
 from metrics.generation.rewriting import decoding_settings, rewrite_all
 from metrics.inspect_ai.eval_yaml import eval_yaml
 from metrics.models.loading import load_model
@@ -168,12 +169,12 @@ def test_what_cannot_be_scored_is_nan_and_left_out(tmp_path: Path) -> None:
     from metrics.inspect_ai.scores import detoxification
 
     # The profile compares with human rewrites, and one sample has none.
-    changes = {
-        "name": "quick", "sta_scorer": "profanity-check", "sta_model": "alt-profanity-check", "fl_scorer": "chrf",
-        "fl_model": "sacrebleu", "fl_rule": "soft",
-    }  # fmt: skip
+    profile = dataclasses.replace(
+        load_profile("offline"), name="quick", sta_scorer="profanity-check", sta_model="alt-profanity-check",
+        fl_scorer="chrf", fl_model="sacrebleu", fl_rule="soft",
+    )  # fmt: skip
     quick = tmp_path / "quick.yaml"
-    quick.write_text(yaml.safe_dump({**load_profile("offline").model_dump(), **changes}))
+    quick.write_text(yaml.safe_dump(dataclasses.asdict(profile)))
     references = ["""say: "no", 'please')"""], []
     samples = [
         Sample(id=i, input="you pig", target=list(texts), metadata={"references": texts})

@@ -8,12 +8,13 @@ import pytest
 import torch
 from torch import nn
 
-from metrics.data.corpora import TestSet
+from metrics.data.test_sets import TestSet
 from metrics.generation.packed_linear import LaidOut, can_lay_out, lay_out
 from metrics.models.loading import load_model
 from metrics.models.resolve import resolve_model
 from metrics.scorers.heads.features import MiniLM, SmolLM2
-from metrics.systems.resolve import load, resolve_system, rewrite
+from metrics.systems.resolve import resolve_system
+from metrics.systems.rewriting import load_system, rewrite
 
 pytestmark = pytest.mark.skipif(
     not can_lay_out([torch.zeros(2, 2)]), reason="this processor has no products of weights laid out (oneDNN)"
@@ -82,7 +83,7 @@ def test_greedy_rewriting_writes_the_same_and_draws_are_left(
     given = {"prompt": "rude : {text}", "decoding": {"max_new_tokens": 10}}
     test = TestSet("own", "folder", "1", tuple(sentences), ((),) * len(sentences))
     system = resolve_system(str(folder), **given)
-    laid, plain = load(system), load_model(resolve_model(str(folder)), prompt=given["prompt"])
+    laid, plain = load_system(system), load_model(resolve_model(str(folder)), prompt=given["prompt"])
     assert laid is not None and count(laid.model) > 10
     outputs = []
     for number, loaded in enumerate((laid, plain)):
@@ -90,7 +91,7 @@ def test_greedy_rewriting_writes_the_same_and_draws_are_left(
         monkeypatch.setenv("SRO_HOME", str(tmp_path / f"home-{number}"))
         outputs.append(rewrite(system, test, loaded=loaded, batch_size=8).outputs)
     assert outputs[0] == outputs[1] and len(set(outputs[0])) > 1
-    drawn = load(resolve_system(str(folder), decoding={"do_sample": True, "max_new_tokens": 10}))
+    drawn = load_system(resolve_system(str(folder), decoding={"do_sample": True, "max_new_tokens": 10}))
     assert drawn is not None and not count(drawn.model)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -15,7 +16,7 @@ import pytest
 import yaml
 
 from metrics import score
-from metrics.data.corpora import load_test_set
+from metrics.data.test_sets import load_test_set
 from metrics.generation.rewriting import decoding_settings, rewrite_all
 from metrics.models.loading import load_model
 from metrics.models.prompts import CHAT_PROMPT, write_prompt
@@ -60,11 +61,11 @@ def means(outputs: list[str], folder: Path, *arguments: str) -> dict[str, float]
 
 def quick_profile(folder: Path) -> str:
     """A profile file of quick scorers that compares with the human references."""
-    profile = load_profile("offline").model_dump() | {
-        "name": "quick", "sta_scorer": "profanity-check", "sta_model": "alt-profanity-check",
-        "sim_anchor": "references", "fl_scorer": "chrf", "fl_model": "sacrebleu", "fl_rule": "soft",
-    }  # fmt: skip
-    (folder / "quick.yaml").write_text(yaml.safe_dump(profile))
+    profile = dataclasses.replace(
+        load_profile("offline"), name="quick", sta_scorer="profanity-check", sta_model="alt-profanity-check",
+        sim_anchor="references", fl_scorer="chrf", fl_model="sacrebleu", fl_rule="soft",
+    )  # fmt: skip
+    (folder / "quick.yaml").write_text(yaml.safe_dump(dataclasses.asdict(profile)))
     return str(folder / "quick.yaml")
 
 
@@ -208,6 +209,6 @@ def test_paradetox_is_read_from_the_data_folder(data_dir: Path, monkeypatch: pyt
 
 def test_the_sample_never_passes_for_paradetox(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SRO_DATA_DIR", raising=False)
-    monkeypatch.setattr("metrics.data.corpora._hub_paradetox", lambda: None)
+    monkeypatch.setattr("metrics.data.sources._hub_paradetox", lambda: None)
     task = manager().load(["detox_paradetox"])["tasks"]["detox_paradetox"]
     assert task.config.task_alias == "detox_paradetox (sample)" and len(task.eval_docs) == 234

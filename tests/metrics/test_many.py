@@ -16,7 +16,7 @@ import pytest
 
 from leaderboard.rows.results import row_from_result
 from metrics.scoring.pairs import answers
-from metrics.systems import resolve as systems
+from metrics.systems import rewriting as systems
 from metrics.util.files import cache_dir
 
 ROOT = Path(__file__).resolve().parent.parent.parent

@@ -75,12 +75,14 @@ def test_an_interrupted_scoring_goes_on(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_another_profile_or_source_is_another_key(tmp_path: Path) -> None:
+    import dataclasses
+
     path = tmp_path / "scores.sqlite"
     first, second, third = Measures(), Measures(), Measures()
     evaluator(path, first).score(SOURCES[:2], OUTPUTS[:2])
     evaluator(path, second).score(SOURCES[2:4], OUTPUTS[:2])
     assert len(second.seen) == 2
-    strict = Evaluator(load_profile("offline").model_copy(update={"sta_threshold": 0.9}), ScoreCache(path))
+    strict = Evaluator(dataclasses.replace(load_profile("offline"), sta_threshold=0.9), ScoreCache(path))
     strict._measures = {name: third.wrap(measure) for name, measure in strict._measures.items()}
     strict.score(SOURCES[:2], OUTPUTS[:2])
     assert len(third.seen) == 2

@@ -14,14 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import metrics.scoring.evaluator
-from metrics.data.corpora import TestSet
+from metrics.data.test_sets import TestSet
 from metrics.data.text import detokenise, is_copy, length_ratio, repetition
 from metrics.profiles import load_profile
 from metrics.scorers import ProfanityCheck, SentenceEncoder
 from metrics.scoring.evaluator import Evaluator, Result, SentenceScores, evaluate
 from metrics.scoring.signature import ORDER, Signature
 from metrics.scoring.statistics import mean_interval, paired_difference
-from metrics.systems.resolve import Rewrites, delete_rude_words, read_outputs
+from metrics.systems.baselines import delete_rude_words
+from metrics.systems.outputs import Rewrites, read_outputs
 from metrics.util.errors import InputError
 
 SOURCES = ("you are a damn fool", "what a stupid game", "shut up , idiot", "the damn cat is here")
@@ -87,7 +88,7 @@ def base(evaluator: Evaluator) -> Signature:
 
 def _changed(**fields: Any) -> Signature:
     """The signature of the same test set under `offline` with other fields."""
-    return Evaluator(load_profile("offline").model_copy(update=fields)).signature(_test_set(3), {})
+    return Evaluator(replace(load_profile("offline"), **fields)).signature(_test_set(3), {})
 
 
 @pytest.mark.parametrize(
@@ -160,7 +161,7 @@ def test_a_signature_changes_with_the_test_set(evaluator: Evaluator, base: Signa
     assert differing(replace(whole, origin="hub", revision="other", near_duplicates=5)) == []
     # References count where they are looked at, and nowhere else.
     assert differing(replace(whole, references=(("x",),) * 3)) == []
-    anchored = Evaluator(load_profile("offline").model_copy(update={"sim_anchor": "references"}))
+    anchored = Evaluator(replace(load_profile("offline"), sim_anchor="references"))
     others = replace(whole, references=(("x",),) * 3)
     assert anchored.signature(whole, {}) != anchored.signature(others, {})
 

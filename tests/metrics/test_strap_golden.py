@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import metrics
-from metrics.data.corpora import TestSet
+from metrics.data.test_sets import TestSet
 from metrics.data.text import detokenise
 from metrics.profiles import load_profile
 from metrics.scorers import CLASSIFIERS
@@ -16,7 +16,9 @@ from metrics.scoring.evaluator import Result, SentenceScores
 from metrics.scoring.measures import Fluency, Style
 from metrics.scoring.rules import acceptability, style
 from metrics.scoring.signature import Signature
-from metrics.systems.resolve import Rewrites, read_outputs, resolve_system, rewrite
+from metrics.systems.outputs import Rewrites, read_outputs
+from metrics.systems.resolve import resolve_system
+from metrics.systems.rewriting import rewrite
 from metrics.util.errors import InputError
 from metrics.util.files import read_lines
 

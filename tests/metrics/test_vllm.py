@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from metrics.data.corpora import TestSet
-from metrics.systems.resolve import load, resolve_system, rewrite
+from metrics.data.test_sets import TestSet
+from metrics.systems.resolve import resolve_system
+from metrics.systems.rewriting import load_system, rewrite
 from metrics.util.errors import InputError
 
 
@@ -25,7 +26,7 @@ def test_it_writes_what_transformers_writes_and_refuses_what_it_cannot() -> None
     given = {"prompt": "Rude: {text}\nPolite:", "decoding": {"max_new_tokens": 8}}
     plain = rewrite(resolve_system("smollm2-135m-q4", **given), test, batch_size=8)
     system = resolve_system("smollm2-135m-q4", **given, engine="vllm-float32")
-    loaded = load(system)
+    loaded = load_system(system)
     fast = rewrite(system, test, batch_size=8, loaded=loaded)
     assert fast.outputs == plain.outputs and all(plain.outputs)
     assert fast.decoding == {**plain.decoding, "engine": f"vllm-{vllm.__version__}-float32"}

@@ -9,6 +9,7 @@ import pickle
 import random
 import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -159,7 +160,7 @@ def test_a_hub_revision_names_both_commits(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_fluency_of_clef2025(folder: Path, scorer: XCometLite) -> None:
-    measure = Fluency(load_profile("clef2025").model_copy(update={"fl_model": str(folder)}))
+    measure = Fluency(replace(load_profile("clef2025"), fl_model=str(folder)))
     assert measure.needs_references and f"{folder}@{scorer.revision};" in measure.description
     items = [(s, o, (r, "another")) for s, o, r in zip(SOURCES, OUTPUTS, REFERENCES, strict=True)]
     assert measure(items) == pytest.approx(np.stack([SCORES, SCORES], axis=-1), abs=1e-5)

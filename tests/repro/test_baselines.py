@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from metrics.data.corpora import TestSet
+from metrics.data.test_sets import TestSet
 from metrics.models.loading import load_model
 from metrics.models.resolve import ModelRef, resolve_model
-from metrics.systems.resolve import Rewrites, lexicon
+from metrics.systems.baselines import lexicon
+from metrics.systems.outputs import Rewrites
 from metrics.util.files import sha256_folder
 from repro.baselines import UNTRAINED, Setting, best_of_k, few_shot, mask_infill, untrained
 from repro.baselines.config import BaselineConfig

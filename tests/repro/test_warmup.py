@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from metrics.systems.resolve import lexicon
+from metrics.systems.baselines import lexicon
 from repro.training.warmup import add_noise, denoising_rows, rude_noise
 
 NEUTRAL = ["the soup was cold when it came", "we waited for an hour at the door"]

@@ -265,9 +265,9 @@ def _cola(path: Path) -> tuple[list[str], list[int]]:
 
 def _paradetox(folder: Path) -> list[tuple[str, str]]:
     """The first 500 toxic sentences with their first human rewrite; they measure, and no head learns from them."""
-    from metrics.data.corpora import parse_paradetox
+    from metrics.data.formats import read_paradetox
 
-    return [(source, references[0]) for source, references in parse_paradetox(folder / PARADETOX)[:500]]
+    return [(source, references[0]) for source, references in read_paradetox(folder / PARADETOX)[:500]]
 
 
 def _write(path: Path, tensors: dict[str, Any], metadata: dict[str, str]) -> None:

@@ -1,0 +1,172 @@
+"""Where texts come from: a data folder, the Hub, or the built-in sample."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import huggingface_hub as hub
+
+from metrics.data.formats import read_comments, read_paradetox
+from metrics.util.errors import InputError
+from metrics.util.files import read_lines, sha256_bytes, sha256_file
+from metrics.util.hub import is_hub_failure
+
+# The sample lives with the training code; it is read as data, not imported.
+SAMPLE = Path(__file__).resolve().parents[2] / "repro" / "sample"
+HUB = {"paradetox": "s-nlp/paradetox", "jigsaw": "Arsive/toxicity_classification_jigsaw"}
+# First 4 KiB (SHA-256) and size of the public files: one that begins like them and is shorter is a damaged copy.
+_KNOWN_FILES = {
+    "paradetox/paradetox.tsv": ("3bd353325b12dae6f09e91f69515f369", 1_627_340),
+    "jigsaw/jigsaw_toxic.csv": ("2c079d7a7f78311556ba1bad14457cc4", 3_563_542),
+    "jigsaw/dev_toxic.txt": ("fe32884e4fabce87acb0d92a67f2b441", 521_806),
+    "jigsaw/dev_normal.txt": ("d789ed0167666872ccc9d7c6980577af", 531_913),
+}
+_PARADETOX = "paradetox/paradetox.tsv"
+_SAMPLE_FILES = ("toxic.tsv", "neutral.txt", "test.tsv")
+_SAMPLE_DEV = 80
+_SHORT = 25  # words
+
+
+@dataclass(frozen=True)
+class ParallelTexts:
+    """ParaDetox: toxic sentences with their human rewrites.
+
+    Attributes:
+        origin: "folder" or "hub".
+        revision: A hash of the content, or the Hub data set with its commit.
+        rows: (toxic sentence, rewrites), in the order of the file.
+    """
+
+    origin: str
+    revision: str
+    rows: tuple[tuple[str, tuple[str, ...]], ...]
+
+
+# -- the data folder ------------------------------------------------------------------------------------------------
+def data_folder(name: str | Path | None) -> Path | None:
+    """Return the data folder: `name`, else SRO_DATA_DIR, else None.
+
+    Raises:
+        InputError: The folder does not exist.
+    """
+    name = str(name) if name else os.environ.get("SRO_DATA_DIR", "")
+    if not name:
+        return None
+    folder = Path(name).expanduser()
+    if not folder.is_dir():
+        raise InputError(f"data folder {folder}: no such folder (--data-dir or SRO_DATA_DIR)")
+    return folder.resolve()
+
+
+def data_file(folder: Path, name: str) -> Path:
+    """Return the path of a file of the data folder.
+
+    Raises:
+        InputError: There is no such file, or it is a truncated copy of the public one.
+    """
+    path = folder / name
+    if not path.is_file():
+        raise InputError(f"data folder {folder}: no {name}; it must hold this file (see the README, Data)")
+    head, size = _KNOWN_FILES.get(name, ("", 0))
+    if head and path.stat().st_size < size:
+        with path.open("rb") as file:
+            if sha256_bytes(file.read(4096)).startswith(head):
+                raise InputError(f"{path}: truncated ({path.stat().st_size} of {size} bytes); copy it again")
+    return path
+
+
+def folder_revision(folder: Path, names: Sequence[str]) -> str:
+    """Return the hashes of files of the data folder as a revision."""
+    return "sha256:" + "+".join(sha256_file(data_file(folder, name))[:16] for name in names)
+
+
+def read_parallel(data_dir: str | Path | None) -> ParallelTexts | None:
+    """Read ParaDetox from the data folder or the Hub; return None if there is neither."""
+    folder = data_folder(data_dir)
+    if folder is None:
+        return _hub_paradetox()
+    rows = tuple(read_paradetox(data_file(folder, _PARADETOX)))
+    return ParallelTexts("folder", folder_revision(folder, [_PARADETOX]), rows)
+
+
+# -- the Hub --------------------------------------------------------------------------------------------------------
+@functools.lru_cache(maxsize=8)
+def _hub_file(dataset: str, suffixes: tuple[str, ...], contains: str) -> tuple[Path, str] | None:
+    """Return a file of a Hub data set and its revision, or None if the Hub cannot be reached."""
+    try:
+        info = hub.HfApi().dataset_info(dataset, timeout=15)
+        names = [s.rfilename for s in info.siblings or [] if s.rfilename.endswith(suffixes) and contains in s.rfilename]
+        if not names:
+            return None
+        path = hub.hf_hub_download(dataset, sorted(names)[0], repo_type="dataset", revision=info.sha)
+    except Exception as error:
+        if not is_hub_failure(error):
+            raise
+        return None
+    return Path(path), f"{dataset}@{info.sha}"
+
+
+def _hub_paradetox() -> ParallelTexts | None:
+    found = _hub_file(HUB["paradetox"], (".parquet", ".tsv", ".csv"), "train")
+    if found is None:
+        return None
+    import pandas as pd
+
+    path, revision = found
+    frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, sep=None, engine="python")
+    rows: dict[str, list[str]] = {}
+    for toxic, neutral in zip(frame["en_toxic_comment"], frame["en_neutral_comment"], strict=True):
+        rows.setdefault(str(toxic), []).append(str(neutral))
+    return ParallelTexts("hub", revision, tuple((toxic, tuple(neutral)) for toxic, neutral in rows.items()))
+
+
+def hub_comments(*, sentences: bool) -> tuple[str, tuple[str, ...], tuple[str, ...]] | None:
+    """Read Jigsaw's comments from the Hub.
+
+    Args:
+        sentences: Return toxic and neutral comments of at most 25 words, which stand in for the sentence files of
+            s-nlp/detox: those are not on the Hub. Else return all toxic comments, and no neutral one.
+
+    Returns:
+        (revision, toxic, neutral), or None if the Hub cannot be reached.
+    """
+    found = _hub_file(HUB["jigsaw"], (".csv",), "train")
+    if found is None:
+        return None
+    path, revision = found
+    toxic = read_comments(path, toxic=True)
+    if not sentences:
+        return revision, tuple(toxic), ()
+    neutral = read_comments(path, toxic=False)
+    short = [tuple(t for t in texts if len(t.split()) <= _SHORT) for texts in (toxic, neutral)]
+    return revision, short[0], short[1]
+
+
+# -- the built-in sample --------------------------------------------------------------------------------------------
+def sample_revision() -> str:
+    """Return the hashes of the sample's files."""
+    return folder_revision(SAMPLE, _SAMPLE_FILES)
+
+
+def sample_development() -> tuple[str, ...]:
+    """Return the 80 toxic sentences of the sample that no training corpus contains, in the order of their SHA-256."""
+    return tuple(sorted(_sample_toxic(), key=lambda t: sha256_bytes(t.encode()))[:_SAMPLE_DEV])
+
+
+def sample_training() -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the sample's (toxic, neutral) training sentences."""
+    development = set(sample_development())
+    return tuple(t for t in _sample_toxic() if t not in development), tuple(read_lines(SAMPLE / "neutral.txt"))
+
+
+def sample_test() -> list[tuple[str, tuple[str, ...]]]:
+    """Return the sample's test rows: (toxic sentence, rewrites)."""
+    return read_paradetox(SAMPLE / "test.tsv")
+
+
+def _sample_toxic() -> list[str]:
+    return [line.split("\t")[0] for line in read_lines(SAMPLE / "toxic.tsv")[1:]]

@@ -1,0 +1,53 @@
+"""The outputs of a system: as an object, and in a text file with one output per line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from metrics.util.errors import InputError
+from metrics.util.files import read_lines
+
+
+@dataclass(frozen=True)
+class Rewrites:
+    """A system's outputs for a test set, one per sentence, in order.
+
+    Attributes:
+        system: The system's name.
+        kind: See `metrics.systems.resolve.System`.
+        revision: See `metrics.systems.resolve.System`.
+        decoding: Generation settings, prompt and batch size; empty for systems that do not generate.
+        outputs: [n] texts.
+        seconds: The time that generating took, without loading; None if it was not measured.
+        device: Where the model ran.
+        card: What the model card states (`metrics.models.cards`).
+    """
+
+    system: str
+    kind: str
+    revision: str
+    decoding: dict[str, Any]
+    outputs: tuple[str, ...]
+    seconds: float | None = None
+    device: str = ""
+    card: dict[str, Any] = field(default_factory=dict)
+
+
+def read_outputs(path: Path, expected: int) -> list[str]:
+    """Read a system's outputs from a text file.
+
+    Args:
+        path: One output per line; an empty line is an empty output.
+        expected: The number of sentences of the test set.
+
+    Raises:
+        InputError: The file has another number of lines.
+    """
+    lines = read_lines(path)
+    if len(lines) != expected:
+        raise InputError(
+            f"{path}: {len(lines)} lines for {expected} test sentences; write one output per line, empty ones too"
+        )
+    return lines
