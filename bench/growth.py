@@ -89,20 +89,20 @@ def verify(place: Place, times: int) -> Cost:
 
 def board(place: Place, times: int) -> Cost:
     """One row more. The rows that are there have scores of the smallest result, each under a name of its own."""
-    from leaderboard.publish import publish as enter
-    from leaderboard.publish import read_entries
+    from leaderboard.publishing.commit import publish as publish_rows
+    from leaderboard.publishing.entries import read_entries
     from leaderboard.rows.results import row_from_result
-    from leaderboard.stores.store import open_store
+    from leaderboard.stores import open_store
 
     document = json.loads(result_file(place, 1).read_text("utf-8"))
-    (row, _), *_ = read_entries(result_file(place, 1), None, None)
+    (row, _), *_ = read_entries(result_file(place, 1))
     entries = []
     for i in range(ROWS * times):
         named = {**document, "system": {**document["system"], "name": f"system-{i}", "revision": f"sha256:{i:064x}"}}
         other, _ = row_from_result(named, "bench", submitter="bench", date=row.date)
         entries.append((other, None))
     folder = place.folder / f"rows-{times}"
-    enter(open_store(local=folder, create=True), entries, show=lambda change: None)
+    publish_rows(open_store(local=folder, create=True), entries, show=lambda change: None)
     return place.run("leaderboard.publish", str(result_file(place, 1)), "--local", str(folder), "--without-texts")
 
 

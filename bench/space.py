@@ -64,7 +64,8 @@ def make_board(folder: Path, n: int) -> None:
     import pyarrow as pa
     from pyarrow import parquet
 
-    from leaderboard.board.tables import TABLES, Board, Verification, derive
+    from leaderboard.board.board import Board, Verification
+    from leaderboard.board.tables import TABLES, derive
     from leaderboard.rows.row import Row, load_row, run_id
     from metrics.scoring.signature import ORDER, Signature
 

@@ -1,1 +1,1 @@
-"""The leaderboard: rows that say what was measured, on what, and how."""
+"""The leaderboard: publishes, verifies and shows rows of scores."""

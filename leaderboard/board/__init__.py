@@ -1,1 +1,1 @@
-"""Tables, ranks, ties and copies, derived from rows."""
+"""The board of a leaderboard: rankings, ties, copies and derived tables."""

@@ -1,4 +1,4 @@
-"""Ties: which systems a paired test tells apart, and the letters that say so (a compact letter display)."""
+"""Ties: pairs of systems whose difference is not significant, shown by shared letters (a compact letter display)."""
 
 from __future__ import annotations
 
@@ -7,56 +7,63 @@ from typing import Any
 
 import numpy as np
 
-# Two-sided, 5 %: of the normal distribution that the randomisation test's tends to.
-_SEPARATED = 1.959964
-# With fewer sentences the normal limit is not near, and nothing is told apart.
+# Two-sided 5 % quantile of the normal distribution, which the randomisation test approaches.
+_CRITICAL = 1.959964
+# The normal approximation needs this many sentences: with fewer, no difference is significant.
 MIN_SENTENCES = 20
-# Up to so many systems every tie is shown; among more, those of neighbours (the letters of all others take too long).
+# Up to this many systems, letters show every tie. Beyond, where that takes too long, they show ties of neighbours.
 EXACT = 200
 _BLOCK = 512
 
 
-def separated(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Which of m systems a paired test tells apart at 5 %, two-sided: [m, m], from J per sentence [m, n].
+def significant_pairs(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return which pairs of systems differ significantly at 5 %, two-sided, without correction for their number.
 
-    The test is `metrics.scoring.statistics.randomisation_test` in its normal limit: under exchanged signs the sum of
-    the paired
-    differences d has mean 0 and variance Σd². One matrix product serves all pairs. Not corrected for their number.
+    The test is `metrics.scoring.statistics.randomisation_test` in its normal limit: under exchanged signs, the sum of
+    the paired differences d has mean 0 and variance Σd². One matrix product computes all pairs.
+
+    Args:
+        values: J of each sentence, [m, n] for m systems.
+
+    Returns:
+        A symmetric boolean matrix [m, m].
     """
     values = np.asarray(values, dtype=np.float64)
     if values.shape[1] < MIN_SENTENCES:
         return np.zeros((len(values), len(values)), dtype=bool)
     squares, total = (values**2).sum(axis=1), values.sum(axis=1)
-    apart = []
-    # Some rows at a time: of ten thousand systems the whole matrix would take gigabytes.
+    significant = []
+    # In blocks of rows: the intermediate matrices of ten thousand systems take gigabytes.
     for start in range(0, len(values), _BLOCK):
         block = slice(start, start + _BLOCK)
         variance = np.maximum(squares[block, None] + squares[None, :] - 2 * values[block] @ values.T, 0)
         difference = np.abs(total[block, None] - total[None, :])
-        # Rounding leaves a little variance between equal rows; a difference must exceed it as well.
-        apart.append((difference > _SEPARATED * np.sqrt(variance)) & (difference > 1e-9))
-    return np.concatenate(apart)
+        # Rounding leaves a small variance between equal rows; the difference must exceed it too.
+        significant.append((difference > _CRITICAL * np.sqrt(variance)) & (difference > 1e-9))
+    return np.concatenate(significant)
 
 
-def tie_letters(apart: np.ndarray[Any, Any]) -> list[list[int]]:
-    """For m systems, best first, the numbers of the letters of each.
+def tie_letters(significant: np.ndarray[Any, Any]) -> list[list[int]]:
+    """Return the numbers of the letters of each system (Piepho 2004).
 
-    Two that share one are not `apart` [m, m]; up to `EXACT` systems, two that are not apart share one. Runs of
-    neighbours of which no two are apart come first, since ties are mostly those; a pair that no run covers gets a
-    letter of its own (Piepho 2004).
+    Systems that share a letter do not differ significantly; up to `EXACT` systems, the reverse holds too. Each longest
+    run of neighbours without a significant pair has a letter, and so does each pair that no run covers.
+
+    Args:
+        significant: Boolean matrix [m, m] of `significant_pairs`, systems from best to worst.
     """
-    m = len(apart)
-    runs = _runs(apart)
+    m = len(significant)
+    runs = _runs(significant)
     groups = [list(range(start, stop)) for start, stop in runs]
     if m <= EXACT:
-        covered = np.zeros_like(apart, dtype=bool)
+        covered = np.zeros_like(significant, dtype=bool)
         for start, stop in runs:
             covered[start:stop, start:stop] = True
-        for i, k in np.argwhere(np.triu(~apart & ~covered)).tolist():
+        for i, k in np.argwhere(np.triu(~significant & ~covered)).tolist():
             if not covered[i, k]:
                 group = [i, k]
                 for x in range(m):
-                    if x not in group and not apart[x, group].any():
+                    if x not in group and not significant[x, group].any():
                         group.append(x)
                 groups.append(group)
                 covered[np.ix_(group, group)] = True
@@ -67,11 +74,11 @@ def tie_letters(apart: np.ndarray[Any, Any]) -> list[list[int]]:
     return letters
 
 
-def _runs(apart: np.ndarray[Any, Any]) -> list[tuple[int, int]]:
-    """The longest stretches [start, stop) of neighbours of which no two are apart."""
-    m = len(apart)
-    # For each system the nearest better one that it is apart from, −1 for none.
-    nearest = [int(better[-1]) if len(better := np.flatnonzero(apart[i, :i])) else -1 for i in range(m)]
+def _runs(significant: np.ndarray[Any, Any]) -> list[tuple[int, int]]:
+    """Return the longest runs [start, stop) of neighbours without a significant pair."""
+    m = len(significant)
+    # For each system, the nearest better one from which it differs; −1 for none.
+    nearest = [int(better[-1]) if len(better := np.flatnonzero(significant[i, :i])) else -1 for i in range(m)]
     runs = []
     start = 0
     for stop in range(1, m + 1):
@@ -83,7 +90,7 @@ def _runs(apart: np.ndarray[Any, Any]) -> list[tuple[int, int]]:
 
 
 def letter(number: int) -> str:
-    """0 → a, 25 → z, 26 → aa: as columns of a spreadsheet are called."""
+    """Return a letter's name, as spreadsheets name columns: 0 → a, 25 → z, 26 → aa."""
     text = ""
     number += 1
     while number:
@@ -92,8 +99,8 @@ def letter(number: int) -> str:
     return text
 
 
-def spell(numbers: Sequence[int]) -> str:
-    """The letters of one system; more than three in a row as first–last."""
+def format_letters(numbers: Sequence[int]) -> str:
+    """Return the letters of one system, more than three consecutive ones as first–last."""
     if len(numbers) > 3 and numbers[-1] - numbers[0] == len(numbers) - 1:
         return f"{letter(numbers[0])}–{letter(numbers[-1])}"
     return " ".join(map(letter, numbers))

@@ -1,1 +1,1 @@
-"""Cards, model repositories and exports."""
+"""Publishes rows: entries, plan, commit, the data set's card, model repositories, exports."""

@@ -1,21 +1,20 @@
-"""What a leaderboard's data set carries besides rows: its card with `configs`, eval.yaml, the schema, the test set."""
+"""The files of a leaderboard besides rows: its card, eval.yaml, the row schema and the sample test set."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+
+import pyarrow as pa
 
 from leaderboard.rows.formats import write_parquet
 from leaderboard.rows.row import SCHEMA_VERSION, json_schema
+from leaderboard.stores.base import Snapshot
+from metrics.data.test_sets import load_test_set
 from metrics.inspect_ai.eval_yaml import eval_yaml
 
-if TYPE_CHECKING:
-    from leaderboard.stores.store import Snapshot
-
 SAMPLE = "tests/sample.parquet"
-SCHEMA = f"row-v{SCHEMA_VERSION}.schema.json"
-# `latest` is what a viewer opens first; `sentences` are the outputs and scores of every row.
-CARD = """\
+# A viewer opens `latest` first; `sentences` has the outputs and scores of all rows.
+_CARD = """\
 ---
 license: apache-2.0
 language: en
@@ -34,36 +33,36 @@ configs:
 ---
 # Text detoxification leaderboard
 
-Toxic sentences, what systems made of them, and what that scores: STA (not toxic any more), SIM (still means the same),
-FL (fluent), J (their product, averaged over sentences). **The texts are offensive.**
+Toxic sentences, their rewrites by each system, and the scores: STA (the rewrite is not toxic), SIM (it means the same),
+FL (it is fluent), J (the mean of their products per sentence). **The texts are offensive.**
 
 - `results/<org>__<model>/<run_id>.json` is a row, immutable; `run_id` is the hash of the configuration that was run.
-  Its outputs and scores, sentence by sentence, are beside it in `.parquet`.
+  The `.parquet` beside it has the outputs and scores of each sentence.
 - `data/latest-*` (the newest row of a system under a signature, with ranks and ties) and `data/full-*` (all rows) are
-  derived from them; `python -m leaderboard.rebuild` makes them anew.
-- `verification/<run_id>.json` is what a re-computation from the stored outputs found.
+  derived from the rows; `python -m leaderboard.rebuild` rebuilds them.
+- `verification/<run_id>.json` is the result of re-computing the row from its stored outputs.
 - `row-v2.schema.json` is the schema of a row.
 - `tests/sample.parquet` is the built-in test set, and `eval.yaml` the benchmark that inspect-ai runs on it:
   `inspect eval hf/ORG/NAME --model hf/MODEL`.
 
-Two rows can be compared exactly when their `comparable` is equal: the signature of profile, models, thresholds, test
-set and version. Rows whose `record` is `published` repeat figures from papers, with their source and no interval; they
-were measured by other protocols and have no rank. A row is `verified` when every score followed from its outputs,
-`mismatch` when one did not, `unverifiable` when something that it takes is missing, `unchecked` before.
+Two rows are comparable exactly when their `comparable` is equal: the signature of profile, models, thresholds, test
+set and version. Rows whose `record` is `published` repeat figures from papers, with their source and no interval; other
+protocols measured them, and they have no rank. A row is `verified` if every score follows from its outputs, `mismatch`
+if one does not, `unverifiable` if the verifier lacks an input, and `unchecked` before verification.
 
     from datasets import load_dataset
     load_dataset("ORG/NAME", "latest", split="rows")
 
 To add a row: `python -m metrics.score MODEL_ID --json result.json`, then
-`python -m leaderboard.publish result.json --repo ORG/NAME`, which opens a pull request where you may not write.
+`python -m leaderboard.publish result.json --repo ORG/NAME`, which opens a pull request if you have no write access.
 """
 
 
-def scaffold(snapshot: Snapshot) -> dict[str, bytes]:
-    """The files of a leaderboard that are not there yet; what its owner changed in them stays."""
+def missing_files(snapshot: Snapshot) -> dict[str, bytes]:
+    """Return the path and content of the files that a leaderboard lacks; its owner's changes to others stay."""
     makers = {
-        "README.md": lambda: CARD.encode(),
-        SCHEMA: lambda: (json.dumps(json_schema(), indent=1) + "\n").encode(),
+        "README.md": lambda: _CARD.encode(),
+        f"row-v{SCHEMA_VERSION}.schema.json": lambda: (json.dumps(json_schema(), indent=1) + "\n").encode(),
         SAMPLE: sample_parquet,
         "eval.yaml": lambda: eval_yaml().encode(),
     }
@@ -71,12 +70,8 @@ def scaffold(snapshot: Snapshot) -> dict[str, bytes]:
 
 
 def sample_parquet() -> bytes:
-    """The built-in test set: source, reference (the first human rewrite), references."""
-    import pyarrow as pa
-
-    from metrics.data.test_sets import load_test_set
-
+    """Return the built-in test set as Parquet: source, reference (the first human rewrite), references."""
     test_set = load_test_set("sample")
-    references = [list(own) for own in test_set.references]
-    columns = {"source": list(test_set.sources), "reference": [own[0] for own in references], "references": references}
-    return write_parquet(pa.table(columns))
+    references = [list(rewrites) for rewrites in test_set.references]
+    first = [rewrites[0] for rewrites in references]
+    return write_parquet(pa.table({"source": list(test_set.sources), "reference": first, "references": references}))

@@ -1,1 +1,1 @@
-"""The row schema, its versions, and facts about systems."""
+"""Rows of a leaderboard: their schema, their sentences, and facts about systems."""

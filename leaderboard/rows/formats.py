@@ -1,4 +1,4 @@
-"""JSON and Parquet as bytes; what comes from outside is read within limits, and refused in one line."""
+"""JSON and Parquet as bytes. Files from outside are read within size limits, and each error is one line."""
 
 from __future__ import annotations
 
@@ -11,12 +11,20 @@ from metrics.util.errors import InputError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# Far above what 10,000 rows take; Parquet of a few kilobytes can unpack to gigabytes.
+# 10,000 rows take far less. A few kilobytes of Parquet can unpack to gigabytes.
 MAX_UNPACKED = 512_000_000
 
 
 def read_json(data: bytes, where: str) -> Any:
-    """Errors: bytes that are no JSON, or nested too deeply to be meant."""
+    """Return the value in a JSON file.
+
+    Args:
+        data: The file's bytes.
+        where: The file's name, with which an error begins.
+
+    Raises:
+        InputError: The bytes are not JSON, or nested too deeply.
+    """
     try:
         return json.loads(data)
     except (ValueError, RecursionError) as error:
@@ -24,7 +32,16 @@ def read_json(data: bytes, where: str) -> Any:
 
 
 def read_parquet(data: bytes, where: str, limit: int = MAX_UNPACKED) -> pa.Table:
-    """Errors: bytes that are no Parquet, a damaged one, one that unpacks to more than `limit` bytes."""
+    """Return the table in a Parquet file.
+
+    Args:
+        data: The file's bytes.
+        where: The file's name, with which an error begins.
+        limit: Largest unpacked size in bytes.
+
+    Raises:
+        InputError: The bytes are not Parquet, are damaged, or unpack to more than `limit` bytes.
+    """
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -32,15 +49,15 @@ def read_parquet(data: bytes, where: str, limit: int = MAX_UNPACKED) -> pa.Table
         file = parquet.ParquetFile(BytesIO(data), pre_buffer=False)
         size = sum(file.metadata.row_group(i).total_byte_size for i in range(file.metadata.num_row_groups))
         if size > limit:
-            raise InputError(f"{where}: {size:,} bytes unpacked; at most {limit:,} are read")
-        # One thread: a process that ends right after pyarrow's threads have read is aborted now and then.
+            raise InputError(f"{where}: {size:,} bytes unpacked; the limit is {limit:,}")
+        # One thread: a process that ends right after pyarrow's threads have read is sometimes aborted.
         return file.read(use_threads=False)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise InputError(f"{where}: not a Parquet file ({' '.join(str(error).split())[:100]})") from None
 
 
 def read_records(data: bytes, where: str, limit: int = MAX_UNPACKED) -> list[dict[str, Any]]:
-    """The rows of a Parquet file. Errors: as `read_parquet`; texts that are none."""
+    """Return the rows of a Parquet file as dictionaries; arguments and errors as in `read_parquet`."""
     try:
         return list(read_parquet(data, where, limit).to_pylist())
     except ValueError as error:
@@ -48,6 +65,7 @@ def read_records(data: bytes, where: str, limit: int = MAX_UNPACKED) -> list[dic
 
 
 def write_parquet(table: pa.Table) -> bytes:
+    """Return a table as a zstd-compressed Parquet file."""
     from pyarrow import parquet
 
     buffer = BytesIO()

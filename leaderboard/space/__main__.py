@@ -42,10 +42,12 @@ def main(argv: list[str]) -> None:
         print(f"{options.stage}: python app.py in it shows the data set in SRO_LEADERBOARD")
         return
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-    from leaderboard.show import DEFAULT
     from leaderboard.space.data import open_board
+    from leaderboard.stores import DEFAULT_FOLDER
 
-    local = options.local or (None if options.repo else Path(DEFAULT) if Path(DEFAULT).is_dir() else EXAMPLE)
+    local = options.local or (
+        None if options.repo else Path(DEFAULT_FOLDER) if Path(DEFAULT_FOLDER).is_dir() else EXAMPLE
+    )
     board = open_board(repo=options.repo, local=local)
     from leaderboard.space.page import Page, launch
 

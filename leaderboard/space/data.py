@@ -14,12 +14,14 @@ from typing import Any, Protocol
 import pyarrow as pa
 from pyarrow import parquet
 
-from leaderboard.board.tables import TABLES, Board, derive
+from leaderboard.board.board import Board
+from leaderboard.board.tables import TABLES, derive
 from leaderboard.rows.formats import read_parquet
-from leaderboard.rows.results import Sentences
 from leaderboard.rows.row import RESULTS
+from leaderboard.rows.sentences import Sentences
 from leaderboard.space.shown import MAX_CELL, MAX_NAME, visible
-from leaderboard.stores.store import ForbiddenError, open_store
+from leaderboard.stores import open_store
+from leaderboard.stores.base import ForbiddenError
 from metrics.scoring.signature import Signature
 from metrics.util.errors import InputError
 from metrics.util.files import content_hash
@@ -32,7 +34,7 @@ _ROW_PATH = re.compile(rf"^{RESULTS}/[\w.-]+/[0-9a-f]+\.json$", re.ASCII)
 
 
 class Files(Protocol):
-    """One state of a leaderboard (`leaderboard.stores.store.Snapshot`)."""
+    """One state of a leaderboard (`leaderboard.stores.base.Snapshot`)."""
 
     @property
     def revision(self) -> str: ...

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from leaderboard.rows.results import Sentences
+from leaderboard.rows.sentences import Sentences
 from leaderboard.space.data import Leaderboard
 from leaderboard.space.outputs import PAGE_SENTENCES
 from leaderboard.space.ranking import number, pager

@@ -1,1 +1,1 @@
-"""Recompute rows and say whether they are true."""
+"""Recomputes rows from their stored outputs, and tables from their rows."""

@@ -435,7 +435,7 @@ class Pipeline:
     def card(self, name: str) -> dict[str, Any]:
         """What readers of a row want to know of a model that this run used or trained
         (`leaderboard.rows.row.About`)."""
-        from leaderboard.rows.systems import known
+        from leaderboard.rows.systems import system_facts
         from metrics.models.cards import card_facts
 
         inputs = self.inputs
@@ -454,7 +454,7 @@ class Pipeline:
             t for c in trained_on for t in (*c.toxic, *c.neutral, *(x for pair in c.pairs for x in pair))
         )
         count = sum(map(seen.contains, inputs.test.sources))
-        leader = known(inputs.leader.name, inputs.test.name, card_facts(inputs.leader))
+        leader = system_facts(inputs.leader.name, inputs.test.name, card_facts(inputs.leader))
         return {
             "licence": leader.licence,
             "base": inputs.leader.name,
@@ -514,10 +514,10 @@ class Pipeline:
         }
 
     def _rows(self, work: Path, rewrites: Path, scores: Path) -> None:
-        from leaderboard.publish import publish
+        from leaderboard.publishing.commit import publish
         from leaderboard.rows.published import published_rows
         from leaderboard.rows.results import row_from_result
-        from leaderboard.stores.store import open_store
+        from leaderboard.stores import open_store
 
         told = self.provenance()
         packages, commit = told.pop("packages"), told.pop("git_commit")
@@ -545,8 +545,8 @@ class Pipeline:
         scores: Path,
         chosen: Path | None,
     ) -> None:
-        from leaderboard.board.board import load_board
-        from leaderboard.stores.store import open_store
+        from leaderboard.board.reading import load_board
+        from leaderboard.stores import open_store
         from repro.pipeline.report import write_report
 
         board = rows / "leaderboard"

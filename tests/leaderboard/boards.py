@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from leaderboard.board.board import with_rows
-from leaderboard.board.tables import Board
-from leaderboard.rows.results import Sentences, row_from_result
+from leaderboard.board.board import Board
+from leaderboard.rows.results import row_from_result
 from leaderboard.rows.row import Row
+from leaderboard.rows.sentences import Sentences
 from metrics.data.test_sets import TestSet
 from metrics.scoring.evaluator import Result, SentenceScores
 from metrics.scoring.signature import ORDER, Signature
@@ -53,4 +53,4 @@ def entry(name: str, sta: list[float], **more: Any) -> tuple[Row, Sentences]:
 
 
 def board(*entries: tuple[Row, Sentences | None]) -> Board:
-    return with_rows(Board(), {row.run_id: (row, sentences) for row, sentences in entries})
+    return Board().with_entries({row.run_id: (row, sentences) for row, sentences in entries})

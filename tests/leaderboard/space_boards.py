@@ -9,10 +9,11 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import parquet
 
-from leaderboard.board.board import with_rows
-from leaderboard.board.tables import Board, Verification, derive
-from leaderboard.rows.results import Sentences, row_from_result
+from leaderboard.board.board import Board, Verification
+from leaderboard.board.tables import derive
+from leaderboard.rows.results import row_from_result
 from leaderboard.rows.row import About, Row, load_row
+from leaderboard.rows.sentences import Sentences
 from leaderboard.space.data import LATEST
 from metrics.scoring.signature import Signature
 from metrics.util.files import content_hash
@@ -75,7 +76,7 @@ def published_row(name: str, j: float, title: str = "Dale et al., 2021") -> Entr
 
 def write(folder: Path, *entries: Entry, verified: dict[str, str] | None = None) -> None:
     """A leaderboard folder: rows, sentences and tables. verified: status by system."""
-    board = with_rows(Board(), {row.run_id: entry for entry in entries for row in entry[:1]})
+    board = Board().with_entries({row.run_id: entry for entry in entries for row in entry[:1]})
     found = {
         row.run_id: Verification(status, f"{row.system.name} was looked at", "2026-11-24", "0.3.0", row.sha256)  # type: ignore[arg-type]
         for row in board.rows.values()

@@ -16,9 +16,10 @@ import jsonschema
 import pytest
 from huggingface_hub import CommitOperationAdd
 
-from leaderboard.export import main, path_of, to_every_eval_ever
-from leaderboard.rows.results import Sentences, summarise
+from leaderboard.export import main
+from leaderboard.publishing.every_eval_ever import aggregate_document, aggregate_path
 from leaderboard.rows.row import Row, expected_run_id, load_row, run_id
+from leaderboard.rows.sentences import Sentences, summarise
 from metrics.scoring.signature import ORDER, Signature
 from metrics.util.errors import InputError
 from tests.hub.server import HubServer
@@ -97,7 +98,7 @@ def written(folder: Path) -> dict[str, bytes]:
 
 
 def test_a_measured_row_by_hand() -> None:
-    document = to_every_eval_ever(row())
+    document = aggregate_document(row())
     validate(document)
     assert document["model_info"]["id"] == "lab/detox" and document["model_info"]["developer"] == "lab"
     assert document["model_info"]["inference_engine"] == {"name": "transformers", "version": "5.23.0"}
@@ -128,7 +129,7 @@ def test_a_measured_row_by_hand() -> None:
 
 
 def test_a_published_row_is_told_from_a_measured_one() -> None:
-    document = to_every_eval_ever(published())
+    document = aggregate_document(published())
     validate(document)
     assert document["source_metadata"]["source_type"] == "documentation"
     assert document["source_metadata"]["evaluator_relationship"] == "other"
@@ -155,21 +156,21 @@ def test_a_published_row_is_told_from_a_measured_one() -> None:
 )  # fmt: skip
 def test_whose_model_it_is(name: str, changes: dict[str, Any], folder: str, model: str, relationship: str) -> None:
     made = row(name, **changes)
-    document = to_every_eval_ever(made)
+    document = aggregate_document(made)
     validate(document)
-    assert path_of(made).startswith(f"data/detox-suite/{folder}/")
+    assert aggregate_path(made).startswith(f"data/detox-suite/{folder}/")
     assert document["model_info"]["id"] == model and document["model_info"]["name"] == name
     assert document["source_metadata"]["evaluator_relationship"] == relationship
 
 
 def test_a_rounding_error_stays_within_the_bounds() -> None:
     made = row(scores={"sim": {"mean": 1.0000001, "low": 0.9, "high": 1.0000001}})
-    (result,) = to_every_eval_ever(made)["evaluation_results"]
+    (result,) = aggregate_document(made)["evaluation_results"]
     assert result["score_details"]["score"] == 1.0
 
 
 def test_settings_of_another_type_are_kept_as_text() -> None:
-    document = to_every_eval_ever(row(decoding={"temperature": "hot", "max_new_tokens": 0, "do_sample": True}))
+    document = aggregate_document(row(decoding={"temperature": "hot", "max_new_tokens": 0, "do_sample": True}))
     validate(document)
     config = document["evaluation_results"][0]["generation_config"]
     assert config["generation_args"] == {}
@@ -192,7 +193,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     main([str(tmp_path / "out"), "--local", str(board)])
     said = capsys.readouterr().out
     assert "2 measured rows, 1 with their sentences, 1 published" in said
-    assert "left out: 1 whose scores did not follow from their outputs" in said
+    assert "left out: 1 whose scores do not follow from their outputs" in said
     files = written(tmp_path / "out")
     assert len(files) == 4 and all(path.startswith("data/detox-suite/") for path in files)
     for path, data in files.items():
@@ -202,7 +203,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     main([str(tmp_path / "out"), "--local", str(board)])
     assert written(tmp_path / "out") == files
 
-    aggregate = json.loads(files[path_of(made)])
+    aggregate = json.loads(files[aggregate_path(made)])
     reference = aggregate["detailed_evaluation_results"]
     samples = files[reference["file_path"]]
     assert reference["checksum"] == hashlib.sha256(samples).hexdigest()

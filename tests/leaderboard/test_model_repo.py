@@ -10,14 +10,15 @@ import pytest
 import yaml
 from huggingface_hub import CommitOperationAdd, HfApi, ModelCard, parse_eval_result_entries
 
-from leaderboard.publishing.model_repo import _asking, eval_results_yaml, propose, require_hub_model, with_model_index
+from leaderboard.publishing.model_card import BoardCommit, eval_results_yaml, require_hub_model, with_model_index
+from leaderboard.publishing.model_repo import _hub_errors, propose
 from leaderboard.rows.row import Row
 from metrics.util.errors import InputError
 from tests.hub.server import HubServer
 from tests.leaderboard.boards import entry
 
 MODEL, BOARD, COMMIT = "lab/detox", "lab/board", "a" * 40
-WHERE = {"dataset": BOARD, "dataset_revision": "b" * 40}
+AT = BoardCommit(BOARD, "b" * 40)
 CARD = """\
 ---
 # Written by hand.
@@ -53,7 +54,7 @@ def metadata(card: str) -> dict[str, Any]:
 # -- .eval_results --------------------------------------------------------------------------------------------------
 def test_a_result_file_by_hand() -> None:
     made = row()
-    path, text = eval_results_yaml(made, **WHERE, user="bob")
+    path, text = eval_results_yaml(made, AT, user="bob")
     assert path == f".eval_results/detox-suite-{made.run_id}.yaml"
     assert "verifyToken" not in text
     entries = {e.task_id: e for e in parse_eval_result_entries(yaml.safe_load(text))}
@@ -78,7 +79,7 @@ def test_a_result_file_by_hand() -> None:
 )
 def test_what_says_nothing_of_a_model_on_the_hub(changes: dict[str, Any], complaint: str) -> None:
     with pytest.raises(InputError, match=complaint):
-        eval_results_yaml(row(**changes), **WHERE)
+        eval_results_yaml(row(**changes), AT)
 
 
 def test_an_adapter_is_a_commit_with_its_base() -> None:
@@ -89,14 +90,14 @@ def test_incomplete_and_published_rows_are_refused() -> None:
     made = row()
     incomplete = made.model_copy(update={"scores": {k: v for k, v in made.scores.items() if k != "fl"}})
     with pytest.raises(InputError, match="lab/detox: the row lacks FL"):
-        with_model_index("", incomplete, **WHERE)
+        with_model_index("", incomplete, AT)
     with pytest.raises(InputError, match="a published figure"):
         require_hub_model(made.model_copy(update={"record": "published"}))
 
 
 # -- model-index ----------------------------------------------------------------------------------------------------
 def test_the_rest_of_a_card_stays_to_the_letter() -> None:
-    merged = with_model_index(CARD, row(), **WHERE)
+    merged = with_model_index(CARD, row(), AT)
     before, after = CARD.split("\n\n# Tags last.")
     assert merged.startswith(before) and merged.endswith(f"\n\n# Tags last.{after}")
     ours = metadata(merged)["model-index"][0]["results"][1]
@@ -105,15 +106,15 @@ def test_the_rest_of_a_card_stays_to_the_letter() -> None:
     assert ours["dataset"] == {"name": "t", "type": BOARD, "revision": "b" * 40}
     # The client reads it, and merging again changes nothing.
     assert [r.metric_type for r in ModelCard(merged).data.eval_results] == ["wer", "j", "sta", "sim", "fl"]
-    assert with_model_index(merged, row(), **WHERE) == merged
+    assert with_model_index(merged, row(), AT) == merged
 
 
 def test_the_entry_of_a_run_is_replaced_and_other_runs_stay() -> None:
-    once = with_model_index(CARD, row(), **WHERE)
-    again = with_model_index(once, row(), dataset=BOARD, dataset_revision="d" * 40)
+    once = with_model_index(CARD, row(), AT)
+    again = with_model_index(once, row(), BoardCommit(BOARD, "d" * 40))
     results = metadata(again)["model-index"][0]["results"]
     assert [r["dataset"].get("revision") for r in results] == [None, "d" * 40]
-    other = with_model_index(again, row(profile="s2"), **WHERE)
+    other = with_model_index(again, row(profile="s2"), AT)
     assert len(metadata(other)["model-index"][0]["results"]) == 3
 
 
@@ -132,12 +133,12 @@ def test_the_entry_of_a_run_is_replaced_and_other_runs_stay() -> None:
     ],
 )
 def test_cards_of_every_shape(card: str, kept: str) -> None:
-    merged = with_model_index(card, row(), **WHERE)
+    merged = with_model_index(card, row(), AT)
     assert merged.endswith(kept)
     found = metadata(merged)
     assert found["model-index"][0]["name"] == "detox" and len(found["model-index"][0]["results"]) == 1
     assert found.get("license") == ("mit" if "mit" in card else None)
-    assert with_model_index(merged, row(), **WHERE) == merged
+    assert with_model_index(merged, row(), AT) == merged
     assert merged.count("\n") == merged.count("\r\n") or "\r" not in merged
 
 
@@ -145,7 +146,7 @@ def test_cards_of_every_shape(card: str, kept: str) -> None:
     ("card", "complaint"),
     [
         ("---\nlicense: [mit\n---\n", r"lab/detox/README\.md: its YAML cannot be read"),
-        ("---\n- mit\n---\n", "not a list of fields"),
+        ("---\n- mit\n---\n", "not a mapping of fields"),
         ("---\nmodel-index: [{name: x}]\n---\n", "mend it first"),
         ("---\nmodel-index: 3\n---\n", "mend it first"),
         ("---\n{license: mit}\n---\n", "cannot be"),
@@ -156,7 +157,7 @@ def test_cards_of_every_shape(card: str, kept: str) -> None:
 )
 def test_cards_that_cannot_be_changed(card: str, complaint: str) -> None:
     with pytest.raises(InputError, match=complaint):
-        with_model_index(card, row(), **WHERE)
+        with_model_index(card, row(), AT)
 
 
 # -- proposing ------------------------------------------------------------------------------------------------------
@@ -212,10 +213,10 @@ def test_one_pull_request_whoever_asks_and_however_often(world: World, capsys: p
     world.alice.create_commit(BOARD, [CommitOperationAdd("x.md", b"x")], commit_message="More", repo_type="dataset")
     capsys.readouterr()
     assert propose(world.row, BOARD, world.alice, model_index=True) is None
-    assert capsys.readouterr().out == f"{MODEL}: nothing to propose, said by {url}\n"
+    assert capsys.readouterr().out == f"{MODEL}: nothing to propose, {url} has the results\n"
     world.alice.merge_pull_request(MODEL, 1)
     assert propose(world.row, BOARD, world.bob, model_index=True) is None
-    assert capsys.readouterr().out == f"{MODEL}: nothing to propose, said by main\n"
+    assert capsys.readouterr().out == f"{MODEL}: nothing to propose, main has the results\n"
     assert world.sent() == 1
 
 
@@ -290,7 +291,7 @@ def test_the_board_must_say_the_same(world: World) -> None:
         repo_id=BOARD,
         repo_type="dataset",
     )
-    with pytest.raises(InputError, match="did not follow from its outputs"):
+    with pytest.raises(InputError, match="do not follow from its outputs"):
         propose(world.row, BOARD, world.bob, model_index=True)
     assert world.sent() == 0
 
@@ -353,6 +354,6 @@ def test_an_answer_that_was_lost_is_found_again(world: World) -> None:
 def test_a_token_with_a_line_end_is_not_quoted(world: World) -> None:
     """The transport quotes the header that it will not send."""
     api = world.hub.api("hf_bob\n")
-    with pytest.raises(InputError, match="Illegal header value") as caught, _asking(MODEL, api):
+    with pytest.raises(InputError, match="Illegal header value") as caught, _hub_errors(MODEL, api):
         api.model_info(MODEL)
     assert "hf_bob" not in str(caught.value)

@@ -16,11 +16,15 @@ import pandas as pd
 import pytest
 import yaml
 
-from leaderboard.board.board import load_board, read_sentences
+from leaderboard.board.reading import load_board, read_sentences
 from leaderboard.board.tables import TABLES, derive
-from leaderboard.publish import main, plan, publish
+from leaderboard.publish import main
+from leaderboard.publishing.commit import publish
+from leaderboard.publishing.plan import plan
 from leaderboard.rows.row import load_row
-from leaderboard.stores.store import BusyError, HubStore, LocalStore, patiently
+from leaderboard.stores.base import BusyError, retry
+from leaderboard.stores.hub import HubStore
+from leaderboard.stores.local import LocalStore
 from metrics.util.errors import InputError
 from tests.conftest import ROOT
 from tests.hub.faults import UPLOAD_STEPS
@@ -45,8 +49,8 @@ def store(hub: HubServer) -> HubStore:
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lost races are retried without the pauses that spare the Hub."""
-    monkeypatch.setattr("leaderboard.stores.store._LONGEST_PAUSE_SECONDS", 0.05)
-    monkeypatch.setattr("leaderboard.stores.store._FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("leaderboard.stores.base._LONGEST_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr("leaderboard.stores.base._FIRST_PAUSE_SECONDS", 0.01)
 
 
 def result_file(folder: Path, name: str, sta: list[float], **more: Any) -> Path:
@@ -68,7 +72,7 @@ def test_a_folder_takes_rows_once(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "+| 1 | a | x | 0.333" in capsys.readouterr().out
     before = {path: path.read_bytes() for path in board.rglob("*.*") if path.is_file()}
     main([str(first), "--local", str(board)])
-    assert "nothing to do, all 1 rows are there" in capsys.readouterr().out
+    assert "nothing to do, all 1 rows are published already" in capsys.readouterr().out
     assert {path: path.read_bytes() for path in board.rglob("*.*") if path.is_file()} == before
     main([str(second), "--local", str(board), "--dry-run"])
     shown = capsys.readouterr().out
@@ -91,7 +95,7 @@ def test_the_tables_are_what_the_rows_give(tmp_path: Path) -> None:
     snapshot = store.snapshot()
     anew = derive(load_board(replace(snapshot, oids={})))
     assert {path: snapshot.read(path) for path in TABLES.values()} == anew
-    _, _, _, changes = plan(snapshot, [entry("late", [1, 1, 1])])
+    changes = plan(snapshot, [entry("late", [1, 1, 1])]).changes
     for path, data in changes.items():
         # Killed before the tables, which are written last.
         if path.startswith("results/"):
@@ -125,7 +129,7 @@ def test_a_copy_under_another_name_is_refused(tmp_path: Path) -> None:
     store = LocalStore(tmp_path)
     same = tuple(f"out {i}" for i in range(30))
     publish(store, [entry("x", [1] * 30, outputs=same)], show=quiet)
-    with pytest.raises(InputError, match="great: wrote, sentence by sentence, what x did"):
+    with pytest.raises(InputError, match="great: its outputs are those of x"):
         publish(store, [entry("great", [1] * 30, outputs=same, revision=pin("2"))], show=quiet)
     # Another score, white space or profile hides nothing; neither does a name that sounds like a baseline.
     for other in (
@@ -156,7 +160,7 @@ def test_a_row_without_its_sentences_is_completed(tmp_path: Path) -> None:
 def test_sentences_that_differ_by_rounding_do_not_complete_a_row(tmp_path: Path) -> None:
     store, (row, _) = LocalStore(tmp_path), entry("x", [1, 0, 1])
     publish(store, [(row, None)], show=quiet)
-    with pytest.raises(InputError, match="is there without its sentences, and yours differ by rounding"):
+    with pytest.raises(InputError, match="lacks its sentences, and yours differ by rounding"):
         publish(store, [entry("x", [1, 0, 1], sim=0.50001)], show=quiet)
 
 
@@ -168,7 +172,7 @@ def test_a_result_says_what_its_signature_says(tmp_path: Path) -> None:
         (lambda d: d["system"].update(decoding={"num_beams": float("nan")}), "decoding is|decoding:"),
         (
             lambda d: d["system"].update(name="delete", kind="baseline", revision="lexicon-ffffffffffff"),
-            "trivial system",
+            "reserved for this program's baseline",
         ),
     ):
         made = document("x", [1, 0, 1])
@@ -249,9 +253,9 @@ def test_a_bad_row_in_the_store_stops_nobody(tmp_path: Path, capsys: pytest.Capt
         (["--local", "{tmp}/b", "--about", "{tmp}/about.yaml"], "sise: Extra inputs are not permitted .fields: size"),
         (["--local", "{tmp}/b", "--name", "bad\u202ename"], "U\\+202E is not allowed"),
         (["--local", "{tmp}/b", "--to-model"], "give --repo"),
-        (["--local", "{tmp}/b", "--pr"], "--pr: is for the Hub"),
+        (["--local", "{tmp}/b", "--pr"], "--pr: pull requests are for the Hub"),
         (["--local", "{tmp}/b", "--submitter", "a\u202eb"], "--submitter: submitter: character U\\+202E"),
-        (["--local", "{tmp}/b", "--name", "delete"], "delete: the name of a trivial system"),
+        (["--local", "{tmp}/b", "--name", "delete"], "delete: reserved for this program's baseline"),
         (["--local", "{tmp}/b", "--name", ""], "system.name"),
         (["--local", "x" * 300], "not a usable name"),
         (["--local", "{tmp}/file.json/b"], "cannot be written|no such folder|not a usable name"),
@@ -324,7 +328,7 @@ def test_cut_off_at_every_step(
     before = hub.files("dataset", REPO)
     fault = getattr(hub.faults, f"drop_{when}")(*UPLOAD_STEPS[step], times=None)
     with pytest.raises(InputError, match="gave up"):
-        patiently_publish(store, patience=0)
+        publish_with_patience(store, patience=0)
     there = hub.files("dataset", REPO)
     assert there == before or (step, when) == ("commit", "after")
     assert fault.hits > 0
@@ -333,13 +337,10 @@ def test_cut_off_at_every_step(
     assert [row.system.name for row in load_board(store.snapshot()).rows.values()] == ["x"]
 
 
-def patiently_publish(store: HubStore, patience: float) -> None:
-    from leaderboard import publish as module
-
-    original = module.publish
+def publish_with_patience(store: HubStore, patience: float) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("leaderboard.stores.store.PATIENCE_SECONDS", patience)
-        original(store, [entry("x", [1, 0, 1])], show=quiet)
+        patch.setattr("leaderboard.stores.base.PATIENCE_SECONDS", patience)
+        publish(store, [entry("x", [1, 0, 1])], show=quiet)
 
 
 def test_a_commit_whose_answer_is_lost_is_found_done(hub: HubServer, store: HubStore, hasty: None) -> None:
@@ -362,7 +363,7 @@ def test_a_busy_hub_is_waited_for(
     hub.faults.answer(*UPLOAD_STEPS["commit"], status, headers)
     publish(store, [entry("x", [1, 0, 1])], show=quiet)
     assert len(load_board(store.snapshot()).rows) == 1
-    assert "trying again in" in capsys.readouterr().err
+    assert "retrying in" in capsys.readouterr().err
     assert hub.count("POST", "/commit/") == 2
 
 
@@ -407,7 +408,7 @@ def test_without_write_access_a_pull_request_is_opened_once(hub: HubServer, stor
     assert {path.partition("/")[0] for path in changed} == {"results"} and len(changed) == 2
     store.api.merge_pull_request(REPO, 1, repo_type="dataset")
     # The same command again, by who may not write: the row is there, which is no failure.
-    assert "rows are there" in publish(guest, [entry("y", [1, 1, 1])], show=quiet)
+    assert "rows are published already" in publish(guest, [entry("y", [1, 1, 1])], show=quiet)
     assert "nothing to do" in publish(guest, [entry("y", [1, 1, 1])], pull_request=True, show=quiet)
     publish(store, [entry("z", [0, 0, 0])], show=quiet)
     latest = pd.read_parquet(Path(store.api.hf_hub_download(REPO, TABLES["latest"], repo_type="dataset")))
@@ -488,7 +489,7 @@ def test_patience_ends(hub: HubServer, store: HubStore) -> None:
         raise BusyError("no time")
 
     with pytest.raises(InputError, match=r"gave up \(no time\); run the same command again"):
-        patiently(busy, store, patience=0)
+        retry(busy, store.name, patience=0)
 
 
 def test_offline_is_said(tmp_path: Path) -> None:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from leaderboard.board.board import load_board
+from leaderboard.board.reading import load_board
 from leaderboard.board.tables import TABLES
 from leaderboard.publish import main
 from leaderboard.rows.published import published_rows
-from leaderboard.stores.store import LocalStore
+from leaderboard.stores.local import LocalStore
 from tests.leaderboard.test_publish import result_file
 
 

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from leaderboard.rows.formats import read_json, read_parquet
-from leaderboard.rows.results import Sentences, row_from_result
+from leaderboard.rows.results import row_from_result
 from leaderboard.rows.row import SCHEMA_VERSION, About, Row, expected_run_id, folder_name, json_schema, load_row
+from leaderboard.rows.sentences import Sentences
 from metrics.util.errors import InputError
 from tests.leaderboard.boards import TODAY, document, entry
 
@@ -210,15 +211,15 @@ def test_flipped_bytes_of_sentences_are_found() -> None:
 
 
 def test_what_is_known_of_systems() -> None:
-    from leaderboard.rows.systems import known
+    from leaderboard.rows.systems import system_facts
 
-    detox = known("s-nlp/bart-base-detox", "paradetox-test", {})
+    detox = system_facts("s-nlp/bart-base-detox", "paradetox-test", {})
     assert (detox.parallel_data, detox.contamination) == (True, "contaminated")
-    assert known("s-nlp/bart-base-detox", "sample", {}).contamination == "unknown"
+    assert system_facts("s-nlp/bart-base-detox", "sample", {}).contamination == "unknown"
     # A submitter's word comes first, and what it leaves out stays known.
-    told = known("s-nlp/bart-base-detox", "paradetox-test", {}, About(note="mine"))
+    told = system_facts("s-nlp/bart-base-detox", "paradetox-test", {}, About(note="mine"))
     assert (told.note, told.licence, told.contamination) == ("mine", "openrail++", "contaminated")
-    stranger = known("a/b", "sample", {"size": 5, "licence": "mit", "training_data": ["c"]})
+    stranger = system_facts("a/b", "sample", {"size": 5, "licence": "mit", "training_data": ["c"]})
     assert (stranger.size, stranger.licence, stranger.training_data) == (5, "mit", ("c",))
 
 

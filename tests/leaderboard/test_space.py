@@ -20,7 +20,7 @@ import pytest
 import yaml
 from pyarrow import parquet
 
-from leaderboard.board.tables import Placing, Verification
+from leaderboard.board.board import Placing, Verification
 from leaderboard.board.tables import record as flat
 from leaderboard.rows.row import About, Row
 from leaderboard.space.charts import Axis, charts
@@ -35,7 +35,7 @@ from leaderboard.space.rude import is_rude, softened
 from leaderboard.space.shown import csv_cell, hub_link, outside, shown
 from leaderboard.space.stage import stage
 from leaderboard.space.versus import Versus
-from leaderboard.stores.store import open_store
+from leaderboard.stores import open_store
 from metrics.score import parser as score_parser
 from metrics.scoring.statistics import paired_difference, randomisation_test
 from metrics.util.errors import InputError

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leaderboard.board.tables import COLUMNS, TABLES, Board, Placing, Verification, derive, record
-from leaderboard.board.ties import EXACT, MIN_SENTENCES, letter, separated, spell, tie_letters
-from leaderboard.show import table
+from leaderboard.board.board import Board, Placing, Verification
+from leaderboard.board.markdown import table
+from leaderboard.board.tables import COLUMNS, TABLES, derive, record
+from leaderboard.board.ties import EXACT, MIN_SENTENCES, format_letters, letter, significant_pairs, tie_letters
 from metrics.scoring.statistics import randomisation_test
 from tests.leaderboard.boards import TODAY, board, entry, pin
 
@@ -92,7 +93,7 @@ def test_ties_by_hand() -> None:
 def test_the_paired_test_is_the_randomisation_test_in_its_limit() -> None:
     rng = np.random.default_rng(0)
     values = rng.random((6, 300)) + np.linspace(0, 0.12, 6)[:, None]
-    apart = separated(values)
+    apart = significant_pairs(values)
     told = 0
     for i in range(6):
         for k in range(i):
@@ -122,7 +123,7 @@ def test_many_systems_have_letters_that_never_lie() -> None:
     rng = np.random.default_rng(0)
     m = EXACT + 50
     values = np.sort(rng.random(m))[::-1, None] + rng.normal(0, 0.4, (m, 100))
-    apart = separated(values[np.argsort(-values.mean(axis=1))])
+    apart = significant_pairs(values[np.argsort(-values.mean(axis=1))])
     letters = [set(own) for own in tie_letters(apart)]
     assert all(letters) and 0 < apart.sum() < m * m
     for i in range(m):
@@ -131,9 +132,14 @@ def test_many_systems_have_letters_that_never_lie() -> None:
         assert i == 0 or apart[i, i - 1] or letters[i] & letters[i - 1]
 
 
-def test_letters_are_spelled() -> None:
+def test_letters_are_format_lettersed() -> None:
     assert [letter(n) for n in (0, 25, 26, 27, 701, 702)] == ["a", "z", "aa", "ab", "zz", "aaa"]
-    assert (spell([0]), spell([0, 1, 2]), spell([0, 1, 2, 3]), spell([0, 2, 3, 9])) == ("a", "a b c", "a–d", "a c d j")
+    assert (
+        format_letters([0]),
+        format_letters([0, 1, 2]),
+        format_letters([0, 1, 2, 3]),
+        format_letters([0, 2, 3, 9]),
+    ) == ("a", "a b c", "a–d", "a c d j")
 
 
 @settings(max_examples=20, deadline=None)

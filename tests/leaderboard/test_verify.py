@@ -14,15 +14,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from leaderboard.board.board import load_board, read_sentences
+from leaderboard.board.reading import load_board, read_sentences
 from leaderboard.board.tables import TABLES
-from leaderboard.publish import publish
+from leaderboard.publishing.commit import publish
 from leaderboard.rows.published import published_rows
-from leaderboard.rows.results import Sentences, row_from_result, summarise
+from leaderboard.rows.results import row_from_result
 from leaderboard.rows.row import Row, expected_run_id, load_row
-from leaderboard.stores.store import LocalStore
-from leaderboard.verification.checks import Bench, check_files, check_tables
-from leaderboard.verify import main, verify
+from leaderboard.rows.sentences import Sentences, summarise
+from leaderboard.stores.local import LocalStore
+from leaderboard.verification.context import VerificationContext
+from leaderboard.verification.leaderboard import verify_rows
+from leaderboard.verification.tables import check_files, check_tables
+from leaderboard.verify import main
 from metrics.data.test_sets import load_test_set
 from metrics.profiles import load_profile
 from metrics.scoring.evaluator import Evaluator, evaluate
@@ -69,7 +72,7 @@ def board(honest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 
 def check(board: Path) -> dict[str, tuple[str, str]]:
     """system's folder → (status, note)."""
-    outcomes = verify(LocalStore(board).snapshot(), Bench(None, {}))
+    outcomes = verify_rows(LocalStore(board).snapshot(), VerificationContext())
     return {Path(o.path).parent.name: (o.status, o.note) for o in outcomes}
 
 
@@ -200,7 +203,7 @@ def test_rows_copied_under_another_name(board: Path) -> None:
     (board / "results/great").mkdir()
     # As a file: its content says whose it is.
     shutil.copy(path, board / "results/great" / path.name)
-    assert check(board)["great"][1].startswith("row: stored results/great/")
+    assert check(board)["great"][1].startswith("row: results/great/")
     (board / "results/great" / path.name).unlink()
     # With name, run id and date to match, older than what it copies, which was verified before.
     main(["--local", str(board), "--write"])
@@ -212,7 +215,7 @@ def test_rows_copied_under_another_name(board: Path) -> None:
     (board / copied.path).write_text(copied.to_json())
     shutil.copy(parquet, board / copied.sentences_path)
     outcomes = check(board)
-    assert outcomes["great"] == ("mismatch", "system.name: stored great, recomputed polite, whose outputs these are")
+    assert outcomes["great"] == ("mismatch", "system.name: great has the outputs of polite")
     assert outcomes["polite"][0] == "verified"
 
 
@@ -230,7 +233,7 @@ def test_a_copy_hides_behind_nothing(board: Path) -> None:
     (board / bare.sentences_path).unlink()
     outcomes = check(board)
     assert outcomes["polite"][0] == "verified"
-    assert outcomes["nudged"][1] == "system.name: stored nudged, recomputed polite, whose outputs these are"
+    assert outcomes["nudged"][1] == "system.name: nudged has the outputs of polite"
     assert outcomes["spaced"][0] == "mismatch" and outcomes["bare"][0] == "unverifiable"
     assert outcomes["kindly"] == ("mismatch", "system.kind: stored baseline, recomputed model or outputs")
 
@@ -312,7 +315,7 @@ def test_rows_that_only_a_table_has_are_a_mismatch(board: Path) -> None:
         ("latest", lambda f: f.iloc[1:].assign(rank=1), "rows: stored 2, recomputed 3"),
         ("full", lambda f: f.assign(award="gold"), "columns: stored"),
         ("paired", lambda f: f.assign(j=[[1.0] * N] * 3), ": j: stored"),
-        ("latest", lambda f: f.iloc[::-1], "table: stored another order"),
+        ("latest", lambda f: f.iloc[::-1], "table: its order or types differ"),
     ],
 )
 def test_no_forged_table_passes(
@@ -348,7 +351,7 @@ def test_rows_that_tables_do_not_list_yet_are_no_mismatch(board: Path, capsys: p
     other = replace(sentences, output=tuple(f"{text} indeed" for text in sentences.output))
     store_sentences(board, renamed(row, "merged"), other)
     assert check_tables(LocalStore(board).snapshot()) == []
-    assert "lacks 1 rows that are there; run python -m leaderboard.rebuild" in capsys.readouterr().err
+    assert "lacks 1 stored rows; run python -m leaderboard.rebuild" in capsys.readouterr().err
 
 
 def test_files_that_readers_would_load_belong_to_a_row(board: Path) -> None:
@@ -358,7 +361,7 @@ def test_files_that_readers_would_load_belong_to_a_row(board: Path) -> None:
     shutil.copy(board / TABLES["latest"], board / "tests/sample.parquet")
     notes = {o.path: o.note for o in check_files(LocalStore(board).snapshot())}
     assert set(notes) == {"data/latest-00001-of-00001.parquet", "results/polite/evil.parquet", "tests/sample.parquet"}
-    assert notes["tests/sample.parquet"] == "sentences: stored others, recomputed the built-in test set"
+    assert notes["tests/sample.parquet"] == "sentences: not those of the built-in test set"
 
 
 def test_a_test_set_is_the_one_that_was_signed(board: Path) -> None:
@@ -376,7 +379,7 @@ def test_a_baseline_of_another_lexicon_is_no_excuse(board: Path) -> None:
     shutil.rmtree(board / "results/delete")
     store_sentences(board, renamed(row, "delete", revision="lexicon-ffffffffffff"), foreign)
     status, note = check(board)["delete"]
-    assert status == "mismatch" and "reference, whose outputs these are" in note
+    assert status == "mismatch" and note == "system.name: delete has the outputs of reference"
 
 
 def test_a_badge_goes_with_its_outputs(board: Path) -> None:
@@ -391,7 +394,7 @@ def test_a_badge_goes_with_its_outputs(board: Path) -> None:
 def test_published_figures_are_compared_with_their_list(board: Path) -> None:
     publish(LocalStore(board), [(row, None) for row in published_rows()], show=lambda change: None)
     alter(board, lambda r: r["scores"]["j"].update(mean=0.9), "MetaDetox")
-    outcomes = verify(LocalStore(board).snapshot(), Bench(None, {}))
+    outcomes = verify_rows(LocalStore(board).snapshot(), VerificationContext())
     notes = [o.note for o in outcomes if o.row and o.row.record == "published" and o.status == "mismatch"]
     assert len(notes) == 1 and notes[0].startswith("scores: stored")
 
@@ -467,7 +470,7 @@ def test_what_is_not_here_makes_a_row_unverifiable(board: Path) -> None:
         "schema version 3, this program reads 1 to 2; install a newer one",
     )
     with pytest.raises(InputError, match="no row with run id 0123"):
-        verify(LocalStore(board).snapshot(), Bench(None, {}), ["0123"])
+        verify_rows(LocalStore(board).snapshot(), VerificationContext(), ["0123"])
 
 
 def test_values_are_compared_within_a_tolerance_and_flips_are_not(honest: Path, board: Path) -> None:

@@ -1,0 +1,54 @@
+"""Rankings as Markdown, for the terminal and for reports."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from leaderboard.board.board import Board
+from leaderboard.rows.row import Row, Score
+
+
+def rankings(board: Board) -> str:
+    """Return each ranking of a board with its heading and its signature or source."""
+    parts = []
+    for ranking in board.rankings:
+        first = ranking[0]
+        origin = (
+            f"source: {first.source.title}, {first.source.url}" if first.source else f"signature: {first.comparable}"
+        )
+        parts.append(f"{_heading(ranking)}\n{table(ranking, board)}\n{origin}\n")
+    return "\n".join(parts)
+
+
+def _heading(ranking: Sequence[Row]) -> str:
+    first = ranking[0]
+    if first.source:
+        return f"{first.test_set.name}, as published (another protocol: compare within this table only)"
+    part = "" if first.test_set.n == first.test_set.of else f" of {first.test_set.of:,}"
+    return (
+        f"{first.test_set.name} ({first.test_set.origin}), n = {first.test_set.n:,}{part}, {first.profile}; "
+        "95 % intervals; a paired test at 5 % does not separate systems that share a letter"
+    )
+
+
+def table(ranking: Sequence[Row], board: Board) -> str:
+    """Return a ranking as a Markdown table."""
+    lines = [
+        "| rank | ties | system | J | STA | SIM | FL | length ratio | copies |",
+        "|--:|---|---|---|---|---|---|--:|--:|",
+    ]
+    for row in ranking:
+        place = board.placing(row)
+        scores = [_cell(row.scores.get(metric)) for metric in ("j", "sta", "sim", "fl")]
+        ratio = "" if row.length_ratio is None else f"{row.length_ratio:.2f}"
+        copies = "" if row.copies is None else f"{row.copies:.1%}"
+        name = row.system.name.replace("|", "\\|")
+        cells = ["–" if place.rank is None else str(place.rank), place.ties, name, *scores, ratio, copies]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _cell(score: Score | None) -> str:
+    if score is None:
+        return ""
+    return f"{score.mean:.3f}" if score.low is None else f"{score.mean:.3f} [{score.low:.3f}, {score.high:.3f}]"

@@ -1,0 +1,174 @@
+"""Reads a board from a store: rows, sentences and verifications, each checked."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from leaderboard.board.board import Board, Verification
+from leaderboard.board.tables import TABLES
+from leaderboard.rows.characters import printable
+from leaderboard.rows.formats import read_json, read_records
+from leaderboard.rows.row import Row, expected_run_id, load_row
+from leaderboard.rows.sentences import Sentences
+from leaderboard.stores.base import Snapshot
+from leaderboard.stores.hub import git_oid
+from metrics.util.errors import InputError
+
+# The file of rows of schema version 1.
+V1_ROWS = "rows.parquet"
+_ROW_FILE = re.compile(r"^results/[\w.-]+/[0-9a-f]{16}\.json$", re.ASCII)
+
+
+def load_board(snapshot: Snapshot) -> Board:
+    """Return the board of a snapshot. Files without a valid row are skipped, each with a warning.
+
+    Where the store lists the hash of each file, as the Hub does, a record of the derived tables replaces the file of
+    that hash: one request in place of one per row.
+    """
+    tables = _tables(snapshot)
+    rows = _v1_rows(snapshot)
+    for path in sorted(row_files(snapshot)):
+        try:
+            row = tables.rows.get(path) or read_row(snapshot, path)
+            rows[row.run_id] = row
+        except InputError as error:
+            _warn(error)
+    verifications: dict[str, Verification] = {}
+    for run in rows:
+        path = verification_path(run)
+        if path in snapshot.files:
+            try:
+                verifications[run] = tables.verifications.get(path) or read_verification(snapshot, path)
+            except InputError as error:
+                _warn(error)
+    j: dict[str, np.ndarray[Any, Any]] = {}
+    for row in Board(rows).latest:
+        if row.sentences and row.sentences_path in snapshot.files:
+            try:
+                known = tables.j.get(row.run_id) if row.path in tables.rows else None
+                j[row.run_id] = read_sentences(snapshot, row).values["j"] if known is None else known
+            except InputError as error:
+                _warn(error)
+    return Board(rows, j, verifications)
+
+
+def _warn(error: InputError) -> None:
+    print(f"warning: {printable(str(error))}; skipped", file=sys.stderr)
+
+
+@dataclass
+class _Tables:
+    """What the derived tables hold of files that did not change since."""
+
+    rows: dict[str, Row] = field(default_factory=dict)  # by path
+    verifications: dict[str, Verification] = field(default_factory=dict)  # by path
+    j: dict[str, np.ndarray[Any, Any]] = field(default_factory=dict)  # by run id
+
+
+def _tables(snapshot: Snapshot) -> _Tables:
+    tables = _Tables()
+    if not snapshot.oids or not {TABLES["full"], TABLES["paired"]} <= snapshot.files:
+        return tables
+    try:
+        full = read_records(snapshot.read(TABLES["full"]), TABLES["full"])
+        paired = read_records(snapshot.read(TABLES["paired"]), TABLES["paired"])
+        for record in full:
+            document = str(record["document"])
+            row = load_row(read_json(document.encode(), TABLES["full"]), TABLES["full"])
+            if snapshot.oids.get(row.path) == git_oid(document.encode()):
+                tables.rows[row.path] = row
+            parts = {part: str(record[f"verification_{part}"]) for part in ("note", "date", "version")}
+            verification = Verification(record["verification"], row=row.sha256, **parts)
+            path, data = verification_file(row.run_id, verification)
+            if snapshot.oids.get(path) == git_oid(data):
+                tables.verifications[path] = verification
+        tables.j = {record["run_id"]: np.array(record["j"], dtype=np.float64) for record in paired}
+    except (InputError, KeyError, TypeError, ValueError) as error:
+        print(f"warning: derived tables not used ({printable(str(error))})", file=sys.stderr)
+        return _Tables()
+    return tables
+
+
+def run_of(path: str) -> str:
+    """Return the run id in a row's path."""
+    return path.rpartition("/")[2].partition(".")[0]
+
+
+def row_files(snapshot: Snapshot) -> set[str]:
+    """Return the paths of a snapshot's rows."""
+    return {path for path in snapshot.files if _ROW_FILE.match(path)}
+
+
+def read_row(snapshot: Snapshot, path: str) -> Row:
+    """Return the row in a file.
+
+    Raises:
+        InputError: The file is not a row, or its run id or path does not follow from its configuration.
+    """
+    row = load_row(read_json(snapshot.read(path), path), path)
+    if expected_run_id(row) != row.run_id:
+        raise InputError(f"{path}: run_id is {row.run_id}, its configuration gives {expected_run_id(row)}")
+    if row.path != path:
+        raise InputError(f"{path}: holds the row of {row.path}")
+    return row
+
+
+def read_sentences(snapshot: Snapshot, row: Row) -> Sentences:
+    """Return the stored sentences of a row.
+
+    Raises:
+        InputError: The file is missing or damaged, or its hash is not the one in the row.
+    """
+    sentences = Sentences.from_parquet(snapshot.read(row.sentences_path), row.sentences_path)
+    if sentences.sha256 != row.sentences:
+        raise InputError(f"{row.sentences_path}: hash {sentences.sha256[:16]}, the row says {row.sentences[:16]}")
+    return sentences
+
+
+def _v1_rows(snapshot: Snapshot) -> dict[str, Row]:
+    """Return the rows of schema version 1, which share one file and have no sentences."""
+    rows: dict[str, Row] = {}
+    try:
+        records = read_records(snapshot.read(V1_ROWS), V1_ROWS) if V1_ROWS in snapshot.files else []
+    except InputError as error:
+        _warn(error)
+        return rows
+    for number, record in enumerate(records):
+        try:
+            row = load_row(record, f"{V1_ROWS}, row {number}")
+            rows[row.run_id] = row
+        except InputError as error:
+            _warn(error)
+    return rows
+
+
+def verification_path(run: str) -> str:
+    """Return the path of a row's verification."""
+    return f"verification/{run}.json"
+
+
+def verification_file(run: str, verification: Verification) -> tuple[str, bytes]:
+    """Return the path and content of a verification's file."""
+    return verification_path(run), (json.dumps(vars(verification), indent=1, sort_keys=True) + "\n").encode()
+
+
+def read_verification(snapshot: Snapshot, path: str) -> Verification:
+    """Return the verification in a file.
+
+    Raises:
+        InputError: The file is not one of `leaderboard.verify --write`.
+    """
+    document = read_json(snapshot.read(path), path)
+    names = ("status", "note", "date", "version", "row")
+    valid = isinstance(document, dict) and all(
+        isinstance(document.get(name), str) and len(document[name]) <= 10_000 for name in names
+    )
+    if not valid or document["status"] not in ("verified", "mismatch", "unverifiable"):
+        raise InputError(f"{path}: not a verification")
+    return Verification(**{name: document[name] for name in names})

@@ -1,0 +1,142 @@
+"""Publishes rows: plans the change, shows it, and commits it or opens a pull request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from leaderboard.board.board import Entry
+from leaderboard.board.reading import load_board
+from leaderboard.board.tables import table_changes
+from leaderboard.publishing.card import missing_files
+from leaderboard.publishing.entries import entries_from_documents, with_submitter
+from leaderboard.publishing.plan import plan
+from leaderboard.stores import open_store
+from leaderboard.stores.base import EMPTY, ForbiddenError, Snapshot, Store, retry
+from leaderboard.stores.hub import HubStore
+from metrics.util.errors import InputError
+
+
+def publish_documents(documents: Sequence[Mapping[str, Any]], repo: str, *, send: bool) -> None:
+    """Publish result documents as a pull request, and print what happened.
+
+    Args:
+        documents: As `metrics.scoring.evaluator.Result.to_json` writes them.
+        repo: Id of the leaderboard's data set on the Hub, ORG/NAME.
+        send: Whether to open the pull request; else only print what would change.
+
+    Raises:
+        InputError: A document is not valid, the leaderboard refuses a row, or the Hub refuses.
+    """
+    entries = entries_from_documents(documents, "result")
+    for store, submitter in open_targets(repo=repo, dry_run=not send):
+        print(publish(store, with_submitter(entries, submitter), pull_request=send, dry_run=not send))
+
+
+def open_targets(
+    *,
+    repo: str | None = None,
+    local: str | None = None,
+    submitter: str = "local",
+    create: bool = False,
+    dry_run: bool = False,
+) -> list[tuple[Store, str]]:
+    """Return each leaderboard to publish to, with the submitter's name there.
+
+    Args:
+        repo: Id of a data set on the Hub, where the submitter is the token's user.
+        local: Path of a folder.
+        submitter: Name of the submitter in the folder.
+        create: Whether to create the data set.
+        dry_run: Whether nothing will be published; then no token is needed.
+
+    Raises:
+        InputError: The data set cannot be read, or there is no valid token.
+    """
+    targets: list[tuple[Store, str]] = [(open_store(local=local, create=True), submitter)] if local else []
+    if repo:
+        remote = HubStore(repo)
+        user = "dry run" if dry_run else remote.user()
+        if not dry_run:
+            if create:
+                remote.create()
+            # An unreadable data set raises here, before anything is written anywhere.
+            remote.snapshot()
+        targets.append((remote, user))
+    return targets
+
+
+def publish(
+    store: Store,
+    entries: Sequence[Entry],
+    *,
+    pull_request: bool = False,
+    dry_run: bool = False,
+    show: Callable[[str], object] = print,
+) -> str:
+    """Publish rows with their sentences in one commit.
+
+    Args:
+        store: The leaderboard.
+        entries: Rows with their sentences; None for rows without them.
+        pull_request: Whether to open a pull request even where the token may write.
+        dry_run: Whether to write nothing.
+        show: Receives a description of the change before it is made.
+
+    Returns:
+        One line that says what was done.
+
+    Raises:
+        InputError: `plan` refuses a row, or the store stays busy; nothing is written then.
+    """
+
+    def act() -> str:
+        snapshot = _snapshot(store, dry_run)
+        planned = plan(snapshot, entries)
+        if not planned.changes or (pull_request and not planned.additions):
+            return f"{store.name}: nothing to do, all {len(entries)} rows are published already"
+        show(planned.describe())
+        if dry_run:
+            return f"{store.name}: nothing was written (--dry-run)"
+        if not pull_request or not isinstance(store, HubStore):
+            try:
+                revision = store.commit(planned.changes, snapshot.revision, planned.title)
+                return f"{store.name}: published, revision {revision[:12]}"
+            except ForbiddenError:
+                if not isinstance(store, HubStore):
+                    raise
+                if not planned.additions:
+                    return (
+                        f"{store.name}: all {len(entries)} rows are published already; its owner must run "
+                        "leaderboard.rebuild"
+                    )
+        # Without the derived tables, in which two pull requests would conflict. The next commit rebuilds them.
+        return f"{store.name}: pull request {store.propose(planned.row_files, snapshot.revision, planned.title)}"
+
+    return retry(act, store.name)
+
+
+def _snapshot(store: Store, dry_run: bool) -> Snapshot:
+    try:
+        return store.snapshot()
+    except InputError as error:
+        if not dry_run:
+            raise
+        print(f"{error}; the changes below are to an empty leaderboard")
+        return EMPTY
+
+
+def rebuild(store: Store) -> str:
+    """Rebuild the derived tables, add missing files, and return a line that counts the changes."""
+
+    def act() -> str:
+        # Without the hashes, so that `load_board` reads the rows and not the tables.
+        snapshot = replace(store.snapshot(prefetch=True), oids={})
+        board = load_board(snapshot)
+        changes = {**missing_files(snapshot), **table_changes(board, snapshot)}
+        if changes:
+            store.commit(changes, snapshot.revision, "Rebuild the derived tables")
+        return f"{store.name}: {len(board.rows)} rows, {len(changes)} files changed"
+
+    return retry(act, store.name)

@@ -1,0 +1,304 @@
+"""Exports a leaderboard to Every Eval Ever 0.3.0 (https://github.com/evaleval/every_eval_ever).
+
+The format has one aggregate document per evaluation, and optionally a JSON Lines file of instance-level records.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from leaderboard.board.reading import load_board, read_sentences
+from leaderboard.rows.row import Row
+from leaderboard.rows.sentences import Sentences
+from leaderboard.stores.base import Store
+from metrics.data.sources import HUB
+from metrics.util.hub import HUB_ID
+from metrics.scoring.signature import Signature
+from metrics.scoring.statistics import CONFIDENCE, RESAMPLES
+from metrics.util.errors import InputError
+from metrics.util.files import content_hash, require_writable, sha256_bytes, write_json, write_text
+
+SCHEMA_VERSION = "0.3.0"
+LIBRARY = "detox-suite"
+# The format refuses "unknown" as the name of a developer.
+UNSPECIFIED = "unspecified"
+DESCRIPTIONS = {
+    "sta": "Style transfer accuracy: whether the rewrite of a toxic sentence is no longer toxic; mean over sentences",
+    "sim": "Similarity: whether the rewrite still means what the sentence meant; mean over sentences",
+    "fl": "Fluency: whether the rewrite is acceptable English; mean over sentences",
+    "j": "Joint score: mean over sentences of the product of STA, SIM and FL",
+}
+BOUNDS = {"sta": (0.0, 1.0), "sim": (-1.0, 1.0), "fl": (0.0, 1.0), "j": (-1.0, 1.0)}
+# Folder names that the format, or a file system, refuses.
+_RESERVED = re.compile(r"(data|unknown|(con|prn|aux|nul|com\d|lpt\d)(\..*)?)", re.IGNORECASE)
+
+
+def export(store: Store, out: Path) -> str:
+    """Write all rows of a leaderboard below `out`, and return a line that counts them.
+
+    Raises:
+        InputError: `out` cannot be written, or a row's sentences are damaged.
+    """
+    require_writable(out / "data" / LIBRARY / "rows")
+    snapshot = store.snapshot(prefetch=True)
+    board = load_board(snapshot)
+    exported = {"measured": 0, "published": 0}
+    with_sentences = mismatches = without_scores = 0
+    for _, row in sorted(board.rows.items()):
+        if board.status(row).status == "mismatch":
+            mismatches += 1
+        elif not row.scores:
+            without_scores += 1
+        else:
+            stored = bool(row.sentences) and row.sentences_path in snapshot.files
+            _write(row, read_sentences(snapshot, row) if stored else None, out)
+            exported[row.record] += 1
+            with_sentences += stored
+    line = f"{out}: {exported['measured']} measured rows, {with_sentences} with their sentences, "
+    line += f"{exported['published']} published"
+    left_out = {"whose scores do not follow from their outputs": mismatches, "without a score": without_scores}
+    reasons = [f"{count} {reason}" for reason, count in left_out.items() if count]
+    return f"{line}; left out: {', '.join(reasons)}" if reasons else line
+
+
+def _write(row: Row, sentences: Sentences | None, out: Path) -> None:
+    document = aggregate_document(row)
+    path = aggregate_path(row)
+    if sentences is not None:
+        # ASCII: readers split lines as Python's splitlines does, which also splits at U+2028 and others.
+        lines = [json.dumps(record, sort_keys=True) for record in _instance_records(row, sentences)]
+        text = "\n".join(lines) + "\n"
+        companion = path.removesuffix(".json") + "_samples.jsonl"
+        write_text(out / companion, text)
+        document["detailed_evaluation_results"] = {
+            "format": "jsonl",
+            "file_path": companion,
+            "hash_algorithm": "sha256",
+            "checksum": sha256_bytes(text.encode()),
+            "total_rows": len(lines),
+        }
+    write_json(out / path, document)
+
+
+def aggregate_path(row: Row) -> str:
+    """Return the path of a row's aggregate document, with a version 4 UUID whose bits come from the run id."""
+    developer, model = _identity(row)
+    name = uuid.UUID(hex=content_hash([LIBRARY, row.run_id])[:32], version=4)
+    return f"data/{LIBRARY}/{developer}/{model}/{name}.json"
+
+
+def aggregate_document(row: Row) -> dict[str, Any]:
+    """Return the aggregate document of a row with at least one score."""
+    fields = _signature_fields(row)
+    library = {"name": "unknown", "version": "unknown"}
+    if row.record == "measured":
+        library = {"name": LIBRARY, "version": fields.get("version", "unknown")}
+    details = {"profile": row.profile, "signature": row.signature}
+    details |= row.provenance.model_dump(mode="json", include={"packages", "git_commit"})
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "evaluation_id": _evaluation_id(row),
+        "evaluation_timestamp": row.date.isoformat(),
+        # The row's date instead of the export's: a second export writes the same file.
+        "retrieved_timestamp": str(int(row.date.timestamp())),
+        "source_metadata": _source_metadata(row),
+        "eval_library": {**library, "additional_details": _texts(details)},
+        "model_info": _model_info(row),
+        "evaluation_results": [_result(row, metric, fields) for metric in BOUNDS if metric in row.scores],
+    }
+
+
+def _instance_records(row: Row, sentences: Sentences) -> Iterator[dict[str, Any]]:
+    """Yield one record per sentence and metric, since a record has one score."""
+    shared = {
+        "schema_version": SCHEMA_VERSION,
+        "evaluation_id": _evaluation_id(row),
+        "model_id": _model_id(row),
+        "evaluation_name": _evaluation_name(row),
+        "interaction_type": "single_turn",
+    }
+    for number, (source, output) in enumerate(zip(sentences.source, sentences.output, strict=True)):
+        extracted = {"turn_idx": 0, "source": "output.raw", "extracted_value": output}
+        for metric in row.scores:
+            score = float(sentences.values[metric][number])
+            soft = sentences.values.get(f"soft_{metric}")
+            yield {
+                **shared,
+                "evaluation_result_id": metric,
+                "sample_id": str(number),
+                "sample_hash": sha256_bytes(source.encode()),
+                "input": {"raw": source, "reference": []},
+                "output": {"raw": [output]},
+                "answer_attribution": [{**extracted, "extraction_method": "none", "is_terminal": True}],
+                # The format requires a verdict: only a full score is correct.
+                "evaluation": {"score": score, "is_correct": score >= 1},
+                **({} if soft is None else {"metadata": {f"soft_{metric}": _text(float(soft[number]))}}),
+            }
+
+
+def _evaluation_id(row: Row) -> str:
+    # The format's <benchmark>/<model>/<time> is not unique: a system may have two runs in a day.
+    return f"{LIBRARY}/{_model_id(row)}/{row.run_id}"
+
+
+def _evaluation_name(row: Row) -> str:
+    return f"{row.test_set.name}/{row.profile}"
+
+
+def _identity(row: Row) -> tuple[str, str]:
+    """Return (developer, model) as folder names; a submitter is the developer only of a model trained by its run."""
+    name, system = row.system.name, row.system
+    if "/" in name and HUB_ID.match(name):
+        developer, _, name = name.partition("/")
+    elif row.record == "measured" and system.kind in ("baseline", "human"):
+        developer = LIBRARY
+    else:
+        trained = row.provenance.recipe and system.kind == "model" and system.revision.startswith("sha256:")
+        developer = row.submitter if trained else UNSPECIFIED
+    return _folder(developer), _folder(name)
+
+
+def _folder(name: str) -> str:
+    text = re.sub(r"[^\w.-]+", "-", name, flags=re.ASCII).strip(".-") or UNSPECIFIED
+    return f"{text}-" if _RESERVED.fullmatch(text) else text
+
+
+def _model_id(row: Row) -> str:
+    """Return <developer>/<model> for a name of that form, else the model alone, as the format defines it."""
+    developer, model = _identity(row)
+    return f"{developer}/{model}" if "/" in row.system.name else model
+
+
+def _model_info(row: Row) -> dict[str, Any]:
+    system = row.system
+    on_hub = "/" in system.name and re.match(r"[0-9a-f]{40}(\+|$)", system.revision) is not None
+    ran_here = row.record == "measured" and system.kind in ("model", "baseline")
+    facts = {"kind": system.kind, "revision": system.revision, **system.about.model_dump(mode="json")}
+    info = {
+        "name": system.name,
+        "id": _model_id(row),
+        "developer": _identity(row)[0],
+        "additional_details": {
+            **_texts(facts),
+            "deployment_type": "self_deployed" if ran_here else "unknown",
+            "model_availability": "open_weights" if on_hub else "unknown",
+        },
+    }
+    version = row.provenance.packages.get("transformers")
+    if ran_here and system.kind == "model" and version:
+        info["inference_engine"] = {"name": "transformers", "version": version}
+    return info
+
+
+def _source_metadata(row: Row) -> dict[str, Any]:
+    details = _texts({"record": row.record, "run_id": row.run_id, "row": row.path, "submitter": row.submitter})
+    if row.source is not None:
+        # "other": papers report their own systems beside others'.
+        return {
+            "source_name": row.source.title,
+            "source_type": "documentation",
+            "source_organization_name": row.source.title,
+            "source_organization_url": row.source.url,
+            "evaluator_relationship": "other",
+            "additional_details": details,
+        }
+    developer = _identity(row)[0]
+    party = "first_party" if developer == _folder(row.submitter) else "third_party"
+    return {
+        "source_name": LIBRARY,
+        "source_type": "evaluation_run",
+        "source_organization_name": row.submitter,
+        "evaluator_relationship": "other" if developer in (UNSPECIFIED, LIBRARY) else party,
+        "additional_details": details,
+    }
+
+
+def _result(row: Row, metric: str, fields: Mapping[str, str]) -> dict[str, Any]:
+    lowest, highest = BOUNDS[metric]
+    result = {
+        "evaluation_result_id": metric,
+        "evaluation_name": _evaluation_name(row),
+        "source_data": _source_data(row),
+        "metric_config": {
+            "evaluation_description": DESCRIPTIONS[metric],
+            "metric_id": f"{LIBRARY}.{metric}",
+            "metric_name": metric.upper(),
+            "metric_kind": metric,
+            "metric_unit": "proportion",
+            "metric_parameters": {"profile": row.profile},
+            "lower_is_better": False,
+            "score_type": "continuous",
+            "min_score": lowest,
+            "max_score": highest,
+            "additional_details": _texts({"scorer": fields.get("joint" if metric == "j" else metric)}),
+        },
+        "score_details": _score_details(row, metric),
+    }
+    if row.decoding:
+        result["generation_config"] = _generation_config(row)
+    return result
+
+
+def _score_details(row: Row, metric: str) -> dict[str, Any]:
+    score = row.scores[metric]
+    details: dict[str, Any] = {"n": row.test_set.n}
+    if metric == "j":
+        details |= {"length_ratio": row.length_ratio, "copies": row.copies, "empty": row.empty}
+    else:
+        details[f"soft_{metric}"] = {"sta": row.soft_sta, "fl": row.soft_fl}.get(metric)
+    lowest, highest = BOUNDS[metric]
+    # Rows may exceed a bound by a rounding error, which the format refuses.
+    result: dict[str, Any] = {"score": min(max(score.mean, lowest), highest), "details": _texts(details)}
+    if score.low is not None and score.high is not None:
+        method = "percentile bootstrap over sentences"
+        interval = {"lower": score.low, "upper": score.high, "confidence_level": CONFIDENCE, "method": method}
+        uncertainty = {"confidence_interval": interval, "num_samples": row.test_set.n}
+        result["uncertainty"] = {**uncertainty, "num_bootstrap_samples": RESAMPLES}
+    return result
+
+
+def _source_data(row: Row) -> dict[str, Any]:
+    test_set = row.test_set
+    details = test_set.model_dump(include={"origin", "revision", "sha256", "n", "of"})
+    data: dict[str, Any] = {"dataset_name": test_set.name, "additional_details": _texts(details)}
+    repo = HUB.get(test_set.name.partition("-")[0])
+    if row.source is not None:
+        return {**data, "source_type": "url", "url": [row.source.url]}
+    if test_set.origin == "hub" and repo:
+        return {**data, "source_type": "hf_dataset", "hf_repo": repo, "samples_number": test_set.of}
+    return {**data, "source_type": "other"}
+
+
+def _generation_config(row: Row) -> dict[str, Any]:
+    """Return the settings that the format names; other settings, and values of another type, become text."""
+    rest, args = dict(row.decoding), {}
+    for name in ("temperature", "top_p", "top_k"):
+        if type(rest.get(name)) in (int, float):
+            args[name] = rest.pop(name)
+    if type(rest.get("max_new_tokens")) is int and rest["max_new_tokens"] >= 1:
+        args["max_tokens"] = rest.pop("max_new_tokens")
+    if isinstance(rest.get("prompt"), str):
+        args["prompt_template"] = rest.pop("prompt")
+    return {"generation_args": args, "additional_details": _texts({**rest, **row.cost.model_dump()})}
+
+
+def _signature_fields(row: Row) -> dict[str, str]:
+    """Return the signature's fields; none for published figures and for older signatures with other fields."""
+    try:
+        return Signature.parse(row.signature).fields()
+    except InputError:
+        return {}
+
+
+def _texts(values: Mapping[str, Any]) -> dict[str, str]:
+    """Return the known values as text, the only type of the format's additional details."""
+    return {name: _text(value) for name, value in values.items() if value not in (None, "", [], {})}
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)

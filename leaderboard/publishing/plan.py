@@ -1,0 +1,132 @@
+"""Plans a publication: checks new rows against a board, and computes the files that change."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from leaderboard.board.board import Board, Entry
+from leaderboard.board.copies import by_outputs, find_copy, is_baseline
+from leaderboard.board.markdown import table
+from leaderboard.board.reading import load_board
+from leaderboard.board.tables import table_changes
+from leaderboard.publishing.card import missing_files
+from leaderboard.rows.row import Row
+from leaderboard.stores.base import Snapshot
+from metrics.systems.baselines import BASELINES
+from metrics.util.errors import InputError
+from metrics.util.files import content_hash
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The effect of a publication.
+
+    Attributes:
+        before: The board as it is stored.
+        after: The board with the new rows.
+        additions: New rows, and rows that get their sentences, by run id.
+        row_files: Path and content of the additions.
+        changes: Path and content of each file that changes.
+    """
+
+    before: Board
+    after: Board
+    additions: dict[str, Entry]
+    row_files: dict[str, bytes]
+    changes: dict[str, bytes]
+
+    @property
+    def title(self) -> str:
+        """Title of the commit."""
+        rows = [row for row, _ in self.additions.values()]
+        if not rows:
+            return "Rebuild the derived tables"
+        if len(rows) == 1:
+            return f"Add {rows[0].system.name} ({rows[0].run_id})"
+        return f"Add {len(rows)} results ({content_hash(sorted(row.run_id for row in rows))[:8]})"
+
+    def describe(self) -> str:
+        """Return the files with their sizes, and a diff of the rankings that the new rows enter."""
+        lines = [f"+ {path} ({len(data):,} bytes)" for path, data in sorted(self.changes.items())]
+        groups = {row.comparable for row, _ in self.additions.values()}
+        old = {ranking[0].comparable: table(ranking, self.before).split("\n") for ranking in self.before.rankings}
+        for ranking in self.after.rankings:
+            first = ranking[0]
+            if first.comparable in groups:
+                lines.append(f"{first.test_set.name} (n = {first.test_set.n or 'unknown'}), {first.profile}:")
+                new = table(ranking, self.after).split("\n")
+                diff = difflib.unified_diff(old.get(first.comparable, []), new, n=1, lineterm="")
+                lines += [line for line in diff if line[:2] not in ("--", "++", "@@")]
+        return "\n".join(lines)
+
+
+def plan(snapshot: Snapshot, entries: Sequence[Entry]) -> Plan:
+    """Return the effect of publishing `entries` in a leaderboard.
+
+    Args:
+        snapshot: The leaderboard.
+        entries: Rows with their sentences.
+
+    Raises:
+        InputError: The leaderboard has another result for a run, or a row is a copy of another system's, uses a
+            baseline's name or kind, or is dated in the future.
+    """
+    board = load_board(snapshot)
+    latest = {row.run_id for row in board.latest}
+    # `load_board` read the sentences of the latest rows, and left damaged ones out of `board.j`.
+    stored = {
+        run
+        for run, row in board.rows.items()
+        if row.sentences_path in snapshot.files and (run in board.j or run not in latest)
+    }
+    outputs = by_outputs(row for run, row in board.rows.items() if run in stored)
+    additions: dict[str, Entry] = {}
+    for row, sentences in entries:
+        existing = board.rows.get(row.run_id)
+        if existing is None:
+            _check_identity(row)
+            original = find_copy(row, outputs)
+            if original is not None:
+                raise InputError(
+                    f"{row.system.name}: its outputs are those of {original.system.name} ({original.path}), sentence by "
+                    "sentence; a copy under another name gets no row"
+                )
+            additions[row.run_id] = row, sentences
+        elif not existing.agrees(row):
+            raise InputError(
+                f"{row.path}: {existing.submitter} published another result for this run (J {_j(existing)}, yours "
+                f"{_j(row)}); rows are never overwritten"
+            )
+        elif sentences is not None and row.run_id not in stored:
+            # An interrupted publisher, or --without-texts, left a row without its sentences.
+            if existing.sentences != sentences.sha256:
+                raise InputError(
+                    f"{row.path}: the stored row lacks its sentences, and yours differ by rounding; publish it from "
+                    "the machine that scored it"
+                )
+            additions[row.run_id] = existing, sentences
+    row_files = {}
+    for row, sentences in additions.values():
+        row_files[row.path] = row.to_json().encode()
+        if sentences is not None:
+            row_files[row.sentences_path] = sentences.to_parquet()
+    after = board.with_entries(additions)
+    changes = {**row_files, **missing_files(snapshot), **table_changes(after, snapshot)}
+    return Plan(board, after, additions, row_files, changes)
+
+
+def _check_identity(row: Row) -> None:
+    """Refuse a baseline's name or kind for another system, and a date in the future."""
+    if row.record == "measured" and not is_baseline(row):
+        if row.system.name in BASELINES:
+            raise InputError(f"{row.system.name}: reserved for this program's baseline of that name; give another name")
+        if row.system.kind in ("baseline", "human"):
+            raise InputError(f"{row.system.name}: kind {row.system.kind} is reserved for this program's baselines")
+    if row.postdated:
+        raise InputError(f"{row.system.name}: dated {row.date:%Y-%m-%d}, in the future; set the clock")
+
+
+def _j(row: Row) -> str:
+    return f"{row.scores['j'].mean:.3f}" if "j" in row.scores else "none"

@@ -1,0 +1,35 @@
+"""Characters that a reader cannot see, found and escaped in text from outside."""
+
+from __future__ import annotations
+
+import unicodedata
+
+# Letters and marks without ink: fillers of scripts, joiners, variation selectors, the empty Braille cell.
+_BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | {
+    chr(code) for start, end in ((0x180B, 0x1810), (0xFE00, 0xFE10), (0xE0100, 0xE01F0)) for code in range(start, end)
+}
+
+
+def is_invisible(character: str) -> bool:
+    """Return whether a character leaves no ink or reorders its line: control, format, unassigned and blank ones."""
+    return unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp") or character in _BLANK
+
+
+def printable(text: str, limit: int = 500) -> str:
+    """Return `text` for a terminal: invisible characters as ⟨U+202E⟩, cut to `limit` characters."""
+    escaped = "".join(f"⟨U+{ord(c):04X}⟩" if is_invisible(c) else c for c in text[: limit + 1])
+    return escaped if len(escaped) <= limit else f"{escaped[: limit - 1]}…"
+
+
+def require_visible(text: str) -> str:
+    """Return `text` if all of it is visible.
+
+    Raises:
+        ValueError: The text has an invisible character, or white space at an end.
+    """
+    for character in text:
+        if is_invisible(character):
+            raise ValueError(f"character U+{ord(character):04X} is not allowed here")
+    if text != text.strip():
+        raise ValueError("white space at an end")
+    return text

@@ -1,0 +1,102 @@
+"""The sentences of a row: what the system read and wrote, and the scores of each, in Parquet beside the row."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from leaderboard.rows.formats import read_records, write_parquet
+from leaderboard.rows.row import MAX_TEXT
+from metrics.data.text import is_copy, length_ratio
+from metrics.scoring import METRICS
+from metrics.scoring import DECIMALS
+from metrics.scoring.statistics import mean_interval
+from metrics.util.errors import InputError
+from metrics.util.files import content_hash
+
+TEXTS = ("source", "output")
+VALUES = (*METRICS, "soft_sta", "soft_fl")
+# Bytes; 10,000 sentences take far less.
+_MAX_UNPACKED = 64_000_000
+
+
+@dataclass(frozen=True)
+class Sentences:
+    """Texts and scores of n sentences.
+
+    Attributes:
+        source: The n texts that the system read.
+        output: The n texts that it wrote.
+        values: For each of `VALUES`, the scores [n].
+    """
+
+    source: tuple[str, ...]
+    output: tuple[str, ...]
+    values: Mapping[str, np.ndarray[Any, Any]]
+
+    @classmethod
+    def of(cls, records: Sequence[Mapping[str, Any]], where: str) -> Sentences:
+        """Return sentences from one mapping each.
+
+        Args:
+            records: Mappings with the keys `TEXTS` and `VALUES`; others are ignored.
+            where: The file's name, with which an error begins.
+
+        Raises:
+            InputError: There is no record, a value is not a finite number, or a text is missing, too long or not UTF-8.
+        """
+        if not records:
+            raise InputError(f"{where}: no sentences")
+        for number, record in enumerate(records):
+            for name in TEXTS:
+                text = record.get(name)
+                if not isinstance(text, str) or len(text) > MAX_TEXT:
+                    raise InputError(f"{where}: sentence {number}: no {name} of at most {MAX_TEXT:,} characters")
+                if any("\ud800" <= character <= "\udfff" for character in text):
+                    raise InputError(f"{where}: sentence {number}: {name} has characters that UTF-8 cannot encode")
+            for name in VALUES:
+                if type(record.get(name)) not in (int, float) or not math.isfinite(record[name]):
+                    raise InputError(f"{where}: sentence {number}: {name} is not a finite number")
+        values = {name: np.array([record[name] for record in records], dtype=np.float64) for name in VALUES}
+        return cls(tuple(r["source"] for r in records), tuple(r["output"] for r in records), values)
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the content, which does not depend on the Parquet writer."""
+        return content_hash([self.source, self.output, {n: v.round(DECIMALS).tolist() for n, v in self.values.items()}])
+
+    @property
+    def outputs_sha256(self) -> str:
+        """Hash of the letters and digits of the texts: equal for a system and its re-scored or re-spaced copy."""
+        bare = [[re.sub(r"\W+", "", text.casefold()) for text in texts] for texts in (self.source, self.output)]
+        return content_hash(bare)
+
+    def to_parquet(self) -> bytes:
+        """Return the sentences as a Parquet file."""
+        return write_parquet(pa.table({"source": list(self.source), "output": list(self.output), **self.values}))
+
+    @classmethod
+    def from_parquet(cls, data: bytes, where: str) -> Sentences:
+        """Return the sentences in a Parquet file; raises as `of` and `read_parquet` do."""
+        return cls.of(read_records(data, where, _MAX_UNPACKED), where)
+
+
+def summarise(sentences: Sentences) -> dict[str, Any]:
+    """Return the fields of a row that follow from its sentences."""
+    pairs = list(zip(sentences.source, sentences.output, strict=True))
+    return {
+        "scores": {name: vars(mean_interval(sentences.values[name])) for name in METRICS},
+        "soft_sta": float(sentences.values["soft_sta"].mean()),
+        "soft_fl": float(sentences.values["soft_fl"].mean()),
+        "length_ratio": sum(length_ratio(*pair) for pair in pairs) / len(pairs),
+        "copies": sum(is_copy(*pair) for pair in pairs) / len(pairs),
+        "empty": sum(not output.strip() for output in sentences.output),
+        "sentences": sentences.sha256,
+        "outputs": sentences.outputs_sha256,
+    }

@@ -1,0 +1,58 @@
+"""Upgrades of stored rows from older schema versions to the current one."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from metrics.scoring import METRICS
+from metrics.scoring.signature import Signature
+from metrics.util.errors import InputError
+
+
+def upgrade_v1(document: dict[str, Any]) -> dict[str, Any]:
+    """Return a version 1 row in the shape of version 2.
+
+    Args:
+        document: A flat record of `rows.parquet`, which has no sentences, submitter or date.
+
+    Raises:
+        InputError: The record lacks a field of version 1.
+    """
+    try:
+        provenance = json.loads(document["provenance"])
+        decoding = json.loads(document["decoding"])
+        scores = {m: {"mean": document[m], "low": document[f"{m}_low"], "high": document[f"{m}_high"]} for m in METRICS}
+        test_set = {
+            "name": document["test_set"], "origin": document["test_set_origin"],
+            "revision": f"sha256:{document['test_set_sha256'][:16]}",
+            "sha256": document["test_set_sha256"], "n": document["n"], "of": document["n"],
+        }  # fmt: skip
+        stored = {name: provenance.get(name) for name in ("recipe", "packages", "git_commit")}
+        return {
+            "schema_version": 2,
+            "run_id": document["row_id"],
+            "system": {name: document["system" if name == "name" else name] for name in ("name", "kind", "revision")},
+            "test_set": test_set,
+            "profile": document["signature"].split("|")[0].removeprefix("profile:"),
+            "signature": _with_decoding(document["signature"], decoding),
+            "decoding": decoding,
+            "scores": scores,
+            "length_ratio": document["length_ratio"],
+            "copies": document["copies"],
+            "provenance": {name: value for name, value in stored.items() if value is not None},
+            "submitter": "unknown",
+            # Version 1 rows were never published. This is the last day on which this program wrote one.
+            "date": "2026-11-24T00:00:00Z",
+        }
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"a row of schema version 1 that lacks a field ({error})") from None
+
+
+def _with_decoding(key: str, decoding: dict[str, Any]) -> str:
+    """Return the long signature for version 1's key, which left the decoding out."""
+    measure = dict(part.partition(":")[::2] for part in key.split("|"))
+    try:
+        return Signature.of(measure, decoding).long
+    except ValueError:
+        return key

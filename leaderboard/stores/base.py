@@ -1,0 +1,126 @@
+"""The interface of a store, and optimistic locking: read, plan, commit against the revision that was read, or retry."""
+
+from __future__ import annotations
+
+import random
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+from metrics.util.errors import InputError
+
+T = TypeVar("T")
+# Retries end after this time.
+PATIENCE_SECONDS = 600
+_FIRST_PAUSE_SECONDS = 0.25
+_LONGEST_PAUSE_SECONDS = 8.0
+# Retries end after this many attempts in a row without a response.
+_MAX_UNANSWERED = 5
+
+
+class LostRaceError(Exception):
+    """The store changed after it was read; nothing was written."""
+
+
+class BusyError(Exception):
+    """The store gave no usable response; the change may have been written.
+
+    Args:
+        reason: The store's message.
+        pause: Seconds that the store asks to wait.
+        answered: Whether there was a response at all.
+    """
+
+    def __init__(self, reason: str, pause: float = 0, answered: bool = True) -> None:
+        super().__init__(reason)
+        self.pause = pause
+        self.answered = answered
+
+
+class ForbiddenError(InputError):
+    """The token lacks the permission; nothing was written."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One state of a store.
+
+    Attributes:
+        revision: Name of the state: a commit, or a hash of the folder's listing.
+        files: Paths of the files.
+        oids: Git's hashes of the files, where the store has them.
+    """
+
+    revision: str
+    files: frozenset[str]
+    _read: Callable[[str], bytes]
+    oids: Mapping[str, str] = field(default_factory=dict)
+
+    def read(self, path: str) -> bytes:
+        """Return the bytes of a file; a folder's file may have changed since the snapshot.
+
+        Raises:
+            InputError: The path is not in `files`, or the Hub does not respond.
+        """
+        if path not in self.files:
+            raise InputError(f"{path}: not in this leaderboard")
+        return self._read(path)
+
+
+# Has no files, so its reader is never called.
+EMPTY = Snapshot("", frozenset(), lambda path: b"")
+
+
+class Store(Protocol):
+    """A leaderboard that can be read and changed."""
+
+    name: str
+
+    def snapshot(self, *, prefetch: bool = False) -> Snapshot:
+        """Return the store's current state; `prefetch` downloads all files at once, for callers that read them all."""
+
+    def commit(self, changes: Mapping[str, bytes], parent: str, message: str) -> str:
+        """Write all files of `changes`, or none, and return the new revision.
+
+        Args:
+            changes: Path and content of each file.
+            parent: The revision that was read.
+            message: Title of the commit.
+
+        Raises:
+            LostRaceError: The store is no longer at `parent`.
+            BusyError: The store gave no usable response.
+            ForbiddenError: The token may not write.
+        """
+
+
+def retry(act: Callable[[], T], name: str, patience: float | None = None) -> T:
+    """Return `act()`, called again with random pauses while it raises `LostRaceError` or `BusyError`.
+
+    Args:
+        act: Reads the store, plans and commits. It reads the store again in each attempt, and so finds its change
+            there if only the response to the commit was lost.
+        name: The store's name, with which messages begin.
+        patience: Seconds after which retries end (default: `PATIENCE_SECONDS`).
+
+    Raises:
+        InputError: The time is over, or five attempts in a row had no response.
+    """
+    unanswered = 0
+    end = time.monotonic() + (PATIENCE_SECONDS if patience is None else patience)
+    pause = _FIRST_PAUSE_SECONDS
+    while True:
+        try:
+            return act()
+        except (LostRaceError, BusyError) as error:
+            reason = str(error) or "other publishers were faster each time"
+            wait = random.uniform(0, pause) + getattr(error, "pause", 0)
+            unanswered = 0 if getattr(error, "answered", True) else unanswered + 1
+            if time.monotonic() + wait > end or unanswered == _MAX_UNANSWERED:
+                raise InputError(f"{name}: gave up ({reason}); run the same command again") from None
+            if isinstance(error, BusyError):
+                print(f"{name}: {reason}; retrying in {wait:.0f} s", file=sys.stderr)
+        time.sleep(wait)
+        pause = min(3 * pause, _LONGEST_PAUSE_SECONDS)

@@ -1,0 +1,205 @@
+"""A leaderboard in a data set of the Hub; `parent_commit` serialises commits."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import huggingface_hub as hub
+
+from leaderboard.rows.formats import read_json
+from leaderboard.rows.row import load_row
+from leaderboard.stores.base import BusyError, ForbiddenError, LostRaceError, Snapshot, retry
+from metrics.util.hub import HUB_ID, is_hub_failure
+from metrics.util.errors import InputError
+
+T = TypeVar("T")
+
+
+def git_oid(data: bytes) -> str:
+    """Return git's hash of a file with this content, by which the Hub lists it."""
+    return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+
+
+class HubStore:
+    """A leaderboard in the data set `repo` (ORG/NAME).
+
+    Args:
+        repo: Id of the data set.
+        api: Client to use; by default one with the user's own login.
+
+    Raises:
+        InputError: `repo` is not ORG/NAME.
+    """
+
+    def __init__(self, repo: str, api: hub.HfApi | None = None) -> None:
+        if not HUB_ID.match(repo) or "/" not in repo:
+            raise InputError(f"--repo {repo[:80]}: needs the id of a Hub data set, ORG/NAME")
+        self.name = repo
+        self.api = api or hub.HfApi()
+
+    def user(self) -> str:
+        """Return the name of the token's user.
+
+        Raises:
+            InputError: There is no token, or the Hub rejects it.
+        """
+        if not (self.api.token or hub.get_token()):
+            raise InputError("no Hub token; set HF_TOKEN or run `hf auth login`")
+        return str(self._retry(lambda: self.api.whoami()["name"]))
+
+    def create(self) -> None:
+        """Create the data set if it does not exist."""
+        self._retry(lambda: self.api.create_repo(self.name, repo_type="dataset", exist_ok=True))
+
+    def snapshot(self, *, prefetch: bool = False) -> Snapshot:
+        """Return the data set's current commit; see `Store.snapshot`."""
+        info = self._retry(lambda: self.api.dataset_info(self.name, files_metadata=True, timeout=60))
+        siblings, revision = info.siblings or [], str(info.sha)
+        files = frozenset(sibling.rfilename for sibling in siblings)
+        oids = {sibling.rfilename: sibling.blob_id for sibling in siblings if sibling.blob_id}
+        if prefetch:
+            download = self.api.snapshot_download
+            folder = Path(str(self._retry(lambda: download(self.name, repo_type="dataset", revision=revision))))
+            return Snapshot(revision, files, lambda path: (folder / path).read_bytes(), oids)
+        return Snapshot(revision, files, lambda path: self._download(path, revision), oids)
+
+    def _download(self, path: str, revision: str) -> bytes:
+        download = self.api.hf_hub_download
+        return Path(
+            str(self._retry(lambda: download(self.name, path, repo_type="dataset", revision=revision)))
+        ).read_bytes()
+
+    def commit(self, changes: Mapping[str, bytes], parent: str, message: str) -> str:
+        """Write `changes` in one commit and return its hash; see `Store.commit`."""
+        return str(self._commit(changes, parent, message, pull_request=False).oid)
+
+    def propose(self, changes: Mapping[str, bytes], parent: str, message: str) -> str:
+        """Open a pull request with `changes` and return its address, or that of the user's open one with the same rows.
+
+        Args:
+            changes: Path and content of each file.
+            parent: The commit that was read.
+            message: Title of the pull request.
+
+        Raises:
+            LostRaceError: The data set changed.
+            BusyError: The Hub gave no usable response.
+            InputError: The Hub refuses.
+        """
+        user = self.user()
+        with self._errors():
+            requests = list(
+                self.api.get_repo_discussions(
+                    self.name, repo_type="dataset", discussion_type="pull_request", discussion_status="open"
+                )
+            )
+        for request in requests:
+            # Another user's pull request may change other files too.
+            if request.author == user and request.title == message and self._has_rows(request.num, changes):
+                return str(request.url)
+        return str(self._commit(changes, parent, message, pull_request=True).pr_url)
+
+    def _has_rows(self, number: int, changes: Mapping[str, bytes]) -> bool:
+        """Return whether an open pull request holds the rows of `changes`."""
+        for path, data in changes.items():
+            if path.endswith(".json"):
+                try:
+                    stored = load_row(read_json(self._download(path, f"refs/pr/{number}"), path), path)
+                except InputError:
+                    return False
+                if not stored.agrees(load_row(read_json(data, path), path)):
+                    return False
+        return True
+
+    def _commit(self, changes: Mapping[str, bytes], parent: str, message: str, *, pull_request: bool) -> Any:
+        # New operations for each attempt: the client changes them.
+        operations = [hub.CommitOperationAdd(path, data) for path, data in sorted(changes.items())]
+        with self._errors():
+            return self.api.create_commit(
+                self.name,
+                operations,
+                repo_type="dataset",
+                commit_message=message,
+                parent_commit=parent,
+                create_pr=pull_request,
+            )
+
+    def _retry(self, call: Callable[[], T]) -> T:
+        def act() -> T:
+            with self._errors():
+                return call()
+
+        return retry(act, self.name)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Translate the client's errors to those of `leaderboard.stores.base`, without the token in the message."""
+        try:
+            with translate_hub_errors(self.name, "data set", " (--create makes one)"):
+                yield
+        except InputError:
+            raise
+        except Exception as raised:
+            # The client wraps the error of an upload of a large file.
+            error = raised.__cause__ if isinstance(raised, RuntimeError) and raised.__cause__ else raised
+            response = getattr(error, "response", None)
+            status, headers = (None, {}) if response is None else (response.status_code, response.headers)
+            reason = hub_reason(error, self.api)
+            if status in (409, 412):
+                raise LostRaceError from None
+            if status == 401:
+                raise InputError("the Hub does not take this token; log in again with `hf auth login`") from None
+            if status == 403:
+                raise ForbiddenError(f"{self.name}: your token may not do this ({reason})") from None
+            if status == 429 or (status or 0) >= 500 or (status is None and is_hub_failure(error)):
+                raise BusyError(reason, _pause(headers), answered=status is not None) from None
+            if not is_hub_failure(error):
+                raise
+            raise InputError(f"{self.name}: the Hub refused ({reason})") from None
+
+
+@contextmanager
+def translate_hub_errors(name: str, kind: str, hint: str = "") -> Iterator[None]:
+    """Translate the client's errors about a repository that cannot be reached to `InputError`; pass other errors on.
+
+    Args:
+        name: Id of the repository.
+        kind: "data set" or "model".
+        hint: Text after the message of a repository that does not exist.
+    """
+    from huggingface_hub import errors
+
+    try:
+        yield
+    except UnicodeError:
+        raise InputError("the Hub token has characters that no token has; log in again") from None
+    except errors.GatedRepoError:
+        raise InputError(f"{name}: gated; ask for access on its page") from None
+    except errors.RepositoryNotFoundError:
+        raise InputError(f"{name}: no such {kind} on the Hub, or your token may not read it{hint}") from None
+    except errors.HFValidationError:
+        raise InputError(f"{name}: not the id of a {kind} on the Hub") from None
+    except errors.OfflineModeIsEnabled:
+        raise InputError(f"{name}: HF_HUB_OFFLINE is set; unset it to reach the Hub") from None
+
+
+def hub_reason(error: BaseException, api: hub.HfApi) -> str:
+    """Return a Hub error in one line, without the token, which the transport quotes if it is malformed."""
+    line = " ".join(str(error).split())[:300] or type(error).__name__
+    for token in (api.token, hub.get_token()):
+        if isinstance(token, str) and token.strip():
+            line = line.replace(token.strip(), "…")
+    return line
+
+
+def _pause(headers: Mapping[str, str]) -> float:
+    """Return the seconds to wait: Retry-After, or `t` of an exhausted RateLimit (`"api";r=0;t=55`)."""
+    limit = headers.get("RateLimit", "")
+    for text in (headers.get("Retry-After", ""), limit.rpartition("t=")[2] if ";r=0;" in limit else ""):
+        if text.isdigit():
+            return float(text)
+    return 0.0
