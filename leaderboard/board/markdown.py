@@ -12,10 +12,8 @@ def rankings(board: Board) -> str:
     """Return each ranking of a board with its heading and its signature or source."""
     parts = []
     for ranking in board.rankings:
-        first = ranking[0]
-        origin = (
-            f"source: {first.source.title}, {first.source.url}" if first.source else f"signature: {first.comparable}"
-        )
+        source = ranking[0].source
+        origin = f"source: {source.title}, {source.url}" if source else f"signature: {ranking[0].comparable}"
         parts.append(f"{_heading(ranking)}\n{table(ranking, board)}\n{origin}\n")
     return "\n".join(parts)
 

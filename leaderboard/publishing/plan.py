@@ -90,8 +90,8 @@ def plan(snapshot: Snapshot, entries: Sequence[Entry]) -> Plan:
             original = find_copy(row, outputs)
             if original is not None:
                 raise InputError(
-                    f"{row.system.name}: its outputs are those of {original.system.name} ({original.path}), sentence by "
-                    "sentence; a copy under another name gets no row"
+                    f"{row.system.name}: its outputs are those of {original.system.name} ({original.path}), "
+                    "sentence by sentence; a copy under another name gets no row"
                 )
             additions[row.run_id] = row, sentences
         elif not existing.agrees(row):

@@ -45,9 +45,8 @@ def main(argv: list[str]) -> None:
     from leaderboard.space.data import open_board
     from leaderboard.stores import DEFAULT_FOLDER
 
-    local = options.local or (
-        None if options.repo else Path(DEFAULT_FOLDER) if Path(DEFAULT_FOLDER).is_dir() else EXAMPLE
-    )
+    default = Path(DEFAULT_FOLDER) if Path(DEFAULT_FOLDER).is_dir() else EXAMPLE
+    local = options.local or (None if options.repo else default)
     board = open_board(repo=options.repo, local=local)
     from leaderboard.space.page import Page, launch
 

@@ -257,8 +257,8 @@ def test_a_bad_row_in_the_store_stops_nobody(tmp_path: Path, capsys: pytest.Capt
         (["--local", "{tmp}/b", "--submitter", "a\u202eb"], "--submitter: submitter: character U\\+202E"),
         (["--local", "{tmp}/b", "--name", "delete"], "delete: reserved for this program's baseline"),
         (["--local", "{tmp}/b", "--name", ""], "system.name"),
-        (["--local", "x" * 300], "not a usable name"),
-        (["--local", "{tmp}/file.json/b"], "cannot be written|no such folder|not a usable name"),
+        (["--local", "x" * 300], "not a valid path"),
+        (["--local", "{tmp}/file.json/b"], "cannot be written|no such folder|not a valid path"),
     ],
 )
 def test_what_cannot_be_published(tmp_path: Path, arguments: list[str], message: str) -> None:
