@@ -132,7 +132,7 @@ def test_many_systems_have_letters_that_never_lie() -> None:
         assert i == 0 or apart[i, i - 1] or letters[i] & letters[i - 1]
 
 
-def test_letters_are_format_lettersed() -> None:
+def test_letters_are_formatted() -> None:
     assert [letter(n) for n in (0, 25, 26, 27, 701, 702)] == ["a", "z", "aa", "ab", "zz", "aaa"]
     numbers = ([0], [0, 1, 2], [0, 1, 2, 3], [0, 2, 3, 9])
     assert [format_letters(own) for own in numbers] == ["a", "a b c", "a–d", "a c d j"]
