@@ -17,11 +17,11 @@ from leaderboard.rows.row import Row
 from leaderboard.rows.sentences import Sentences
 from leaderboard.stores.base import Store
 from metrics.data.sources import HUB
-from metrics.util.hub import HUB_ID
 from metrics.scoring.signature import Signature
 from metrics.scoring.statistics import CONFIDENCE, RESAMPLES
 from metrics.util.errors import InputError
 from metrics.util.files import content_hash, require_writable, sha256_bytes, write_json, write_text
+from metrics.util.hub import HUB_ID
 
 SCHEMA_VERSION = "0.3.0"
 LIBRARY = "detox-suite"

@@ -13,12 +13,11 @@ from huggingface_hub.repocard import REGEX_YAML_BLOCK
 from huggingface_hub.repocard_data import eval_results_to_model_index
 
 from leaderboard.rows.row import Row
-from metrics.util.hub import HUB_ID
-from metrics.scoring import METRICS
-from metrics.scoring import DECIMALS
+from metrics.scoring import DECIMALS, METRICS
 from metrics.scoring.signature import Signature
 from metrics.util.errors import InputError
 from metrics.util.files import content_hash
+from metrics.util.hub import HUB_ID
 
 FOLDER = ".eval_results"
 CARD = "README.md"

@@ -31,8 +31,8 @@ from leaderboard.publishing.model_card import (
 )
 from leaderboard.rows.row import Row
 from leaderboard.stores.hub import HubStore, hub_reason, translate_hub_errors
-from metrics.util.hub import is_hub_failure
 from metrics.util.errors import InputError
+from metrics.util.hub import is_hub_failure
 
 # Values that agree within this are equal when rounded to the three decimals that a page shows.
 _TOLERANCE = 5e-4

@@ -11,10 +11,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from leaderboard.rows.row import SCHEMA_VERSION, About, Row, first_problem, folder_name, load_row, run_id
 from leaderboard.rows.sentences import Sentences, summarise
 from leaderboard.rows.systems import system_facts
-from metrics.util.hub import HUB_ID
 from metrics.scoring import DECIMALS
 from metrics.scoring.signature import Signature, describe_decoding
 from metrics.util.errors import InputError
+from metrics.util.hub import HUB_ID
 
 
 class _Document(BaseModel):

@@ -14,8 +14,7 @@ import pyarrow as pa
 from leaderboard.rows.formats import read_records, write_parquet
 from leaderboard.rows.row import MAX_TEXT
 from metrics.data.text import is_copy, length_ratio
-from metrics.scoring import METRICS
-from metrics.scoring import DECIMALS
+from metrics.scoring import DECIMALS, METRICS
 from metrics.scoring.statistics import mean_interval
 from metrics.util.errors import InputError
 from metrics.util.files import content_hash

@@ -13,8 +13,8 @@ import huggingface_hub as hub
 from leaderboard.rows.formats import read_json
 from leaderboard.rows.row import load_row
 from leaderboard.stores.base import BusyError, ForbiddenError, LostRaceError, Snapshot, retry
-from metrics.util.hub import HUB_ID, is_hub_failure
 from metrics.util.errors import InputError
+from metrics.util.hub import HUB_ID, is_hub_failure
 
 T = TypeVar("T")
 

@@ -17,8 +17,7 @@ from leaderboard.verification.context import VerificationContext
 from leaderboard.verification.outcome import Outcome
 from metrics import __version__
 from metrics.data.test_sets import TestSet
-from metrics.scoring import METRICS
-from metrics.scoring import DECIMALS
+from metrics.scoring import DECIMALS, METRICS
 from metrics.scoring.signature import Signature
 from metrics.systems.baselines import BASELINES
 from metrics.systems.resolve import resolve_system
