@@ -52,7 +52,14 @@ def ways(model: Any, pad: int) -> dict[str, Callable[[list[list[int]], int], Any
 
     def ours(prompts: list[list[int]], tokens: int) -> Any:
         return sampler.sample_ids(
-            model, prompts, copies=1, temperature=1.0, max_new_tokens=tokens, ends=set(), pad=pad, seed=1
+            model,
+            prompts,
+            num_return_sequences=1,
+            temperature=1.0,
+            max_new_tokens=tokens,
+            eos_token_ids=set(),
+            pad_token_id=pad,
+            seed=1,
         )
 
     def ungraphed(prompts: list[list[int]], tokens: int) -> Any:

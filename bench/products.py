@@ -32,7 +32,7 @@ def ways(rows: int) -> dict[str, Callable[[], Any]]:
     import torch
     from torch.nn.functional import linear
 
-    from metrics.generation.packed_linear import LaidOut, can_lay_out
+    from metrics.generation.packed_linear import PackedLinear, can_pack
 
     weights = [torch.randn(shape) for _ in range(LAYERS) for shape in SHAPES]
     inputs = {width: torch.randn(rows, width) for width in (576, 1536)}
@@ -43,11 +43,11 @@ def ways(rows: int) -> dict[str, Callable[[], Any]]:
         "bfloat16": lambda: [linear(narrow_inputs[w.shape[1]], w) for w in narrow],
         "read": lambda: [w.sum() for w in weights],
     }
-    if can_lay_out(weights):
-        laid = [(LaidOut(w, None), inputs[w.shape[1]]) for w in weights]
+    if can_pack(weights):
+        laid = [(PackedLinear(w, None), inputs[w.shape[1]]) for w in weights]
         found["laid out"] = lambda: [layer(own) for layer, own in laid]
-    if can_lay_out(narrow):
-        narrow_laid = [(LaidOut(w, None), narrow_inputs[w.shape[1]]) for w in narrow]
+    if can_pack(narrow):
+        narrow_laid = [(PackedLinear(w, None), narrow_inputs[w.shape[1]]) for w in narrow]
         found["bfloat16, laid out"] = lambda: [layer(own) for layer, own in narrow_laid]
     return found
 

@@ -46,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
 
 def parse_decoding(pairs: list[str]) -> dict[str, Any]:
     """{key: value} of KEY=VALUE strings. Errors: unknown keys, naming the nearest."""
-    from metrics.generation.rewriting import DECODING_KEYS, POSITIVE
+    from metrics.generation.decoding import DECODING_KEYS, POSITIVE_KEYS
 
     settings = {}
     for pair in pairs:
@@ -59,7 +59,7 @@ def parse_decoding(pairs: list[str]) -> dict[str, Any]:
             settings[key] = None
         if type(settings[key]) not in (int, float, bool):
             raise InputError(f"--decoding {pair}: the value must be a number, true or false")
-        if (key != "length_penalty" and settings[key] < 0) or (key in POSITIVE and settings[key] == 0):
+        if (key != "length_penalty" and settings[key] < 0) or (key in POSITIVE_KEYS and settings[key] == 0):
             raise InputError(f"--decoding {pair}: too small")
     return settings
 

@@ -12,8 +12,8 @@ import yaml
 from leaderboard.rows.row import folder_name
 from leaderboard.space.data import Record
 from leaderboard.space.shown import hub_commit
-from metrics.generation.engines import engine_asked
-from metrics.generation.rewriting import DECODING_KEYS
+from metrics.generation.decoding import DECODING_KEYS
+from metrics.generation.engines import engine_option
 
 _WRITE_OUTPUTS = "import pandas, sys; print(*pandas.read_parquet(sys.argv[1]).output, sep='\\n')"
 
@@ -68,7 +68,7 @@ def _score(record: Record, system: str) -> str:
     options += [("--decoding", f"{key}={_value(decoding[key])}") for key in sorted(decoding) if key in DECODING_KEYS]
     options += [(f"--{key.replace('_', '-')}", decoding[key]) for key in ("batch_size", "seed") if key in decoding]
     if decoding.get("engine"):
-        options.append(("--engine", engine_asked(str(decoding["engine"]))))
+        options.append(("--engine", engine_option(str(decoding["engine"]))))
     if decoding.get("dtype"):
         options.append(("--dtype", decoding["dtype"]))
     told = "".join(f" {name}{_joined(value)}" for name, value in options)

@@ -1,9 +1,8 @@
-"""Decoding on a GPU, a token by a recorded graph: what a small model computes takes less time there than launching it.
+"""Decoding on a GPU by CUDA graphs, which save the launches that take longer than a small model's computation.
 
-What `metrics.generation.sampler` does for processors, where rows leave the batch, is done here with shapes that stay:
-keys and
-values lie in tensors made once, a row that has ended goes on and what it writes is cut off, and the launches of a step
-are recorded once for a shape and replayed (CUDA graphs). Shapes are rounded up, so that few of them occur.
+`metrics.generation.sampler` removes ended rows on a CPU. Here shapes stay fixed: keys and values lie in static tensors,
+ended rows continue and their surplus is cut off, and one decoding step is captured once per shape and replayed. Shapes
+are rounded up, so that few of them occur.
 """
 
 from __future__ import annotations
@@ -13,148 +12,155 @@ from typing import Any
 
 import torch
 from torch.distributed.fsdp import FSDPModule
-from transformers import StaticCache
+from transformers import DynamicCache, StaticCache
 
-from metrics.generation.rewriting import cut_after_end
-from metrics.generation.sampler import draw
+from metrics.generation.tokens import cut_after_eos, draw_tokens
 
-# Rows and places are rounded up to multiples of these.
-_ROWS, _PLACES = 32, 64
-# Steps between two looks at whether all rows have ended, for which the processor has to wait.
-_LOOK = 8
-# Shapes kept for a model, the last used ones: each holds keys and values of its own.
-_SHAPES = 2
+# Rows and columns (tokens) of a shape are multiples of these.
+_ROW_MULTIPLE, _COLUMN_MULTIPLE = 32, 64
+# Steps between two checks whether all rows have ended: each check makes the CPU wait for the GPU.
+_CHECK_INTERVAL = 8
+# The most recently used shapes that stay captured for a model: each holds its own KV cache.
+_MAX_CAPTURED = 2
 
-_KEPT: weakref.WeakKeyDictionary[Any, dict[tuple[Any, ...], _Graphed]] = weakref.WeakKeyDictionary()
+_CAPTURED: weakref.WeakKeyDictionary[Any, dict[tuple[Any, ...], _CapturedStep]] = weakref.WeakKeyDictionary()
 
 
-class _Graphed:
-    """One step of decoding for `rows` rows of up to `places` tokens, recorded where the device can."""
+class _CapturedStep:
+    """One decoding step for `rows` rows and `columns` tokens with its static tensors, captured if the device can."""
 
     def __init__(
-        self, model: Any, rows: int, places: int, steps: int, temperature: float | None, ends: list[int]
+        self, model: Any, rows: int, columns: int, steps: int, temperature: float | None, eos_token_ids: list[int]
     ) -> None:
         device, dtype = model.device, model.dtype
-        # The graphs are kept by the model's side and must not keep it.
+        # A strong reference would keep the model in `_CAPTURED` alive.
         self.model, self.temperature = weakref.ref(model), temperature
         self.rows = rows
-        self.cache = StaticCache(config=model.config, max_cache_len=places)
+        self.cache = StaticCache(config=model.config, max_cache_len=columns)
         self.tokens = torch.zeros(rows, dtype=torch.long, device=device)
         self.positions = torch.zeros(rows, dtype=torch.long, device=device)
-        self.place = torch.zeros(1, dtype=torch.long, device=device)
+        self.column = torch.zeros(1, dtype=torch.long, device=device)
         self.step = torch.zeros(1, dtype=torch.long, device=device)
-        self.seen = torch.zeros(rows, places, dtype=dtype, device=device)
-        self.chances = torch.zeros(steps, rows, device=device)
-        self.written = torch.zeros(steps, rows, dtype=torch.long, device=device)
+        self.bias = torch.zeros(rows, columns, dtype=dtype, device=device)
+        self.uniforms = torch.zeros(steps, rows, device=device)
+        self.outputs = torch.zeros(steps, rows, dtype=torch.long, device=device)
         self.ended = torch.zeros(rows, dtype=torch.bool, device=device)
-        self.ends = torch.tensor(ends, device=device)
+        self.eos_token_ids = torch.tensor(eos_token_ids, device=device)
         self.graph: Any = None
 
-    def load(self, read: Any, tokens: torch.Tensor, mask: torch.Tensor, copies: int, chances: torch.Tensor) -> None:
-        """Puts a batch in place. read: the cache of its prompts, of each once, less their last tokens.
-
-        tokens [n], mask [n, length], chances [steps, n]: of the rows, copies of one prompt together.
-        """
-        n, behind = len(tokens), mask.shape[1] - 1
+    def load(
+        self, prefill: DynamicCache, tokens: torch.Tensor, mask: torch.Tensor, copies: int, uniforms: torch.Tensor
+    ) -> None:
+        """Copy a batch into the static tensors; the arguments are those of `decode`."""
+        n, used = len(tokens), mask.shape[1] - 1
         layers: list[Any] = self.cache.layers
-        for layer, source in zip(layers, read.layers, strict=True):
-            keys, values = (states.repeat_interleave(copies, 0) for states in (source.keys, source.values))
+        for layer, source in zip(layers, prefill.layers, strict=True):
+            keys, values = (states.repeat_interleave(copies, 0) for states in (source.keys, source.values))  # type: ignore[union-attr]
             if not layer.is_initialized:
-                # A look at one row for what all have; the rows are those of the shape.
+                # One row shows the layer its sizes; the number of rows is that of the shape.
                 layer.lazy_initialization(*(s[:1].expand(self.rows, -1, -1, -1) for s in (keys, values)))
-            layer.keys[:n, :, :behind], layer.values[:n, :, :behind] = keys, values
-            layer.cumulative_length.fill_(behind)
+            layer.keys[:n, :, :used], layer.values[:n, :, :used] = keys, values
+            layer.cumulative_length.fill_(used)
         self.tokens[:n], self.positions[:n] = tokens, mask.sum(1) - 1
-        self.place.fill_(behind)
+        self.column.fill_(used)
         self.step.zero_()
-        self.seen.fill_(-torch.inf)
-        self.seen[:n, :behind].masked_fill_(mask[:, :behind] == 1, 0)
-        self.chances[:, :n] = chances
+        self.bias.fill_(-torch.inf)
+        self.bias[:n, :used].masked_fill_(mask[:, :used] == 1, 0)
+        self.uniforms[:, :n] = uniforms
         self.ended.fill_(True)
         self.ended[:n] = False
 
     def advance(self) -> None:
-        """One token for every row; all of it happens in the tensors above."""
-        self.seen.index_fill_(1, self.place, 0)
+        """Decode one token for every row, with operations on the static tensors only."""
+        self.bias.index_fill_(1, self.column, 0)
         logits = self.model()(  # type: ignore[misc]
-            input_ids=self.tokens[:, None], attention_mask=self.seen[:, None, None],
+            input_ids=self.tokens[:, None], attention_mask=self.bias[:, None, None],
             position_ids=self.positions[:, None], past_key_values=self.cache, use_cache=True,
         ).logits[:, -1]  # fmt: skip
-        tokens = draw(logits, self.temperature, self.chances.index_select(0, self.step)[0])
+        tokens = draw_tokens(logits, self.temperature, self.uniforms.index_select(0, self.step)[0])
         self.tokens.copy_(tokens)
-        self.written.index_copy_(0, self.step, tokens[None])
-        self.ended |= (tokens[:, None] == self.ends).any(1)
+        self.outputs.index_copy_(0, self.step, tokens[None])
+        self.ended |= (tokens[:, None] == self.eos_token_ids).any(1)
         self.positions += 1
-        self.place += 1
+        self.column += 1
         self.step += 1
 
-    def record(self) -> None:
-        """Records `advance`. What it does while it is recorded and before must be undone by `load`."""
+    def capture(self) -> None:
+        """Capture `advance` as a CUDA graph; the caller must `load` again, because capturing changes the tensors."""
         if self.tokens.device.type != "cuda":
             return
-        beside = torch.cuda.Stream()
-        beside.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(beside):
-            # Libraries set themselves up in the first calls, which cannot be recorded.
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            # Libraries initialize themselves in their first calls, which cannot be captured.
             for _ in range(2):
                 self.step.zero_()
                 self.advance()
-        torch.cuda.current_stream().wait_stream(beside)
+        torch.cuda.current_stream().wait_stream(stream)
         self.graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self.graph, capture_error_mode="thread_local"):
             self.advance()
 
-    def run(self, steps: int) -> list[list[int]]:
-        """The tokens of every row after at most `steps` steps, [rows][steps taken]."""
-        taken = 0
-        while taken < steps and not (taken % _LOOK == 0 and bool(self.ended.all())):
+    def run(self, max_steps: int) -> list[list[int]]:
+        """Return the tokens of every row, [rows][steps], after at most `max_steps` steps."""
+        steps = 0
+        while steps < max_steps and not (steps % _CHECK_INTERVAL == 0 and bool(self.ended.all())):
             if self.graph is None:
                 self.advance()
             else:
                 self.graph.replay()
-            taken += 1
-        return self.written[:taken].T.tolist()  # type: ignore[no-any-return]
+            steps += 1
+        return self.outputs[:steps].T.tolist()  # type: ignore[no-any-return]
 
 
-def can_record(model: Any) -> bool:
-    """Whether its weights lie where they lay: FSDP fetches them anew, by hooks that a graph cannot hold."""
+def can_capture(model: Any) -> bool:
+    """Return whether a model's weights stay in place: FSDP gathers them anew, by hooks that a graph cannot contain."""
     return not any(isinstance(module, FSDPModule) for module in model.modules())
 
 
 def decode(
     model: Any,
-    read: Any,
+    prefill: DynamicCache,
     tokens: torch.Tensor,
     mask: torch.Tensor,
     *,
     copies: int,
-    chances: torch.Tensor,
+    uniforms: torch.Tensor,
     temperature: float | None,
-    ends: set[int],
+    eos_token_ids: set[int],
 ) -> list[list[int]]:
-    """The new tokens of each row, each with the end it wrote; see `metrics.generation.sampler.sample_ids`, which calls
-    this.
+    """Decode a batch for `metrics.generation.sampler.sample_ids`.
 
-    read: the cache of the prompts less their last tokens. tokens [n]: these last ones. mask [n, length]: 1 for each
-    token of a prompt, 0 for padding on the left. Both with `copies` rows for a prompt. chances: [most new tokens, n].
+    Args:
+        model: A model that `can_capture` accepts.
+        prefill: The KV cache of every prompt but for its last token.
+        tokens: [n] last tokens of the prompts, `copies` rows for each prompt.
+        mask: [n, prompt length], 0 for the padding on the left.
+        copies: The number of outputs per prompt.
+        uniforms: [max_new_tokens, n], see `metrics.generation.tokens.draw_tokens`.
+        temperature: See `metrics.generation.tokens.draw_tokens`.
+        eos_token_ids: The tokens that end an output.
+
+    Returns:
+        The new tokens of each row, including the EOS token.
     """
-    steps, n = chances.shape
-    rows = -(-n // _ROWS) * _ROWS
-    places = -(-(mask.shape[1] + steps) // _PLACES) * _PLACES
-    kept = _KEPT.setdefault(model, {})
-    # What was recorded reads the weights where they lay.
-    weights = hash(tuple(p.data_ptr() for p in model.parameters()))
-    key = (rows, places, steps, temperature, *sorted(ends), model.dtype, weights)
-    batch = read, tokens, mask, copies, chances
+    steps, n = uniforms.shape
+    rows = -(-n // _ROW_MULTIPLE) * _ROW_MULTIPLE
+    columns = -(-(mask.shape[1] + steps) // _COLUMN_MULTIPLE) * _COLUMN_MULTIPLE
+    captured = _CAPTURED.setdefault(model, {})
+    # A graph reads the weights at the addresses where they were captured.
+    addresses = hash(tuple(p.data_ptr() for p in model.parameters()))
+    key = (rows, columns, steps, temperature, *sorted(eos_token_ids), model.dtype, addresses)
+    batch = prefill, tokens, mask, copies, uniforms
     with torch.no_grad():
-        graphed = kept.pop(key, None)
-        if graphed is None:
-            while len(kept) >= _SHAPES:
-                kept.pop(next(iter(kept)))
-            graphed = _Graphed(model, rows, places, steps, temperature, sorted(ends))
-            graphed.load(*batch)
-            graphed.record()
-        graphed.load(*batch)
-        kept[key] = graphed
-        written = graphed.run(steps)
-    return [cut_after_end(row, ends) for row in written[:n]]
+        step = captured.pop(key, None)
+        if step is None:
+            while len(captured) >= _MAX_CAPTURED:
+                captured.pop(next(iter(captured)))
+            step = _CapturedStep(model, rows, columns, steps, temperature, sorted(eos_token_ids))
+            step.load(*batch)
+            step.capture()
+        step.load(*batch)
+        captured[key] = step
+        outputs = step.run(steps)
+    return [cut_after_eos(row, eos_token_ids) for row in outputs[:n]]

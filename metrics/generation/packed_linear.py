@@ -1,7 +1,7 @@
-"""Products of a frozen model on a processor, whose weights are laid out for them beforehand (oneDNN).
+"""Linear layers of frozen models on a CPU, with weights packed once for oneDNN.
 
-The library otherwise arranges a weight anew for every product that it goes through (`bench/products.py`). Sums come in
-another order, so that values differ in their last digits.
+PyTorch's own layer packs its weight anew in every call (`bench/products.py`). The packed product adds in another order,
+so values differ in their last digits.
 """
 
 from __future__ import annotations
@@ -11,59 +11,62 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
-from metrics.generation import sampler
+from metrics.generation.decoding import LLAMA_LIKE
 
-# Families whose layers are only ever called; others may take a layer's weight and multiply themselves.
-FAMILIES = (*sampler.FAMILIES, "bart", "mt5", "t5")
-# Rows that weights are laid out for; they serve any number about as well.
+# Model types that only ever call their linear layers; others may use a layer's weight directly.
+PACKABLE_FAMILIES = (*LLAMA_LIKE, "bart", "mt5", "t5")
+# The number of rows that oneDNN packs for; the packed weight is about as fast for any other number.
 _ROWS = 512
 
 
-class LaidOut(nn.Module):
-    """A linear layer without gradient.
+class PackedLinear(nn.Module):
+    """A linear layer without gradients.
 
-    weight: laid out, of the layer's shape and dtype; nothing else can read it. bias: as it was, or None.
+    Args:
+        weight: [out, in]. The attribute `weight` holds it in packed form, which only this layer can read.
+        bias: [out], or None.
     """
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
         super().__init__()
         self.bias = None if bias is None else nn.Parameter(bias.detach(), requires_grad=False)
-        self.take(weight)
+        self.set_weight(weight)
 
-    def take(self, weight: torch.Tensor) -> None:
-        """Has this weight, [out, in], from now on."""
+    def set_weight(self, weight: torch.Tensor) -> None:
+        """Replace the weight by another one, [out, in]."""
         self.weight = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), _ROWS)
 
-    def forward(self, rows: torch.Tensor) -> torch.Tensor:
-        """[..., out] of [..., in]."""
-        product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(rows, self.weight, self.bias, "none", [], "")
-        return product
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Map [..., in] to [..., out]."""
+        outputs: torch.Tensor = torch.ops.mkldnn._linear_pointwise(inputs, self.weight, self.bias, "none", [], "")
+        return outputs
 
 
-def can_lay_out(weights: Iterable[torch.Tensor]) -> bool:
-    """Whether weights of this dtype can be laid out here: on a processor that has such products for it."""
+def can_pack(weights: Iterable[torch.Tensor]) -> bool:
+    """Return whether this machine can pack all `weights`: on the CPU, float32, or bfloat16 if the CPU supports it."""
     if not torch.backends.mkldnn.is_available() or not hasattr(torch.ops.mkldnn, "_reorder_linear_weight"):
         return False
-    served = {("cpu", torch.float32)}
+    supported = {("cpu", torch.float32)}
     if torch.ops.mkldnn._is_mkldnn_bf16_supported():
-        served.add(("cpu", torch.bfloat16))
-    return {(weight.device.type, weight.dtype) for weight in weights} <= served
+        supported.add(("cpu", torch.bfloat16))
+    return {(weight.device.type, weight.dtype) for weight in weights} <= supported
 
 
-def lay_out(model: nn.Module) -> dict[str, list[LaidOut]]:
-    """Puts a `LaidOut` in the place of each linear layer of a model whose weights it can lay out.
+def pack_linear_layers(model: nn.Module) -> dict[str, list[PackedLinear]]:
+    """Replace every linear layer of a model by a `PackedLinear`, if its weights can be packed.
 
-    Returns them by the name of the parameter whose values they have: a head may have those of the embeddings, which
-    stay as they are.
+    Returns:
+        The packed layers by the name of the parameter whose values they hold. A head that is tied to the embeddings is
+        listed under their name; the embeddings stay unpacked.
     """
-    found: dict[str, list[LaidOut]] = {}
-    if not can_lay_out(model.parameters()):
-        return found
+    packed: dict[str, list[PackedLinear]] = {}
+    if not can_pack(model.parameters()):
+        return packed
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     for parent in list(model.modules()):
-        for place, layer in list(parent.named_children()):
+        for attribute, layer in list(parent.named_children()):
             if type(layer) is nn.Linear:
-                laid = LaidOut(layer.weight, layer.bias)
-                setattr(parent, place, laid)
-                found.setdefault(names[id(layer.weight)], []).append(laid)
-    return found
+                replacement = PackedLinear(layer.weight, layer.bias)
+                setattr(parent, attribute, replacement)
+                packed.setdefault(names[id(layer.weight)], []).append(replacement)
+    return packed

@@ -1,92 +1,119 @@
-"""The likeliest answers of few rows, several tokens a step: drafts copied from what was read and written before.
+"""Greedy decoding of few rows by prompt lookup: several tokens per step, copied from earlier text and verified.
 
-A step of few rows waits for the model's weights to be read, whether each row asks for one token or for six. What a
-rewrite says next often stands in the text behind its last words, and a row that has begun to repeat itself goes on to;
-the model reads such a draft whole, and what it would have written itself is kept of it (prompt lookup, Saxena 2023).
+A step with few rows is limited by reading the model's weights, whether each row computes one token or six. What a
+rewrite says next often follows an earlier occurrence of its last tokens. One forward pass verifies such candidates, and
+those that greedy decoding would have chosen are accepted (prompt lookup decoding, Saxena 2023).
 
-A step of many rows waits for its products instead: there a draft costs what a token costs, and many are wrong.
+A step with many rows is limited by its matrix products instead: there a wrong candidate costs as much as a token.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import torch
-    from transformers import DynamicCache
+import torch
+from transformers import DynamicCache
 
-# Up to about so many tokens a step takes little longer than one of a single row (`bench/products.py`).
-CHEAP_TOKENS = 48
-_LONGEST = 7
-_MATCH = 3
+from metrics.generation.tokens import cut_after_eos
 
-
-def few(rows: int) -> bool:
-    """Whether a step of so many rows is still cheap with a draft in each."""
-    return 2 * rows <= CHEAP_TOKENS
+# A step with up to about this many tokens takes little longer than one with a single token (`bench/products.py`).
+MAX_STEP_TOKENS = 48
+_MAX_CANDIDATES = 7
+_MAX_NGRAM = 3
 
 
-def draft(text: Sequence[int], longest: int) -> list[int]:
-    """The `longest` tokens that may follow `text`: what stands behind the latest place that ends as it does.
+def is_worthwhile(rows: int) -> bool:
+    """Return whether a step of `rows` rows stays cheap with at least one candidate per row."""
+    return 2 * rows <= MAX_STEP_TOKENS
 
-    That place shares as many last tokens with it as any, of three; where none shares one, the draft is empty. Where
-    fewer tokens stand behind it, they come again: so a text goes on that repeats itself.
+
+def find_candidates(tokens: Sequence[int], count: int) -> list[int]:
+    """Return the tokens that follow the best earlier match of the last tokens.
+
+    The best match shares the longest n-gram (up to 3) with the end of `tokens`; among equals, the latest one.
+
+    Args:
+        tokens: The prompt and the output so far.
+        count: The number of candidates; where fewer tokens follow the match, they repeat.
+
+    Returns:
+        `count` candidates, or none without a match.
     """
-    for n in range(min(_MATCH, len(text) - 1), 0, -1):
-        end = text[-n:]
-        for start in range(len(text) - n - 1, -1, -1):
-            if text[start : start + n] == end:
-                behind = list(text[start + n :])
-                return (behind * longest)[:longest]
+    for n in range(min(_MAX_NGRAM, len(tokens) - 1), 0, -1):
+        ngram = tokens[-n:]
+        for start in range(len(tokens) - n - 1, -1, -1):
+            if tokens[start : start + n] == ngram:
+                following = list(tokens[start + n :])
+                return (following * count)[:count]
     return []
 
 
-def finish(
-    model: Any, cache: DynamicCache, mask: torch.Tensor, texts: Sequence[Sequence[int]], *, ends: set[int], room: int
+def decode(
+    model: Any,
+    cache: DynamicCache,
+    mask: torch.Tensor,
+    texts: Sequence[Sequence[int]],
+    *,
+    eos_token_ids: set[int],
+    max_new_tokens: int,
 ) -> list[list[int]]:
-    """The likeliest tokens behind each text, `room` at most, up to the first of `ends`, which is among them.
+    """Continue each text greedily; the tokens are those of one token per step, except for ties after rounding.
 
-    cache: holds all but the last token of each text. mask: [rows, columns of the cache], 0 where it holds padding.
-    They are what one step a token would write, but for ties in the last digits of a sum.
+    Args:
+        model: A model that `metrics.generation.decoding.sampler_supports`.
+        cache: The KV cache of all but the last token of each text.
+        mask: [rows, columns of the cache], 0 for padding.
+        texts: The token ids of each text: prompt and output so far.
+        eos_token_ids: The tokens that end an output.
+        max_new_tokens: The greatest number of new tokens of a row.
+
+    Returns:
+        The new tokens of each text, including the EOS token.
     """
-    import torch
-
-    read, written = [list(text) for text in texts], [0] * len(texts)
-    alive = list(range(len(texts)))
-    while alive:
-        longest = min(_LONGEST, CHEAP_TOKENS // len(alive) - 1)
-        # The last token there is room for comes without a draft.
-        own = [[read[row][-1], *draft(read[row], min(longest, room - written[row] - 1))] for row in alive]
-        width = max(map(len, own))
-        # A short draft is filled up with anything: what is wrong is not kept.
-        ids = mask.new_tensor([[*tokens, *[tokens[-1]] * (width - len(tokens))] for tokens in own])
-        rows = len(alive)
-        seen = torch.cat(
-            [mask[:, None].expand(-1, width, -1), mask.new_ones(width, width).tril().expand(rows, -1, -1)], -1
-        )
-        hidden = torch.zeros(seen.shape, dtype=model.dtype, device=mask.device).masked_fill_(seen == 0, -torch.inf)
-        likeliest = model(
-            input_ids=ids, attention_mask=hidden[:, None], position_ids=seen.sum(-1) - 1, past_key_values=cache,
-            use_cache=True,
-        ).logits.max(-1).indices  # fmt: skip
-        right = (likeliest[:, :-1] == ids[:, 1:]).cumprod(1).sum(1)
+    tokens, counts = [list(text) for text in texts], [0] * len(texts)
+    active = list(range(len(texts)))
+    while active:
+        limit = min(_MAX_CANDIDATES, MAX_STEP_TOKENS // len(active) - 1)
+        # The step verifies the candidates and adds one token of its own, hence the 1.
+        inputs = [
+            [tokens[row][-1], *find_candidates(tokens[row], min(limit, max_new_tokens - counts[row] - 1))]
+            for row in active
+        ]
+        ids, likeliest = _forward(model, cache, mask, inputs)
+        accepted = (likeliest[:, :-1] == ids[:, 1:]).cumprod(1).sum(1)
         left = []
-        for place, (row, tokens, kept) in enumerate(zip(alive, likeliest.tolist(), right.tolist(), strict=True)):
-            new = tokens[: min(kept + 1, room - written[row])]
-            end = next((i for i, token in enumerate(new, 1) if token in ends), 0)
-            new = new[: end or len(new)]
-            read[row] += new
-            written[row] += len(new)
-            if not end and written[row] < room:
+        for place, (row, chosen, right) in enumerate(zip(active, likeliest.tolist(), accepted.tolist(), strict=True)):
+            new = cut_after_eos(chosen[: min(right + 1, max_new_tokens - counts[row])], eos_token_ids)
+            tokens[row] += new
+            counts[row] += len(new)
+            if new[-1] not in eos_token_ids and counts[row] < max_new_tokens:
                 left.append(place)
-        # Columns that no row keeps are used again; those that another row keeps stay hidden from this one.
-        most = 1 + int(right.max())
-        if most < width:
-            cache.crop(most - width)
-        kept_columns = torch.arange(most, device=mask.device) <= right[:, None]
-        mask = torch.cat([mask, kept_columns.to(mask.dtype)], 1)
-        if len(left) < rows:
+        # Columns that no row accepts are dropped; those that another row accepts are masked.
+        columns = 1 + int(accepted.max())
+        if columns < ids.shape[1]:
+            cache.crop(columns - ids.shape[1])
+        accepted_columns = torch.arange(columns, device=mask.device) <= accepted[:, None]
+        mask = torch.cat([mask, accepted_columns.to(mask.dtype)], 1)
+        if len(left) < len(active):
             cache.batch_select_indices(mask.new_tensor(left))
-            mask, alive = mask[left], [alive[place] for place in left]
-    return [tokens[len(text) :] for tokens, text in zip(read, texts, strict=True)]
+            mask, active = mask[left], [active[place] for place in left]
+    return [row[len(text) :] for row, text in zip(tokens, texts, strict=True)]
+
+
+def _forward(
+    model: Any, cache: DynamicCache, mask: torch.Tensor, inputs: Sequence[Sequence[int]]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the input ids, padded on the right, and the most likely token after each of them, both [rows, width]."""
+    rows, width = len(inputs), max(map(len, inputs))
+    # Any token serves as padding: what follows it is either wrong or correct by chance.
+    ids = mask.new_tensor([[*row, *[row[-1]] * (width - len(row))] for row in inputs])
+    visible = torch.cat(
+        [mask[:, None].expand(-1, width, -1), mask.new_ones(width, width).tril().expand(rows, -1, -1)], -1
+    )
+    bias = torch.zeros(visible.shape, dtype=model.dtype, device=mask.device).masked_fill_(visible == 0, -torch.inf)
+    logits = model(
+        input_ids=ids, attention_mask=bias[:, None], position_ids=visible.sum(-1) - 1, past_key_values=cache,
+        use_cache=True,
+    ).logits  # fmt: skip
+    return ids, logits.max(-1).indices

@@ -1,10 +1,12 @@
-"""Answers of a llama-like model, likeliest or drawn: each prompt read once, rows that have ended computed no further.
+"""Decoding of llama-like models, greedy or by sampling, without the idle work of `transformers.generate`.
 
-`transformers.generate` goes on with all rows until the last has ended, and draws a random number for every word of the
-vocabulary. Here rows leave the batch as they end, and a row takes one number a token; what is drawn does not depend on
-which other rows are still there (where the model drops out, it does: that draws for the rows there are). The likeliest
-tokens of the last rows are written several a step (`metrics.generation.prompt_lookup`). On a GPU rows stay, and what
-they write behind their end is cut off (`metrics.generation.cuda_graphs`).
+`transformers.generate` computes every row until the last one ends and draws a random number for every word of the
+vocabulary. Here a prefix that the prompts share is computed once, and rows leave the batch as they end. Each row takes
+one random number per token, so that samples do not depend on which other rows are still in the batch (with dropout they
+do: it draws for the rows that are there).
+
+`metrics.generation.prompt_lookup` decodes the last rows of a greedy batch. On a GPU `metrics.generation.cuda_graphs`
+takes over after the prefill.
 """
 
 from __future__ import annotations
@@ -12,148 +14,180 @@ from __future__ import annotations
 import copy
 import itertools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from metrics.generation import prompt_lookup as drafts
+import torch
+from transformers import DynamicCache
 
-if TYPE_CHECKING:
-    import torch
-    from transformers import DynamicCache
+from metrics.generation import cuda_graphs, prompt_lookup
+from metrics.generation.kv_cache import PreallocatedCache
+from metrics.generation.tokens import draw_tokens
 
-# Families whose decoder is embed -> layers(hidden, position_embeddings) -> norm -> lm_head with nothing in between.
-FAMILIES = ("llama", "qwen2", "qwen3")
-# Devices whose decoding is `metrics.generation.cuda_graphs`'s.
-GRAPHED = frozenset({"cuda"})
-# Rows leave the batch when at least this share of it has ended: leaving copies what was read.
-_LEAVE = 1 / 8
-# Prompts that begin with this many equal tokens have them read once: examples, instructions.
-_LONG_HEAD = 16
-# And greedy ones also where that spares reading this many, which takes several times as long as one step more. Draws
-# are left as they were recorded: what is read in another batch differs in its last digits.
-_MANY_HEADS = 256
-# Greedy prompts are read so many at once, each lot with as much padding as it needs itself.
-_APART = 64
+# Device types on which `cuda_graphs` decodes.
+CUDA_GRAPH_DEVICES = frozenset({"cuda"})
+# Ended rows leave the batch when they are at least this share of it: removing them copies the KV cache.
+_MIN_ENDED_SHARE = 1 / 8
+# Prompts share the prefill of a common prefix from this length on: few-shot examples, instructions.
+_MIN_PREFIX_TOKENS = 16
+# Greedy prompts also share that of a shorter prefix if it saves this many tokens, which take several times as long as
+# the additional pass. Sampling does not: another batch changes the last digits of logits, and thus recorded samples.
+_MIN_SAVED_TOKENS = 256
+# The prefill of greedy prompts runs in chunks of this size, each with only the padding it needs.
+_PREFILL_CHUNK = 64
 
 
 def sample_ids(
     model: Any,
     prompts: Sequence[Sequence[int]],
     *,
-    copies: int,
+    num_return_sequences: int,
     temperature: float | None,
     max_new_tokens: int,
-    ends: set[int],
-    pad: int,
+    eos_token_ids: set[int],
+    pad_token_id: int,
     seed: int,
-    part: tuple[int, int] = (0, 1),
+    shard: tuple[int, int] = (0, 1),
 ) -> list[list[int]]:
-    """The new tokens of `copies` answers to each prompt, those of one prompt together, each with the end it wrote.
+    """Generate outputs for each prompt; equal seeds give equal outputs.
 
-    temperature: None takes the likeliest token; else tokens come with softmax(logits / temperature), whatever else the
-    model's generation config asks for. Answers stop after a token of `ends` or after `max_new_tokens`. Equal seeds draw
-    alike. part: (k, n), where the prompts are the k-th of n equal parts of a batch and are to draw as they would in it.
+    Args:
+        model: A model that `metrics.generation.decoding.sampler_supports`.
+        prompts: The token ids of each prompt.
+        num_return_sequences: The number of outputs per prompt.
+        temperature: Sample from softmax(logits / temperature); None decodes greedily.
+        max_new_tokens: The greatest length of an output.
+        eos_token_ids: The tokens that end an output.
+        pad_token_id: The token for padding.
+        seed: The seed of the random numbers.
+        shard: (k, n) if the prompts are the k-th of n equal parts of a batch: outputs are those of the full batch.
+
+    Returns:
+        The new tokens of each output, including the EOS token; the outputs of one prompt are adjacent.
     """
-    import torch
-
     device = next(model.parameters()).device
-    columns = zip(*(p[:-1] for p in prompts), strict=False)
-    head = [column[0] for column in itertools.takewhile(lambda column: len(set(column)) == 1, columns)]
-    if len(head) < _LONG_HEAD and not (temperature is None and len(head) * len(prompts) >= _MANY_HEADS):
-        head = []
-    rests = [list(p[len(head) :]) for p in prompts]
-    width = max(map(len, rests))
-    ids = torch.tensor([[*[pad] * (width - len(rest)), *rest] for rest in rests], device=device)
-    mask = torch.tensor(
-        [[1] * len(head) + [0] * (width - len(rest)) + [1] * len(rest) for rest in rests], device=device
-    )
-    rows = len(prompts) * copies
-    place, parts = part
-    chances = torch.rand(max_new_tokens, parts * rows, generator=torch.Generator().manual_seed(seed))
-    chances = chances[:, place * rows : (place + 1) * rows].to(device)
-    written: list[list[int]] = [[] for _ in range(rows)]
-    stops = torch.tensor(sorted(ends), device=device)
+    prefix = _shared_prefix(prompts, greedy=temperature is None)
+    ids, mask = _left_pad(prompts, len(prefix), pad_token_id, device)
+    uniforms = _draw_uniforms(max_new_tokens, len(prompts) * num_return_sequences, seed, shard).to(device)
+    graphs = device.type in CUDA_GRAPH_DEVICES
+    settings: dict[str, Any] = {"uniforms": uniforms, "temperature": temperature, "eos_token_ids": eos_token_ids}
     with torch.no_grad():
-        apart = temperature is None and device.type not in GRAPHED
-        cache = _read(model, head, ids[:, :-1], mask[:, :-1], rows=_APART if apart else len(ids))
-        tokens, mask = ids[:, -1].repeat_interleave(copies), mask.repeat_interleave(copies, 0)
-        if device.type in GRAPHED and mask.shape[1] > 1 and not model.training:
-            from metrics.generation.cuda_graphs import can_record, decode
-
-            if can_record(model):
-                return decode(
-                    model, cache, tokens, mask, copies=copies, chances=chances, temperature=temperature, ends=ends
-                )
-        if copies > 1:
-            cache.batch_repeat_interleave(copies)
-        alive = torch.arange(rows, device=device)
-        ended = torch.zeros(rows, dtype=torch.bool, device=device)
-        for step, chance in enumerate(chances):
-            # Dropout draws for every token that is read: with drafts it would draw for others.
-            if temperature is None and drafts.few(len(alive)) and not model.training:
-                left = (~ended).nonzero().squeeze(1)
-                cache.batch_select_indices(left)
-                texts = [[*prompts[row // copies], *written[row]] for row in alive[left].tolist()]
-                answers = drafts.finish(model, cache, mask[left, :-1], texts, ends=ends, room=max_new_tokens - step)
-                for row, answer in zip(alive[left].tolist(), answers, strict=True):
-                    written[row] += answer
-                break
-            positions = mask.sum(1, keepdim=True) - 1
-            # Made once here, where each layer would make its own of the plain one.
-            seen = torch.zeros(mask.shape, dtype=model.dtype, device=device).masked_fill_(mask == 0, -torch.inf)
-            logits = model(
-                input_ids=tokens[:, None], attention_mask=seen[:, None, None], position_ids=positions,
-                past_key_values=cache, use_cache=True,
-            ).logits[:, -1]  # fmt: skip
-            tokens = draw(logits, temperature, chance[alive])
-            for row, token, over in zip(alive.tolist(), tokens.tolist(), ended.tolist(), strict=True):
-                if not over:
-                    written[row].append(token)
-            ended |= torch.isin(tokens, stops)
-            if ended.all():
-                break
-            mask = torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
-            if ended.float().mean() >= _LEAVE:
-                left = (~ended).nonzero().squeeze(1)
-                cache.batch_select_indices(left)
-                tokens, mask, alive, ended = tokens[left], mask[left], alive[left], ended[left]
-    return written
+        chunk_size = _PREFILL_CHUNK if temperature is None and not graphs else len(ids)
+        cache = _prefill(model, prefix, ids[:, :-1], mask[:, :-1], chunk_size)
+        tokens = ids[:, -1].repeat_interleave(num_return_sequences)
+        mask = mask.repeat_interleave(num_return_sequences, 0)
+        if graphs and mask.shape[1] > 1 and not model.training and cuda_graphs.can_capture(model):
+            return cuda_graphs.decode(model, cache, tokens, mask, copies=num_return_sequences, **settings)
+        if num_return_sequences > 1:
+            cache.batch_repeat_interleave(num_return_sequences)
+        texts = [list(prompt) for prompt in prompts for _ in range(num_return_sequences)]
+        return _decode(model, cache, tokens, mask, texts, **settings)
 
 
-def _read(model: Any, head: list[int], ids: torch.Tensor, mask: torch.Tensor, *, rows: int) -> DynamicCache:
-    """The cache of a model that has read `head`, once for all, and left-padded `ids` behind it, `rows` of them at once.
+def _shared_prefix(prompts: Sequence[Sequence[int]], greedy: bool) -> list[int]:
+    """Return the common prefix of the prompts, without their last tokens; [] if a shared prefill does not pay."""
+    columns = zip(*(p[:-1] for p in prompts), strict=False)
+    prefix = [column[0] for column in itertools.takewhile(lambda column: len(set(column)) == 1, columns)]
+    pays = len(prefix) >= _MIN_PREFIX_TOKENS or (greedy and len(prefix) * len(prompts) >= _MIN_SAVED_TOKENS)
+    return prefix if pays else []
 
-    mask: 1 for each token of the head and of `ids` that is none of the padding.
+
+def _left_pad(
+    prompts: Sequence[Sequence[int]], prefix_length: int, pad_token_id: int, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the ids after the prefix, [n, width], padded on the left, and the mask with the prefix, [n, length]."""
+    rests = [list(p[prefix_length:]) for p in prompts]
+    width = max(map(len, rests))
+    ids = [[*[pad_token_id] * (width - len(rest)), *rest] for rest in rests]
+    mask = [[1] * prefix_length + [0] * (width - len(rest)) + [1] * len(rest) for rest in rests]
+    return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
+
+
+def _draw_uniforms(steps: int, rows: int, seed: int, shard: tuple[int, int]) -> torch.Tensor:
+    """Return the random numbers of this shard, [steps, rows]."""
+    rank, shards = shard
+    uniforms = torch.rand(steps, shards * rows, generator=torch.Generator().manual_seed(seed))
+    return uniforms[:, rank * rows : (rank + 1) * rows]
+
+
+def _prefill(
+    model: Any, prefix: list[int], ids: torch.Tensor, mask: torch.Tensor, chunk_size: int
+) -> PreallocatedCache | DynamicCache:
+    """Return the KV cache of the shared prefix and the left-padded `ids` [n, width], computed in chunks of rows.
+
+    mask: [n, prefix and width], 0 for padding.
     """
-    import torch
-
-    from metrics.generation.kv_cache import joined, roomy_cache
-
-    before, decoder = roomy_cache(model), model.get_decoder()
-    if head:
-        decoder(input_ids=ids.new_tensor([head]), past_key_values=before, use_cache=True)
+    prefix_cache, decoder = PreallocatedCache(model.config), model.get_decoder()
+    if prefix:
+        decoder(input_ids=ids.new_tensor([prefix]), past_key_values=prefix_cache, use_cache=True)
     parts = []
-    for own, seen in zip(ids.split(rows), mask.split(rows), strict=True):
-        cache = copy.deepcopy(before)
-        if head:
-            cache.batch_repeat_interleave(len(own))
+    for part, visible in zip(ids.split(chunk_size), mask.split(chunk_size), strict=True):
+        cache = copy.deepcopy(prefix_cache)
+        if prefix:
+            cache.batch_repeat_interleave(len(part))
         if ids.shape[1]:
-            padding = min(ids.shape[1] - int(seen.sum(1).max()) + len(head), ids.shape[1] - 1)
-            own, seen = own[:, padding:], torch.cat([seen[:, : len(head)], seen[:, len(head) + padding :]], 1)
-            positions = (seen.cumsum(-1) - 1).clamp(min=0)[:, len(head) :]
-            decoder(input_ids=own, attention_mask=seen, position_ids=positions, past_key_values=cache, use_cache=True)
+            padding = min(ids.shape[1] - int(visible.sum(1).max()) + len(prefix), ids.shape[1] - 1)
+            part = part[:, padding:]
+            visible = torch.cat([visible[:, : len(prefix)], visible[:, len(prefix) + padding :]], 1)
+            positions = (visible.cumsum(-1) - 1).clamp(min=0)[:, len(prefix) :]
+            decoder(
+                input_ids=part, attention_mask=visible, position_ids=positions, past_key_values=cache, use_cache=True
+            )
         parts.append(cache)
-    return parts[0] if len(parts) == 1 or not parts[0].get_seq_length() else joined(model, parts, len(head))
+    if len(parts) == 1 or not parts[0].get_seq_length():
+        return parts[0]
+    return PreallocatedCache.concatenate(model.config, parts, len(prefix))
 
 
-def draw(logits: torch.Tensor, temperature: float | None, chance: torch.Tensor) -> torch.Tensor:
-    """A token of each row: the likeliest, or the one in whose part of [0, 1) the row's `chance` falls."""
-    import torch
+def _decode(
+    model: Any,
+    cache: DynamicCache,
+    tokens: torch.Tensor,
+    mask: torch.Tensor,
+    texts: list[list[int]],
+    *,
+    uniforms: torch.Tensor,
+    temperature: float | None,
+    eos_token_ids: set[int],
+) -> list[list[int]]:
+    """Return the new tokens of each row: one token per step, and by prompt lookup when few greedy rows are left.
 
-    if temperature is None:
-        # Faster than `argmax` on a processor, in bfloat16 most so.
-        return logits.max(-1).indices
-    below = logits.float().div_(temperature).softmax(-1).cumsum_(-1)
-    total = below[:, -1]
-    # A chance next to 1 may be rounded to the very end, where no token's part is.
-    point = torch.minimum(chance * total, torch.nextafter(total, torch.zeros_like(total)))
-    return torch.searchsorted(below, point[:, None], right=True).squeeze(1)
+    tokens: [rows] last tokens of the prompts; cache: all tokens before them. texts: the prompts of the rows.
+    """
+    device = tokens.device
+    outputs: list[list[int]] = [[] for _ in texts]
+    eos = torch.tensor(sorted(eos_token_ids), device=device)
+    active = torch.arange(len(texts), device=device)
+    ended = torch.zeros(len(texts), dtype=torch.bool, device=device)
+    for step, uniform in enumerate(uniforms):
+        # Dropout draws random numbers for every input token: candidates would change what it draws.
+        if temperature is None and prompt_lookup.is_worthwhile(len(active)) and not model.training:
+            left = (~ended).nonzero().squeeze(1)
+            cache.batch_select_indices(left)
+            rows = active[left].tolist()
+            continuations = prompt_lookup.decode(
+                model, cache, mask[left, :-1], [texts[row] + outputs[row] for row in rows],
+                eos_token_ids=eos_token_ids, max_new_tokens=len(uniforms) - step,
+            )  # fmt: skip
+            for row, continuation in zip(rows, continuations, strict=True):
+                outputs[row] += continuation
+            break
+        positions = mask.sum(1, keepdim=True) - 1
+        # Given the two-dimensional mask, every layer would build this bias again.
+        bias = torch.zeros(mask.shape, dtype=model.dtype, device=device).masked_fill_(mask == 0, -torch.inf)
+        logits = model(
+            input_ids=tokens[:, None], attention_mask=bias[:, None, None], position_ids=positions,
+            past_key_values=cache, use_cache=True,
+        ).logits[:, -1]  # fmt: skip
+        tokens = draw_tokens(logits, temperature, uniform[active])
+        for row, token, over in zip(active.tolist(), tokens.tolist(), ended.tolist(), strict=True):
+            if not over:
+                outputs[row].append(token)
+        ended |= torch.isin(tokens, eos)
+        if ended.all():
+            break
+        mask = torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
+        if ended.float().mean() >= _MIN_ENDED_SHARE:
+            left = (~ended).nonzero().squeeze(1)
+            cache.batch_select_indices(left)
+            tokens, mask, active, ended = tokens[left], mask[left], active[left], ended[left]
+    return outputs

@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
-from metrics.generation.rewriting import CHAT, DEFAULT_MAX_NEW_TOKENS
-from metrics.models.prompts import CHAT_PROMPT
+from metrics.generation.decoding import DEFAULT_MAX_NEW_TOKENS
+from metrics.models.prompts import CHAT_PREFIX, CHAT_PROMPT
 
 GRADER = "detox_suite"
 # Greedy under every provider: inspect's `hf` samples and refuses temperature 0, others know no top_k.
@@ -49,7 +49,7 @@ def eval_yaml(
 
 
 def _task(metric: str, config: str, split: str, profile: str) -> dict[str, Any]:
-    template = CHAT_PROMPT.removeprefix(CHAT).replace("{text}", "{prompt}")
+    template = CHAT_PROMPT.removeprefix(CHAT_PREFIX).replace("{text}", "{prompt}")
     return {
         "id": metric,
         "config": config,

@@ -17,10 +17,10 @@ from inspect_ai.solver import Generate, Solver, TaskState, solver
 
 from metrics import __version__
 from metrics.data.test_sets import load_test_set
-from metrics.generation.rewriting import CHAT, prompt_ids
+from metrics.generation.prompts import prompt_ids
 from metrics.inspect_ai.eval_yaml import DECODING
 from metrics.inspect_ai.scores import detoxification, input_errors
-from metrics.models.prompts import REWRITER_FILE, default_prompt
+from metrics.models.prompts import CHAT_PREFIX, REWRITER_FILE, default_prompt
 from metrics.models.resolve import ModelRef
 from metrics.scoring import FACTORS
 from metrics.scoring.functions import measure
@@ -110,11 +110,11 @@ def message(model: Model, given: str | None) -> str:
         own = default_prompt(ref, api.tokenizer if local else SimpleNamespace(chat_template=True), seq2seq)
     if own.count("{text}") != 1:
         raise InputError(f'prompt "{own}": must contain {{text}} exactly once')
-    asked = own.removeprefix(CHAT)
+    asked = own.removeprefix(CHAT_PREFIX)
     if local:
         _require_same_tokens(model, own, asked)
     elif own == asked:
-        raise InputError(f'prompt "{own}": {model} reads chat messages only; begin the prompt with {CHAT}')
+        raise InputError(f'prompt "{own}": {model} reads chat messages only; begin the prompt with {CHAT_PREFIX}')
     return asked
 
 

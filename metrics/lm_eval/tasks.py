@@ -16,8 +16,7 @@ from datasets import Dataset
 from lm_eval.api.task import ConfigurableTask
 
 from metrics.data.test_sets import load_test_set
-from metrics.generation.rewriting import CHAT
-from metrics.models.prompts import default_prompt
+from metrics.models.prompts import CHAT_PREFIX, default_prompt
 from metrics.models.resolve import ModelRef
 from metrics.scoring import FACTORS, METRICS
 from metrics.scoring.columns import columns
@@ -98,11 +97,11 @@ def prompt(metadata: Mapping[str, Any], chat: bool) -> str:
         own = default_prompt(ref, SimpleNamespace(chat_template=chat), seq2seq)
     if not isinstance(own, str) or own.count("{text}") != 1:
         raise InputError(f'prompt "{own}": must contain {{text}} exactly once')
-    if own.startswith(CHAT) and not chat:
+    if own.startswith(CHAT_PREFIX) and not chat:
         raise InputError(f'prompt "{own}": goes through the chat template; add --apply_chat_template')
-    if chat and not own.startswith(CHAT):
+    if chat and not own.startswith(CHAT_PREFIX):
         raise InputError(f'prompt "{own}": does not go through the chat template; leave out --apply_chat_template')
-    return own.removeprefix(CHAT)
+    return own.removeprefix(CHAT_PREFIX)
 
 
 def _name(value: object) -> str:

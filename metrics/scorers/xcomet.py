@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from metrics.generation.rewriting import length_sorted_batches
+from metrics.generation.batching import length_sorted_batches
 from metrics.models.pins import resolve_pinned
 from metrics.models.resolve import ModelRef, resolve_config, resolve_model
 from metrics.scorers.batching import Array, bounded

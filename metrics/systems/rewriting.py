@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from metrics.generation.batching import default_batch_size
+from metrics.generation.decoding import decoding_settings
 from metrics.generation.engines import make_engine
-from metrics.generation.rewriting import Progress, decoding_settings, default_batch_size, rewrite_all
+from metrics.generation.rewriting import RewritingProgress, rewrite_all
 from metrics.models.cards import card_facts
 from metrics.models.loading import DTYPES, LoadedModel, load_model
 from metrics.systems.baselines import BASELINES
@@ -38,12 +40,12 @@ def load_system(system: System) -> LoadedModel | None:
     if system.engine:
         loaded.engine = make_engine(loaded, system.engine)
         return loaded
-    from metrics.generation.packed_linear import FAMILIES, lay_out
+    from metrics.generation.packed_linear import PACKABLE_FAMILIES, pack_linear_layers
 
     samples = decoding_settings(loaded.model, system.decoding)["do_sample"]
     # Packed layers add in another order, which would change some of the samples that were recorded without them.
-    if loaded.model.config.model_type in FAMILIES and not samples:
-        lay_out(loaded.model)
+    if loaded.model.config.model_type in PACKABLE_FAMILIES and not samples:
+        pack_linear_layers(loaded.model)
     return loaded
 
 
@@ -60,7 +62,7 @@ def rewrite(
     Args:
         system: The system that rewrites.
         test_set: The sentences.
-        batch_size: Sentences per batch; None for `metrics.generation.rewriting.default_batch_size`.
+        batch_size: Sentences per batch; None for `metrics.generation.batching.default_batch_size`.
         seed: The seed of systems that sample.
         loaded: The result of `load_system`, for callers that rewrite more than one test set.
 
@@ -98,7 +100,7 @@ def _generate(
     versions = [torch.__version__, transformers.__version__, loaded.device]
     key = content_hash([system.revision, decoding, list(sources), versions])
     path = cache_dir() / "rewrites" / f"{key[:32]}.jsonl"
-    done = Progress()
+    done = RewritingProgress()
     batch_seconds: list[float | None] = []
     for batch in read_json_lines(path):
         batch_seconds.append(batch.pop(_SECONDS, None))

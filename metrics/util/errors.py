@@ -9,7 +9,8 @@ import difflib
 import errno
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 from metrics.util.console import VERBOSE, quieten_libraries
 
@@ -29,6 +30,15 @@ def suggest(name: str, known: Iterable[str]) -> str:
     """Return "; did you mean X?" for the element of `known` that resembles `name` most, "" if none does."""
     near = difflib.get_close_matches(name, known, 1)
     return f"; did you mean {near[0]}?" if near else ""
+
+
+@contextmanager
+def name_option(option: str) -> Iterator[None]:
+    """Begin the message of an `InputError` from inside the block with the option that led to it."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{option}: {error}") from error
 
 
 def missing_package(package: str, needed_by: str = "this command") -> InputError:

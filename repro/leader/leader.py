@@ -19,11 +19,11 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
-from metrics.generation.packed_linear import LaidOut, lay_out
-from metrics.generation.sampler import FAMILIES
+from metrics.generation.decoding import LLAMA_LIKE
+from metrics.generation.packed_linear import PackedLinear, pack_linear_layers
 from metrics.models.conversion import save_tokenizer
 from metrics.models.loading import DTYPES, LoadedModel
-from metrics.util.errors import InputError
+from metrics.util.errors import InputError, name_option
 from repro.distributed import full_tensor, shard_like
 from repro.training.objective import head_logprobs, token_logprobs
 
@@ -104,7 +104,7 @@ class _SplitDecoder:
     def narrow_trunk(self, dtype: torch.dtype) -> None:
         """From now on the trunk is a copy in `dtype`: weights that never change need not be rounded for every pass."""
         self.frozen_layers = copy.deepcopy(self.frozen_layers).to(dtype)
-        lay_out(self.frozen_layers)
+        pack_linear_layers(self.frozen_layers)
 
     def _run(self, layers: Any, hidden: torch.Tensor, packed: _Packed) -> torch.Tensor:
         rotary = self.model.model.rotary_emb(hidden, position_ids=packed.positions)
@@ -192,7 +192,7 @@ class Leader:
         self._split: _SplitDecoder | None = None
         self._reference: Any = None
         self._cast: Any = None
-        self._laid: dict[str, list[LaidOut]] = {}
+        self._laid: dict[str, list[PackedLinear]] = {}
         self._vllm: Any = None
         self._lora = train == "lora"
         if self._lora:
@@ -200,7 +200,7 @@ class Leader:
         else:
             self._freeze_below(train)
             # `agrees` still checks each model of these families before the shortcut is used.
-            if isinstance(train, int) and self.model.config.model_type in FAMILIES:
+            if isinstance(train, int) and self.model.config.model_type in LLAMA_LIKE:
                 split = _SplitDecoder(self.model, train)
                 self._split = split if split.agrees() else None
                 if self._split is not None and self.dtype != torch.float32:
@@ -260,13 +260,13 @@ class Leader:
             for parameter in self._cast.parameters():
                 # `Module.to` would round the buffers too, and with them the angles of rotary positions.
                 parameter.data = parameter.data.to(kind)
-            self._laid = lay_out(self._cast)
+            self._laid = pack_linear_layers(self._cast)
         copies = dict(self._cast.named_parameters())
         for name, value in self.trainable_state().items():
             if name in copies:
                 copies[name].copy_(value)
             for layer in self._laid.get(name, ()):
-                layer.take(value.to(kind))
+                layer.set_weight(value.to(kind))
         return self._cast
 
     def served_by_vllm(self, dtype: str, room: int) -> Any:
@@ -279,8 +279,9 @@ class Leader:
             from metrics.generation.engines.vllm import VLLM
 
             longest = self.max_length + room
-            self._vllm = VLLM(self.loaded, "rollout_engine: vllm", dtype, longest=longest, share=_VLLM_SHARE)
-        self._vllm.load(self._plain_state().items())
+            with name_option("rollout_engine: vllm"):
+                self._vllm = VLLM(self.loaded, dtype, max_model_len=longest, gpu_memory_utilization=_VLLM_SHARE)
+        self._vllm.load_weights(self._plain_state().items())
         return self._vllm
 
     def _plain_state(self) -> dict[str, torch.Tensor]:
@@ -310,7 +311,7 @@ class Leader:
     # -- text to tokens ---------------------------------------------------------------------------------------------
     def prompt_ids(self, texts: Sequence[str]) -> list[list[int]]:
         """The prompt of each text, tokenised as the model reads it at inference, truncated to `max_length`."""
-        from metrics.generation.rewriting import prompt_ids
+        from metrics.generation.prompts import prompt_ids
 
         return prompt_ids(self.tokenizer, self.prompt, texts, self.seq2seq, self.max_length)
 

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from metrics.generation.rewriting import end_tokens, generate_ids, has_bare_tokens
+from metrics.generation.decoding import sampler_supports
+from metrics.generation.rewriting import generate_ids
 from metrics.generation.sampler import sample_ids
+from metrics.generation.tokens import get_eos_token_ids
 from repro.distributed import global_mean_loss, num_processes, rank, unsharded
 from repro.followers.follower import KINDS, PASS, Follower
 from repro.leader.config import RolloutConfig
@@ -148,19 +150,19 @@ def _by_model(
     """Rollouts by the suite's sampler, or by transformers' own generation where that cannot serve the leader."""
     tokenizer, model = leader.tokenizer, leader.model_as(config.rollout_dtype)
     with dropout(model, config.rollout_dropout):
-        if not has_bare_tokens(model):
+        if not sampler_supports(model):
             settings = {**settings, "num_return_sequences": config.rollouts}
             return generate_ids(model, tokenizer, prompts, leader.seq2seq, settings)
         return sample_ids(
             model,
             prompts,
-            copies=config.rollouts,
+            num_return_sequences=config.rollouts,
             temperature=config.temperature if config.sample else None,
             max_new_tokens=config.rollout_max_new_tokens,
-            ends=end_tokens(model, tokenizer),
-            pad=tokenizer.pad_token_id,
+            eos_token_ids=get_eos_token_ids(model, tokenizer),
+            pad_token_id=tokenizer.pad_token_id,
             seed=seed,
-            part=(rank(), num_processes()),
+            shard=(rank(), num_processes()),
         )
 
 

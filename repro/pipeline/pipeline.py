@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from metrics.data.near_duplicates import NearDuplicates
 from metrics.data.text import is_copy, length_ratio, repetition
-from metrics.generation.engines.vllm import must_be_served
+from metrics.generation.engines.vllm import require_supported
 from metrics.models.loading import load_model
 from metrics.models.prompts import write_prompt
 from metrics.models.resolve import ModelRef, resolve_model
@@ -25,7 +25,7 @@ from metrics.systems.baselines import delete_rude_words
 from metrics.systems.outputs import Rewrites
 from metrics.systems.resolve import System, resolve_system
 from metrics.systems.rewriting import rewrite
-from metrics.util.errors import InputError
+from metrics.util.errors import InputError, name_option
 from metrics.util.files import atomic_file, atomic_folder, remove_folder, remove_temporaries, write_json
 from metrics.util.progress import progress
 from repro.baselines import UNTOUCHED, UNTRAINED, Setting, untrained
@@ -242,7 +242,8 @@ class Pipeline:
         loaded = load_model(ref, prompt=recipe.prompt)
         if recipe.rollout_engine == "vllm":
             # Here, so that it is said before a training, and not after the warm-up.
-            must_be_served(loaded, "rollout_engine: vllm")
+            with name_option("rollout_engine: vllm"):
+                require_supported(loaded)
         return Leader(
             loaded,
             train=recipe.train,
@@ -357,7 +358,8 @@ class Pipeline:
         return Evaluator(load_profile(self.recipe.profile))
 
     def _develop(self, leader: Leader, step: int) -> Development:
-        from metrics.generation.rewriting import decoding_settings, rewrite_all
+        from metrics.generation.decoding import decoding_settings
+        from metrics.generation.rewriting import rewrite_all
         from repro.training.trainer import Development
 
         sources = self.inputs.development.sources

@@ -1,4 +1,4 @@
-"""CTranslate2 as the engine of a model: what it writes, what the signature says, what it refuses."""
+"""The engine CTranslate2: its outputs, its entry in the decoding settings, what it does not support."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.leaders import enliven
 pytest.importorskip("ctranslate2")
 
 
-def test_it_writes_what_transformers_writes(lively_t5: Path, sentences: list[str]) -> None:
+def test_outputs_equal_those_of_transformers(lively_t5: Path, sentences: list[str]) -> None:
     test = TestSet("own", "folder", "1", tuple(sentences), ((),) * len(sentences))
     settings = {"max_new_tokens": 12}
     plain = rewrite(resolve_system(str(lively_t5), decoding=settings), test, batch_size=8)
@@ -26,10 +26,10 @@ def test_it_writes_what_transformers_writes(lively_t5: Path, sentences: list[str
     assert fast.decoding == {**plain.decoding, "engine": "ctranslate2-4.8.5-float32"}
 
 
-def test_it_takes_many_at_once_and_shares_them_out(lively_t5: Path, sentences: list[str]) -> None:
-    """By itself, in lots by two threads: more sentences than two lots, whose outputs come in their order.
+def test_large_batches_are_split_among_threads(lively_t5: Path, sentences: list[str]) -> None:
+    """By default two threads decode chunks: more sentences than two chunks hold keep their order.
 
-    And torch has as many threads afterwards as before: what comes next is scoring.
+    Torch's number of threads stays the same, because scoring follows.
     """
     texts = [f"{a} {b}" for a in sentences[:20] for b in sentences[:7]]
     test = TestSet("own", "folder", "1", tuple(texts), ((),) * len(texts))
@@ -46,14 +46,14 @@ def test_it_takes_many_at_once_and_shares_them_out(lively_t5: Path, sentences: l
     assert len(texts) > 128 and fast.outputs == plain.outputs
 
 
-def test_it_writes_what_transformers_writes_for_causal_models(
+def test_causal_models_give_the_outputs_of_transformers(
     tiny_causal: Path, sentences: list[str], tmp_path: Path
 ) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     folder = tmp_path / "causal"
     enliven(AutoModelForCausalLM.from_pretrained(tiny_causal), folder)
-    # Its Llamas need a token for a text's beginning, which the tests' tokenizer lacks.
+    # CTranslate2 needs a BOS token for Llama models, which the tests' tokenizer lacks.
     tokenizer = AutoTokenizer.from_pretrained(tiny_causal)
     tokenizer.bos_token = tokenizer.eos_token
     tokenizer.save_pretrained(folder)
@@ -66,11 +66,11 @@ def test_it_writes_what_transformers_writes_for_causal_models(
     assert fast.decoding == {**plain.decoding, "engine": "ctranslate2-4.8.5-float32"}
 
 
-def test_a_model_that_writes_nothing_writes_nothing(tiny_t5: Path, sentences: list[str], tmp_path: Path) -> None:
+def test_a_model_that_ends_at_once_gives_empty_outputs(tiny_t5: Path, sentences: list[str], tmp_path: Path) -> None:
     from transformers import AutoTokenizer, T5ForConditionalGeneration
 
     model = T5ForConditionalGeneration.from_pretrained(tiny_t5)
-    # The token that it begins with is the end, and what it reads last is what it finds likeliest.
+    # Decoding starts with the EOS token, and the last input token is always the most likely one.
     model.config.decoder_start_token_id = model.generation_config.decoder_start_token_id = 1
     with torch.no_grad():
         model.shared.weight[1] *= 30
@@ -78,14 +78,14 @@ def test_a_model_that_writes_nothing_writes_nothing(tiny_t5: Path, sentences: li
     AutoTokenizer.from_pretrained(tiny_t5).save_pretrained(tmp_path / "t5")
     test = TestSet("own", "folder", "1", tuple(sentences[:4]), ((),) * 4)
     for engine in ("", "ctranslate2"):
-        written = rewrite(resolve_system(str(tmp_path / "t5"), decoding={"max_new_tokens": 5}, engine=engine), test)
-        assert written.outputs == ("",) * 4
+        rewrites = rewrite(resolve_system(str(tmp_path / "t5"), decoding={"max_new_tokens": 5}, engine=engine), test)
+        assert rewrites.outputs == ("",) * 4
 
 
-def test_what_it_does_not_serve_is_said(lively_t5: Path) -> None:
+def test_unsupported_requests_are_errors(lively_t5: Path) -> None:
     test = TestSet("own", "folder", "1", ("the dog",), ((),))
     for folder, given, why in (
-        (lively_t5, {"num_beams": 2}, "decoding num_beams=2: ctranslate2-4.8.5-float32 writes greedily only"),
+        (lively_t5, {"num_beams": 2}, "decoding num_beams=2: ctranslate2-4.8.5-float32 decodes greedily only"),
         (lively_t5, {"do_sample": True}, "decoding do_sample=True"),
     ):
         with pytest.raises(InputError, match=why):

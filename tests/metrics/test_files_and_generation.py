@@ -13,17 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metrics.data.test_sets import TestSet
-from metrics.generation.rewriting import (
-    Progress,
-    cut_after_end,
-    decoding_settings,
-    default_batch_size,
-    is_plain,
-    length_sorted_batches,
-    prompt_ids,
-    rewrite_all,
-    rewrite_batches,
-)
+from metrics.generation.batching import default_batch_size, length_sorted_batches
+from metrics.generation.decoding import decoding_settings, sampler_supports_decoding
+from metrics.generation.prompts import prompt_ids
+from metrics.generation.rewriting import RewritingProgress, rewrite_all, rewrite_batches
+from metrics.generation.tokens import cut_after_eos
 from metrics.models.loading import DTYPES, LoadedModel, load_model
 from metrics.models.resolve import resolve_model
 from metrics.systems.resolve import resolve_system
@@ -98,8 +92,8 @@ def test_batches_hold_every_index_once(lengths: list[int], size: int) -> None:
 
 
 def test_cut_after_the_first_end() -> None:
-    assert cut_after_end([5, 1, 6, 1], {1}) == [5, 1]
-    assert cut_after_end([5, 6], {1}) == [5, 6]
+    assert cut_after_eos([5, 1, 6, 1], {1}) == [5, 1]
+    assert cut_after_eos([5, 6], {1}) == [5, 6]
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +141,7 @@ def test_two_tries_write_what_one_long_try_writes(
     # The second try is needed where rows do not leave their batch.
     assert any(text is None for batch in batches for text in batch.values()) == loaded.seq2seq
     for stop in range(len(batches) + 1):
-        done = Progress()
+        done = RewritingProgress()
         for batch in batches[:stop]:
             done.add(batch)
         rest = list(rewrite_batches(loaded, sentences, settings, batch_size=7, done=done))
@@ -216,7 +210,7 @@ def test_only_the_likeliest_token_and_draws_from_all_are_plain(
     from transformers import GenerationConfig
 
     monkeypatch.setattr(llama.model, "generation_config", GenerationConfig(**stored))
-    assert is_plain(llama.model, settings) == plain
+    assert sampler_supports_decoding(llama.model, settings) == plain
 
 
 def test_a_torn_record_is_passed_over(tmp_path: Path) -> None:

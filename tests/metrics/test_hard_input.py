@@ -39,7 +39,8 @@ from metrics.agreement import _numbered, agreement, convert, read_judgements
 from metrics.compare import compare, read_result
 from metrics.data.test_sets import TestSet, load_test_set
 from metrics.data.text import detokenise, is_copy, length_ratio, repetition, well_formed
-from metrics.generation.rewriting import length_sorted_batches, prompt_ids
+from metrics.generation.batching import length_sorted_batches
+from metrics.generation.prompts import prompt_ids
 from metrics.models.builtin import BUILT_IN
 from metrics.profiles import load_profile
 from metrics.score import main as score_main

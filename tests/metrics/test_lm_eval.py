@@ -17,7 +17,8 @@ import yaml
 
 from metrics import score
 from metrics.data.test_sets import load_test_set
-from metrics.generation.rewriting import decoding_settings, rewrite_all
+from metrics.generation.decoding import decoding_settings
+from metrics.generation.rewriting import rewrite_all
 from metrics.models.loading import load_model
 from metrics.models.prompts import CHAT_PROMPT, write_prompt
 from metrics.models.resolve import resolve_model

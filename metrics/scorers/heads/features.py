@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from metrics.data.text import detokenise, well_formed
-from metrics.generation.rewriting import length_sorted_batches
+from metrics.generation.batching import length_sorted_batches
 from metrics.models.resolve import resolve_model
 from metrics.util.progress import progress
 
@@ -125,10 +125,10 @@ class MiniLM(Backbone):
     def model(self) -> Any:
         from transformers import AutoModel
 
-        from metrics.generation.packed_linear import lay_out
+        from metrics.generation.packed_linear import pack_linear_layers
 
         model = self._load(AutoModel)
-        lay_out(model)
+        pack_linear_layers(model)
         return model
 
     def _ids(self, text: str) -> list[int]:
@@ -181,13 +181,13 @@ class SmolLM2(Backbone):
     def model(self) -> Any:
         from transformers import AutoModelForCausalLM
 
-        from metrics.generation.packed_linear import lay_out
+        from metrics.generation.packed_linear import pack_linear_layers
 
         model = self._load(AutoModelForCausalLM)
         if self.depth is not None:
             model.model.layers = model.model.layers[: self.depth]
             model.config.num_hidden_layers = self.depth
-        lay_out(model)
+        pack_linear_layers(model)
         for number in self.layers:
             if self.depth is None or number <= self.depth:
                 model.model.layers[number - 1].register_forward_hook(self._keep(number))

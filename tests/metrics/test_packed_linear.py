@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from metrics.data.test_sets import TestSet
-from metrics.generation.packed_linear import LaidOut, can_lay_out, lay_out
+from metrics.generation.packed_linear import PackedLinear, can_pack, pack_linear_layers
 from metrics.models.loading import load_model
 from metrics.models.resolve import resolve_model
 from metrics.scorers.heads.features import MiniLM, SmolLM2
@@ -17,12 +17,12 @@ from metrics.systems.resolve import resolve_system
 from metrics.systems.rewriting import load_system, rewrite
 
 pytestmark = pytest.mark.skipif(
-    not can_lay_out([torch.zeros(2, 2)]), reason="this processor has no products of weights laid out (oneDNN)"
+    not can_pack([torch.zeros(2, 2)]), reason="this processor has no products of weights laid out (oneDNN)"
 )
 
 
 def count(model: nn.Module) -> int:
-    return sum(isinstance(module, LaidOut) for module in model.modules())
+    return sum(isinstance(module, PackedLinear) for module in model.modules())
 
 
 @pytest.mark.parametrize("rows", [(0,), (1,), (3, 5), (700,)])
@@ -30,13 +30,13 @@ def count(model: nn.Module) -> int:
 def test_products_by_another_way(rows: tuple[int, ...], bias: bool) -> None:
     torch.manual_seed(0)
     plain, seen = nn.Linear(48, 33, bias=bias), torch.randn(*rows, 48)
-    laid = LaidOut(plain.weight, plain.bias)
+    laid = PackedLinear(plain.weight, plain.bias)
     product = seen.double() @ plain.weight.detach().double().T
     added = plain.bias.detach().double() if bias else torch.zeros(33)
     torch.testing.assert_close(laid(seen).double(), product + added, atol=1e-5, rtol=1e-5)
     # Rows that lie apart in memory.
     torch.testing.assert_close(laid(seen.mT.contiguous().mT), laid(seen))
-    laid.take(2 * plain.weight)
+    laid.set_weight(2 * plain.weight)
     torch.testing.assert_close(laid(seen).double(), 2 * product + added, atol=2e-5, rtol=1e-5)
 
 
@@ -47,7 +47,7 @@ def test_a_language_model_says_what_it_said() -> None:
     ids = loaded.tokenizer("You are a damn idiot , and the weather is cold .", return_tensors="pt").input_ids
     with torch.no_grad():
         before = loaded.model(ids).logits
-        found = lay_out(loaded.model)
+        found = pack_linear_layers(loaded.model)
         after = loaded.model(ids).logits
     # Logits are up to some thirty.
     torch.testing.assert_close(after, before, atol=5e-4, rtol=0)
@@ -100,7 +100,7 @@ def test_what_cannot_be_laid_out_stays_as_it_is() -> None:
         """Whose weight somebody takes."""
 
     model = nn.Sequential(nn.Linear(4, 4), Own(4, 4))
-    assert list(lay_out(model)) == ["0.weight"] and type(model[1]) is Own
+    assert list(pack_linear_layers(model)) == ["0.weight"] and type(model[1]) is Own
     for other in (torch.float64, torch.float16):
         model = nn.Sequential(nn.Linear(4, 4, dtype=other))
-        assert not lay_out(model) and type(model[0]) is nn.Linear
+        assert not pack_linear_layers(model) and type(model[0]) is nn.Linear

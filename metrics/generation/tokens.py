@@ -1,0 +1,47 @@
+"""Choose next tokens, and end outputs at an end-of-sequence (EOS) token."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+
+def get_eos_token_ids(model: Any, tokenizer: Any) -> set[int]:
+    """Return every token that ends an output: those of the generation config and the tokenizer's EOS token."""
+    stored = model.generation_config.eos_token_id
+    eos_token_ids = {stored} if isinstance(stored, int) else set(stored or [])
+    if tokenizer.eos_token_id is not None:
+        eos_token_ids.add(tokenizer.eos_token_id)
+    return eos_token_ids
+
+
+def cut_after_eos(tokens: Sequence[int], eos_token_ids: set[int]) -> list[int]:
+    """Return `tokens` up to and including the first EOS token."""
+    end = next((i for i, token in enumerate(tokens, 1) if token in eos_token_ids), len(tokens))
+    return list(tokens[:end])
+
+
+def draw_tokens(logits: torch.Tensor, temperature: float | None, uniforms: torch.Tensor) -> torch.Tensor:
+    """Choose one token per row, by inverse transform sampling.
+
+    Args:
+        logits: [rows, vocabulary].
+        temperature: Sample from softmax(logits / temperature); None takes the most likely token.
+        uniforms: [rows] random numbers in [0, 1), which select from the cumulative distribution.
+
+    Returns:
+        Token ids, [rows].
+    """
+    import torch
+
+    if temperature is None:
+        # Faster than `argmax` on a CPU, especially in bfloat16.
+        return logits.max(-1).indices
+    cumulative = logits.float().div_(temperature).softmax(-1).cumsum_(-1)
+    total = cumulative[:, -1]
+    # The product may round up to the total, which lies behind the last token.
+    points = torch.minimum(uniforms * total, torch.nextafter(total, torch.zeros_like(total)))
+    return torch.searchsorted(cumulative, points[:, None], right=True).squeeze(1)
