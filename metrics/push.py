@@ -1,43 +1,64 @@
-"""`metrics.score --push`: hands results to the command that publishes; by default only shows what it would do.
+"""`metrics.score --push`: hands the results to a publisher, which another package registers as an entry point.
 
-A process of its own: this room knows nothing of leaderboards.
+The metrics do not import the leaderboard, so that they can be used without it.
 """
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
+from importlib.metadata import entry_points
 from typing import Any
 
+import huggingface_hub as hub
+
 from metrics.util.errors import InputError
-from metrics.util.files import write_json
+from metrics.util.hub import HUB_ID
+
+_GROUP = "detox_suite.publishers"
+_NAME = "leaderboard"
 
 
 def check_target(repo: str, *, send: bool) -> None:
-    """Finds before hours of work what would stop `push` after them. Errors: not ORG/NAME; no token, with `send`."""
-    import huggingface_hub as hub
+    """Check before the scoring what would make `push` fail after it.
 
-    from metrics.util.hub import HUB_ID
+    Args:
+        repo: The id of the leaderboard's data set on the Hub.
+        send: Whether the results will be sent.
 
+    Raises:
+        InputError: The id is not ORG/NAME, no publisher is installed, or there is no token to send with.
+    """
     if not HUB_ID.match(repo) or "/" not in repo:
         raise InputError("--push: needs the id of a Hub data set, ORG/NAME")
     if send and not hub.get_token():
         raise InputError("--push --yes: no Hub token; set HF_TOKEN or run `hf auth login`")
+    _publisher()
 
 
 def push(documents: Sequence[dict[str, Any]], repo: str, *, send: bool) -> None:
-    """Runs `python -m leaderboard.publish` on the results, with `send` for real. Errors: it failed, and said why."""
-    with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch) / "results.json"
-        write_json(path, {"results": list(documents)})
-        command = [sys.executable, "-m", "leaderboard.publish", str(path), "--repo", repo]
-        sys.stdout.flush()
-        done = subprocess.run([*command, "--pr"] if send else [*command, "--dry-run"])
-    if done.returncode != 0:
-        said = "the Hub took nothing" if send else "not shown"
-        raise InputError(f"{repo}: {said}; the same command goes on, or leaderboard.publish with the file of --json")
+    """Publish result documents.
+
+    Args:
+        documents: As `metrics.score --json` writes them.
+        repo: The id of the leaderboard's data set on the Hub.
+        send: Open a pull request; else only show what it would contain.
+
+    Raises:
+        InputError: The publisher refused the results, or the Hub did.
+    """
+    try:
+        _publisher()(documents, repo, send=send)
+    except InputError as error:
+        problem = "the Hub took nothing" if send else "not shown"
+        raise InputError(
+            f"{repo}: {problem} ({error}); run the same command again, or leaderboard.publish with the file of --json"
+        ) from None
     if not send:
         print("nothing was sent; add --yes to open a pull request")
+
+
+def _publisher() -> Any:
+    """Load the entry point: a function of (documents, repo, *, send)."""
+    for entry_point in entry_points(group=_GROUP, name=_NAME):
+        return entry_point.load()
+    raise InputError("--push: no publisher is installed; install the suite: pip install -c constraints.txt -e .")

@@ -1,128 +1,142 @@
-"""The command `python -m metrics.score SYSTEM…`: rewrites a test set and prints STA, SIM, FL and J.
+"""Rewrite a test set and score the rewrites with STA, SIM, FL and J: `python -m metrics.score SYSTEM…`.
 
-SYSTEM is a Hub id, a model folder, a PEFT adapter, a GGUF folder, a text file with one output per line, a built-in
-model (smollm2-135m-q4), or one of duplicate, delete, reference. Rewrites and scores are kept in the cache folder
-(SRO_HOME): a killed run goes on where it stopped, and another profile costs no second rewriting.
+SYSTEM is one of
+    a model         a Hub id, a model folder, a PEFT adapter, a GGUF folder, or the built-in smollm2-135m-q4
+    a text file     with one output per line
+    a baseline      duplicate (the source), delete (rude words removed), reference (the human rewrite)
 
-Exit codes: 0 done, 2 something given cannot be used (one line says what), 130 interrupted.
+Rewrites and scores are cached in the folder SRO_HOME. Interrupted runs resume: run the same command again. A second
+profile scores the same rewrites.
+
+Exit codes: 0 done, 2 bad input (one line says what), 130 interrupted.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metrics.util.errors import InputError, run_command, suggest
 
 if TYPE_CHECKING:
+    from metrics.data.test_sets import TestSet
     from metrics.scoring.evaluator import Result
+    from metrics.systems.resolve import System
 
 
 def parser() -> argparse.ArgumentParser:
+    """Build the parser of the command."""
     p = argparse.ArgumentParser(
         prog="python -m metrics.score", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    p.add_argument("systems", metavar="SYSTEM", nargs="+")
+    p.add_argument("systems", metavar="SYSTEM", nargs="+", help="what to score")
     p.add_argument(
-        "--test-set", default="paradetox-test", help="paradetox-test (default), -dev, -500, jigsaw-10k, or sample"
-    )
-    p.add_argument("--limit", type=int, metavar="N", help="only the first N sentences of the test set")
-    p.add_argument("--profile", action="append", metavar="NAME", help="the metric protocol; may be repeated (offline)")
-    p.add_argument("--data-dir", metavar="DIR", help="folder with the corpora (default: SRO_DATA_DIR)")
-    p.add_argument("--revision", help="commit, tag or branch of a Hub model")
-    p.add_argument("--prompt", help='template with {text}; "chat:…" goes through the chat template')
-    p.add_argument("--decoding", action="append", default=[], metavar="KEY=VALUE", help="a generation setting")
-    p.add_argument("--engine", default="", metavar="NAME", help="ctranslate2[-int8] on CPUs, vllm[-float32] on GPUs")
-    p.add_argument("--dtype", default="float32", metavar="NAME", help="of a model's weights: float32, bfloat16")
-    p.add_argument("--batch-size", type=int, metavar="N", help="sentences at once (32; greedy decoding: up to 256)")
-    p.add_argument("--seed", type=int, default=0, help="for systems that sample")
-    p.add_argument("--json", metavar="FILE", help="write the results, with every sentence, to FILE")
-    p.add_argument("--no-cache", action="store_true", help="score every sentence anew")
-    p.add_argument("--push", metavar="ORG/NAME", help="show what would be sent to this Hub data set, as a pull request")
-    p.add_argument("--yes", action="store_true", help="with --push: really send it")
+        "--test-set", default="paradetox-test", metavar="NAME",
+        help="paradetox-test (default), paradetox-dev, paradetox-500, jigsaw-10k, or sample",
+    )  # fmt: skip
+    p.add_argument("--limit", type=int, metavar="N", help="use only the first N sentences of the test set")
+    p.add_argument("--profile", action="append", metavar="NAME", help="metric protocol; may be repeated (offline)")
+    p.add_argument("--data-dir", metavar="DIR", help="the folder with the corpora (default: SRO_DATA_DIR)")
+    p.add_argument("--revision", help="commit, tag or branch of a Hub model (default: main)")
+    p.add_argument("--prompt", help="template with {text}; with the prefix chat: it is the user's message in a chat")
+    p.add_argument("--decoding", action="append", default=[], metavar="KEY=VALUE", help="a setting; may be repeated")
+    p.add_argument("--engine", default="", metavar="NAME", help="ctranslate2[-int8] or vllm[-float32] (transformers)")
+    p.add_argument("--dtype", default="float32", metavar="NAME", help="float32 (default) or bfloat16 weights")
+    p.add_argument("--batch-size", type=int, metavar="N", help="sentences per batch (32; up to 256 if greedy)")
+    p.add_argument("--seed", type=int, default=0, help="the seed of systems that sample (default: 0)")
+    p.add_argument("--json", metavar="FILE", type=Path, help="write the results, with every sentence, to FILE")
+    p.add_argument("--no-cache", action="store_true", help="do not use cached scores")
+    p.add_argument("--push", metavar="ORG/NAME", help="show the pull request to this leaderboard on the Hub")
+    p.add_argument("--yes", action="store_true", help="with --push: open the pull request")
+    p.add_argument("--verbose", action="store_true", help="full signatures, and the messages of other libraries")
     return p
 
 
-def parse_decoding(pairs: list[str]) -> dict[str, Any]:
-    """{key: value} of KEY=VALUE strings. Errors: unknown keys, naming the nearest."""
-    from metrics.generation.decoding import DECODING_KEYS, POSITIVE_KEYS
-
-    settings = {}
-    for pair in pairs:
-        key, _, value = pair.partition("=")
-        if key not in DECODING_KEYS:
-            raise InputError(f"--decoding {pair}: no such setting{suggest(key, DECODING_KEYS)}")
-        try:
-            settings[key] = json.loads(value.lower())
-        except ValueError:
-            settings[key] = None
-        if type(settings[key]) not in (int, float, bool):
-            raise InputError(f"--decoding {pair}: the value must be a number, true or false")
-        if (key != "length_penalty" and settings[key] < 0) or (key in POSITIVE_KEYS and settings[key] == 0):
-            raise InputError(f"--decoding {pair}: too small")
-    return settings
-
-
 def main(argv: list[str]) -> None:
+    """Run the command."""
     options = parser().parse_args(argv)
-    from pathlib import Path
-
     from metrics.data.test_sets import load_test_set
     from metrics.profiles import load_profile
-    from metrics.systems.outputs import read_outputs
-    from metrics.systems.resolve import is_model, resolve_system
-    from metrics.util.files import require_writable
+    from metrics.push import check_target, push
+    from metrics.scoring.cache import ScoreCache
+    from metrics.scoring.evaluator import Evaluator, document, evaluate
+    from metrics.systems.rewriting import rewrite
+    from metrics.util.files import cache_dir, require_writable, write_json
+    from metrics.util.progress import progress
 
-    # Everything that can be wrong with what was given is found before the first model is loaded.
+    # All options are checked before the first model is loaded.
     profiles = [load_profile(name) for name in dict.fromkeys(options.profile or ["offline"])]
-    given = parse_decoding(options.decoding)
     if options.batch_size is not None and options.batch_size < 1:
         raise InputError(f"--batch-size {options.batch_size}: must be at least 1")
     if options.yes and not options.push:
-        raise InputError("--yes: sends what --push shows; give --push ORG/NAME")
+        raise InputError("--yes: confirms --push; give --push ORG/NAME")
+    systems = _resolve_systems(options)
     if options.json:
-        require_writable(Path(options.json))
+        require_writable(options.json)
     if options.push:
-        from metrics.push import check_target
-
         check_target(options.push, send=options.yes)
-    # What is for models goes to the models of the call; where there is none, the first system refuses it.
-    models = [name for name in options.systems if is_model(name)] or options.systems[:1]
-    settings = {
-        "revision": options.revision, "prompt": options.prompt, "decoding": given, "engine": options.engine,
-        "dtype": options.dtype,
-    }  # fmt: skip
-    systems = [resolve_system(name, **(settings if name in models else {})) for name in dict.fromkeys(options.systems)]
     test_set = load_test_set(options.test_set, options.data_dir).limit(options.limit)
+    _check_outputs(systems, test_set)
+
+    cache = None if options.no_cache else ScoreCache(cache_dir() / "scores.sqlite")
+    evaluators = [Evaluator(profile, cache) for profile in profiles]
+    for profile in profiles:
+        if profile.needs_references and not all(test_set.references):
+            raise InputError(f"profile {profile.name}: {test_set.name} has sentences without a reference")
+    rewrites = [rewrite(system, test_set, batch_size=options.batch_size, seed=options.seed) for system in systems]
+    pairs = progress([(evaluator, written) for evaluator in evaluators for written in rewrites], "scoring", "systems")
+    results = [evaluate(evaluator, written, test_set) for evaluator, written in pairs]
+    documents = [document(result) for result in results]
+    if options.json:
+        write_json(options.json, documents[0] if len(documents) == 1 else {"results": documents})
+    _show(results, options)
+    if options.push:
+        push(documents, options.push, send=options.yes)
+
+
+def _resolve_systems(options: argparse.Namespace) -> list[System]:
+    from metrics.systems.resolve import is_model, resolve_system
+
+    settings = {
+        "revision": options.revision, "prompt": options.prompt, "decoding": _parse_decoding(options.decoding),
+        "engine": options.engine, "dtype": options.dtype,
+    }  # fmt: skip
+    # Settings of models apply to the models among the systems. Without any, the first system refuses them.
+    models = [name for name in options.systems if is_model(name)] or options.systems[:1]
+    return [resolve_system(name, **(settings if name in models else {})) for name in dict.fromkeys(options.systems)]
+
+
+def _parse_decoding(settings: list[str]) -> dict[str, Any]:
+    from metrics.generation.decoding import DECODING_KEYS, POSITIVE_KEYS
+
+    values: dict[str, Any] = {}
+    for setting in settings:
+        key, _, text = setting.partition("=")
+        if key not in DECODING_KEYS:
+            raise InputError(f"--decoding {setting}: no such setting{suggest(key, DECODING_KEYS)}")
+        try:
+            values[key] = json.loads(text.lower())
+        except ValueError:
+            values[key] = None
+        if type(values[key]) not in (int, float, bool):
+            raise InputError(f"--decoding {setting}: the value must be a number, true or false")
+        if (key != "length_penalty" and values[key] < 0) or (key in POSITIVE_KEYS and values[key] == 0):
+            raise InputError(f"--decoding {setting}: too small")
+    return values
+
+
+def _check_outputs(systems: list[System], test_set: TestSet) -> None:
+    from metrics.systems.outputs import read_outputs
+
     for system in systems:
         if system.kind == "outputs":
             read_outputs(Path(system.name), len(test_set.sources))
 
-    from metrics.scoring.cache import ScoreCache
-    from metrics.scoring.evaluator import Evaluator, document, evaluate
-    from metrics.systems.rewriting import rewrite
-    from metrics.util.files import cache_dir, write_json
 
-    cache = None if options.no_cache else ScoreCache(cache_dir() / "scores.sqlite")
-    evaluators = [Evaluator(profile, cache) for profile in profiles]
-    for evaluator in evaluators:
-        if evaluator.profile.needs_references and not all(test_set.references):
-            raise InputError(f"profile {evaluator.profile.name}: {test_set.name} has sentences without a reference")
-    rewrites = [rewrite(system, test_set, batch_size=options.batch_size, seed=options.seed) for system in systems]
-    results = [evaluate(evaluator, written, test_set) for evaluator in evaluators for written in rewrites]
-    documents = [document(result) for result in results]
-    if options.json:
-        write_json(Path(options.json), documents[0] if len(documents) == 1 else {"results": documents})
-    show(results)
-    if options.push:
-        from metrics.push import push
-
-        push(documents, options.push, send=options.yes)
-
-
-def show(results: list[Result]) -> None:
-    """Prints a table per profile: drawn on a terminal, tab-separated lines when piped."""
+def _show(results: list[Result], options: argparse.Namespace) -> None:
+    """Print a table per profile: drawn on a terminal, tab-separated lines elsewhere."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -140,21 +154,34 @@ def show(results: list[Result]) -> None:
         ]
         title = f"{test_set.name} ({test_set.origin}), profile {group[0].signature.fields()['profile']}"
         if console.is_terminal:
-            table = Table(title=f"{title}; 95 % intervals by the bootstrap over sentences")
-            for name in header:
+            table = Table(title=f"{title}; 95 % bootstrap intervals over sentences")
+            # The decoding is the widest column by far.
+            columns = len(header) if options.verbose else len(header) - 1
+            for name in header[:columns]:
                 table.add_column(name, overflow="fold")
             for row in rows:
-                # As text: a name may hold what rich takes for markup.
-                table.add_row(*map(Text, row))
+                # As Text: a name may contain rich's markup.
+                table.add_row(*map(Text, row[:columns]))
             console.print(table)
         else:
-            print(title)
-            print("\t".join(header))
-            print("\n".join("\t".join(row) for row in rows))
-        # Systems that decode alike, or not at all, share theirs.
+            print(title, "\t".join(header), *("\t".join(row) for row in rows), sep="\n")
+        # Systems with the same decoding share a signature.
         for signature in {result.signature.long: result.signature for result in group}.values():
-            print(f"signature: {signature.long}")
-            print(f"short: {signature.short}")
+            if options.verbose or not console.is_terminal:
+                print(f"signature: {signature.long}\nshort: {signature.short}")
+            else:
+                print(f"signature: {signature.short}")
+    if console.is_terminal:
+        print(_next_steps(options.json, len(results)))
+
+
+def _next_steps(path: Path | None, count: int) -> str:
+    if path is None:
+        return "\nNext: add --json FILE to compare and publish this result. Scores are cached, so that takes seconds."
+    lines = [f"\nNext: publish    python -m leaderboard.publish {path} --repo ORG/NAME"]
+    if count == 1:
+        lines.append(f"      compare    python -m metrics.compare {path} OTHER.json")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

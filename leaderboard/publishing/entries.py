@@ -12,7 +12,7 @@ from leaderboard.board.reading import load_board, read_sentences
 from leaderboard.rows.results import row_from_result
 from leaderboard.rows.row import About, load_row
 from leaderboard.stores import open_store
-from metrics.compare import read_results
+from metrics.scoring.result_files import read_results
 from metrics.util.errors import InputError
 
 

@@ -1,4 +1,4 @@
-"""Agreement with people: statistics worked out by hand, files that cannot be used, the real judgements read right."""
+"""Agreement with human judgements: statistics by hand, refused files, and the published judgements."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from metrics.agreement import agreement, auc, convert, kendall, read_judgements, spearman
+from metrics.data.judgements import convert_emnlp, read_judgements
 from metrics.profiles import load_profile
+from metrics.scoring.agreement import agreement, auc, kendall, spearman
 from metrics.scoring.evaluator import Evaluator, SentenceScores
 from metrics.util.errors import InputError
 
@@ -28,7 +29,7 @@ def test_statistics_by_hand() -> None:
     assert spearman(np.ones(3), np.arange(3.0)) is None and auc(x, np.ones(4)) is None
 
 
-def test_several_judges_are_averaged_and_the_joint_is_their_product(tmp_path: Path) -> None:
+def test_judgements_are_averaged_and_joint_is_the_product_of_the_aspects(tmp_path: Path) -> None:
     path = tmp_path / "judged.tsv"
     rows = ["a b\tc\tone\t1\t.5\t1", "a b\tc\tone\t0\t.5\t1", "a b\td\ttwo\t1\t1\t.5"]
     path.write_text(HEADER + "\n".join(rows) + "\n")
@@ -38,7 +39,7 @@ def test_several_judges_are_averaged_and_the_joint_is_their_product(tmp_path: Pa
     assert judged.judgements["joint"].tolist() == [0.25, 0.5]
 
 
-def test_another_scale_is_brought_to_the_unit_interval_and_told(
+def test_another_scale_is_scaled_to_the_unit_interval_with_a_warning(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Style from 1 to 5, by two judges; meaning and fluency as they should be. Commas, quoted texts."""
@@ -55,7 +56,7 @@ def test_another_scale_is_brought_to_the_unit_interval_and_told(
     assert "style runs from 1 to 5; read as 0 to 1" in capsys.readouterr().err
 
 
-def test_a_lone_quote_swallows_no_row(tmp_path: Path) -> None:
+def test_unquoted_tsv_with_a_lone_quote_loses_no_row(tmp_path: Path) -> None:
     """Tab-separated lines as many programs write them: no quoting, and outputs that begin with a quote."""
     path = tmp_path / "judged.tsv"
     outputs = ['" no , i can picture it .', "yes", 'he said "no"', '"so it is', '"the end']
@@ -71,7 +72,7 @@ def test_a_lone_quote_swallows_no_row(tmp_path: Path) -> None:
     assert read_judgements(path).outputs == ["b"]
 
 
-def test_systems_are_compared_by_their_means(tmp_path: Path) -> None:
+def test_system_level_statistics_use_the_means(tmp_path: Path) -> None:
     """Two systems on three sentences: people and J both put `good` first."""
     path = tmp_path / "judged.tsv"
     lines = [f"s{i}\tx{i}\tgood\t1\t.{i + 6}\t1\ns{i}\ty{i}\tbad\t.{i}\t.{i}\t.{i}\n" for i in (1, 2, 3)]
@@ -99,17 +100,17 @@ def test_systems_are_compared_by_their_means(tmp_path: Path) -> None:
         ("original\trewritten\tsource\tstyle\tmeaning\tfluency\na\tb\tc\t1\t1\t1\n", "--convert OUT makes them"),
     ],
 )
-def test_files_that_cannot_be_used(tmp_path: Path, text: str, message: str) -> None:
+def test_bad_files_are_refused(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "judged.tsv"
     path.write_text(text)
     with pytest.raises(InputError, match=message):
         read_judgements(path)
 
 
-def test_the_published_judgements_are_read_as_published(tmp_path: Path, data_dir: Path) -> None:
+def test_means_of_the_published_judgements_equal_the_paper(tmp_path: Path, data_dir: Path) -> None:
     """Dale et al. 2021, Table 4: style, meaning, fluency and joint of ParaGeDi and CondBERT, times 100."""
     source = data_dir / "human_judgements" / "emnlp_eval_mean.tsv"
-    assert convert(source, tmp_path / "judged.tsv") == 600
+    assert convert_emnlp(source, tmp_path / "judged.tsv") == 600
     judged = read_judgements(tmp_path / "judged.tsv")
     published = {"paragedi": (93.41, 64.75, 91.25, 55.34), "condbert": (91.00, 63.92, 86.41, 50.47)}
     for name, figures in published.items():
@@ -119,9 +120,9 @@ def test_the_published_judgements_are_read_as_published(tmp_path: Path, data_dir
         assert means == pytest.approx(figures, abs=0.01)
 
 
-def test_offline_agrees_with_people_as_well_as_it_claims(tmp_path: Path, data_dir: Path) -> None:
+def test_offline_reaches_its_documented_agreement(tmp_path: Path, data_dir: Path) -> None:
     """Sentence-level Spearman on the 600 EMNLP rewrites, and J's order of the three systems."""
-    convert(data_dir / "human_judgements" / "emnlp_eval_mean.tsv", tmp_path / "judged.tsv")
+    convert_emnlp(data_dir / "human_judgements" / "emnlp_eval_mean.tsv", tmp_path / "judged.tsv")
     judged = read_judgements(tmp_path / "judged.tsv")
     scores = Evaluator(load_profile("offline")).score(judged.sources, judged.outputs)
     reached = {

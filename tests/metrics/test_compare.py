@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from metrics.compare import compare, main, read_result
+from metrics.compare import main
 from metrics.data.test_sets import TestSet
+from metrics.scoring.comparison import compare
 from metrics.scoring.evaluator import Result, SentenceScores
+from metrics.scoring.result_files import read_result
 from metrics.scoring.signature import Signature
 from metrics.scoring.statistics import randomisation_test
 from metrics.systems.outputs import Rewrites
@@ -32,11 +34,12 @@ def result(name: str, sta: list[float], decoding: dict[str, Any] | None = None) 
 
 def test_difference_and_p_by_hand() -> None:
     a, b = result("a", [1, 1, 1, 1, 1, 1]), result("b", [0, 0, 0, 0, 0, 0], {"num_beams": 5})
-    rows = {row["metric"]: row for row in compare(a, b)}
-    assert (rows["j"]["first"], rows["j"]["second"], rows["j"]["difference"].mean) == (1.0, 0.0, 1.0)
+    differences = {difference.metric: difference for difference in compare(a, b)}
+    j, sim = differences["j"], differences["sim"]
+    assert (j.first, j.second, j.interval.mean) == (1.0, 0.0, 1.0)
     # All six signs equal in 2 of 2^6 equally likely assignments.
-    assert rows["j"]["p"] == pytest.approx(2 / 64)
-    assert rows["sim"]["p"] == 1.0 and not rows["sim"]["difference"].excludes_zero
+    assert j.p == pytest.approx(2 / 64)
+    assert sim.p == 1.0 and not sim.interval.excludes_zero
 
 
 def test_p_values_are_uniform_enough_under_the_null() -> None:

@@ -35,8 +35,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 import metrics
-from metrics.agreement import _numbered, agreement, convert, read_judgements
-from metrics.compare import compare, read_result
+from metrics.data.judgements import convert_emnlp, read_judgements
 from metrics.data.test_sets import TestSet, load_test_set
 from metrics.data.text import detokenise, is_copy, length_ratio, repetition, well_formed
 from metrics.generation.batching import length_sorted_batches
@@ -47,9 +46,12 @@ from metrics.score import main as score_main
 from metrics.scorers import ChrF, ProfanityCheck
 from metrics.scorers.heads.features import MiniLM, SmolLM2, canonical, character_ngrams, profanity_log_odds
 from metrics.scorers.heads.scorers import OfflineHeads
+from metrics.scoring.agreement import _numbered, agreement
 from metrics.scoring.cache import ScoreCache
+from metrics.scoring.comparison import compare
 from metrics.scoring.evaluator import Evaluator, SentenceScores
 from metrics.scoring.evaluator import evaluate as evaluate_system
+from metrics.scoring.result_files import read_result
 from metrics.systems.baselines import BASELINES, delete_rude_words
 from metrics.systems.outputs import Rewrites
 from metrics.systems.resolve import resolve_system
@@ -265,12 +267,12 @@ def test_judgements(strings: list[str], tmp_path: Path, monkeypatch: pytest.Monk
             writer = csv.writer(file, delimiter="," if name.endswith("csv") else "\t")
             writer.writerow(("original", "rewritten", "source", "style", "meaning", "fluency"))
             writer.writerows(rows)
-        assert convert(tmp_path / name, tmp_path / f"own-{name}") == N
+        assert convert_emnlp(tmp_path / name, tmp_path / f"own-{name}") == N
         judged = read_judgements(tmp_path / f"own-{name}")
         read = list(zip(judged.sources, judged.outputs, judged.systems, strict=True))
         assert read == list(dict.fromkeys(row[:3] for row in rows))
     assert _numbered(["b", "a", "a\0", "b"]).tolist() == [2, 0, 1, 2]
-    monkeypatch.setattr("metrics.agreement.RESAMPLES", 2)
+    monkeypatch.setattr("metrics.scoring.agreement.RESAMPLES", 2)
     scores = SentenceScores(*rng.random((5, len(read))))
     for row in agreement(judged, scores):
         assert row["n"] == (len(read) if row["level"] == "sentence" else 9) and math.isfinite(row["value"])
@@ -433,7 +435,7 @@ def test_a_second_evaluation_is_read_from_the_cache(
         write_json(tmp_path / "x.json", result.to_json())
         document = read_result(tmp_path / "x.json")
         assert [well_formed(row["output"]) for row in document["sentences"]] == list(map(well_formed, outputs))
-        assert compare(document, document)[3]["p"] == 1
+        assert compare(document, document)[3].p == 1
         # From here on only what is blank, and never kept, may come to a scorer.
         monkeypatch.setattr("metrics.scoring.measures.Style.__call__", lambda *_: pytest.fail("scored again"))
 

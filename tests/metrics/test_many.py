@@ -1,4 +1,4 @@
-"""Many systems at once: by one process and by Ray's workers, one of which is killed, the same rows."""
+"""Many systems: one process and Ray workers, one of which is killed, give the same rows."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
 from leaderboard.rows.results import row_from_result
-from metrics.scoring.pairs import answers
+from metrics.scoring.jobs import Job, run_jobs
 from metrics.systems import rewriting as systems
 from metrics.util.files import cache_dir
 
@@ -41,19 +42,21 @@ def rows(folder: Path) -> dict[str, str]:
     return found
 
 
-def workers_at_work(parent: int) -> list[psutil.Process]:
-    """Ray's workers below a process that have a pair in hand."""
+def busy_workers(parent: int) -> list[psutil.Process]:
+    """Ray workers, among the descendants of a process, that are running a job."""
     found = []
     for process in psutil.Process(parent).children(recursive=True):
         try:
-            if process.name() == "ray::all_answers":
+            if process.name() == "ray::_run_group":
                 found.append(process)
         except psutil.NoSuchProcess:
             continue
     return found
 
 
-def test_a_killed_worker_loses_nothing_and_rows_are_those_of_one_process(tiny_llama: Path, tmp_path: Path) -> None:
+def test_rows_of_ray_workers_equal_those_of_one_process_even_if_a_worker_is_killed(
+    tiny_llama: Path, tmp_path: Path
+) -> None:
     pytest.importorskip("ray")
     own = tmp_path / "home"
     own.mkdir()
@@ -66,13 +69,13 @@ def test_a_killed_worker_loses_nothing_and_rows_are_those_of_one_process(tiny_ll
     killed = None
     until = time.monotonic() + 120
     while killed is None and process.poll() is None and time.monotonic() < until:
-        for worker in workers_at_work(process.pid)[:1]:
+        for worker in busy_workers(process.pid)[:1]:
             os.kill(worker.pid, signal.SIGKILL)
             killed = worker.pid
         time.sleep(0.02)
     out, err = process.communicate(timeout=240)
     assert killed is not None, err
-    # One system of five is not there: said in a line, the others are done.
+    # One of the five systems does not exist: one line reports it, and the others are scored.
     assert process.returncode == 1 and "4 results, 4 of them new" in out, err
     assert f"{tmp_path / 'missing'}, sample: " in err and "Traceback" not in err
     alone = command(tmp_path / "alone", f"@{listed}", caches=own)
@@ -84,7 +87,7 @@ def test_a_killed_worker_loses_nothing_and_rows_are_those_of_one_process(tiny_ll
     assert "3 results, 1 of them new" in again.communicate(timeout=120)[0]
 
 
-def test_a_model_is_loaded_once_for_all_its_test_sets(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_is_loaded_once_for_all_of_its_jobs(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loads = []
     load_model = systems.load_model
 
@@ -93,22 +96,19 @@ def test_a_model_is_loaded_once_for_all_its_test_sets(tiny_llama: Path, monkeypa
         return load_model(*given, **named)
 
     monkeypatch.setattr(systems, "load_model", counted)
-    pair = {
-        "system": str(tiny_llama), "content": "", "data_dir": None, "profiles": ["offline"], "batch_size": 4,
-        "dtype": "float32",
-    }  # fmt: skip
-    asked = [("sample", 3), ("no-such-set", 3), ("sample", 2)]
-    done = list(answers([{**pair, "test_set": name, "limit": limit} for name, limit in asked]))
-    assert [bool(answer["error"]) for answer in done] == [False, True, False]
-    assert [len(answer["results"]["sentences"]) for answer in done if not answer["error"]] == [3, 2]
+    job = Job(str(tiny_llama), "", "sample", 3, ("offline",), None, 4, "float32")
+    jobs = [job, replace(job, test_set="no-such-set"), replace(job, limit=2)]
+    done = list(run_jobs(jobs))
+    assert [bool(result.error) for result in done] == [False, True, False]
+    assert [len(result.document["sentences"]) for result in done if not result.error] == [3, 2]
     assert len(loads) == 1
-    # A dtype is for models; what stands beside them in a list is scored as ever.
-    narrow = {**pair, "dtype": "bfloat16", "test_set": "sample", "limit": 2}
-    model, baseline = (next(answers([{**narrow, "system": name}])) for name in (str(tiny_llama), "delete"))
-    assert model["results"]["system"]["decoding"]["dtype"] == "bfloat16" and not baseline["error"]
+    # A dtype applies to the models among the systems; others are scored without it.
+    narrow = replace(job, dtype="bfloat16", limit=2)
+    model, baseline = (next(run_jobs([replace(narrow, system=name)])) for name in (str(tiny_llama), "delete"))
+    assert model.document["system"]["decoding"]["dtype"] == "bfloat16" and not baseline.error
 
 
-def test_a_cluster_of_two_nodes_scores_as_one_process_does(tiny_llama: Path, tmp_path: Path) -> None:
+def test_rows_of_a_cluster_of_two_nodes_equal_those_of_one_process(tiny_llama: Path, tmp_path: Path) -> None:
     pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
 

@@ -1,0 +1,128 @@
+"""Agreement of the metrics with human judgements: correlations and AUC with bootstrap intervals."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from metrics.data.judgements import Array, JudgedRewrites
+from metrics.scoring.evaluator import SentenceScores
+from metrics.util.progress import progress
+
+# Which metric is compared with which judgement; joint: the product of the three.
+PAIRS = (
+    ("sta", "style"), ("soft_sta", "style"), ("sim", "meaning"), ("fl", "fluency"), ("soft_fl", "fluency"),
+    ("j", "joint"), ("soft_j", "joint"),
+)  # fmt: skip
+RESAMPLES = 1_000
+
+
+def agreement(judged: JudgedRewrites, scores: SentenceScores) -> list[dict[str, Any]]:
+    """Compute how well each metric agrees with the judgement it stands for.
+
+    Args:
+        judged: n rewrites with their judgements.
+        scores: The scores of the same rewrites.
+
+    Returns:
+        One row per metric and statistic: metric, judgement, level ("sentence" or "system"), statistic, value, the
+        bounds low and high of the 95 % interval of a bootstrap over source sentences, and n. Value and bounds are
+        None where the statistic is undefined, as for a constant metric.
+    """
+    predictions = _predictions(scores)
+    cluster = _numbered(judged.sources)
+    members = [np.flatnonzero(cluster == i) for i in range(cluster.max() + 1)]
+    rng = np.random.default_rng(0)
+    samples = [
+        np.concatenate([members[i] for i in rng.integers(len(members), size=len(members))]) for _ in range(RESAMPLES)
+    ]
+    system = _numbered(judged.systems)
+    systems = int(system.max()) + 1
+    rows = []
+    for metric, aspect in progress(PAIRS, "bootstrap", "metrics"):
+        x, y = predictions[metric], judged.judgements[aspect]
+        for statistic in (spearman, kendall, auc):
+            low, high = _interval([statistic(x[s], y[s]) for s in samples])
+            rows.append(_row(metric, aspect, "sentence", statistic.__name__, statistic(x, y), low, high, len(x)))
+        if systems > 1:
+            for statistic in (spearman, kendall):
+                resampled = [statistic(_means(x[s], system[s]), _means(y[s], system[s])) for s in samples]
+                value = statistic(_means(x, system), _means(y, system))
+                rows.append(_row(metric, aspect, "system", statistic.__name__, value, *_interval(resampled), systems))
+    return rows
+
+
+def system_means(judged: JudgedRewrites, scores: SentenceScores) -> dict[str, dict[str, float]]:
+    """Return system -> {judgement or metric: mean}, in descending order of the joint judgement."""
+    columns = {**judged.judgements, **_predictions(scores)}
+    table = {}
+    for name in set(judged.systems):
+        rows = np.array([system == name for system in judged.systems])
+        table[name] = {column: float(values[rows].mean()) for column, values in columns.items()}
+    return dict(sorted(table.items(), key=lambda item: -item[1]["joint"]))
+
+
+def spearman(x: Array, y: Array) -> float | None:
+    """Return Spearman's rank correlation, None if it is undefined."""
+    from scipy.stats import spearmanr
+
+    return _defined(lambda: spearmanr(x, y).statistic)
+
+
+def kendall(x: Array, y: Array) -> float | None:
+    """Return Kendall's tau-b, None if it is undefined."""
+    from scipy.stats import kendalltau
+
+    return _defined(lambda: kendalltau(x, y).statistic)
+
+
+def auc(x: Array, y: Array) -> float | None:
+    """Return P(a rewrite judged above .5 has a higher score than another one), where ties count half."""
+    from scipy.stats import rankdata
+
+    good = y > 0.5
+    if good.all() or not good.any():
+        return None
+    n = int(good.sum())
+    return float((rankdata(x)[good].sum() - n * (n + 1) / 2) / (n * (len(x) - n)))
+
+
+def _predictions(scores: SentenceScores) -> dict[str, Array]:
+    predictions = {name: scores.metric(name) for name, _ in PAIRS if name != "soft_j"}
+    return {**predictions, "soft_j": scores.soft_sta * scores.sim * scores.soft_fl}
+
+
+def _numbered(texts: list[str]) -> Any:
+    """[n]: the index of each text among the distinct ones, sorted."""
+    # Not np.unique: it pads every text to the longest, and drops NULs at the end of one.
+    index = {text: i for i, text in enumerate(sorted(set(texts)))}
+    return np.array([index[text] for text in texts])
+
+
+def _row(*values: Any) -> dict[str, Any]:
+    names = ("metric", "judgement", "level", "statistic", "value", "low", "high", "n")
+    return dict(zip(names, values, strict=True))
+
+
+def _means(values: Array, system: Any) -> Array:
+    """The mean of each system that a resample contains."""
+    counts = np.bincount(system)
+    return (np.bincount(system, weights=values)[counts > 0]) / counts[counts > 0]
+
+
+def _interval(resampled: list[float | None]) -> tuple[float | None, float | None]:
+    values = [value for value in resampled if value is not None]
+    if not values:
+        return None, None
+    low, high = np.percentile(values, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _defined(statistic: Callable[[], Any]) -> float | None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about a constant column, for which the statistic is undefined
+        value = float(statistic())
+    return value if np.isfinite(value) else None

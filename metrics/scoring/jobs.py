@@ -1,0 +1,153 @@
+"""Jobs of `metrics.many`: one system on one test set, rewritten and scored, in this process or by Ray workers."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import logging
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from metrics.data.test_sets import TestSet, load_test_set
+from metrics.profiles import load_profile
+from metrics.scoring.evaluator import Evaluator, document, evaluate
+from metrics.systems.resolve import System, is_model, resolve_system
+from metrics.systems.rewriting import load_system, rewrite
+from metrics.util.errors import InputError
+from metrics.util.files import content_hash
+
+# How often a group of jobs is tried when its worker dies: one that needs too much memory must not kill every worker.
+_TRIES = 4
+
+
+@dataclass(frozen=True)
+class Job:
+    """One system on one test set.
+
+    Attributes:
+        system: The system's name, as `metrics.systems.resolve.resolve_system` takes it.
+        content: A hash of the system's files, "" for a system without files here; see `content_of`.
+        test_set: The test set's name.
+        limit: Use only the first sentences; None for all.
+        profiles: Names of the profiles to score under.
+        data_dir: The data folder; None for SRO_DATA_DIR.
+        batch_size: Sentences per batch; None for the default.
+        dtype: The data type of models' weights.
+    """
+
+    system: str
+    content: str
+    test_set: str
+    limit: int | None
+    profiles: tuple[str, ...]
+    data_dir: str | None
+    batch_size: int | None
+    dtype: str
+
+    @property
+    def file_name(self) -> str:
+        """The name of the result file: readable, and different for every job that gives another result."""
+        readable = re.sub(r"[^\w.-]+", "__", f"{self.system}--{self.test_set}")[-100:]
+        return f"{readable}-{content_hash(asdict(self))[:12]}.json"
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """What became of a job.
+
+    Attributes:
+        job: The job.
+        document: The content of its result file, as `metrics.score --json` writes it; {} after an error.
+        error: Why there is no result, in one line; "" if there is one.
+    """
+
+    job: Job
+    document: dict[str, Any]
+    error: str = ""
+
+
+def content_of(system: str) -> str:
+    """Return the hash of a system's files, or "" if it has none here or cannot be used."""
+    try:
+        return resolve_system(system).revision if Path(system).exists() else ""
+    except (InputError, OSError):
+        return ""
+
+
+def run_jobs(jobs: Sequence[Job]) -> Iterator[JobResult]:
+    """Run the jobs of one system, which is loaded once. Scorers and test sets stay in memory for the next system."""
+    system = loaded = None
+    for job in jobs:
+        try:
+            system = system or _system(job)
+            test_set = _test_set(job.test_set, job.data_dir, job.limit)
+            loaded = loaded or load_system(system)
+            rewrites = rewrite(system, test_set, batch_size=job.batch_size, loaded=loaded)
+            documents = [document(evaluate(_evaluator(name), rewrites, test_set)) for name in job.profiles]
+        except InputError as error:
+            yield JobResult(job, {}, " ".join(str(error).split()))
+            continue
+        yield JobResult(job, documents[0] if len(documents) == 1 else {"results": documents})
+
+
+def run_groups(
+    groups: Sequence[Sequence[Job]], *, workers: int = 0, address: str | None = None, gpus: float = 0
+) -> Iterator[JobResult]:
+    """Run groups of jobs, each the jobs of one system, and yield the results as they come.
+
+    Args:
+        groups: The jobs.
+        workers: The number of Ray workers on this machine; 0 with no address: run all in this process.
+        address: The Ray cluster to use instead.
+        gpus: GPUs per worker; .5 lets two workers share one.
+    """
+    if not workers and not address:
+        yield from itertools.chain.from_iterable(map(run_jobs, groups))
+        return
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Ray's default lowers the workers' priority below everything else on the machine.
+    os.environ.setdefault("RAY_worker_niceness", "0")
+    import ray
+
+    if not groups:
+        return
+    local: dict[str, Any] = {} if address else {"num_cpus": workers, "include_dashboard": False}
+    ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **local)
+    try:
+        # Only a worker's death is worth another try: an exception is a fault of the program.
+        task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=_TRIES - 1)(_run_group)
+        futures = {task.remote(group): group for group in groups}
+        while futures:
+            (first, *_), _ = ray.wait(list(futures))
+            group = futures.pop(first)
+            try:
+                yield from ray.get(first)
+            except ray.exceptions.WorkerCrashedError:
+                for job in group:
+                    yield JobResult(job, {}, f"its worker died {_TRIES} times; is there enough memory?")
+    finally:
+        ray.shutdown()
+
+
+def _run_group(jobs: Sequence[Job]) -> list[JobResult]:
+    return list(run_jobs(jobs))
+
+
+@functools.cache
+def _evaluator(profile: str) -> Evaluator:
+    # Without a score cache: each node of a cluster would have its own.
+    return Evaluator(load_profile(profile))
+
+
+@functools.cache
+def _test_set(name: str, data_dir: str | None, limit: int | None) -> TestSet:
+    return load_test_set(name, data_dir).limit(limit)
+
+
+def _system(job: Job) -> System:
+    # The list may hold systems of other kinds beside models, and those refuse a dtype.
+    return resolve_system(job.system, dtype=job.dtype) if is_model(job.system) else resolve_system(job.system)
