@@ -6,7 +6,6 @@ import io
 import json
 import os
 import subprocess
-import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -26,10 +25,10 @@ from leaderboard.stores.base import BusyError, retry
 from leaderboard.stores.hub import HubStore
 from leaderboard.stores.local import LocalStore
 from metrics.util.errors import InputError
-from tests.conftest import ROOT
 from tests.hub.faults import UPLOAD_STEPS
 from tests.hub.server import HubServer
 from tests.leaderboard.boards import document, entry, pin
+from tests.warm_python import run_module, run_script
 
 REPO = "lab/board"
 
@@ -60,8 +59,7 @@ def result_file(folder: Path, name: str, sta: list[float], **more: Any) -> Path:
 
 
 def run(*arguments: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "leaderboard.publish", *arguments]
-    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+    return run_module("leaderboard.publish", *arguments, env=env)
 
 
 # -- a folder ---------------------------------------------------------------------------------------------------------
@@ -479,7 +477,8 @@ def test_the_command_creates_and_others_load_it(hub: HubServer, tmp_path: Path) 
         "print(load_dataset('lab/new', 'sentences', split='rows')['output'][:])\n"
         "print(load_dataset('lab/new', 'sample', split='test').num_rows)\n"
     )
-    loaded = subprocess.run([sys.executable, "-c", code], env=env, cwd=tmp_path, capture_output=True, text=True)
+    (tmp_path / "load.py").write_text(code)
+    loaded = run_script(tmp_path / "load.py", env=env, cwd=tmp_path)
     assert loaded.returncode == 0, loaded.stderr[-3000:]
     assert loaded.stdout.split("\n")[:4] == ["['x']", "[3]", "['x 0', 'x 1', 'x 2']", "234"]
 
@@ -503,11 +502,11 @@ def test_score_and_push_in_one_command(hub: HubServer, store: HubStore, tmp_path
     """metrics.score --push shows, with --yes it opens a pull request with what it scored."""
     home = tmp_path / "home"
     env = hub.environment("hf_alice", home) | {"OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "metrics.score", "delete", "--test-set", "sample", "--limit", "2", "--push", REPO]
-    shown = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+    command = ["metrics.score", "delete", "--test-set", "sample", "--limit", "2", "--push", REPO]
+    shown = run_module(*command, env=env)
     assert shown.returncode == 0 and "nothing was sent; add --yes" in shown.stdout, shown.stderr[-2000:]
     assert hub.count("POST", "/commit/") == 0
-    sent = subprocess.run([*command, "--yes"], cwd=ROOT, env=env, capture_output=True, text=True)
+    sent = run_module(*command, "--yes", env=env)
     assert sent.returncode == 0 and f"{REPO}: pull request {hub.url}" in sent.stdout, sent.stderr[-2000:]
     (path,) = (p for p in hub.files("dataset", REPO, "refs/pr/1") if p.endswith(".json"))
     row = load_row(json.loads(hub.files("dataset", REPO, "refs/pr/1")[path]), path)

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.warm_python import run_module
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 HEAVY = (
     "datasets gradio huggingface_hub matplotlib pandas pyarrow pydantic scipy sklearn torch transformers trl".split()
@@ -18,10 +20,10 @@ HEAVY = (
 MOST_MODULES = 300
 
 
-def python(*arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
-    own = {k: v for k, v in os.environ.items() if k != "SRO_DATA_DIR"}
-    env = {**own, "HF_HUB_OFFLINE": "1", "OMP_WAIT_POLICY": "PASSIVE", **extra}
-    return subprocess.run([sys.executable, *arguments], cwd=ROOT, env=env, capture_output=True, text=True, timeout=300)
+def run_score(*arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
+    """Run `python -m metrics.score` without the real texts; extra: environment variables."""
+    env = {key: value for key, value in os.environ.items() if key != "SRO_DATA_DIR"}
+    return run_module("metrics.score", *arguments, env={**env, "HF_HUB_OFFLINE": "1", **extra}, timeout=300)
 
 
 def commands() -> list[str]:
@@ -40,7 +42,8 @@ def test_help_stays_within_its_import_budget() -> None:
         found
     )
     for module in found:
-        done = python("-X", "importtime", "-m", module, "--help")
+        command = [sys.executable, "-X", "importtime", "-m", module, "--help"]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
         assert done.returncode == 0 and "usage:" in done.stdout, module
         imported = {line.rpartition("|")[2].strip() for line in done.stderr.split("\n") if "|" in line}
         assert not {name.partition(".")[0] for name in imported} & set(HEAVY), module
@@ -57,7 +60,7 @@ def _wieting_profile(tmp_path: Path) -> str:
 
 def one_line(tmp_path: Path, *arguments: str, **extra: str) -> str:
     report = tmp_path / "never.json"
-    done = python("-m", "metrics.score", *arguments, "--test-set", "sample", "--json", str(report), **extra)
+    done = run_score(*arguments, "--test-set", "sample", "--json", str(report), **extra)
     assert done.returncode == 2, done.stderr
     lines = done.stderr.strip().split("\n")
     assert lines[-1].startswith("error: ") and "Traceback" not in done.stderr
@@ -102,9 +105,9 @@ def test_settings_that_cannot_be_used(tmp_path: Path) -> None:
         ("top_k=[1]", "number"),
     ):
         assert message in one_line(tmp_path, "smollm2-135m-q4", "--decoding", setting)
-    done = python("-m", "metrics.score", "delete", "--test-set", "sample", "--json", str(tmp_path))
+    done = run_score("delete", "--test-set", "sample", "--json", str(tmp_path))
     assert done.returncode == 2 and "a folder; give the name of a file" in done.stderr
-    nowhere = python("-m", "metrics.score", "delete", "--test-set", "sample", "--json", "/proc/x/y.json")
+    nowhere = run_score("delete", "--test-set", "sample", "--json", "/proc/x/y.json")
     assert nowhere.returncode == 2 and "/proc/x/y.json: cannot be written" in nowhere.stderr
     assert "give --push" in one_line(tmp_path, "delete", "--yes")
     assert "needs the id of a Hub data set" in one_line(tmp_path, "delete", "--push", "../rows")
@@ -122,7 +125,7 @@ def test_an_outputs_file_is_scored_empty_lines_and_all(tmp_path: Path) -> None:
     outputs.write_text("\nthat is a good question\n" + load_test_set("sample").sources[2] + "\n")
     report = tmp_path / "out.json"
     arguments = ["--test-set", "sample", "--limit", "3", "--json", str(report)]
-    done = python("-m", "metrics.score", str(outputs), *arguments)
+    done = run_score(str(outputs), *arguments)
     assert done.returncode == 0, done.stderr
     for name in ("STA", "SIM", "FL", "J", "decoding:", "signature: profile:offline"):
         assert name in done.stdout
@@ -143,7 +146,7 @@ def test_several_systems_and_profiles_in_one_call(tmp_path: Path) -> None:
     arguments += ["--limit", "8", "--json", str(report), "--push", "nobody/rows"]
     outcomes = []
     for _ in range(2):
-        done = python("-m", "metrics.score", *arguments, SRO_HOME=_own_home(tmp_path))
+        done = run_score(*arguments, SRO_HOME=_own_home(tmp_path))
         assert done.returncode == 0, done.stderr
         # What would be sent holds the time of day, and so may be a byte longer.
         shown = [line for line in done.stdout.split("\n") if not line.startswith("+ ")]
@@ -194,8 +197,8 @@ def test_a_hub_that_takes_nothing_loses_nothing(tmp_path: Path) -> None:
     report = tmp_path / "out.json"
     secret = "hf_" + "secret" * 5
     arguments = ["delete", "--test-set", "sample", "--limit", "2", "--json", str(report)]
-    done = python(
-        "-m", "metrics.score", *arguments, "--push", "nobody/rows", "--yes",
+    done = run_score(
+        *arguments, "--push", "nobody/rows", "--yes",
         HF_TOKEN=secret, HF_HUB_OFFLINE="0", HF_ENDPOINT="http://127.0.0.1:9",
     )  # fmt: skip
     assert done.returncode == 2 and report.is_file()
@@ -215,7 +218,7 @@ def test_a_folder_adapter_and_gguf_are_all_systems(tmp_path: Path, tiny_llama: P
     for name in (tiny_llama, tmp_path / "adapter"):
         report = tmp_path / "out.json"
         arguments = ["--test-set", "sample", "--limit", "4", "--json", str(report), "--decoding", "max_new_tokens=5"]
-        done = python("-m", "metrics.score", str(name), *arguments, SRO_HOME=_own_home(tmp_path))
+        done = run_score(str(name), *arguments, SRO_HOME=_own_home(tmp_path))
         assert done.returncode == 0, done.stderr
         assert "max_new_tokens=5" in done.stdout and "prompt=" in done.stdout
         outputs.append([sentence["output"] for sentence in json.loads(report.read_text())["sentences"]])

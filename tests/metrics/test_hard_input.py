@@ -21,8 +21,6 @@ import json
 import math
 import os
 import random
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -58,6 +56,7 @@ from metrics.systems.resolve import resolve_system
 from metrics.systems.rewriting import rewrite
 from metrics.util.errors import InputError, run_command
 from metrics.util.files import write_json
+from tests.warm_python import run_module
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 N = 10_000
@@ -465,12 +464,10 @@ def test_the_command(strings: list[str], data: Path, protocols: dict[str, str], 
         path.write_bytes("\n".join(part).encode() + b"\n")
     own = {key: value for key, value in os.environ.items() if key != "SRO_DATA_DIR"}
     arguments = ["--test-set", "paradetox-500", "--data-dir", str(data), "--json", str(tmp_path / "out.json")]
-    done = subprocess.run(
-        [sys.executable, "-m", "metrics.score", *map(str, files), *arguments, "--profile", protocols["clef2024"]],
-        cwd=ROOT, env={**own, "HF_HUB_OFFLINE": "1", "SRO_HOME": str(tmp_path / "home")}, capture_output=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr.decode()
-    table = [line.split("\t") for line in done.stdout.decode().split("\n") if line.startswith(str(tmp_path))]
+    env = {**own, "HF_HUB_OFFLINE": "1", "SRO_HOME": str(tmp_path / "home")}
+    done = run_module("metrics.score", *map(str, files), *arguments, "--profile", protocols["clef2024"], env=env)
+    assert done.returncode == 0, done.stderr
+    table = [line.split("\t") for line in done.stdout.split("\n") if line.startswith(str(tmp_path))]
     assert sorted((row[0], row[5]) for row in table) == sorted((str(path), "500") for path in files)
     results = json.loads((tmp_path / "out.json").read_bytes().decode("utf-8"))["results"]
     assert [result["system"]["name"] for result in results] == list(map(str, files))

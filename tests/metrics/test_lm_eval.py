@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from metrics.models.resolve import resolve_model
 from metrics.profiles import load_profile
 from metrics.scoring import functions
 from metrics.util.errors import InputError
+from tests.warm_python import run_module
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TASKS = ROOT / "metrics" / "lm_eval"
@@ -73,15 +73,8 @@ def quick_profile(folder: Path) -> str:
 def lm_eval_command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """`lm_eval run --tasks detox_sample …` in `folder`, away from the repository."""
     own = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-    command = [sys.executable, "-m", "lm_eval", "run", "--tasks", "detox_sample", "--include_path", str(TASKS)]
-    return subprocess.run(
-        [*command, "--limit", "6", *arguments],
-        cwd=folder,
-        env={**own, "HF_HUB_OFFLINE": "1", "OMP_WAIT_POLICY": "PASSIVE"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    command = ["lm_eval", "run", "--tasks", "detox_sample", "--include_path", str(TASKS), "--limit", "6"]
+    return run_module(*command, *arguments, env={**own, "HF_HUB_OFFLINE": "1"}, cwd=folder, timeout=300)
 
 
 def scripted(outputs: list[str]) -> Any:

@@ -15,6 +15,7 @@ import yaml
 
 from metrics.scoring.signature import Signature
 from metrics.util.files import cache_dir
+from tests.warm_python import run_module
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 T5_SMALL = [
@@ -32,10 +33,9 @@ def environment(**extra: str) -> dict[str, str]:
     return {**own, "HF_HUB_OFFLINE": "1", "OMP_WAIT_POLICY": "PASSIVE", **extra}
 
 
-def run(*arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(*arguments), cwd=ROOT, env=environment(**extra), capture_output=True, text=True, timeout=600
-    )
+def run(module: str, *arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
+    """Run `python -m MODULE ARGUMENTS`; extra: environment variables."""
+    return run_module(module, *arguments, env=environment(**extra))
 
 
 @pytest.fixture(scope="module")
