@@ -17,20 +17,15 @@ from pathlib import Path
 from metrics.util.errors import run_command
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the command's parser."""
-    p = argparse.ArgumentParser(
-        prog="python -m leaderboard.export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    p.add_argument("out", metavar="OUT_DIR", type=Path, help="created if it does not exist")
-    p.add_argument("--local", metavar="DIR", help="a leaderboard folder")
-    p.add_argument("--repo", metavar="ORG/NAME", help="a leaderboard on the Hub")
-    return p
-
-
 def main(argv: list[str]) -> None:
     """Run the command."""
-    options = parser().parse_args(argv)
+    parser = argparse.ArgumentParser(
+        prog="python -m leaderboard.export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("out", metavar="OUT_DIR", type=Path, help="created if it does not exist")
+    parser.add_argument("--local", metavar="DIR", help="a leaderboard folder")
+    parser.add_argument("--repo", metavar="ORG/NAME", help="a leaderboard on the Hub")
+    options = parser.parse_args(argv)
     from leaderboard.publishing.every_eval_ever import export
     from leaderboard.stores import open_store
 

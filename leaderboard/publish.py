@@ -46,8 +46,7 @@ def main(argv: list[str]) -> None:
     if options.pr and not options.repo:
         raise InputError("--pr: pull requests are for the Hub; give --repo ORG/NAME")
 
-    from leaderboard.publishing.commit import open_targets, publish
-    from leaderboard.publishing.entries import read_entries, with_submitter
+    from leaderboard.publishing.commit import open_targets, publish, read_entries, with_submitter
     from leaderboard.publishing.model_repo import propose_all
     from leaderboard.rows.published import published_rows
     from leaderboard.rows.systems import read_about

@@ -10,17 +10,12 @@ import argparse
 from metrics.util.errors import run_command
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the command's parser."""
-    p = argparse.ArgumentParser(prog="python -m leaderboard.rebuild", description=__doc__)
-    p.add_argument("--local", metavar="DIR", help="a leaderboard folder")
-    p.add_argument("--repo", metavar="ORG/NAME", help="a leaderboard on the Hub")
-    return p
-
-
 def main(argv: list[str]) -> None:
     """Run the command."""
-    options = parser().parse_args(argv)
+    parser = argparse.ArgumentParser(prog="python -m leaderboard.rebuild", description=__doc__)
+    parser.add_argument("--local", metavar="DIR", help="a leaderboard folder")
+    parser.add_argument("--repo", metavar="ORG/NAME", help="a leaderboard on the Hub")
+    options = parser.parse_args(argv)
     from leaderboard.publishing.commit import rebuild
     from leaderboard.stores import open_store
 

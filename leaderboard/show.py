@@ -7,17 +7,12 @@ import argparse
 from metrics.util.errors import run_command
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the command's parser."""
-    p = argparse.ArgumentParser(prog="python -m leaderboard.show", description=__doc__)
-    p.add_argument("folder", nargs="?", help="a leaderboard folder (default: the one that tox -e reproduce left)")
-    p.add_argument("--repo", metavar="ORG/NAME", help="a leaderboard on the Hub instead")
-    return p
-
-
 def main(argv: list[str]) -> None:
     """Run the command."""
-    options = parser().parse_args(argv)
+    parser = argparse.ArgumentParser(prog="python -m leaderboard.show", description=__doc__)
+    parser.add_argument("folder", nargs="?", help="a leaderboard folder (default: the one that tox -e reproduce left)")
+    parser.add_argument("--repo", metavar="ORG/NAME", help="a leaderboard on the Hub instead")
+    options = parser.parse_args(argv)
     from leaderboard.board.markdown import rankings
     from leaderboard.board.reading import load_board
     from leaderboard.stores import DEFAULT_FOLDER, open_store

@@ -1,21 +1,73 @@
-"""Publishes rows: plans the change, shows it, and commits it or opens a pull request."""
+"""Publishes results: reads them, plans the change, shows it, and commits it or opens a pull request."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import datetime
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from leaderboard.board.board import Entry
-from leaderboard.board.reading import load_board
+from leaderboard.board.reading import load_board, read_sentences
 from leaderboard.board.tables import table_changes
 from leaderboard.publishing.card import missing_files
-from leaderboard.publishing.entries import entries_from_documents, with_submitter
 from leaderboard.publishing.plan import plan
+from leaderboard.rows.results import row_from_result
+from leaderboard.rows.row import About, load_row
 from leaderboard.stores import open_store
 from leaderboard.stores.base import EMPTY, ForbiddenError, Snapshot, Store, retry
 from leaderboard.stores.hub import HubStore
+from metrics.scoring.result_files import read_results
 from metrics.util.errors import InputError
+
+
+def read_entries(path: Path, name: str | None = None, about: About | None = None) -> list[Entry]:
+    """Return the rows, with their sentences, of a result file or a local leaderboard.
+
+    Args:
+        path: A file of `metrics.score --json`, or a folder.
+        name: The system's name on the board, for a file with one result.
+        about: Facts about the system, for a file.
+
+    Raises:
+        InputError: The path is neither, is damaged, or has no measured row.
+    """
+    try:
+        is_folder = path.is_dir()
+    except OSError as error:
+        raise InputError(f"{str(path)[:80]}: not a valid path ({error.strerror})") from None
+    if not is_folder:
+        return _entries(read_results(path), str(path), name, about)
+    if name is not None or about is not None:
+        raise InputError(f"{path}: a leaderboard, whose rows have names and facts; --name and --about are for results")
+    snapshot = open_store(local=path).snapshot()
+    rows = [row for row in load_board(snapshot).rows.values() if row.record == "measured" and row.sentences]
+    if not rows:
+        raise InputError(f"{path}: no measured rows; give a result file, or the leaderboard folder that a run left")
+    return [(row, read_sentences(snapshot, row) if row.sentences_path in snapshot.files else None) for row in rows]
+
+
+def _entries(
+    documents: Sequence[Mapping[str, Any]], where: str, name: str | None = None, about: About | None = None
+) -> list[Entry]:
+    """Return the rows, with their sentences, of result documents; arguments as in `row_from_result`."""
+    now = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
+    return [
+        row_from_result(document, where, submitter="local", date=now, name=name, about=about) for document in documents
+    ]
+
+
+def with_submitter(entries: Iterable[Entry], submitter: str) -> list[Entry]:
+    """Return entries whose rows name `submitter`.
+
+    Raises:
+        InputError: The name is not valid.
+    """
+    return [
+        (load_row({**row.model_dump(mode="json"), "submitter": submitter}, "--submitter"), sentences)
+        for row, sentences in entries
+    ]
 
 
 def publish_documents(documents: Sequence[Mapping[str, Any]], repo: str, *, send: bool) -> None:
@@ -29,7 +81,7 @@ def publish_documents(documents: Sequence[Mapping[str, Any]], repo: str, *, send
     Raises:
         InputError: A document is not valid, the leaderboard refuses a row, or the Hub refuses.
     """
-    entries = entries_from_documents(documents, "result")
+    entries = _entries(documents, "result")
     for store, submitter in open_targets(repo=repo, dry_run=not send):
         print(publish(store, with_submitter(entries, submitter), pull_request=send, dry_run=not send))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import uuid
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,7 @@ from leaderboard.rows.row import Row
 from leaderboard.rows.sentences import Sentences
 from leaderboard.stores.base import Store
 from metrics.data.sources import HUB
-from metrics.scoring.signature import Signature
 from metrics.scoring.statistics import CONFIDENCE, RESAMPLES
-from metrics.util.errors import InputError
 from metrics.util.files import content_hash, require_writable, sha256_bytes, write_json, write_text
 from metrics.util.hub import HUB_ID
 
@@ -27,13 +26,17 @@ SCHEMA_VERSION = "0.3.0"
 LIBRARY = "detox-suite"
 # The format refuses "unknown" as the name of a developer.
 UNSPECIFIED = "unspecified"
-DESCRIPTIONS = {
-    "sta": "Style transfer accuracy: whether the rewrite of a toxic sentence is no longer toxic; mean over sentences",
-    "sim": "Similarity: whether the rewrite still means what the sentence meant; mean over sentences",
-    "fl": "Fluency: whether the rewrite is acceptable English; mean over sentences",
-    "j": "Joint score: mean over sentences of the product of STA, SIM and FL",
+# Description, lowest and highest score of each metric.
+_METRICS = {
+    "sta": (
+        "Style transfer accuracy: whether the rewrite of a toxic sentence is no longer toxic; mean over sentences",
+        0.0,
+        1.0,
+    ),
+    "sim": ("Similarity: whether the rewrite still means what the sentence meant; mean over sentences", -1.0, 1.0),
+    "fl": ("Fluency: whether the rewrite is acceptable English; mean over sentences", 0.0, 1.0),
+    "j": ("Joint score: mean over sentences of the product of STA, SIM and FL", -1.0, 1.0),
 }
-BOUNDS = {"sta": (0.0, 1.0), "sim": (-1.0, 1.0), "fl": (0.0, 1.0), "j": (-1.0, 1.0)}
 # Folder names that the format, or a file system, refuses.
 _RESERVED = re.compile(r"(data|unknown|(con|prn|aux|nul|com\d|lpt\d)(\..*)?)", re.IGNORECASE)
 
@@ -47,23 +50,21 @@ def export(store: Store, out: Path) -> str:
     require_writable(out / "data" / LIBRARY / "rows")
     snapshot = store.snapshot(prefetch=True)
     board = load_board(snapshot)
-    exported = {"measured": 0, "published": 0}
-    with_sentences = mismatches = without_scores = 0
+    exported: Counter[str] = Counter()
+    left_out: Counter[str] = Counter()
     for _, row in sorted(board.rows.items()):
         if board.status(row).status == "mismatch":
-            mismatches += 1
+            left_out["whose scores do not follow from their outputs"] += 1
         elif not row.scores:
-            without_scores += 1
+            left_out["without a score"] += 1
         else:
             stored = bool(row.sentences) and row.sentences_path in snapshot.files
             _write(row, read_sentences(snapshot, row) if stored else None, out)
-            exported[row.record] += 1
-            with_sentences += stored
-    line = f"{out}: {exported['measured']} measured rows, {with_sentences} with their sentences, "
+            exported.update([row.record] + ["with sentences"] * stored)
+    line = f"{out}: {exported['measured']} measured rows, {exported['with sentences']} with their sentences, "
     line += f"{exported['published']} published"
-    left_out = {"whose scores do not follow from their outputs": mismatches, "without a score": without_scores}
-    reasons = [f"{count} {reason}" for reason, count in left_out.items() if count]
-    return f"{line}; left out: {', '.join(reasons)}" if reasons else line
+    reasons = ", ".join(f"{count} {reason}" for reason, count in left_out.items())
+    return f"{line}; left out: {reasons}" if reasons else line
 
 
 def _write(row: Row, sentences: Sentences | None, out: Path) -> None:
@@ -94,10 +95,9 @@ def aggregate_path(row: Row) -> str:
 
 def aggregate_document(row: Row) -> dict[str, Any]:
     """Return the aggregate document of a row with at least one score."""
-    fields = _signature_fields(row)
-    library = {"name": "unknown", "version": "unknown"}
-    if row.record == "measured":
-        library = {"name": LIBRARY, "version": fields.get("version", "unknown")}
+    fields = parsed.fields() if (parsed := row.parsed_signature) else {}
+    name = LIBRARY if row.record == "measured" else "unknown"
+    library = {"name": name, "version": fields.get("version", "unknown")}
     details = {"profile": row.profile, "signature": row.signature}
     details |= row.provenance.model_dump(mode="json", include={"packages", "git_commit"})
     return {
@@ -109,7 +109,7 @@ def aggregate_document(row: Row) -> dict[str, Any]:
         "source_metadata": _source_metadata(row),
         "eval_library": {**library, "additional_details": _texts(details)},
         "model_info": _model_info(row),
-        "evaluation_results": [_result(row, metric, fields) for metric in BOUNDS if metric in row.scores],
+        "evaluation_results": [_result(row, metric, fields) for metric in _METRICS if metric in row.scores],
     }
 
 
@@ -197,35 +197,31 @@ def _model_info(row: Row) -> dict[str, Any]:
 
 def _source_metadata(row: Row) -> dict[str, Any]:
     details = _texts({"record": row.record, "run_id": row.run_id, "row": row.path, "submitter": row.submitter})
-    if row.source is not None:
-        # "other": papers report their own systems beside others'.
-        return {
-            "source_name": row.source.title,
-            "source_type": "documentation",
-            "source_organization_name": row.source.title,
-            "source_organization_url": row.source.url,
-            "evaluator_relationship": "other",
-            "additional_details": details,
-        }
     developer = _identity(row)[0]
     party = "first_party" if developer == _folder(row.submitter) else "third_party"
-    return {
+    metadata = {
         "source_name": LIBRARY,
         "source_type": "evaluation_run",
         "source_organization_name": row.submitter,
         "evaluator_relationship": "other" if developer in (UNSPECIFIED, LIBRARY) else party,
         "additional_details": details,
     }
+    if row.source is not None:
+        metadata |= {"source_type": "documentation", "source_organization_url": row.source.url}
+        metadata |= dict.fromkeys(("source_name", "source_organization_name"), row.source.title)
+        # Papers report their own systems beside others'.
+        metadata["evaluator_relationship"] = "other"
+    return metadata
 
 
 def _result(row: Row, metric: str, fields: Mapping[str, str]) -> dict[str, Any]:
-    lowest, highest = BOUNDS[metric]
+    description, lowest, highest = _METRICS[metric]
     result = {
         "evaluation_result_id": metric,
         "evaluation_name": _evaluation_name(row),
         "source_data": _source_data(row),
         "metric_config": {
-            "evaluation_description": DESCRIPTIONS[metric],
+            "evaluation_description": description,
             "metric_id": f"{LIBRARY}.{metric}",
             "metric_name": metric.upper(),
             "metric_kind": metric,
@@ -251,7 +247,7 @@ def _score_details(row: Row, metric: str) -> dict[str, Any]:
         details |= {"length_ratio": row.length_ratio, "copies": row.copies, "empty": row.empty}
     else:
         details[f"soft_{metric}"] = {"sta": row.soft_sta, "fl": row.soft_fl}.get(metric)
-    lowest, highest = BOUNDS[metric]
+    _, lowest, highest = _METRICS[metric]
     # Rows may exceed a bound by a rounding error, which the format refuses.
     result: dict[str, Any] = {"score": min(max(score.mean, lowest), highest), "details": _texts(details)}
     if score.low is not None and score.high is not None:
@@ -285,14 +281,6 @@ def _generation_config(row: Row) -> dict[str, Any]:
     if isinstance(rest.get("prompt"), str):
         args["prompt_template"] = rest.pop("prompt")
     return {"generation_args": args, "additional_details": _texts({**rest, **row.cost.model_dump()})}
-
-
-def _signature_fields(row: Row) -> dict[str, str]:
-    """Return the signature's fields; none for published figures and for older signatures with other fields."""
-    try:
-        return Signature.parse(row.signature).fields()
-    except InputError:
-        return {}
 
 
 def _texts(values: Mapping[str, Any]) -> dict[str, str]:

@@ -7,14 +7,11 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-import huggingface_hub as hub
 import yaml
 from huggingface_hub.repocard import REGEX_YAML_BLOCK
-from huggingface_hub.repocard_data import eval_results_to_model_index
 
 from leaderboard.rows.row import Row
 from metrics.scoring import DECIMALS, METRICS
-from metrics.scoring.signature import Signature
 from metrics.util.errors import InputError
 from metrics.util.files import content_hash
 from metrics.util.hub import HUB_ID
@@ -65,7 +62,7 @@ def require_hub_model(row: Row) -> tuple[str, str]:
 
 
 def eval_results_yaml(row: Row, board: BoardCommit, user: str | None = None) -> tuple[str, str]:
-    """Return the path and text of the row's file in `.eval_results`, which has no `verifyToken`: only the Hub sets it.
+    """Return the path and text of the row's file in `.eval_results`, without `verifyToken`, which only the Hub sets.
 
     Args:
         row: A row that `require_hub_model` accepts.
@@ -76,6 +73,7 @@ def eval_results_yaml(row: Row, board: BoardCommit, user: str | None = None) -> 
         InputError: As `require_hub_model`.
     """
     require_hub_model(row)
+    source = {**_source(row, board), **({"user": user} if user else {})}
     entries = []
     for task in TASKS:
         score = row.scores[task]
@@ -84,19 +82,15 @@ def eval_results_yaml(row: Row, board: BoardCommit, user: str | None = None) -> 
             notes.append(f"95 % interval [{score.low:.3f}, {score.high:.3f}]")
         notes += [f"{row.profile} on {row.test_set.name}", _short_signature(row)]
         entries.append(
-            hub.EvalResultEntry(
-                dataset_id=board.dataset,
-                task_id=task,
-                dataset_revision=board.revision,
-                value=round(score.mean, DECIMALS),
-                date=row.date.date().isoformat(),
-                source_url=board.url(row),
-                source_name=f"Row {row.run_id}",
-                source_user=user,
-                notes=", ".join(notes),
-            )
+            {
+                "dataset": {"id": board.dataset, "task_id": task, "revision": board.revision},
+                "value": round(score.mean, DECIMALS),
+                "date": row.date.date().isoformat(),
+                "source": dict(source),
+                "notes": ", ".join(notes),
+            }
         )
-    text = yaml.safe_dump(hub.eval_result_entries_to_yaml(entries), sort_keys=False, allow_unicode=True, width=1_000)
+    text = yaml.safe_dump(entries, sort_keys=False, allow_unicode=True, width=1_000)
     return f"{FOLDER}/detox-suite-{row.run_id}.yaml", text
 
 
@@ -138,44 +132,33 @@ def with_model_index(card: str, row: Row, board: BoardCommit) -> str:
     return mark + card[: match.start(2)] + changed + card[match.end(2) :]
 
 
+def _source(row: Row, board: BoardCommit) -> dict[str, str]:
+    return {"url": board.url(row), "name": f"Row {row.run_id}"}
+
+
 def _short_signature(row: Row) -> str:
-    try:
-        return Signature.parse(row.signature).short
-    except InputError:
-        # An older version's signature has other fields.
-        return f"signature #{content_hash(row.signature)[:8]}"
+    return parsed.short if (parsed := row.parsed_signature) else f"signature #{content_hash(row.signature)[:8]}"
 
 
 def _index_entry(row: Row, board: BoardCommit) -> dict[str, Any]:
     """Return the row as one result of a model-index."""
-
-    def rounded(value: float | None) -> float | None:
-        return None if value is None else round(value, DECIMALS)
-
-    results = [
-        hub.EvalResult(
-            task_type="text-generation",
-            task_name="Text detoxification",
-            dataset_type=board.dataset,
-            dataset_name=row.test_set.name,
-            dataset_revision=board.revision,
-            metric_type=task,
-            metric_name=name,
-            metric_value=rounded(row.scores[task].mean),
-            metric_args={
-                "run_id": row.run_id,
-                "n": row.test_set.n,
-                "low": rounded(row.scores[task].low),
-                "high": rounded(row.scores[task].high),
-                "signature": _short_signature(row),
-            },
-            source_name=f"Row {row.run_id}",
-            source_url=board.url(row),
-        )
-        for task, name in TASKS.items()
-    ]
-    entry: dict[str, Any] = eval_results_to_model_index(row.system.name, results)[0]["results"][0]
-    return entry
+    metrics = []
+    for task, name in TASKS.items():
+        score = row.scores[task]
+        interval = {"low": score.low, "high": score.high}
+        args = {
+            "run_id": row.run_id,
+            "n": row.test_set.n,
+            **{name: round(bound, DECIMALS) for name, bound in interval.items() if bound is not None},
+            "signature": _short_signature(row),
+        }
+        metrics.append({"type": task, "value": round(score.mean, DECIMALS), "name": name, "args": args})
+    return {
+        "task": {"type": "text-generation", "name": "Text detoxification"},
+        "dataset": {"name": row.test_set.name, "type": board.dataset, "revision": board.revision},
+        "metrics": metrics,
+        "source": _source(row, board),
+    }
 
 
 def _metadata(block: str, where: str) -> dict[Any, Any]:

@@ -99,7 +99,6 @@ class About(_Part):
     Attributes:
         size: Number of parameters.
         base: The model from which it was fine-tuned.
-        training_data: Names of corpora.
         parallel_data: Whether it was trained on toxic sentences with their rewrites.
         contamination: Whether it was trained on sentences of the test set; "clean" only where somebody checked.
     """
@@ -114,12 +113,7 @@ class About(_Part):
 
 
 class System(_Part):
-    """The system that wrote the outputs.
-
-    Attributes:
-        kind: As in `metrics.systems.resolve.System`.
-        revision: A commit or a content hash, never a branch.
-    """
+    """The system that wrote the outputs; `revision` is a commit or a content hash, never a branch."""
 
     name: Name
     kind: Literal["baseline", "human", "outputs", "model"]
@@ -128,13 +122,7 @@ class System(_Part):
 
 
 class TestSetInfo(_Part):
-    """The sentences that were rewritten; None and "" where a publication does not name a value.
-
-    Attributes:
-        sha256: Hash of sources and references.
-        n: Number of sentences that were rewritten.
-        of: Number of sentences in the test set.
-    """
+    """The test set: its first `n` of `of` sentences were rewritten. None and "" mean that a publication is silent."""
 
     __test__ = False  # not a pytest class
 
@@ -233,11 +221,16 @@ class Row(_Part):
         """The key that comparable rows share: the signature without the decoding, or the publication."""
         if self.source is not None:
             return f"{self.source.url} {self.test_set.name} {self.profile}"
+        # Rows with an older version's signature are comparable among themselves only.
+        return parsed.key if (parsed := self.parsed_signature) else self.signature
+
+    @property
+    def parsed_signature(self) -> Signature | None:
+        """The signature; None for published figures and for older signatures, which have other fields."""
         try:
-            return Signature.parse(self.signature).key
+            return Signature.parse(self.signature)
         except InputError:
-            # An older version's signature has other fields: its rows are comparable among themselves only.
-            return self.signature
+            return None
 
     @property
     def path(self) -> str:
@@ -271,16 +264,15 @@ class Row(_Part):
 
 
 def run_id(system: str, revision: str, decoding: dict[str, Any], comparable: str) -> str:
-    """Return the hash of a run's configuration: 16 hexadecimal digits.
+    """Return the hash of a run's configuration, 16 hexadecimal digits.
 
     Args:
-        system: The system's name.
-        revision: The system's pinned revision.
+        system: Name of the system.
+        revision: Its pinned revision.
         decoding: Its decoding settings.
         comparable: The signature without the decoding (`Row.comparable`).
     """
-    decoding_json = json.dumps(decoding, sort_keys=True)
-    return content_hash([system, revision, decoding_json, comparable])[:_RUN_ID_DIGITS]
+    return content_hash([system, revision, json.dumps(decoding, sort_keys=True), comparable])[:_RUN_ID_DIGITS]
 
 
 def expected_run_id(row: Row) -> str:

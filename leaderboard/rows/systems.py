@@ -12,8 +12,8 @@ import yaml
 from pydantic import ValidationError
 
 from leaderboard.rows.row import About, first_problem
+from metrics.util.config import read_yaml
 from metrics.util.errors import InputError
-from metrics.util.files import read_text
 
 _SYSTEMS = Path(__file__).parent / "systems.yaml"
 
@@ -54,13 +54,7 @@ def read_about(path: Path) -> About:
     Raises:
         InputError: The file is not YAML, or not fields of `About`.
     """
-    try:
-        facts = yaml.safe_load(read_text(path))
-    except (yaml.YAMLError, RecursionError) as error:
-        raise InputError(f"{path}: not YAML ({' '.join(str(error).split())[:200]})") from None
-    if not isinstance(facts, dict):
-        raise InputError(f"{path}: not a mapping of fields ({', '.join(About.model_fields)})")
-    return _about(facts, str(path))
+    return _about(read_yaml(path), str(path))
 
 
 def _about(facts: Mapping[str, Any], where: str) -> About:

@@ -173,12 +173,7 @@ def check_copies(snapshot: Snapshot, outcomes: Sequence[Outcome]) -> None:
     """
     valid = [(o, o.row) for o in outcomes if o.row and o.outputs and not o.findings]
     valid.sort(
-        key=lambda pair: (
-            not is_baseline(pair[1]),
-            not _was_verified(pair[1], snapshot),
-            pair[1].date,
-            pair[1].run_id,
-        )
+        key=lambda pair: (not is_baseline(pair[1]), not _was_verified(pair[1], snapshot), pair[1].date, pair[1].run_id)
     )
     originals: dict[str, list[Row]] = {}
     for outcome, row in valid:
