@@ -20,14 +20,7 @@ Entry = tuple[Row, Sentences | None]
 
 @dataclass(frozen=True)
 class Verification:
-    """What `leaderboard.verify` found about a row.
-
-    Attributes:
-        note: The findings, or what was missing.
-        date: Day of the verification.
-        version: Version of the program that verified.
-        row: Hash of the row then (`Row.sha256`).
-    """
+    """What `leaderboard.verify` found, on a day and by a version of the program, for the row with the hash `row`."""
 
     status: Status = "unchecked"
     note: str = ""

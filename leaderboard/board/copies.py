@@ -25,11 +25,7 @@ def find_copy(row: Row, others: Mapping[str, list[Row]]) -> Row | None:
 
     Two systems with the same outputs, sentence by sentence, are one, whatever their scores. Exceptions are baselines,
     whose outputs follow from the test set; systems on a handful of sentences; and systems of one training run, which
-    coincide if it keeps the checkpoint of step 0.
-
-    Args:
-        row: A row with or without stored sentences.
-        others: Rows by the hash of their outputs (`by_outputs`).
+    coincide if it keeps the checkpoint of step 0. `others` comes from `by_outputs`.
     """
     if not row.outputs or is_baseline(row):
         return None

@@ -71,15 +71,15 @@ def with_submitter(entries: Iterable[Entry], submitter: str) -> list[Entry]:
 
 
 def publish_documents(documents: Sequence[Mapping[str, Any]], repo: str, *, send: bool) -> None:
-    """Publish result documents as a pull request, and print what happened.
+    """Open a pull request with results, and print what changes.
 
     Args:
         documents: As `metrics.scoring.evaluator.Result.to_json` writes them.
-        repo: Id of the leaderboard's data set on the Hub, ORG/NAME.
+        repo: The leaderboard's data set on the Hub, ORG/NAME.
         send: Whether to open the pull request; else only print what would change.
 
     Raises:
-        InputError: A document is not valid, the leaderboard refuses a row, or the Hub refuses.
+        InputError: A document is not valid, or the leaderboard or the Hub refuses it.
     """
     entries = _entries(documents, "result")
     for store, submitter in open_targets(repo=repo, dry_run=not send):
@@ -94,14 +94,14 @@ def open_targets(
     create: bool = False,
     dry_run: bool = False,
 ) -> list[tuple[Store, str]]:
-    """Return each leaderboard to publish to, with the submitter's name there.
+    """Return each leaderboard to publish to, with the submitter's name there: on the Hub, the token's user.
 
     Args:
-        repo: Id of a data set on the Hub, where the submitter is the token's user.
-        local: Path of a folder.
+        repo: A data set on the Hub, ORG/NAME.
+        local: A folder.
         submitter: Name of the submitter in the folder.
-        create: Whether to create the data set.
-        dry_run: Whether nothing will be published; then no token is needed.
+        create: Whether to create the data set if it does not exist.
+        dry_run: Whether nothing will be published, so that no token is needed.
 
     Raises:
         InputError: The data set cannot be read, or there is no valid token.

@@ -65,10 +65,6 @@ class Plan:
 def plan(snapshot: Snapshot, entries: Sequence[Entry]) -> Plan:
     """Return the effect of publishing `entries` in a leaderboard.
 
-    Args:
-        snapshot: The leaderboard.
-        entries: Rows with their sentences.
-
     Raises:
         InputError: The leaderboard has another result for a run, or a row is a copy of another system's, uses a
             baseline's name or kind, or is dated in the future.

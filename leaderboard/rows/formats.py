@@ -1,4 +1,7 @@
-"""JSON and Parquet as bytes. Files from outside are read within size limits, and each error is one line."""
+"""JSON and Parquet as bytes. Files from outside are read within size limits, and each error is one line.
+
+`where` is the name of a file, with which the messages of errors begin.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +19,7 @@ MAX_UNPACKED = 512_000_000
 
 
 def read_json(data: bytes, where: str) -> Any:
-    """Return the value in a JSON file.
-
-    Args:
-        data: The file's bytes.
-        where: The file's name, with which an error begins.
+    """Return the value in the bytes of a JSON file.
 
     Raises:
         InputError: The bytes are not JSON, or nested too deeply.
@@ -32,12 +31,7 @@ def read_json(data: bytes, where: str) -> Any:
 
 
 def read_parquet(data: bytes, where: str, limit: int = MAX_UNPACKED) -> pa.Table:
-    """Return the table in a Parquet file.
-
-    Args:
-        data: The file's bytes.
-        where: The file's name, with which an error begins.
-        limit: Largest unpacked size in bytes.
+    """Return the table in the bytes of a Parquet file.
 
     Raises:
         InputError: The bytes are not Parquet, are damaged, or unpack to more than `limit` bytes.

@@ -69,11 +69,11 @@ def row_from_result(
 
     Args:
         document: As `metrics.scoring.evaluator.Result.to_json` writes it.
-        where: The file's name, with which an error begins.
+        where: Name of the file, with which errors begin.
         submitter: Name of the submitter.
         date: When the row is made.
-        name: The system's name on the board; by default `public_name` of its own.
-        about: The submitter's facts, which override those of `system_facts`.
+        name: The system's name on the board (default: `public_name` of its own).
+        about: Facts from the submitter.
         recipe: Lock of the training run that made the system.
 
     Raises:
@@ -120,13 +120,9 @@ def row_from_result(
 
 
 def expected_fields(signed: Mapping[str, str], test_set: str, n: str, decoding: dict[str, Any]) -> dict[str, str]:
-    """Return the values that a signature's `test`, `n` and `decoding` must have.
+    """Return what a signature must say of test set, number of sentences and decoding.
 
-    Args:
-        signed: The signature's fields. The test set's hash is taken from here: it needs the sentences to compute.
-        test_set: The test set's name.
-        n: Number of sentences.
-        decoding: The system's decoding settings.
+    The test set's hash comes from `signed`, the signature's own fields: only its sentences give it otherwise.
     """
     digest = signed.get("test", "").rpartition("@")[2]
     return {"test": f"{test_set}@{digest}", "n": n, "decoding": describe_decoding(decoding)}

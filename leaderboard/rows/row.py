@@ -290,11 +290,7 @@ def folder_name(system: str) -> str:
 
 
 def load_row(document: Any, where: str) -> Row:
-    """Return the row in a JSON value of any schema version up to this one.
-
-    Args:
-        document: The JSON value.
-        where: The file's name, with which an error begins.
+    """Return the row in a JSON value of any schema version up to this one; errors begin with `where`.
 
     Raises:
         NewerSchemaError: A later version of this program wrote the row.

@@ -27,13 +27,7 @@ _MAX_UNPACKED = 64_000_000
 
 @dataclass(frozen=True)
 class Sentences:
-    """Texts and scores of n sentences.
-
-    Attributes:
-        source: The n texts that the system read.
-        output: The n texts that it wrote.
-        values: For each of `VALUES`, the scores [n].
-    """
+    """Texts that the system read, texts that it wrote, and scores [n] by the names `VALUES`, of n sentences."""
 
     source: tuple[str, ...]
     output: tuple[str, ...]
@@ -41,11 +35,7 @@ class Sentences:
 
     @classmethod
     def of(cls, records: Sequence[Mapping[str, Any]], where: str) -> Sentences:
-        """Return sentences from one mapping each.
-
-        Args:
-            records: Mappings with the keys `TEXTS` and `VALUES`; others are ignored.
-            where: The file's name, with which an error begins.
+        """Return the sentences in mappings with the keys `TEXTS` and `VALUES`; errors begin with `where`.
 
         Raises:
             InputError: There is no record, a value is not a finite number, or a text is missing, too long or not UTF-8.

@@ -24,16 +24,13 @@ def _systems() -> dict[str, Any]:
 
 
 def system_facts(name: str, test_set: str, card: Mapping[str, Any], about: About | None = None) -> About:
-    """Return the facts about a system. The submitter overrides the list, and the list overrides the card.
-
-    A system that was trained on a corpus from which the test set was drawn (`drawn_from` in the list) is contaminated,
-    unless one of the three says otherwise.
+    """Return the facts about a system, which is contaminated if a training corpus is in the list's `drawn_from`.
 
     Args:
-        name: The system's name.
-        test_set: The test set's name.
-        card: Facts from the model card.
-        about: Facts from the submitter.
+        name: Name of the system.
+        test_set: Name of the test set.
+        card: Facts from the model card; the list overrides them.
+        about: Facts from the submitter, which override the list.
 
     Raises:
         InputError: A fact is not valid.

@@ -25,13 +25,7 @@ class LostRaceError(Exception):
 
 
 class BusyError(Exception):
-    """The store gave no usable response; the change may have been written.
-
-    Args:
-        reason: The store's message.
-        pause: Seconds that the store asks to wait.
-        answered: Whether there was a response at all.
-    """
+    """The store asks to wait `pause` seconds, or (not `answered`) gave no response; a change may have been written."""
 
     def __init__(self, reason: str, pause: float = 0, answered: bool = True) -> None:
         super().__init__(reason)
@@ -45,13 +39,7 @@ class ForbiddenError(InputError):
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One state of a store.
-
-    Attributes:
-        revision: Name of the state: a commit, or a hash of the folder's listing.
-        files: Paths of the files.
-        oids: Git's hashes of the files, where the store has them.
-    """
+    """One state of a store: a revision, the paths of its files, and git's hashes of them if the store has them."""
 
     revision: str
     files: frozenset[str]
@@ -82,12 +70,7 @@ class Store(Protocol):
         """Return the store's current state; `prefetch` downloads all files at once, for callers that read them all."""
 
     def commit(self, changes: Mapping[str, bytes], parent: str, message: str) -> str:
-        """Write all files of `changes`, or none, and return the new revision.
-
-        Args:
-            changes: Path and content of each file.
-            parent: The revision that was read.
-            message: Title of the commit.
+        """Write all files of `changes` (path → content), or none, and return the new revision.
 
         Raises:
             LostRaceError: The store is no longer at `parent`.
@@ -100,9 +83,8 @@ def retry(act: Callable[[], T], name: str, patience: float | None = None) -> T:
     """Return `act()`, called again with random pauses while it raises `LostRaceError` or `BusyError`.
 
     Args:
-        act: Reads the store, plans and commits. It reads the store again in each attempt, and so finds its change
-            there if only the response to the commit was lost.
-        name: The store's name, with which messages begin.
+        act: Reads the store, plans and commits. If only the response to a commit was lost, it finds the change there.
+        name: Name of the store, with which messages begin.
         patience: Seconds after which retries end (default: `PATIENCE_SECONDS`).
 
     Raises:

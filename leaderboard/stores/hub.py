@@ -25,15 +25,7 @@ def git_oid(data: bytes) -> str:
 
 
 class HubStore:
-    """A leaderboard in the data set `repo` (ORG/NAME).
-
-    Args:
-        repo: Id of the data set.
-        api: Client to use; by default one with the user's own login.
-
-    Raises:
-        InputError: `repo` is not ORG/NAME.
-    """
+    """A leaderboard in the data set `repo` (ORG/NAME), read by `api` (default: a client with the user's login)."""
 
     def __init__(self, repo: str, api: hub.HfApi | None = None) -> None:
         if not HUB_ID.match(repo) or "/" not in repo:
@@ -69,9 +61,8 @@ class HubStore:
 
     def _download(self, path: str, revision: str) -> bytes:
         download = self.api.hf_hub_download
-        return Path(
-            str(self._retry(lambda: download(self.name, path, repo_type="dataset", revision=revision)))
-        ).read_bytes()
+        file = self._retry(lambda: download(self.name, path, repo_type="dataset", revision=revision))
+        return Path(str(file)).read_bytes()
 
     def commit(self, changes: Mapping[str, bytes], parent: str, message: str) -> str:
         """Write `changes` in one commit and return its hash; see `Store.commit`."""
@@ -80,23 +71,12 @@ class HubStore:
     def propose(self, changes: Mapping[str, bytes], parent: str, message: str) -> str:
         """Open a pull request with `changes` and return its address, or that of the user's open one with the same rows.
 
-        Args:
-            changes: Path and content of each file.
-            parent: The commit that was read.
-            message: Title of the pull request.
-
-        Raises:
-            LostRaceError: The data set changed.
-            BusyError: The Hub gave no usable response.
-            InputError: The Hub refuses.
+        Arguments and errors are those of `commit`.
         """
         user = self.user()
         with self._errors():
-            requests = list(
-                self.api.get_repo_discussions(
-                    self.name, repo_type="dataset", discussion_type="pull_request", discussion_status="open"
-                )
-            )
+            kinds = {"repo_type": "dataset", "discussion_type": "pull_request", "discussion_status": "open"}
+            requests = list(self.api.get_repo_discussions(self.name, **kinds))
         for request in requests:
             # Another user's pull request may change other files too.
             if request.author == user and request.title == message and self._has_rows(request.num, changes):
@@ -164,12 +144,9 @@ class HubStore:
 
 @contextmanager
 def translate_hub_errors(name: str, kind: str, hint: str = "") -> Iterator[None]:
-    """Translate the client's errors about a repository that cannot be reached to `InputError`; pass other errors on.
+    """Translate errors about a `kind` of repository that cannot be reached to `InputError`; other errors pass.
 
-    Args:
-        name: Id of the repository.
-        kind: "data set" or "model".
-        hint: Text after the message of a repository that does not exist.
+    The message of a repository that does not exist ends with `hint`.
     """
     from huggingface_hub import errors
 

@@ -34,7 +34,6 @@ class LocalStore:
         """Write `changes` and return the new revision; see `Store.commit`.
 
         Raises:
-            LostRaceError: The folder is no longer at `parent`.
             InputError: The folder cannot be written, or a path leads through a link.
         """
         try:

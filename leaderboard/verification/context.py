@@ -13,15 +13,7 @@ from metrics.util.files import cache_dir
 
 
 class VerificationContext:
-    """The test sets and evaluators with which rows are verified, each loaded once.
-
-    Args:
-        data_dir: Folder with the corpora (default: SRO_DATA_DIR).
-        profiles: Files of profiles that are not built in.
-
-    Raises:
-        InputError: A profile cannot be read.
-    """
+    """The test sets of `data_dir` and evaluators, also of the profiles in the files `profiles`, each loaded once."""
 
     def __init__(self, data_dir: str | None = None, profiles: Iterable[str] = ()) -> None:
         self._data_dir = data_dir

@@ -28,13 +28,7 @@ _EXACT = 1e-9
 
 
 def check_row(row: Row, snapshot: Snapshot, context: VerificationContext) -> Outcome:
-    """Verify a measured row against its stored sentences.
-
-    Args:
-        row: The row, at its path in the snapshot.
-        snapshot: The leaderboard.
-        context: Test sets and evaluators.
-    """
+    """Verify a measured row of a leaderboard against its stored sentences."""
     outcome = Outcome(row.path, row)
     if not row.sentences:
         outcome.missing.append("no stored outputs")
@@ -166,10 +160,6 @@ def check_copies(snapshot: Snapshot, outcomes: Sequence[Outcome]) -> None:
 
     Among systems with the same outputs, the original is a baseline, else a row that was verified earlier, else the
     oldest row. A row with findings is no original.
-
-    Args:
-        snapshot: The leaderboard.
-        outcomes: Outcomes of all its rows.
     """
     valid = [(o, o.row) for o in outcomes if o.row and o.outputs and not o.findings]
     valid.sort(
