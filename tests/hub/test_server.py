@@ -99,7 +99,7 @@ def test_accounts(hub: HubServer) -> None:
     assert not isinstance(caught.value, RepositoryNotFoundError)
 
 
-def test_repositories_are_made_once_and_by_those_who_may(hub: HubServer, bob: HfApi) -> None:
+def test_creating_a_repository_needs_permission_and_a_new_name(hub: HubServer, bob: HfApi) -> None:
     alice = hub.api("hf_alice")
     url = alice.create_repo(BOARD, repo_type="dataset")
     assert (url.repo_id, url.repo_type, url.endpoint) == (BOARD, "dataset", hub.url)
@@ -186,7 +186,7 @@ def test_ids_are_those_of_git(hub: HubServer, alice: HfApi, tmp_path: Path) -> N
     assert pointer.split("\n")[1:] == [f"oid sha256:{hashlib.sha256(LARGE).hexdigest()}", f"size {len(LARGE)}", ""]
 
 
-def test_trees_come_in_pages(hub: HubServer, alice: HfApi) -> None:
+def test_trees_are_paginated(hub: HubServer, alice: HfApi) -> None:
     first = push(alice, {f"rows/{i}.json": b"%d" % i for i in range(5)} | {"b.bin": LARGE})
     second = push(alice, {"rows/1.json": b"changed"})
     hub.page_size = 2
@@ -204,7 +204,7 @@ def test_trees_come_in_pages(hub: HubServer, alice: HfApi) -> None:
         list(alice.list_repo_tree(BOARD, "nothing", repo_type="dataset"))
 
 
-def test_paths_info_describes_what_is_there(alice: HfApi) -> None:
+def test_paths_info_describes_existing_paths(alice: HfApi) -> None:
     oid = push(alice, {"a/b.txt": b"text", "c.parquet": LARGE}).oid
     found = alice.get_paths_info(BOARD, ["a", "a/b.txt", "c.parquet", "gone"], repo_type="dataset", expand=True)
     assert [item.path for item in found] == ["a", "a/b.txt", "c.parquet"]
@@ -280,7 +280,7 @@ def test_a_cached_file_is_not_fetched_again(hub: HubServer, alice: HfApi) -> Non
     assert caught.value.response.headers["X-Repo-Commit"] == head(hub)
 
 
-def test_parts_of_files_are_served(alice: HfApi, raw: httpx2.Client) -> None:
+def test_range_requests(alice: HfApi, raw: httpx2.Client) -> None:
     push(alice, {"a.txt": b"0123456789", "c.parquet": LARGE})
     for path, whole in (("a.txt", b"0123456789"), ("c.parquet", LARGE)):
         url = f"/datasets/{BOARD}/resolve/main/{path}"
@@ -306,7 +306,7 @@ def test_tokens_do_not_leave_the_hub(hub: HubServer, alice: HfApi, raw: httpx2.C
     assert raw.put(get, content=b"other").status_code == raw.get(put).status_code == 403
 
 
-def test_files_are_sorted_by_name_size_and_content(hub: HubServer, alice: HfApi) -> None:
+def test_preupload_chooses_regular_lfs_or_ignore(hub: HubServer, alice: HfApi) -> None:
     push(alice, {".gitignore": b"*.tmp\nruns/\n!keep.tmp\n"})
     files = {"a.json": b"{}", "b.parquet": b"PAR1", "c.dat": b"\0\1", "x.tmp": b"x", "runs/y": b"y", "keep.tmp": b"k"}
     operations = [CommitOperationAdd(path, content) for path, content in files.items()]
@@ -412,7 +412,7 @@ def test_another_publisher_wins_the_race(hub: HubServer, alice: HfApi) -> None:
     assert set(hub.files("dataset", BOARD)) == {".gitattributes", "rows/other.json", "rows/mine.json"}
 
 
-def test_what_is_not_there(hub: HubServer, alice: HfApi) -> None:
+def test_missing_repositories_revisions_and_files(hub: HubServer, alice: HfApi) -> None:
     push(alice, {"a": b"1"})
     anyone = hub.api(None)
     for api, status in ((alice, 404), (anyone, 401)):
@@ -459,7 +459,7 @@ def test_a_private_repository_does_not_exist_for_others(
         hub.api("hf_alice_read").auth_check(BOARD, repo_type="dataset", write=True)
 
 
-def test_made_private_meanwhile(hub: HubServer, alice: HfApi, bob: HfApi) -> None:
+def test_a_repository_made_private_during_a_commit(hub: HubServer, alice: HfApi, bob: HfApi) -> None:
     def hide() -> None:
         hub.api("hf_alice").update_repo_settings(BOARD, repo_type="dataset", private=True)
 
@@ -498,7 +498,7 @@ def test_a_commit_is_refused(hub: HubServer, alice: HfApi, status: int) -> None:
     assert push(alice, {"a": b"1"}).oid == head(hub)
 
 
-def test_the_client_waits_as_long_as_it_is_told(hub: HubServer, alice: HfApi, waits: list[float]) -> None:
+def test_the_client_honours_retry_after(hub: HubServer, alice: HfApi, waits: list[float]) -> None:
     hub.faults.answer("POST", "/preupload/", 429, {"Retry-After": "7", "RateLimit": '"api";r=9;t=99'})
     hub.faults.answer("POST", "/preupload/", 429, {"RateLimit": '"api";r=0;t=55'})
     hub.faults.answer("POST", "/preupload/", 500)
@@ -575,7 +575,7 @@ def test_malformed_commits_are_refused(hub: HubServer, raw: httpx2.Client, line:
 
 @pytest.mark.parametrize("step", UPLOAD_STEPS)
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_cut_off_at_every_step(hub: HubServer, alice: HfApi, waits: list[float], step: str, when: str) -> None:
+def test_connections_broken_at_each_step(hub: HubServer, alice: HfApi, waits: list[float], step: str, when: str) -> None:
     push(alice, {"README.md": b"---\nlicense: mit\n---\n", "old.parquet": LARGE[1:]})
     before, seen = head(hub), hub.files("dataset", BOARD)
     new = {"README.md": CARD, "new.parquet": LARGE, "rows/new.json": b"{}"}
@@ -594,7 +594,7 @@ def test_cut_off_at_every_step(hub: HubServer, alice: HfApi, waits: list[float],
     assert len(alice.list_repo_commits(BOARD, repo_type="dataset")) == 3
 
 
-def test_half_a_request_is_no_request(hub: HubServer, alice: HfApi) -> None:
+def test_truncated_requests_are_not_handled(hub: HubServer, alice: HfApi) -> None:
     before = head(hub)
     row = ("file", {"path": "a.json", "content": "e30=", "encoding": "base64"})
     whole = commit_lines(row, ("file", {"path": "b.json", "content": "e30=", "encoding": "base64"}))
@@ -609,7 +609,7 @@ def test_half_a_request_is_no_request(hub: HubServer, alice: HfApi) -> None:
 
 
 @pytest.mark.parametrize("path", ["a.txt", "c.parquet"])
-def test_broken_and_slow_downloads_end_whole(hub: HubServer, alice: HfApi, waits: list[float], path: str) -> None:
+def test_broken_and_slow_downloads_complete(hub: HubServer, alice: HfApi, waits: list[float], path: str) -> None:
     content = LARGE if path == "c.parquet" else b"x" * 5000
     push(alice, {path: content})
     address = "/storage/" if path == "c.parquet" else "/resolve/main/a.txt"
@@ -632,7 +632,7 @@ def test_a_stopped_hub_cannot_be_reached(hub: HubServer, alice: HfApi) -> None:
     assert alice.hf_hub_download(BOARD, "a", repo_type="dataset") == cached
 
 
-def test_it_runs_as_a_program() -> None:
+def test_the_server_runs_as_a_program() -> None:
     command = [sys.executable, "-m", "tests.hub.server"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

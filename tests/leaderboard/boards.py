@@ -1,4 +1,4 @@
-"""Rows made by hand for the tests of this folder: real classes, small numbers."""
+"""Small rows and boards for the tests of this folder."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TODAY = datetime.datetime(2026, 11, 24, 12, tzinfo=datetime.UTC)
 
 
 def pin(version: str) -> str:
-    """A revision of a file of outputs."""
+    """Return a revision of a file of outputs."""
     return f"sha256:{hashlib.sha256(version.encode()).hexdigest()}"
 
 
@@ -36,7 +36,7 @@ def document(
     revision: str = pin("1"),
     sim: float = 0.5,
 ) -> dict[str, Any]:
-    """A result document with one sentence per value of `sta`; fl = 1, so that J = sta · sim by hand."""
+    """Return a result document with one sentence per value of `sta` and FL 1, so that J = STA · SIM."""
     n = len(sta)
     sources = tuple(SOURCES[i % 3] + (f" {i}" if i >= 3 else "") for i in range(n))
     ones = np.ones(n)

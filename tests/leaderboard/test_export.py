@@ -97,7 +97,7 @@ def written(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_measured_row_by_hand() -> None:
+def test_aggregate_document_of_a_measured_row() -> None:
     document = aggregate_document(row())
     validate(document)
     assert document["model_info"]["id"] == "lab/detox" and document["model_info"]["developer"] == "lab"
@@ -128,7 +128,7 @@ def test_a_measured_row_by_hand() -> None:
     assert joint["generation_config"]["additional_details"] == {"num_beams": "4"}
 
 
-def test_a_published_row_is_told_from_a_measured_one() -> None:
+def test_published_figures_are_marked_as_reported() -> None:
     document = aggregate_document(published())
     validate(document)
     assert document["source_metadata"]["source_type"] == "documentation"
@@ -154,7 +154,7 @@ def test_a_published_row_is_told_from_a_measured_one() -> None:
          "unspecified/data-", "data-", "other"),
     ],
 )  # fmt: skip
-def test_whose_model_it_is(name: str, changes: dict[str, Any], folder: str, model: str, relationship: str) -> None:
+def test_developer_and_evaluator_relationship(name: str, changes: dict[str, Any], folder: str, model: str, relationship: str) -> None:
     made = row(name, **changes)
     document = aggregate_document(made)
     validate(document)
@@ -163,13 +163,13 @@ def test_whose_model_it_is(name: str, changes: dict[str, Any], folder: str, mode
     assert document["source_metadata"]["evaluator_relationship"] == relationship
 
 
-def test_a_rounding_error_stays_within_the_bounds() -> None:
+def test_scores_are_clipped_to_their_bounds() -> None:
     made = row(scores={"sim": {"mean": 1.0000001, "low": 0.9, "high": 1.0000001}})
     (result,) = aggregate_document(made)["evaluation_results"]
     assert result["score_details"]["score"] == 1.0
 
 
-def test_settings_of_another_type_are_kept_as_text() -> None:
+def test_settings_of_another_type_become_text() -> None:
     document = aggregate_document(row(decoding={"temperature": "hot", "max_new_tokens": 0, "do_sample": True}))
     validate(document)
     config = document["evaluation_results"][0]["generation_config"]
@@ -177,7 +177,7 @@ def test_settings_of_another_type_are_kept_as_text() -> None:
     assert config["additional_details"] == {"temperature": "hot", "max_new_tokens": "0", "do_sample": "true"}
 
 
-def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_exports_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made = row()
     board = store(
         tmp_path / "board",
@@ -221,7 +221,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert [r["metadata"] for r in records if r["evaluation_result_id"] == "fl"] == [{"soft_fl": "0.25"}] * 2
 
 
-def test_a_leaderboard_on_the_hub_gives_the_same_files(tmp_path: Path, hub: HubServer) -> None:
+def test_folder_and_hub_export_the_same_files(tmp_path: Path, hub: HubServer) -> None:
     board = store(tmp_path / "board", row(), published())
     api = hub.api("hf_alice")
     api.create_repo("lab/board", repo_type="dataset")
@@ -232,7 +232,7 @@ def test_a_leaderboard_on_the_hub_gives_the_same_files(tmp_path: Path, hub: HubS
     assert written(tmp_path / "hub") == written(tmp_path / "local")
 
 
-def test_rows_of_schema_version_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_rows_of_schema_version_1_are_exported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "board").mkdir()
     shutil.copy(GOLDEN / "rows-v1.parquet", tmp_path / "board" / "rows.parquet")
     main([str(tmp_path / "out"), "--local", str(tmp_path / "board")])
@@ -243,7 +243,7 @@ def test_rows_of_schema_version_1(tmp_path: Path, capsys: pytest.CaptureFixture[
         validate(json.loads(data))
 
 
-def test_what_cannot_be_exported(tmp_path: Path) -> None:
+def test_invalid_exports_are_refused(tmp_path: Path) -> None:
     board = store(tmp_path / "board", row())
     with pytest.raises(InputError, match="either --local DIR or --repo"):
         main([str(tmp_path / "out")])

@@ -1,4 +1,4 @@
-"""Rows in the repositories of the models they measured: what is written, and that it is proposed once."""
+"""Proposals to the repositories of measured models: their content, and that each is made once."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def metadata(card: str) -> dict[str, Any]:
 
 
 # -- .eval_results --------------------------------------------------------------------------------------------------
-def test_a_result_file_by_hand() -> None:
+def test_eval_results_file() -> None:
     made = row()
     path, text = eval_results_yaml(made, AT, user="bob")
     assert path == f".eval_results/detox-suite-{made.run_id}.yaml"
@@ -77,12 +77,12 @@ def test_a_result_file_by_hand() -> None:
         ({"revision": f"sha256:{'a' * 64}+base:{'b' * 40}"}, "no model on the Hub at a commit"),
     ],
 )
-def test_what_says_nothing_of_a_model_on_the_hub(changes: dict[str, Any], complaint: str) -> None:
+def test_rows_without_a_hub_model_are_refused(changes: dict[str, Any], complaint: str) -> None:
     with pytest.raises(InputError, match=complaint):
         eval_results_yaml(row(**changes), AT)
 
 
-def test_an_adapter_is_a_commit_with_its_base() -> None:
+def test_the_revision_of_an_adapter_is_its_own_commit() -> None:
     assert require_hub_model(row(revision=f"{COMMIT}+base:{'c' * 40}")) == (MODEL, COMMIT)
 
 
@@ -96,7 +96,7 @@ def test_incomplete_and_published_rows_are_refused() -> None:
 
 
 # -- model-index ----------------------------------------------------------------------------------------------------
-def test_the_rest_of_a_card_stays_to_the_letter() -> None:
+def test_the_rest_of_a_card_stays_byte_for_byte() -> None:
     merged = with_model_index(CARD, row(), AT)
     before, after = CARD.split("\n\n# Tags last.")
     assert merged.startswith(before) and merged.endswith(f"\n\n# Tags last.{after}")
@@ -132,7 +132,7 @@ def test_the_entry_of_a_run_is_replaced_and_other_runs_stay() -> None:
         ("---\nmodel-index:\n- name: detox\n  results: []\n---\n", "\n---\n"),
     ],
 )
-def test_cards_of_every_shape(card: str, kept: str) -> None:
+def test_cards_with_unusual_front_matter(card: str, kept: str) -> None:
     merged = with_model_index(card, row(), AT)
     assert merged.endswith(kept)
     found = metadata(merged)
@@ -163,7 +163,7 @@ def test_cards_that_cannot_be_changed(card: str, complaint: str) -> None:
 # -- proposing ------------------------------------------------------------------------------------------------------
 @dataclass
 class World:
-    """A local Hub with the model lab/detox, alice's, and the board lab/board, which has a row of it."""
+    """A local Hub with alice's model lab/detox and the leaderboard lab/board, which has a row for it."""
 
     hub: HubServer
     row: Row
@@ -174,7 +174,7 @@ class World:
         return self.hub.files("model", MODEL, revision)
 
     def pull_request(self, files: dict[str, str], title: str = "Some numbers") -> None:
-        """Of somebody else."""
+        """Opens a pull request of another user."""
         self.hub.add_user("carol", write="hf_carol")
         operations = [CommitOperationAdd(path, text.encode()) for path, text in files.items()]
         self.hub.api("hf_carol").create_commit(MODEL, operations, commit_message=title, create_pr=True)
@@ -197,7 +197,7 @@ def world(hub: HubServer) -> World:
     return World(hub, made, alice, hub.api("hf_bob"))
 
 
-def test_one_pull_request_whoever_asks_and_however_often(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+def test_results_are_proposed_once(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     url = propose(world.row, BOARD, world.bob, model_index=True)
     assert url == f"{world.hub.url}/{MODEL}/discussions/1"
     changed = {path for path, data in world.files("refs/pr/1").items() if world.files().get(path) != data}
@@ -209,7 +209,7 @@ def test_one_pull_request_whoever_asks_and_however_often(world: World, capsys: p
     assert {e.dataset_revision for e in entries} == {board}
     assert entries[0].source_url == f"{world.hub.url}/datasets/{BOARD}/blob/{board}/{world.row.path}"
 
-    # Found in the open request, also when the board has moved on since, and by others.
+    # Found in the open request, also by others and after the leaderboard changed.
     world.alice.create_commit(BOARD, [CommitOperationAdd("x.md", b"x")], commit_message="More", repo_type="dataset")
     capsys.readouterr()
     assert propose(world.row, BOARD, world.alice, model_index=True) is None
@@ -220,7 +220,7 @@ def test_one_pull_request_whoever_asks_and_however_often(world: World, capsys: p
     assert world.sent() == 1
 
 
-def test_a_request_that_was_closed_says_nothing(world: World) -> None:
+def test_closed_pull_requests_do_not_count(world: World) -> None:
     assert propose(world.row, BOARD, world.bob, model_index=False) is not None
     assert set(world.files("refs/pr/1")) - set(world.files()) == {f".eval_results/detox-suite-{world.row.run_id}.yaml"}
     world.bob.change_discussion_status(MODEL, 1, "closed")
@@ -231,10 +231,10 @@ def results(**values: float) -> str:
     return yaml.safe_dump([{"dataset": {"id": BOARD, "task_id": task}, "value": v} for task, v in values.items()])
 
 
-def test_the_same_values_by_somebody_else_count(world: World) -> None:
+def test_equal_results_of_another_user_count(world: World) -> None:
     world.pull_request({".eval_results/a.yaml": results(j=0.3754, sta=0.75, sim=0.5, fl=1)})
     assert propose(world.row, BOARD, world.bob, model_index=False) is None
-    # The card does not say it yet: only that is proposed.
+    # Only the card lacks the results: the proposal has the card alone.
     assert propose(world.row, BOARD, world.bob, model_index=True) is not None
     assert set(world.files("refs/pr/2")) == set(world.files())
 
@@ -254,17 +254,17 @@ def test_the_same_values_by_somebody_else_count(world: World) -> None:
         {"README.md": "---\nmodel-index: 3\n---\n"},
     ],
 )
-def test_other_requests_count_for_nothing(world: World, files: dict[str, str]) -> None:
+def test_pull_requests_without_the_results_do_not_count(world: World, files: dict[str, str]) -> None:
     world.pull_request(files, title=f"Results of {world.row.run_id}")
     assert propose(world.row, BOARD, world.bob, model_index=True) == f"{world.hub.url}/{MODEL}/discussions/2"
 
 
-def test_many_requests_of_others_cost_a_bounded_number_of_looks(world: World) -> None:
+def test_at_most_twenty_pull_requests_are_inspected(world: World) -> None:
     assert propose(world.row, BOARD, world.bob, model_index=True) is not None
     for number in range(25):
         world.pull_request({f"{number}.txt": "x"})
     world.hub.requests.clear()
-    # Ours is the oldest, and told by its title.
+    # Ours is the oldest; its title has the run id.
     assert propose(world.row, BOARD, world.alice, model_index=True) is None
     assert world.hub.count("GET", "/revision/refs") == 1
     world.bob.change_discussion_status(MODEL, 1, "closed")
@@ -278,7 +278,7 @@ def test_a_model_without_a_card_gets_one(world: World) -> None:
     assert metadata(world.files("refs/pr/1")["README.md"].decode())["model-index"][0]["name"] == "detox"
 
 
-def test_the_board_must_say_the_same(world: World) -> None:
+def test_the_leaderboard_must_have_the_same_row(world: World) -> None:
     other = entry(MODEL, [1, 0, 0, 1], kind="model", revision=world.row.system.revision)[0]
     with pytest.raises(InputError, match="lab/board: has another result for run"):
         propose(other, BOARD, world.bob, model_index=True)
@@ -305,7 +305,7 @@ def test_the_revision_must_be_a_commit_of_the_model(world: World) -> None:
         propose(foreign, BOARD, world.bob, model_index=True)
 
 
-def test_models_that_cannot_be_seen(world: World) -> None:
+def test_private_gated_and_missing_models(world: World) -> None:
     world.alice.update_repo_settings(MODEL, private=True)
     with pytest.raises(InputError, match="lab/detox: no such model on the Hub, or your token may not read it"):
         propose(world.row, BOARD, world.bob, model_index=True)
@@ -317,7 +317,7 @@ def test_models_that_cannot_be_seen(world: World) -> None:
         propose(world.row, BOARD, world.bob, model_index=True)
 
 
-def test_who_is_nobody_proposes_nothing(world: World) -> None:
+def test_missing_and_invalid_tokens_are_refused(world: World) -> None:
     with pytest.raises(InputError, match="no Hub token"):
         propose(world.row, BOARD, world.hub.api(None), model_index=True)
     with pytest.raises(InputError, match="the Hub does not take this token") as caught:
@@ -330,7 +330,7 @@ def test_who_is_nobody_proposes_nothing(world: World) -> None:
 
 @pytest.mark.usefixtures("waits")
 @pytest.mark.parametrize("fault", ["refused", "echoed", "cut", "bad card"])
-def test_a_hub_that_fails_is_one_line_without_the_token(world: World, fault: str) -> None:
+def test_hub_failures_give_one_line_without_the_token(world: World, fault: str) -> None:
     if fault == "cut":
         world.hub.faults.drop_before("POST", "/api/models/.*/commit/", times=None)
     elif fault == "bad card":
@@ -343,7 +343,7 @@ def test_a_hub_that_fails_is_one_line_without_the_token(world: World, fault: str
     assert "hf_bob" not in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_an_answer_that_was_lost_is_found_again(world: World) -> None:
+def test_a_pull_request_with_a_lost_response_is_not_repeated(world: World) -> None:
     world.hub.faults.drop_after("POST", "/api/models/.*/commit/")
     with pytest.raises(InputError, match="gave no answer"):
         propose(world.row, BOARD, world.bob, model_index=True)
@@ -351,7 +351,7 @@ def test_an_answer_that_was_lost_is_found_again(world: World) -> None:
     assert world.alice.get_discussion_details(MODEL, 1).status == "open"
 
 
-def test_a_token_with_a_line_end_is_not_quoted(world: World) -> None:
+def test_a_token_with_a_newline_is_not_quoted(world: World) -> None:
     """The transport quotes the header that it will not send."""
     api = world.hub.api("hf_bob\n")
     with pytest.raises(InputError, match="Illegal header value") as caught, _hub_errors(MODEL, api):

@@ -1,4 +1,4 @@
-"""Publishing: whole or not at all, never over another's row, with the real client against a real server."""
+"""Publishing is atomic and never overwrites a row; the unmodified client talks to a local server."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ REPO = "lab/board"
 
 
 def quiet(*_: object) -> None:
-    """Takes what `publish` shows."""
+    """Discard what `publish` shows."""
 
 
 @pytest.fixture
 def store(hub: HubServer) -> HubStore:
-    """An empty leaderboard of the organisation lab, opened by alice, who may write."""
+    """An empty leaderboard of the organisation lab; alice may write."""
     api = hub.api("hf_alice")
     api.create_repo(REPO, repo_type="dataset")
     return HubStore(REPO, api)
@@ -47,7 +47,7 @@ def store(hub: HubServer) -> HubStore:
 
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lost races are retried without the pauses that spare the Hub."""
+    """Retries pause only briefly."""
     monkeypatch.setattr("leaderboard.stores.base._LONGEST_PAUSE_SECONDS", 0.05)
     monkeypatch.setattr("leaderboard.stores.base._FIRST_PAUSE_SECONDS", 0.01)
 
@@ -63,7 +63,7 @@ def run(*arguments: str, env: dict[str, str]) -> subprocess.CompletedProcess[str
 
 
 # -- a folder ---------------------------------------------------------------------------------------------------------
-def test_a_folder_takes_rows_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_publishing_to_a_folder_is_idempotent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     board = tmp_path / "board"
     first, second = result_file(tmp_path, "x", [1, 0, 1]), result_file(tmp_path, "y", [1, 1, 1])
     main([str(first), "--local", str(board)])
@@ -85,8 +85,8 @@ def test_a_folder_takes_rows_once(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert {row.submitter for row in copied.rows.values()} == {"bob"} and len(copied.rows) == 2
 
 
-def test_the_tables_are_what_the_rows_give(tmp_path: Path) -> None:
-    """Row by row and anew give the same bytes; a killed publisher's rows are entered by the next."""
+def test_tables_follow_from_the_rows(tmp_path: Path) -> None:
+    """Incremental and full builds give the same bytes; the next publisher completes an interrupted one."""
     store = LocalStore(tmp_path)
     for number in range(4):
         publish(store, [entry(f"s{number}", [1, number % 2, 0])], show=quiet)
@@ -95,7 +95,7 @@ def test_the_tables_are_what_the_rows_give(tmp_path: Path) -> None:
     assert {path: snapshot.read(path) for path in TABLES.values()} == anew
     changes = plan(snapshot, [entry("late", [1, 1, 1])]).changes
     for path, data in changes.items():
-        # Killed before the tables, which are written last.
+        # Interrupted before the tables, which are written last.
         if path.startswith("results/"):
             (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / path).write_bytes(data)
@@ -103,7 +103,7 @@ def test_the_tables_are_what_the_rows_give(tmp_path: Path) -> None:
     assert pd.read_parquet(tmp_path / TABLES["latest"])["system"].tolist()[0] == "late"
 
 
-def test_rows_that_left_leave_the_tables(tmp_path: Path) -> None:
+def test_removed_rows_leave_the_tables(tmp_path: Path) -> None:
     store = LocalStore(tmp_path)
     old, new = entry("x", [1, 0, 0]), entry("x", [1, 1, 0], revision=pin("2"))
     publish(store, [old], show=quiet)
@@ -129,7 +129,7 @@ def test_a_copy_under_another_name_is_refused(tmp_path: Path) -> None:
     publish(store, [entry("x", [1] * 30, outputs=same)], show=quiet)
     with pytest.raises(InputError, match="great: its outputs are those of x"):
         publish(store, [entry("great", [1] * 30, outputs=same, revision=pin("2"))], show=quiet)
-    # Another score, white space or profile hides nothing; neither does a name that sounds like a baseline.
+    # Another score, white space, profile or kind does not hide a copy.
     for other in (
         entry("great", [0] * 30, outputs=same, revision=pin("2")),
         entry("great", [1] * 30, outputs=tuple(f" {text}" for text in same), revision=pin("2")),
@@ -139,13 +139,13 @@ def test_a_copy_under_another_name_is_refused(tmp_path: Path) -> None:
     ):
         with pytest.raises(InputError, match="great: "):
             publish(store, [other], show=quiet)
-    # Three sentences may come out alike.
+    # The outputs of three sentences may be equal by chance.
     publish(store, [entry("a", [1, 1, 1], outputs=same[:3])], show=quiet)
     publish(store, [entry("b", [1, 1, 1], outputs=same[:3], revision=pin("2"))], show=quiet)
 
 
 def test_a_row_without_its_sentences_is_completed(tmp_path: Path) -> None:
-    """As a killed publisher or --without-texts leaves it; until then it has no rank."""
+    """An interrupted publisher or --without-texts leaves such a row, which has no rank."""
     store, (row, sentences) = LocalStore(tmp_path), entry("x", [1, 0, 1])
     publish(store, [(row, None)], show=quiet)
     assert load_board(store.snapshot()).placing(row).rank is None
@@ -162,7 +162,7 @@ def test_sentences_that_differ_by_rounding_do_not_complete_a_row(tmp_path: Path)
         publish(store, [entry("x", [1, 0, 1], sim=0.50001)], show=quiet)
 
 
-def test_a_result_says_what_its_signature_says(tmp_path: Path) -> None:
+def test_results_that_contradict_their_signature_are_refused(tmp_path: Path) -> None:
     for edit, message in (
         (lambda d: d["test_set"].update(name="other"), "test is other@x, its signature says t@x"),
         (lambda d: d["test_set"].update(n=5000), "n is 5000, its signature says 3"),
@@ -183,7 +183,7 @@ def test_a_result_says_what_its_signature_says(tmp_path: Path) -> None:
         main([str(tmp_path / "deep.json"), "--local", str(tmp_path / "b")])
 
 
-def test_links_are_not_written_through(tmp_path: Path) -> None:
+def test_links_are_not_followed(tmp_path: Path) -> None:
     precious = tmp_path / "precious"
     precious.write_text("dear")
     board = tmp_path / "board"
@@ -199,8 +199,8 @@ def test_links_are_not_written_through(tmp_path: Path) -> None:
     assert precious.read_text() == "dear" and not list((tmp_path / "elsewhere").iterdir())
 
 
-def test_forged_tables_do_not_outlive_the_next_publication(hub: HubServer, store: HubStore, tmp_path: Path) -> None:
-    """Rows come from their own files: what a table says counts where it agrees with the hash of the file."""
+def test_the_next_publication_replaces_forged_tables(hub: HubServer, store: HubStore, tmp_path: Path) -> None:
+    """A table's record is used only if it has the hash of the row's file."""
     for where in (store, LocalStore(tmp_path / "board")):
         made = entry("x", [1, 0, 1])
         publish(where, [made], show=quiet)
@@ -222,7 +222,7 @@ def test_rows_are_not_read_one_by_one(hub: HubServer, store: HubStore) -> None:
     assert hub.count("GET", "/resolve/") - before <= 2
 
 
-def test_a_bad_row_in_the_store_stops_nobody(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_rows_in_the_store_are_skipped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store = LocalStore(tmp_path)
     for name, text in {"a": "{", "b": '{"schema_version": 2}', "c": "[" * 100_000}.items():
         (tmp_path / "results" / name).mkdir(parents=True)
@@ -259,7 +259,7 @@ def test_a_bad_row_in_the_store_stops_nobody(tmp_path: Path, capsys: pytest.Capt
         (["--local", "{tmp}/file.json/b"], "cannot be written|no such folder|not a valid path"),
     ],
 )
-def test_what_cannot_be_published(tmp_path: Path, arguments: list[str], message: str) -> None:
+def test_invalid_arguments_are_refused(tmp_path: Path, arguments: list[str], message: str) -> None:
     path = result_file(tmp_path, "file", [1, 0, 1])
     (tmp_path / "about.yaml").write_text("sise: 5\n")
     with pytest.raises(InputError, match=message):
@@ -267,7 +267,7 @@ def test_what_cannot_be_published(tmp_path: Path, arguments: list[str], message:
     assert not (tmp_path / "b").exists() or not any((tmp_path / "b").rglob("*.json"))
 
 
-def test_about_and_name(tmp_path: Path) -> None:
+def test_about_and_name_options(tmp_path: Path) -> None:
     path = result_file(tmp_path, "file", [1, 0, 1])
     (tmp_path / "about.yaml").write_text("size: 5\nlicence: mit\ntraining_data: [a, b]\nparallel_data: true\n")
     main([str(path), "--local", str(tmp_path / "b"), "--name", "org/model", "--about", str(tmp_path / "about.yaml")])
@@ -294,7 +294,7 @@ def test_one_commit_holds_everything(hub: HubServer, store: HubStore) -> None:
 
 
 def test_fifty_publishers_at_once(hub: HubServer, store: HubStore) -> None:
-    """Each its own row, all against one head: none is lost, and the tables list them all."""
+    """Fifty rows are committed against one head: none is lost, and the tables list them all."""
     errors: list[BaseException] = []
 
     def act(number: int) -> None:
@@ -318,11 +318,11 @@ def test_fifty_publishers_at_once(hub: HubServer, store: HubStore) -> None:
 
 @pytest.mark.parametrize("step", UPLOAD_STEPS)
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_cut_off_at_every_step(
+def test_connections_broken_at_each_step(
     hub: HubServer, store: HubStore, waits: list[float], hasty: None, step: str, when: str
 ) -> None:
-    """The connection breaks before the request is handled, or after it but before the answer: nothing is half visible,
-    and the same command ends with the row there once."""
+    """The connection breaks before the request is handled, or before the response: no commit is partial, and the same
+    command then publishes the row once."""
     before = hub.files("dataset", REPO)
     fault = getattr(hub.faults, f"drop_{when}")(*UPLOAD_STEPS[step], times=None)
     with pytest.raises(InputError, match="gave up"):
@@ -341,16 +341,16 @@ def publish_with_patience(store: HubStore, patience: float) -> None:
         publish(store, [entry("x", [1, 0, 1])], show=quiet)
 
 
-def test_a_commit_whose_answer_is_lost_is_found_done(hub: HubServer, store: HubStore, hasty: None) -> None:
+def test_a_commit_with_a_lost_response_is_not_repeated(hub: HubServer, store: HubStore, hasty: None) -> None:
     hub.faults.drop_after(*UPLOAD_STEPS["commit"])
     assert "nothing to do" in publish(store, [entry("x", [1, 0, 1])], show=quiet)
-    # The two commits: the repository's first, and ours, once.
+    # The repository's first commit and ours.
     assert len(store.api.list_repo_commits(REPO, repo_type="dataset")) == 2
 
 
 @pytest.mark.parametrize(("status", "headers"), [(429, {"Retry-After": "1"}), (429, {"RateLimit": '"api";r=0;t=1'}),
                                                  (500, {}), (503, {})])  # fmt: skip
-def test_a_busy_hub_is_waited_for(
+def test_a_busy_hub_is_retried(
     hub: HubServer,
     store: HubStore,
     hasty: None,
@@ -366,14 +366,14 @@ def test_a_busy_hub_is_waited_for(
 
 
 def test_a_commit_in_progress_is_a_lost_race(hub: HubServer, store: HubStore, hasty: None) -> None:
-    """409: somebody else's commit is under way; the board is read again."""
+    """409 means that another commit is in progress; the publisher reads the board again."""
     hub.faults.answer(*UPLOAD_STEPS["commit"], 409)
     publish(store, [entry("x", [1, 0, 1])], show=quiet)
     assert len(load_board(store.snapshot()).rows) == 1
     assert [request.status for request in hub.log("POST", "/commit/")] == [409, 200]
 
 
-def test_somebody_wins_the_race(hub: HubServer, store: HubStore, hasty: None) -> None:
+def test_a_lost_race_is_retried(hub: HubServer, store: HubStore, hasty: None) -> None:
     rival = HubStore(REPO, hub.api("hf_alice"))
     hub.faults.call_before(*UPLOAD_STEPS["commit"], lambda: publish(rival, [entry("y", [1, 1, 1])], show=quiet))
     publish(store, [entry("x", [1, 0, 1])], show=quiet)
@@ -401,11 +401,11 @@ def test_without_write_access_a_pull_request_is_opened_once(hub: HubServer, stor
     assert f"{hub.url}/datasets/{REPO}/discussions/1" in said
     assert publish(guest, [entry("y", [1, 1, 1])], show=quiet) == said
     assert hub.files("dataset", REPO) == before
-    # Rows alone: tables of two requests would conflict. Merged, the next publisher enters it.
+    # Only rows: the tables of two pull requests conflict. After the merge, the next publisher rebuilds them.
     changed = hub.files("dataset", REPO, "refs/pr/1").keys() - before.keys()
     assert {path.partition("/")[0] for path in changed} == {"results"} and len(changed) == 2
     store.api.merge_pull_request(REPO, 1, repo_type="dataset")
-    # The same command again, by who may not write: the row is there, which is no failure.
+    # The same command again, without write access: the row is published, which is no failure.
     assert "rows are published already" in publish(guest, [entry("y", [1, 1, 1])], show=quiet)
     assert "nothing to do" in publish(guest, [entry("y", [1, 1, 1])], pull_request=True, show=quiet)
     publish(store, [entry("z", [0, 0, 0])], show=quiet)
@@ -413,8 +413,8 @@ def test_without_write_access_a_pull_request_is_opened_once(hub: HubServer, stor
     assert latest["system"].tolist() == ["y", "x", "z"]
 
 
-def test_a_title_alone_is_not_a_proposal(hub: HubServer, store: HubStore) -> None:
-    """Somebody's pull request of the same title, with something else in it, does not stop this one."""
+def test_a_pull_request_with_the_same_title_does_not_count(hub: HubServer, store: HubStore) -> None:
+    """Another user's pull request has the same title and other files."""
     from huggingface_hub import CommitOperationAdd
 
     guest = HubStore(REPO, hub.api("hf_bob"))
@@ -427,7 +427,7 @@ def test_a_title_alone_is_not_a_proposal(hub: HubServer, store: HubStore) -> Non
     assert publish(guest, [(row, sentences)], show=quiet) == said
 
 
-def test_refusals_are_one_line_without_the_token(hub: HubServer, store: HubStore, tmp_path: Path) -> None:
+def test_refusals_give_one_line_without_the_token(hub: HubServer, store: HubStore, tmp_path: Path) -> None:
     path = str(result_file(tmp_path, "x", [1, 0, 1]))
 
     def refused(token: str | None, repo: str = REPO) -> str:
@@ -445,7 +445,7 @@ def test_refusals_are_one_line_without_the_token(hub: HubServer, store: HubStore
     assert "no such data set on the Hub, or your token may not read it" in refused("hf_bob")
 
 
-def test_made_private_meanwhile(hub: HubServer, store: HubStore) -> None:
+def test_a_repository_made_private_during_a_commit(hub: HubServer, store: HubStore) -> None:
     guest = HubStore(REPO, hub.api("hf_bob"))
     settings = store.api.update_repo_settings
     hub.faults.call_before("POST", "/preupload/", lambda: settings(REPO, repo_type="dataset", private=True))
@@ -455,7 +455,7 @@ def test_made_private_meanwhile(hub: HubServer, store: HubStore) -> None:
     assert hub.files("dataset", REPO) == before
 
 
-def test_a_slow_or_torn_table_is_read_again(hub: HubServer, store: HubStore, hasty: None, waits: list[float]) -> None:
+def test_slow_and_truncated_downloads_are_retried(hub: HubServer, store: HubStore, hasty: None, waits: list[float]) -> None:
     publish(store, [entry("x", [1, 0, 1])], show=quiet)
     hub.faults.slow_body("GET", "/(storage|resolve)/", pieces=5, pause=0.01)
     hub.faults.cut_body("GET", "/(storage|resolve)/", keep=10, skip=1)
@@ -463,8 +463,8 @@ def test_a_slow_or_torn_table_is_read_again(hub: HubServer, store: HubStore, has
     assert len(load_board(store.snapshot()).rows) == 2
 
 
-def test_the_command_creates_and_others_load_it(hub: HubServer, tmp_path: Path) -> None:
-    """The whole way in other processes: publish to a new repo, then load_dataset as the card says."""
+def test_a_created_data_set_loads_with_datasets(hub: HubServer, tmp_path: Path) -> None:
+    """Other processes publish to a new data set, then call load_dataset as the card shows."""
     path = str(result_file(tmp_path, "x", [1, 0, 1]))
     env = hub.environment("hf_alice", tmp_path / "home") | {"OMP_NUM_THREADS": "1"}
     done = run(path, "--repo", "lab/new", "--create", env=env)
@@ -483,7 +483,7 @@ def test_the_command_creates_and_others_load_it(hub: HubServer, tmp_path: Path) 
     assert loaded.stdout.split("\n")[:4] == ["['x']", "[3]", "['x 0', 'x 1', 'x 2']", "234"]
 
 
-def test_patience_ends(hub: HubServer, store: HubStore) -> None:
+def test_retries_end(hub: HubServer, store: HubStore) -> None:
     def busy() -> None:
         raise BusyError("no time")
 
@@ -491,7 +491,7 @@ def test_patience_ends(hub: HubServer, store: HubStore) -> None:
         retry(busy, store.name, patience=0)
 
 
-def test_offline_is_said(tmp_path: Path) -> None:
+def test_offline_mode_is_an_error(tmp_path: Path) -> None:
     path = str(result_file(tmp_path, "x", [1, 0, 1]))
     env = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_TOKEN": "hf_secret", "HF_HOME": str(tmp_path)}
     done = run(path, "--repo", REPO, env=env)
@@ -499,7 +499,7 @@ def test_offline_is_said(tmp_path: Path) -> None:
 
 
 def test_score_and_push_in_one_command(hub: HubServer, store: HubStore, tmp_path: Path) -> None:
-    """metrics.score --push shows, with --yes it opens a pull request with what it scored."""
+    """metrics.score --push shows the change; with --yes it opens a pull request."""
     home = tmp_path / "home"
     env = hub.environment("hf_alice", home) | {"OMP_NUM_THREADS": "1"}
     command = ["metrics.score", "delete", "--test-set", "sample", "--limit", "2", "--push", REPO]
@@ -513,7 +513,7 @@ def test_score_and_push_in_one_command(hub: HubServer, store: HubStore, tmp_path
     assert (row.system.name, row.submitter, row.test_set.n, row.test_set.of) == ("delete", "alice", 2, 234)
 
 
-def test_a_models_own_repository_is_told_on_request(
+def test_to_model_opens_a_pull_request(
     hub: HubServer, store: HubStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store.api.create_repo("lab/detox")

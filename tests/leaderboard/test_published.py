@@ -1,4 +1,4 @@
-"""Published figures: kept apart, with their source, and equal to what the sources say."""
+"""Published figures have their source, equal it, and are not ranked with measured rows."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from leaderboard.stores.local import LocalStore
 from tests.leaderboard.test_publish import result_file
 
 
-def test_figures_by_hand() -> None:
-    """A few of each source, typed from the publications' tables."""
+def test_published_figures() -> None:
+    """Some figures of each source, copied from the publications' tables."""
     found = {
         (row.system.name, row.source.title.split(",")[0], row.test_set.n): [s.mean for s in row.scores.values()]
         for row in published_rows()
@@ -29,7 +29,7 @@ def test_figures_by_hand() -> None:
     assert found["MetaDetox", "TextDetox at CLEF 2025", None] == [0.685]
 
 
-def test_they_stand_beside_measured_rows_without_rank_or_interval(tmp_path: Path) -> None:
+def test_published_figures_have_no_rank_or_interval(tmp_path: Path) -> None:
     path = result_file(tmp_path, "condbert", [1, 0, 1])
     main([str(path), "--published", "--local", str(tmp_path / "board")])
     latest = pd.read_parquet(tmp_path / "board" / TABLES["latest"])
@@ -38,12 +38,12 @@ def test_they_stand_beside_measured_rows_without_rank_or_interval(tmp_path: Path
     assert published["rank"].isna().all() and published["j_low"].isna().all() and (published["ties"] == "").all()
     assert published["source_url"].str.startswith("https://").all() and (published["signature"] == "").all()
     assert not set(measured["comparable"]) & set(published["comparable"])
-    # The same in a second call; a row of each stays.
+    # A second call adds nothing.
     main(["--published", "--local", str(tmp_path / "board")])
     assert len(load_board(LocalStore(tmp_path / "board").snapshot()).rows) == 28
 
 
-def test_rows_without_their_texts(tmp_path: Path) -> None:
+def test_without_texts_publishes_no_sentences(tmp_path: Path) -> None:
     path = result_file(tmp_path, "x", [1, 0, 1])
     main([str(path), "--without-texts", "--local", str(tmp_path / "board")])
     assert not list((tmp_path / "board" / "results").rglob("*.parquet"))

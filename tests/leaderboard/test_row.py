@@ -1,4 +1,4 @@
-"""The row: what it holds, what it refuses, and that rows of every schema version keep loading."""
+"""The row schema: values, validation, and loading of every schema version."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.leaderboard.boards import TODAY, document, entry
 GOLDEN = Path(__file__).parent / "golden"
 
 
-def test_a_row_by_hand() -> None:
+def test_values_of_a_row() -> None:
     row, sentences = entry("x", [1, 0, 1], outputs=("a fool you are", "go", ""))
     scores = row.scores
     assert (row.test_set.n, scores["sta"].mean, scores["sim"].mean, scores["fl"].mean) == (
@@ -41,8 +41,8 @@ def test_a_row_by_hand() -> None:
 
 
 @pytest.mark.parametrize("version", range(1, SCHEMA_VERSION + 1))
-def test_rows_of_every_version_load_and_are_written_in_the_newest(version: int) -> None:
-    """One stored file per version, as the program of its time wrote it."""
+def test_rows_of_each_version_load_and_are_written_as_the_newest(version: int) -> None:
+    """One stored file per version, written by that version's program."""
     if version == 1:
         documents = pd.read_parquet(GOLDEN / "rows-v1.parquet").to_dict("records")
     else:
@@ -56,12 +56,12 @@ def test_rows_of_every_version_load_and_are_written_in_the_newest(version: int) 
     Draft202012Validator(json_schema()).validate(json.loads(row.to_json()))
 
 
-def test_outputs_are_pinned_by_their_hash_too() -> None:
+def test_the_revision_of_outputs_is_a_hash() -> None:
     with pytest.raises(InputError, match="names no commit or content"):
         entry("s-nlp/bart-base-detox", [1, 0, 1], revision="main")
 
 
-def test_rounding_is_no_disagreement() -> None:
+def test_rows_agree_within_rounding() -> None:
     row, _ = entry("x", [1, 0, 1])
     score = row.scores["sim"]
     near, far = (score.model_copy(update={"mean": score.mean + delta}) for delta in (5e-5, 5e-4))
@@ -102,7 +102,7 @@ def test_a_newer_version_is_refused() -> None:
         ("system.about.size", -1, "system.about.size"),
     ],
 )
-def test_what_a_row_refuses(path: str, value: Any, message: str) -> None:
+def test_invalid_rows_are_refused(path: str, value: Any, message: str) -> None:
     row, _ = entry("x", [1, 0, 1], kind="model", revision="0" * 40)
     changed = json.loads(row.to_json())
     place = changed
@@ -135,7 +135,7 @@ def test_published_figures_have_a_source_and_no_interval() -> None:
         ("/", "unnamed"),
     ],
 )
-def test_folders_by_hand(name: str, folder: str) -> None:
+def test_folder_names(name: str, folder: str) -> None:
     assert folder_name(name) == folder
 
 
@@ -147,7 +147,7 @@ def test_no_name_leaves_the_results_folder(name: str) -> None:
     )
 
 
-def test_results_that_contradict_themselves() -> None:
+def test_contradictory_results_are_refused() -> None:
     altered = document("x", [1, 0, 1])
     altered["summary"]["j"]["mean"] = 0.9
     with pytest.raises(InputError, match=r"summary\.j is 0\.9, its sentences give 0\.333333"):
@@ -167,8 +167,8 @@ def test_results_that_contradict_themselves() -> None:
         "summary", "summary.sta", "summary.sta.mean", "sentences", "versions",
     ],
 )  # fmt: skip
-def test_broken_results_are_one_short_line(path: str, value: Any) -> None:
-    """Whatever stands in a result's place: it makes a valid row, or is refused like all bad input."""
+def test_invalid_results_give_one_short_line(path: str, value: Any) -> None:
+    """Any value in any field gives a valid row or an InputError."""
     broken = document("x", [1, 0, 1])
     *parents, last = path.split(".")
     place = broken
@@ -189,14 +189,14 @@ def test_broken_results_are_one_short_line(path: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize("read", [read_json, read_parquet])
-def test_damaged_files_are_one_line(read: Any) -> None:
+def test_damaged_files_give_one_line(read: Any) -> None:
     for data in (b"", b"[" * 100_000, b"PAR1 not really", b"\xff\xfe", b"PAR1" + bytes(60) + b"PAR1"):
         with pytest.raises(InputError, match="x: not "):
             read(data, "x")
 
 
-def test_flipped_bytes_of_sentences_are_found() -> None:
-    """Each of 60 flips is a damaged file, or another content, or (in padding) nothing."""
+def test_flipped_bytes_of_sentences_are_detected() -> None:
+    """Each of 60 flips damages the file, changes its content, or (in padding) has no effect."""
     _, sentences = entry("x", [1.0, 0.0] * 20)
     data = sentences.to_parquet()
     for place in range(0, len(data), len(data) // 60):
@@ -210,20 +210,20 @@ def test_flipped_bytes_of_sentences_are_found() -> None:
         assert (again.sha256 == sentences.sha256) <= same
 
 
-def test_what_is_known_of_systems() -> None:
+def test_system_facts() -> None:
     from leaderboard.rows.systems import system_facts
 
     detox = system_facts("s-nlp/bart-base-detox", "paradetox-test", {})
     assert (detox.parallel_data, detox.contamination) == (True, "contaminated")
     assert system_facts("s-nlp/bart-base-detox", "sample", {}).contamination == "unknown"
-    # A submitter's word comes first, and what it leaves out stays known.
+    # The submitter's facts override the list; the other facts stay.
     told = system_facts("s-nlp/bart-base-detox", "paradetox-test", {}, About(note="mine"))
     assert (told.note, told.licence, told.contamination) == ("mine", "openrail++", "contaminated")
     stranger = system_facts("a/b", "sample", {"size": 5, "licence": "mit", "training_data": ["c"]})
     assert (stranger.size, stranger.licence, stranger.training_data) == (5, "mit", ("c",))
 
 
-def test_names_lose_the_folders_of_their_author() -> None:
+def test_public_names_have_no_local_folders() -> None:
     from leaderboard.rows.results import public_name
 
     assert public_name("/home/ann/secret/condbert.txt", "sha256:0", "outputs") == "condbert"

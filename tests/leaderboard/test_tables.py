@@ -1,4 +1,4 @@
-"""The derived tables: ranks, ties, what gets none, and that they are a pure function of the rows."""
+"""The derived tables: ranks, ties, unranked rows; they are a pure function of the rows."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def places(made: Board) -> list[tuple[str, int | None]]:
     return [(row.system.name, made.placing(row).rank) for ranking in made.rankings for row in ranking]
 
 
-def test_equal_js_share_a_rank_and_some_rows_get_none() -> None:
-    """Places 1, 2, 2, 4 by hand; last stand a row that was disproved, one without SIM, one without its outputs."""
+def test_equal_js_share_a_rank_and_some_rows_are_unranked() -> None:
+    """Ranks 1, 2, 2, 4 by hand; rows with a mismatch, without SIM and without outputs come last."""
     entries = [entry("a", [1, 1, 1]), entry("b", [1, 1, 0]), entry("c", [1, 1, 0]), entry("d", [0, 0, 0])]
     made = board(*entries)
     assert places(made) == [("a", 1), ("b", 2), ("c", 2), ("d", 4)]
@@ -51,7 +51,7 @@ def test_equal_js_share_a_rank_and_some_rows_get_none() -> None:
     found = {row.run_id: Verification("mismatch", "j", row=row.sha256)}
     disproved = Board({**made.rows, gap.run_id: gap, bare.run_id: bare}, made.j, found)
     assert places(disproved) == [("c", 1), ("d", 2), ("a", None), ("e", None), ("b", None)]
-    # What was found of another row in its place says nothing of this one.
+    # The verification of another version of the row does not count.
     other = Board(made.rows, made.j, {row.run_id: Verification("mismatch", "j", row="another")})
     assert places(other) == places(made) and other.status(row).status == "unchecked"
 
@@ -68,15 +68,15 @@ def test_latest_is_the_newest_row_of_a_system() -> None:
     assert tables["paired"]["j"].map(list).tolist() == [[0.5, 0.5, 0.0]]
 
 
-def test_nobody_takes_anothers_place_in_the_ranking() -> None:
-    """A newer row under the same name, by another submitter or of another kind, stands beside it."""
+def test_rows_of_other_submitters_and_kinds_stay_apart() -> None:
+    """A newer row under the same name, by another submitter or of another kind, does not replace the row."""
     later = TODAY + datetime.timedelta(hours=1)
     eve = entry("x", [0, 0, 0], revision=pin("2"), submitter="eve", date=later)
     model = entry("x", [0, 0, 0], revision="0" * 40, kind="model", date=later)
     assert len(board(entry("x", [1, 1, 1]), eve, model).latest) == 3
 
 
-def test_ties_by_hand() -> None:
+def test_ties() -> None:
     """a and b differ on every one of 24 sentences, in J by .5; c agrees with b but for one sentence."""
     a, b, c = [1.0] * 24, [0.0] * 24, [1.0] + [0.0] * 23
     made = board(entry("a", a), entry("b", b), entry("c", c))
@@ -85,7 +85,7 @@ def test_ties_by_hand() -> None:
         ("c", "b"),
         ("b", "b"),
     ]
-    # So few sentences tell nothing apart.
+    # With so few sentences, no difference is significant.
     few = board(entry("a", a[: MIN_SENTENCES - 1]), entry("b", b[: MIN_SENTENCES - 1]))
     assert {few.placing(row).ties for row in few.latest} == {"a"}
 
@@ -98,7 +98,7 @@ def test_the_paired_test_is_the_randomisation_test_in_its_limit() -> None:
     for i in range(6):
         for k in range(i):
             p = randomisation_test(values[i], values[k])
-            # The test that is sampled has an error of its own near its threshold.
+            # The sampled test has an error of its own near the threshold.
             if abs(p - 0.05) > 0.01:
                 assert apart[i, k] == apart[k, i] == (p < 0.05)
                 told += 1
@@ -107,7 +107,7 @@ def test_the_paired_test_is_the_randomisation_test_in_its_limit() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(1, 9).flatmap(lambda m: st.lists(st.booleans(), min_size=m * m, max_size=m * m)))
-def test_two_share_a_letter_exactly_when_they_are_not_apart(flat: list[bool]) -> None:
+def test_systems_share_a_letter_exactly_when_they_do_not_differ(flat: list[bool]) -> None:
     m = int(len(flat) ** 0.5)
     upper = np.triu(np.array(flat).reshape(m, m), 1)
     apart = upper | upper.T
@@ -118,8 +118,8 @@ def test_two_share_a_letter_exactly_when_they_are_not_apart(flat: list[bool]) ->
             assert bool(letters[i] & letters[k]) == (not apart[i, k])
 
 
-def test_many_systems_have_letters_that_never_lie() -> None:
-    """Above EXACT systems: neighbours that tie share one, and whoever shares one is not apart."""
+def test_letters_of_many_systems_separate_significant_pairs() -> None:
+    """Above EXACT systems: tied neighbours share a letter, and systems that share one do not differ."""
     rng = np.random.default_rng(0)
     m = EXACT + 50
     values = np.sort(rng.random(m))[::-1, None] + rng.normal(0, 0.4, (m, 100))

@@ -1,4 +1,4 @@
-"""Verification with the real scorers: honest rows pass, and every way to tamper with one is named."""
+"""Verification with the real scorers: honest rows pass, and every manipulation is found."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ DATE = datetime.datetime(2026, 11, 24, 12, tzinfo=datetime.UTC)
 
 @pytest.fixture(scope="module")
 def honest(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """delete, reference and a file of outputs on the sample's first sentences, really scored; another cache."""
+    """A leaderboard with delete, reference and a file of outputs, scored on the sample's first sentences."""
     folder = tmp_path_factory.mktemp("honest")
     test_set = load_test_set("sample").limit(N)
     evaluator = Evaluator(load_profile("offline"))
@@ -56,9 +56,9 @@ def honest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def board(honest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy to tamper with."""
+    """A copy of `honest` to change."""
     shutil.copytree(honest, tmp_path / "board")
-    # The scores that verification computed for the first test serve the others.
+    # All tests share the cache of verified scores.
     home = honest.parent / "home"
     if not home.exists():
         from metrics.util.files import cache_dir
@@ -70,7 +70,7 @@ def board(honest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 
 
 def check(board: Path) -> dict[str, tuple[str, str]]:
-    """system's folder → (status, note)."""
+    """Verify the rows; return (status, note) by system folder."""
     outcomes = verify_rows(LocalStore(board).snapshot(), VerificationContext())
     return {Path(o.path).parent.name: (o.status, o.note) for o in outcomes}
 
@@ -81,7 +81,7 @@ def files(board: Path, system: str) -> tuple[Path, Path]:
 
 
 def alter(board: Path, edit: Callable[[dict[str, Any]], object], system: str = "polite") -> None:
-    """Changes the row's JSON, and nothing else."""
+    """Change only the row's JSON."""
     path, _ = files(board, system)
     row = json.loads(path.read_text())
     edit(row)
@@ -89,7 +89,7 @@ def alter(board: Path, edit: Callable[[dict[str, Any]], object], system: str = "
 
 
 def forge(board: Path, edit: Callable[[pd.DataFrame], object], **update: Any) -> None:
-    """Changes the sentences and makes all else agree with them: hashes, means, intervals, run id and place."""
+    """Change the sentences and adapt the row to them: hashes, means, intervals, run id and path."""
     path, parquet = files(board, "polite")
     frame = pd.read_parquet(parquet)
     edit(frame)
@@ -100,7 +100,7 @@ def forge(board: Path, edit: Callable[[pd.DataFrame], object], **update: Any) ->
 
 
 def store_sentences(board: Path, row: Row, sentences: Sentences) -> Row:
-    """A row with everything in it made to agree with `sentences`, at its place."""
+    """Store `row`, adapted to `sentences`, at its path."""
     row = load_row({**json.loads(row.to_json()), **summarise(sentences)}, "x")
     row = row.model_copy(update={"run_id": expected_run_id(row)})
     (board / row.path).parent.mkdir(exist_ok=True, parents=True)
@@ -118,13 +118,13 @@ def renamed(row: Row, name: str, **system: Any) -> Row:
     return row.model_copy(update={"system": row.system.model_copy(update={"name": name, **system})})
 
 
-def test_honest_rows_are_verified_and_the_tables_say_so(board: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_honest_rows_are_verified_and_the_tables_show_it(board: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["--local", str(board), "--write"])
     assert "3 verified, 0 mismatch, 0 unverifiable" in capsys.readouterr().out
     latest = pd.read_parquet(board / TABLES["latest"])
     assert set(latest["verification"]) == {"verified"} and latest["verification_date"].str.len().eq(10).all()
     assert len(list((board / "verification").glob("*.json"))) == 3
-    # Verifying again, and publishing after it, keep what was found.
+    # Verifying and publishing again keep the verifications.
     main(["--local", str(board)])
     publish(LocalStore(board), [], show=lambda change: None)
     assert set(pd.read_parquet(board / TABLES["latest"])["verification"]) == {"verified"}
@@ -170,7 +170,7 @@ def test_an_altered_row_is_a_mismatch(board: Path, edit: Callable[[dict[str, Any
 def test_forged_sentences_under_consistent_means(
     board: Path, edit: Callable[[pd.DataFrame], object], found: str
 ) -> None:
-    """Everything in the row agrees with everything else; only the texts, scored again, or the test set tell."""
+    """The row is consistent in itself; only scoring its texts again, or the test set, shows the change."""
     forge(board, edit)
     status, note = check(board)["polite"]
     assert status == "mismatch" and found in note
@@ -200,11 +200,11 @@ def test_a_shortened_row_and_a_forged_signature(board: Path) -> None:
 def test_rows_copied_under_another_name(board: Path) -> None:
     path, parquet = files(board, "polite")
     (board / "results/great").mkdir()
-    # As a file: its content says whose it is.
+    # Copied as a file: its content names another system.
     shutil.copy(path, board / "results/great" / path.name)
     assert check(board)["great"][1].startswith("row: results/great/")
     (board / "results/great" / path.name).unlink()
-    # With name, run id and date to match, older than what it copies, which was verified before.
+    # With a consistent name, run id and an older date than the original, which was verified earlier.
     main(["--local", str(board), "--write"])
     row = load_row(json.loads(path.read_text()), "x")
     copied: Row = row.model_copy(
@@ -218,8 +218,8 @@ def test_rows_copied_under_another_name(board: Path) -> None:
     assert outcomes["polite"][0] == "verified"
 
 
-def test_a_copy_hides_behind_nothing(board: Path) -> None:
-    """Another score in the sixth decimal, a kind that is not its own, white space; and it never frames the original."""
+def test_modified_copies_are_found(board: Path) -> None:
+    """Another sixth decimal, kind or white space does not hide a copy, nor make the original look like one."""
     row, sentences = own(board, "polite")
     nudged = {**sentences.values, "soft_sta": sentences.values["soft_sta"] + 2e-6}
     spaced = Sentences(sentences.source, tuple(f" {text}" for text in sentences.output), sentences.values)
@@ -237,8 +237,8 @@ def test_a_copy_hides_behind_nothing(board: Path) -> None:
     assert outcomes["kindly"] == ("mismatch", "system.kind: stored baseline, recomputed model or outputs")
 
 
-def test_a_baseline_must_have_written_what_it_writes(board: Path) -> None:
-    """Under its own revision, and under one that it never had."""
+def test_outputs_of_baselines_are_recomputed(board: Path) -> None:
+    """Under the baseline's revision, and under another."""
     (row, _), (_, foreign) = own(board, "reference"), own(board, "polite")
     store_sentences(board, row, foreign)
     status, note = check(board)["reference"]
@@ -249,7 +249,7 @@ def test_a_baseline_must_have_written_what_it_writes(board: Path) -> None:
     assert status == "mismatch" and note.startswith("system.revision: stored 2, recomputed 1")
 
 
-def test_more_sentences_than_there_are(board: Path) -> None:
+def test_more_sentences_than_the_test_set_has(board: Path) -> None:
     row, sentences = own(board, "polite")
     many = Sentences(
         sentences.source * 11, sentences.output * 11, {k: np.tile(v, 11) for k, v in sentences.values.items()}
@@ -262,8 +262,8 @@ def test_more_sentences_than_there_are(board: Path) -> None:
     assert status == "mismatch" and "sentence 24: source" in note
 
 
-def test_a_finding_is_of_what_was_verified(board: Path) -> None:
-    """A row that is replaced under its run id loses its badge; a file of the same name elsewhere takes nobody's."""
+def test_a_verification_belongs_to_one_version_of_a_row(board: Path) -> None:
+    """A replaced row loses its verification; a file of the same name elsewhere does not affect it."""
     main(["--local", str(board), "--write"])
     row, sentences = own(board, "polite")
     better = {**sentences.values, "sta": np.ones(N)}
@@ -305,7 +305,7 @@ def test_rows_that_only_a_table_has_are_a_mismatch(board: Path) -> None:
 @pytest.mark.parametrize(
     ("table", "edit", "found"),
     [
-        # One run id twice, the forged row first; a row dropped and the others moved up; a column more.
+        # One run id twice with a forged row first; a missing row; an added column.
         (
             "latest",
             lambda f: pd.concat([f.iloc[[0]].assign(system="GREAT", j=0.99), f]),
@@ -363,8 +363,8 @@ def test_files_that_readers_would_load_belong_to_a_row(board: Path) -> None:
     assert notes["tests/sample.parquet"] == "sentences: not those of the built-in test set"
 
 
-def test_a_test_set_is_the_one_that_was_signed(board: Path) -> None:
-    """Invented scores under a test set that nobody has, in the group of one that everybody has."""
+def test_the_test_set_must_match_the_signature(board: Path) -> None:
+    """Invented scores on an unknown test set, under the signature of a known one."""
     row, sentences = own(board, "polite")
     ones = {name: np.ones(N) for name in sentences.values}
     test_set = row.test_set.model_copy(update={"name": "nonexistent-set"})
@@ -373,7 +373,7 @@ def test_a_test_set_is_the_one_that_was_signed(board: Path) -> None:
     assert status == "mismatch" and note.startswith("test: stored nonexistent-set@")
 
 
-def test_a_baseline_of_another_lexicon_is_no_excuse(board: Path) -> None:
+def test_another_lexicon_does_not_hide_a_copy(board: Path) -> None:
     (row, _), (_, foreign) = own(board, "delete"), own(board, "reference")
     shutil.rmtree(board / "results/delete")
     store_sentences(board, renamed(row, "delete", revision="lexicon-ffffffffffff"), foreign)
@@ -381,7 +381,7 @@ def test_a_baseline_of_another_lexicon_is_no_excuse(board: Path) -> None:
     assert status == "mismatch" and note == "system.name: delete has the outputs of reference"
 
 
-def test_a_badge_goes_with_its_outputs(board: Path) -> None:
+def test_removed_outputs_remove_the_verification(board: Path) -> None:
     main(["--local", str(board), "--write"])
     _, parquet = files(board, "polite")
     parquet.unlink()
@@ -398,7 +398,7 @@ def test_published_figures_are_compared_with_their_list(board: Path) -> None:
     assert len(notes) == 1 and notes[0].startswith("scores: stored")
 
 
-def test_junk_beside_the_rows_stops_nobody(board: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_junk_files_do_not_stop_verification(board: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (board / "rows.parquet").write_bytes(b"junk")
     (board / "results/x").mkdir()
     (board / "results/x" / f"{'a' * 16}.json").write_text('{"schema_version": "\x1b[2J\u202eboo"}')
@@ -418,12 +418,12 @@ def test_rows_of_version_one_are_unverifiable_and_unranked(board: Path, capsys: 
     assert "unverifiable\trows.parquet\trows of schema version 1" in capsys.readouterr().out
 
 
-def test_what_is_printed_steers_no_terminal(board: Path) -> None:
+def test_control_characters_are_escaped(board: Path) -> None:
     forge(board, lambda f: f.loc.__setitem__((2, "source"), "a \x1b[2Jnice\u202e sentence"))
     assert "a ⟨U+001B⟩[2Jnice⟨U+202E⟩ sentence" in check(board)["polite"][1]
 
 
-def test_a_row_names_no_file_to_read(board: Path, tmp_path: Path) -> None:
+def test_a_row_cannot_name_a_file_to_read(board: Path, tmp_path: Path) -> None:
     secret = tmp_path / "secrets.yaml"
     secret.write_text("password: hunter2\n")
     row, sentences = own(board, "polite")
@@ -435,7 +435,7 @@ def test_a_row_names_no_file_to_read(board: Path, tmp_path: Path) -> None:
     assert status == "unverifiable" and "not built in" in note and "password" not in note
 
 
-def test_what_is_not_here_makes_a_row_unverifiable(board: Path) -> None:
+def test_missing_inputs_make_a_row_unverifiable(board: Path) -> None:
     _, parquet = files(board, "polite")
     parquet.unlink()
     status, note = check(board)["polite"]
@@ -473,7 +473,7 @@ def test_what_is_not_here_makes_a_row_unverifiable(board: Path) -> None:
 
 
 def test_values_are_compared_within_a_tolerance_and_flips_are_not(honest: Path, board: Path) -> None:
-    """A rounding of another machine passes; a flipped label of one sentence does not."""
+    """Differences by rounding pass; a flipped label of one sentence does not."""
 
     def nudge(frame: pd.DataFrame) -> None:
         frame["sim"] = frame["sim"] + np.where(frame["sim"] > 0, -5e-6, 0)
@@ -491,8 +491,8 @@ def test_values_are_compared_within_a_tolerance_and_flips_are_not(honest: Path, 
     assert status == "mismatch" and "sentence 0: sta" in note
 
 
-def test_the_shipped_example_is_what_its_rows_say() -> None:
-    """Tables, hashes and badges; its scores are computed again by python -m leaderboard.verify."""
+def test_the_shipped_example_is_consistent() -> None:
+    """Tables, hashes and verifications; `python -m leaderboard.verify` recomputes the scores."""
     snapshot = LocalStore(ROOT / "leaderboard" / "example").snapshot()
     assert check_tables(snapshot) == []
     board = load_board(snapshot)
@@ -502,5 +502,5 @@ def test_the_shipped_example_is_what_its_rows_say() -> None:
         assert board.status(row).status == "verified" and board.placing(row).rank
         assert read_sentences(snapshot, row).source == load_test_set("sample").sources
     assert sum(row.record == "published" for row in board.latest) == 27
-    # No text of a corpus that is not this project's.
+    # Without texts of other corpora.
     assert {row.test_set.name for row in board.latest if row.sentences_path in snapshot.files} == {"sample"}
