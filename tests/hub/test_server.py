@@ -575,7 +575,9 @@ def test_malformed_commits_are_refused(hub: HubServer, raw: httpx2.Client, line:
 
 @pytest.mark.parametrize("step", UPLOAD_STEPS)
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_connections_broken_at_each_step(hub: HubServer, alice: HfApi, waits: list[float], step: str, when: str) -> None:
+def test_connections_broken_at_each_step(
+    hub: HubServer, alice: HfApi, waits: list[float], step: str, when: str
+) -> None:
     push(alice, {"README.md": b"---\nlicense: mit\n---\n", "old.parquet": LARGE[1:]})
     before, seen = head(hub), hub.files("dataset", BOARD)
     new = {"README.md": CARD, "new.parquet": LARGE, "rows/new.json": b"{}"}

@@ -154,7 +154,9 @@ def test_published_figures_are_marked_as_reported() -> None:
          "unspecified/data-", "data-", "other"),
     ],
 )  # fmt: skip
-def test_developer_and_evaluator_relationship(name: str, changes: dict[str, Any], folder: str, model: str, relationship: str) -> None:
+def test_developer_and_evaluator_relationship(
+    name: str, changes: dict[str, Any], folder: str, model: str, relationship: str
+) -> None:
     made = row(name, **changes)
     document = aggregate_document(made)
     validate(document)

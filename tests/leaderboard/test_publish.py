@@ -455,7 +455,9 @@ def test_a_repository_made_private_during_a_commit(hub: HubServer, store: HubSto
     assert hub.files("dataset", REPO) == before
 
 
-def test_slow_and_truncated_downloads_are_retried(hub: HubServer, store: HubStore, hasty: None, waits: list[float]) -> None:
+def test_slow_and_truncated_downloads_are_retried(
+    hub: HubServer, store: HubStore, hasty: None, waits: list[float]
+) -> None:
     publish(store, [entry("x", [1, 0, 1])], show=quiet)
     hub.faults.slow_body("GET", "/(storage|resolve)/", pieces=5, pause=0.01)
     hub.faults.cut_body("GET", "/(storage|resolve)/", keep=10, skip=1)
