@@ -66,14 +66,13 @@ def screener() -> Any:
 
 
 def budget(options: argparse.Namespace, folder: Path, texts: int) -> dict[str, Any]:
-    """Keywords of a Trainer's arguments: as many steps as are asked for and one more, nothing written."""
-    from repro.training.trainer import arguments
+    """Return keyword arguments of `TrainingArguments`: one step to warm up and those to measure, nothing written."""
+    from repro.training.trainer import training_arguments
 
-    keywords = arguments(
-        folder, batch_size=texts, accumulation=1, learning_rate=RATE, steps=options.steps + 1, epochs=1,
-        weight_decay=0.01, save_every=10**6, seed=1, evaluate=False, schedule="constant_with_warmup",
+    return training_arguments(
+        folder, max_steps=options.steps + 1, per_device_train_batch_size=texts, learning_rate=RATE, weight_decay=0.01,
+        lr_scheduler_type="constant_with_warmup", save_strategy="no", seed=1,
     )  # fmt: skip
-    return {**keywords, "save_strategy": "no"}
 
 
 def ours(
@@ -103,16 +102,17 @@ def ours(
             rolling.append(time.perf_counter() - start)
             return prepared
 
-        def losses(self, prompts: Any, outputs: Any, owners: Any, rejected: Any, passed: Any) -> Any:
+        def losses(self, prompts: Any, outputs: Any, text_indices: Any, rejected: Any, passed: Any) -> Any:
             if not leader.seq2seq:
                 counts.append(
-                    useful_operations(leader.model, options.layers, prompts, outputs, owners, rejected, passed)
+                    useful_operations(leader.model, options.layers, prompts, outputs, text_indices, rejected, passed)
                 )
-            return super().losses(prompts, outputs, owners, rejected, passed)
+            return super().losses(prompts, outputs, text_indices, rejected, passed)
 
     texts = texts_of(size * (options.steps + 1))
     keywords = budget(options, folder, size)
-    seconds = timed(Counting(leader, ScreenerFollower(screener()), config, keywords, texts, lambda _: None))
+    trainer = Counting(leader, ScreenerFollower(screener()), config, keywords, texts, log=lambda _: None)
+    seconds = timed(trainer)
     # The first step is not measured.
     return {"seconds": seconds, "rolling": rolling[1:], "operations": counts[1:], "texts": size, "updates": 1}
 
@@ -228,7 +228,7 @@ def by_trl(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     if leader.seq2seq:
         raise InputError("trl's OnlineDPOTrainer trains causal models only; leave this arm out with --arms")
     # Of the leader only the choice of trained layers is wanted, not its own copy of them as a reference.
-    leader._split = None
+    leader.split_decoder = None
     size = options.rollouts // 2
     keywords = budget(options, folder, size)
     rows = [{"prompt": PROMPT.format(text=text)} for text in texts_of(size * (options.steps + 1))]

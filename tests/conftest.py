@@ -65,9 +65,9 @@ def lively_t5(tiny_t5: Path, tmp_path: Path) -> Path:
     """The same with larger weights, so that it writes something else for every sentence."""
     from transformers import AutoTokenizer, T5ForConditionalGeneration
 
-    from tests.leaders import enliven
+    from tests.leaders import randomise_weights
 
-    enliven(T5ForConditionalGeneration.from_pretrained(tiny_t5), tmp_path / "t5")
+    randomise_weights(T5ForConditionalGeneration.from_pretrained(tiny_t5), tmp_path / "t5")
     AutoTokenizer.from_pretrained(tiny_t5).save_pretrained(tmp_path / "t5")
     return tmp_path / "t5"
 

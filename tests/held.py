@@ -16,7 +16,7 @@ from torch.distributed.tensor import DTensor
 from repro import run
 from repro.distributed import rank
 from repro.pipeline import pipeline
-from repro.training.trainer import LeaderTraining
+from repro.training.trainer import LeaderTrainer
 
 
 def here(tensor: torch.Tensor) -> int:
@@ -25,21 +25,21 @@ def here(tensor: torch.Tensor) -> int:
 
 
 def main(folder: Path, arguments: list[str]) -> None:
-    fit, remove = LeaderTraining.fit, pipeline.remove_temporaries
+    train, remove = LeaderTrainer.train_or_resume, pipeline.remove_temporaries
 
-    def fit_and_tell(trainer: LeaderTraining) -> None:
-        fit(trainer)
+    def train_and_record(trainer: LeaderTrainer) -> None:
+        train(trainer)
         trained = [p for p in trainer.model.parameters() if p.requires_grad]
         states = [trainer.optimizer.state[p][key] for p in trained for key in ("exp_avg", "exp_avg_sq")]
         held = [sum(p.numel() for p in trained), sum(map(here, trained)), sum(map(here, states))]
         (folder / f"held-{rank()}.json").write_text(json.dumps(held))
 
-    def remove_and_tell(out: Path) -> None:
+    def remove_and_record(out: Path) -> None:
         (folder / f"removes-{rank()}").touch()
         remove(out)
 
-    pipeline.remove_temporaries = remove_and_tell
-    LeaderTraining.fit = fit_and_tell  # type: ignore[method-assign]
+    pipeline.remove_temporaries = remove_and_record
+    LeaderTrainer.train_or_resume = train_and_record  # type: ignore[method-assign]
     run.main(arguments)
 
 

@@ -1,4 +1,4 @@
-"""Leaders as tests need them: in training, the recipe smoke for a tiny one, one that writes all kinds of things."""
+"""Helpers for tests of the leader: recipe overrides for a tiny one, its weights, and scores that depend on them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import torch
 
 if TYPE_CHECKING:
     from repro.leader.leader import Leader
-    from repro.training.trainer import Development
+    from repro.training.development import DevelopmentScores
 
-# Overrides of `smoke`, KEY=VALUE, for a leader of a few thousand weights.
+# Overrides of the recipe `smoke`, for a leader of a few thousand weights.
 SMALL = (
     "toxic_limit=24", "warmup_steps=4", "steps=4", "evaluate_every=2", "development_limit=4", "test_limit=4",
     "max_new_tokens=8", "rollout_max_new_tokens=8", "follower=screener", "flip_rate=0.3", "stop_repetition=1",
@@ -21,25 +21,25 @@ SMALL = (
 
 
 def weights(leader: Leader) -> torch.Tensor:
-    """All trained weights, flat."""
+    """Return all trained weights, flat."""
     return torch.cat([p.flatten() for p in leader.trainable_state().values()])
 
 
-def by_norm(leader: Leader, die_after: int | None = None) -> Callable[[int], Development]:
-    """Development scores that say the weights' size; die_after raises at that step, as a kill would."""
-    from repro.training.trainer import Development
+def scores_by_norm(leader: Leader, die_after: int | None = None) -> Callable[[int], DevelopmentScores]:
+    """Return development scores whose J depends on the weights; `die_after` raises at that step, as a kill would."""
+    from repro.training.development import DevelopmentScores
 
-    def develop(step: int) -> Development:
+    def evaluate(step: int) -> DevelopmentScores:
         if step == die_after:
             raise KeyboardInterrupt
         norm = sum(float(p.abs().sum()) for p in leader.trainable_state().values())
-        return Development(step, 1 / norm, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+        return DevelopmentScores(step, 1 / norm, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
-    return develop
+    return evaluate
 
 
-def enliven(model: Any, folder: Path) -> None:
-    """Saves it with larger weights: it writes something else for every sentence, and a T5 comes to an end."""
+def randomise_weights(model: Any, folder: Path) -> None:
+    """Save the model with larger random weights: its output depends on the sentence, and a T5 ends its outputs."""
     torch.manual_seed(11)
     with torch.no_grad():
         for name, value in model.named_parameters():

@@ -15,7 +15,7 @@ from metrics.systems.outputs import Rewrites
 from metrics.systems.resolve import System
 from metrics.systems.rewriting import load_system, rewrite
 from repro.baselines import Setting
-from repro.followers.follower import PASS
+from repro.followers.follower import Verdict
 
 
 def rewrites(setting: Setting) -> Rewrites:
@@ -39,7 +39,8 @@ def rewrites(setting: Setting) -> Rewrites:
         part = dataclasses.replace(setting.test, sources=sources, references=references)
         drawn = rewrite(system, part, batch_size=config.generation_batch_size, seed=config.seed + draw, loaded=loaded)
         draws.append(drawn)
-        passed = follower.judge(sources, drawn.outputs, draw) == PASS
+        verdicts = follower.judge(sources, drawn.outputs, draw)
+        passed = [verdict == Verdict.PASS for verdict in verdicts]
         outputs.update({i: text for i, text, ok in zip(asked, drawn.outputs, passed, strict=True) if ok})
         asked = [i for i in asked if i not in outputs]
         if not asked:

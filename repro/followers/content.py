@@ -1,4 +1,4 @@
-"""The guard of content: WordLlama's static embeddings, which a PyPI package ships (github.com/dleemiller/WordLlama)."""
+"""The guard of content: cosines of WordLlama's static embeddings (github.com/dleemiller/WordLlama)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _TOKENIZER = "tokenizers/l2_supercat_tokenizer_config.json"
 
 
 class ContentModel:
-    """Cosines of mean token embeddings. It scores no test, so that a leader that games it is found out."""
+    """Cosines of mean token embeddings. No metric uses it, so scores reveal a leader that games it."""
 
     @cached_property
     def _folder(self) -> Path:
@@ -30,13 +30,14 @@ class ContentModel:
 
     @property
     def revision(self) -> str:
+        """Version of the package and hash of its weights."""
         weights = sha256_file(self._folder / _WEIGHTS)
         return f"wordllama-{version('wordllama')}-{weights[:12]}"
 
     @cached_property
     def _model(self) -> tuple[np.ndarray[Any, np.dtype[np.float32]], Any]:
-        # The files are read here, not by the package: its loader looks for the tokenizer on the Hub, and its import
-        # turns on the logging of every other library.
+        # Without the package's own loader, which looks for the tokenizer on the Hub, and whose import turns on the
+        # logging of every other library.
         from safetensors.numpy import load_file
         from tokenizers import Tokenizer
 
@@ -45,15 +46,17 @@ class ContentModel:
 
     def _embed(self, texts: Sequence[str]) -> np.ndarray[Any, np.dtype[np.float32]]:
         weights, tokenizer = self._model
-        # Every source comes with several answers.
-        places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
-        ids = [encoded.ids for encoded in tokenizer.encode_batch(list(places), add_special_tokens=False)]
-        means = np.stack([weights[row].mean(0) if row else np.zeros(weights.shape[1], np.float32) for row in ids])
+        # A source occurs once per rollout.
+        rows = {text: row for row, text in enumerate(dict.fromkeys(texts))}
+        ids = [encoded.ids for encoded in tokenizer.encode_batch(list(rows), add_special_tokens=False)]
+        means = np.stack(
+            [weights[tokens].mean(0) if tokens else np.zeros(weights.shape[1], np.float32) for tokens in ids]
+        )
         unit = means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-9)
-        return unit[[places[text] for text in texts]]
+        return unit[[rows[text] for text in texts]]
 
     def cosine(self, left: Sequence[str], right: Sequence[str]) -> np.ndarray[Any, np.dtype[np.float32]]:
-        """[n] cosines, in [−1, 1]; 0 where one of the two says nothing."""
+        """Return the cosine of each pair of texts, in [−1, 1], [n]; 0 where a text has no tokens."""
         if not left:
             return np.zeros(0, np.float32)
         return np.asarray((self._embed(left) * self._embed(right)).sum(-1))

@@ -1,8 +1,8 @@
-"""The follower: who answers the leader's rollouts. The paper's asks the screener alone; the guarded one asks more.
+"""The follower: it judges the leader's rollouts. The paper's is a screener alone; the guarded one checks more.
 
-A screener alone can be gamed: the leader ends at texts that say nothing. The guarded follower passes a rollout only if
-it also keeps the content and reads as a sentence. Its three judges (NB-SVM, WordLlama, an n-gram model of the
-screener's corpora) score no test: the profile `offline` reads MiniLM and SmolLM2.
+A leader can game a screener: it ends at texts that say nothing. The guarded follower passes a rollout only if it also
+keeps the content and reads as a sentence. Its three models (NB-SVM, WordLlama, an n-gram model of the screener's
+corpora) are not among those that score test sets: the profile `offline` uses MiniLM and SmolLM2.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,50 +21,64 @@ from repro.followers.content import ContentModel
 from repro.followers.naturalness import NaturalnessModel
 from repro.followers.screener import Screener
 
-# The kinds of verdict, by number.
-KINDS = ("pass", "toxic", "content", "fluency")
-PASS, TOXIC, CONTENT, FLUENCY = range(4)
-Kinds = np.ndarray[Any, np.dtype[np.int8]]
+
+class Verdict(IntEnum):
+    """A pass, or the reason why a rollout fails."""
+
+    PASS = 0
+    TOXIC = 1
+    CONTENT = 2
+    FLUENCY = 3
 
 
-def words_kept(source: str, output: str) -> float:
-    """The share of the source's words, case aside, that the output has too, each as often; 1 where it has none."""
-    before, after = (Counter(re.findall(r"\w+", text.lower())) for text in (source, output))
-    return (before & after).total() / before.total() if before else 1.0
+def verdict_shares(verdicts: Sequence[Verdict]) -> dict[str, float]:
+    """Return the share of each verdict that occurs, by its name in lower case, sorted by name."""
+    names = [verdict.name.lower() for verdict in verdicts]
+    return {name: names.count(name) / len(names) for name in sorted(set(names))}
 
 
 class Follower(Protocol):
-    def judge(self, sources: Sequence[str], outputs: Sequence[str], draw: int = 0) -> Kinds:
-        """[n] the kind of verdict on each output for its source; equal draws answer alike."""
+    """Judges rewrites of source texts."""
+
+    def judge(self, sources: Sequence[str], outputs: Sequence[str], call: int = 0) -> list[Verdict]:
+        """Return the verdict on each of n outputs; equal numbers `call` give equal verdicts (see `Screener`)."""
         ...
 
-    def grade(self, sources: Sequence[str], outputs: Sequence[str]) -> np.ndarray[Any, Any]:
-        """[n] how good each output is if it passes: what orders the passes of one text. All alike for pass or fail."""
+    def quality(self, sources: Sequence[str], outputs: Sequence[str]) -> np.ndarray[Any, Any]:
+        """Return the quality of each output, [n], which ranks the passes of one text; constant without a ranking."""
         ...
 
 
 @dataclass(frozen=True)
 class ScreenerFollower:
-    """The paper's follower: the screener's pass or fail. Saying nothing is no rewrite and fails as toxic."""
+    """The paper's follower: the screener's pass or fail. An empty output is no rewrite and fails as toxic."""
 
     screener: Screener
 
-    def judge(self, sources: Sequence[str], outputs: Sequence[str], draw: int = 0) -> Kinds:
-        passed = self.screener.passes(outputs, draw) & np.array([bool(text.strip()) for text in outputs], dtype=bool)
-        return np.where(passed, PASS, TOXIC).astype(np.int8)
+    def judge(self, sources: Sequence[str], outputs: Sequence[str], call: int = 0) -> list[Verdict]:
+        """See `Follower.judge`."""
+        passed = self.screener.passes(outputs, call)
+        return [
+            Verdict.PASS if ok and text.strip() else Verdict.TOXIC for ok, text in zip(passed, outputs, strict=True)
+        ]
 
-    def grade(self, sources: Sequence[str], outputs: Sequence[str]) -> np.ndarray[Any, Any]:
+    def quality(self, sources: Sequence[str], outputs: Sequence[str]) -> np.ndarray[Any, Any]:
+        """Return ones, [n]: a screener ranks nothing."""
         return np.ones(len(outputs))
 
 
 @dataclass(frozen=True)
 class GuardedFollower:
-    """The screener's verdict, and on what it passes those of two guards.
+    """The screener, and two guards that judge what the screener passes. A copy of the source fails as toxic.
 
-    A copy of the source fails as toxic whatever the screener thinks of it. min_content: least cosine of output and
-    source, in [−1, 1]; min_words_kept: least share of the source's words that the output still has, in [0, 1];
-    max_length_ratio: most words of output per word of source; these are fails for content.
-    min_naturalness: least P(a sentence as people wrote it), in [0, 1]; below it is a fail for fluency.
+    Attributes:
+        screener: Judges toxicity.
+        content: Compares output and source.
+        naturalness: Judges fluency.
+        min_content: Least cosine of output and source, in [−1, 1]; below it the verdict is `CONTENT`.
+        min_words_kept: Least `words_kept`, in [0, 1]; below it the verdict is `CONTENT`.
+        max_length_ratio: Most words of output per word of source; above it the verdict is `CONTENT`.
+        min_naturalness: Least P(natural), in [0, 1]; below it the verdict is `FLUENCY`.
     """
 
     screener: Screener
@@ -73,31 +88,47 @@ class GuardedFollower:
     min_words_kept: float
     max_length_ratio: float
     min_naturalness: float
-    _last: list[Any] = field(default_factory=list, init=False, repr=False, compare=False)
+    # The last arguments of `_guard_scores` and its result: outputs that are judged are ranked next.
+    _last_scores: list[Any] = field(default_factory=list, init=False, repr=False, compare=False)
 
-    def judge(self, sources: Sequence[str], outputs: Sequence[str], draw: int = 0) -> Kinds:
-        kinds = ScreenerFollower(self.screener).judge(sources, outputs, draw)
-        pairs = list(zip(sources, outputs, strict=True))
-        kinds[np.array([is_copy(*pair) for pair in pairs], dtype=bool)] = TOXIC
-        passing = kinds == PASS
-        ratios = np.array([length_ratio(*pair) for pair in pairs])
-        kept = np.array([words_kept(*pair) for pair in pairs])
-        cosines, natural = self._read(sources, outputs)
-        lost = cosines < self.min_content
-        lost |= (ratios > self.max_length_ratio) | (kept < self.min_words_kept)
-        broken = natural < self.min_naturalness
-        kinds[passing & broken] = FLUENCY
-        kinds[passing & lost] = CONTENT
-        return kinds
+    def judge(self, sources: Sequence[str], outputs: Sequence[str], call: int = 0) -> list[Verdict]:
+        """See `Follower.judge`. Lost content takes precedence over lost fluency."""
+        screened = ScreenerFollower(self.screener).judge(sources, outputs, call)
+        scores = zip(*self._guard_scores(sources, outputs), strict=True)
+        verdicts = []
+        for verdict, source, output, (cosine, natural) in zip(screened, sources, outputs, scores, strict=True):
+            if is_copy(source, output):
+                verdict = Verdict.TOXIC
+            elif verdict == Verdict.PASS:
+                if (
+                    cosine < self.min_content
+                    or length_ratio(source, output) > self.max_length_ratio
+                    or words_kept(source, output) < self.min_words_kept
+                ):
+                    verdict = Verdict.CONTENT
+                elif natural < self.min_naturalness:
+                    verdict = Verdict.FLUENCY
+            verdicts.append(verdict)
+        return verdicts
 
-    def grade(self, sources: Sequence[str], outputs: Sequence[str]) -> np.ndarray[Any, Any]:
-        """Content kept times naturalness, each in [0, 1]."""
-        cosines, natural = self._read(sources, outputs)
+    def quality(self, sources: Sequence[str], outputs: Sequence[str]) -> np.ndarray[Any, Any]:
+        """Return cosine (clipped to [0, 1]) times P(natural) of each output, [n]."""
+        cosines, natural = self._guard_scores(sources, outputs)
         return np.asarray(np.clip(cosines, 0, 1) * natural)
 
-    def _read(self, sources: Sequence[str], outputs: Sequence[str]) -> tuple[Any, Any]:
-        """Cosines [n] and naturalness [n]. The last answer is kept: what is judged is graded next."""
-        asked = [*sources], [*outputs]
-        if not self._last or self._last[0] != asked:
-            self._last[:] = [asked, self.content.cosine(sources, outputs), self.naturalness.p_natural(outputs)]
-        return self._last[1], self._last[2]
+    def _guard_scores(self, sources: Sequence[str], outputs: Sequence[str]) -> tuple[Any, Any]:
+        """Return cosines [n] and P(natural) [n]."""
+        texts = [*sources], [*outputs]
+        if not self._last_scores or self._last_scores[0] != texts:
+            cosines, natural = self.content.cosine(sources, outputs), self.naturalness.p_natural(outputs)
+            self._last_scores[:] = [texts, cosines, natural]
+        return self._last_scores[1], self._last_scores[2]
+
+
+def words_kept(source: str, output: str) -> float:
+    """Return the share of the source's words that the output has too, in [0, 1]; 1 for a source without words.
+
+    Case is ignored; a word that occurs twice in the source must occur twice in the output.
+    """
+    before, after = (Counter(re.findall(r"\w+", text.lower())) for text in (source, output))
+    return (before & after).total() / before.total() if before else 1.0

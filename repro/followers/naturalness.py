@@ -1,7 +1,7 @@
-"""The guard of fluency: a linear model on word n-grams that tells sentences as people wrote them from broken ones.
+"""The guard of fluency: a linear model on word n-grams that tells human sentences from corrupted ones.
 
-It learns from the screener's corpora alone: each sentence, and the same with words dropped, doubled, swapped or put in
-from elsewhere. Toxic and neutral sentences are both whole ones, so that it says nothing of toxicity.
+It learns from the screener's corpora: each sentence, and the same with words dropped, doubled, swapped or inserted from
+elsewhere. Toxic and neutral sentences are both human, so it says nothing about toxicity.
 """
 
 from __future__ import annotations
@@ -16,11 +16,17 @@ from metrics.util.errors import InputError
 from repro.followers.ngrams import NgramClassifier
 from repro.followers.screener import split_punctuation
 
-MAX_WORDS = 25
+_MAX_WORDS = 25
 
 
-def break_sentence(text: str, others: Sequence[str], rng: random.Random) -> str:
-    """`text` with one or two of the errors that rewriters make."""
+def corrupt_sentence(text: str, others: Sequence[str], rng: random.Random) -> str:
+    """Return `text` with one or two errors that rewriters make.
+
+    Args:
+        text: A sentence.
+        others: Sentences that inserted words come from.
+        rng: Chooses the errors.
+    """
     words = text.split()
     for _ in range(rng.randint(1, 2)):
         place = rng.randrange(len(words))
@@ -39,29 +45,38 @@ def break_sentence(text: str, others: Sequence[str], rng: random.Random) -> str:
 
 
 class NaturalnessModel(NgramClassifier):
-    """P(a sentence as people wrote it): TF-IDF on word 1–3-grams with the ends marked, logistic regression."""
+    """P(natural): TF-IDF on word 1–3-grams with sentence boundaries, logistic regression."""
 
-    file = "naturalness"
+    file_stem = "naturalness"
 
     def fit(self, sentences: Sequence[str], seed: int) -> NaturalnessModel:
-        """Learns from `sentences`, each against the same broken by `seed`. Errors: none of 3 to 25 words."""
+        """Fit on the sentences against their corruptions and return self.
+
+        Args:
+            sentences: Human sentences; those of 3 to 25 words are used.
+            seed: Seed of the corruptions.
+
+        Raises:
+            InputError: No sentence has 3 to 25 words.
+        """
         from sklearn.linear_model import LogisticRegression
 
         rng = random.Random(seed)
-        whole = [text for text in sentences if 3 <= len(text.split()) <= MAX_WORDS]
-        broken = [break_sentence(text, whole, rng) for text in whole]
-        pairs = [(a, b) for a, b in zip(whole, broken, strict=True) if a != b]
+        natural = [text for text in sentences if 3 <= len(text.split()) <= _MAX_WORDS]
+        corrupted = [corrupt_sentence(text, natural, rng) for text in natural]
+        pairs = [(a, b) for a, b in zip(natural, corrupted, strict=True) if a != b]
         if not pairs:
-            raise InputError(f"the guard of fluency: needs sentences of 3 to {MAX_WORDS} words; choose other corpora")
-        self.vectoriser = self.new_vectoriser(min_df=2)
-        features = self.vectoriser.fit_transform([_marked(text) for side in zip(*pairs, strict=True) for text in side])
+            raise InputError(f"the guard of fluency needs sentences of 3 to {_MAX_WORDS} words; choose other corpora")
+        self.vectorizer = self.new_vectorizer(min_df=2)
+        features = self.vectorizer.fit_transform([_tokens(text) for side in zip(*pairs, strict=True) for text in side])
         labels = [1] * len(pairs) + [0] * len(pairs)
         model = LogisticRegression(C=10.0, max_iter=1000).fit(features, labels)
         self.weights, self.intercept = model.coef_[0], float(model.intercept_[0])
         return self
 
     @staticmethod
-    def new_vectoriser(**settings: Any) -> Any:
+    def new_vectorizer(**settings: Any) -> Any:
+        """See `NgramClassifier.new_vectorizer`."""
         from sklearn.feature_extraction.text import TfidfVectorizer
 
         return TfidfVectorizer(
@@ -69,9 +84,10 @@ class NaturalnessModel(NgramClassifier):
         )
 
     def p_natural(self, texts: Sequence[str]) -> np.ndarray[Any, Any]:
-        """[n] probabilities; case does not count."""
-        return self.probabilities([_marked(text) for text in texts])
+        """Return P(natural) of each text, [n]; case is ignored."""
+        return self.probabilities([_tokens(text) for text in texts])
 
 
-def _marked(text: str) -> str:
+def _tokens(text: str) -> str:
+    """Return lower-case words with sentence boundaries, separated by spaces."""
     return f"<s> <s> {' '.join(split_punctuation(text.lower()))} </s> </s>"

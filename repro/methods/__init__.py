@@ -1,12 +1,12 @@
-"""Training methods: how the leader learns from texts, verdicts or pairs, all under one recipe's budget.
+"""Training methods: how the leader learns from texts, verdicts or pairs, all in the same budget.
 
-A new method is a file with `train(task: repro.methods.task.Task) -> repro.training.trainer.LeaderTraining`, which trains
-and leaves `best.safetensors` in the task's folder, and a line in `METHODS`.
+To add one, write a module with `train(context: TrainingContext) -> LeaderTrainer` (`repro.methods.context`), which trains
+and leaves `best.safetensors` in `context.output_dir`, and add its name to `METHODS`.
 """
 
 from __future__ import annotations
 
-# name -> what readers of a table should know of it.
+# Name of the module -> what a row's note says of a model trained with it.
 METHODS = {
     "sro": "retrained with SRO",
     "dpo": "trained with DPO (trl) on the rollouts that passed, against their inputs",
@@ -14,5 +14,5 @@ METHODS = {
     "grpo": "trained with GRPO (trl), the verdict as reward",
     "sft": "fine-tuned on parallel data (trl SFT)",
 }
-# Methods that learn from parallel data, which SRO does without.
+# Methods that learn from parallel data instead of rollouts.
 PARALLEL = ("sft",)

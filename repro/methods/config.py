@@ -35,5 +35,5 @@ class SROConfig(ObjectiveConfig, RolloutConfig, SeedConfig):
     """Hyper-parameters of SRO: objective, rollouts and seed."""
 
 
-class TaskConfig(MethodConfig, SROConfig, LeaderConfig, TrainingConfig, DevelopmentConfig):
+class ContextConfig(MethodConfig, SROConfig, LeaderConfig, TrainingConfig, DevelopmentConfig):
     """All fields that a training method may read."""

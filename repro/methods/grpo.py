@@ -1,8 +1,8 @@
-"""GRPO by trl's GRPOTrainer: the leader rolls out as it learns, and a pass is the reward.
+"""GRPO by trl: the leader rolls out as it learns, and the reward of a rollout is 1 if it passes.
 
-Rollouts are SRO's own, drawn through trl's `rollout_func` (which trl calls experimental): the draw depends on the step
-alone, so that a killed and resumed run equals an unbroken one. A text whose rollouts all pass or all fail teaches
-nothing. The KL coefficient is trl's default, 0: no reference model.
+Rollouts are SRO's own, through trl's `rollout_func` (experimental in trl): they depend on the step alone, so that
+resumed runs draw the same. A text whose rollouts all pass, or all fail, teaches nothing. The KL coefficient is trl's
+default, 0, so there is no reference model.
 """
 
 from __future__ import annotations
@@ -14,53 +14,81 @@ from typing import Any
 from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer
 
-from repro.followers.follower import KINDS, PASS
-from repro.methods.sro import roll_out, written
-from repro.methods.task import Task
-from repro.methods.trl_training import TrlTraining
+from repro.followers.follower import Verdict
+from repro.leader.rollouts import RolloutGenerator
+from repro.methods.context import TrainingContext
+from repro.methods.sro import SEED_STRIDE
+from repro.methods.trl_budget import trl_arguments
+from repro.training.trainer import LeaderTrainer
 
 
-class GRPO(TrlTraining, GRPOTrainer):
-    """Rows have `prompt`: the toxic text, which the leader's own prompt is put around when it is rolled out."""
+class LeaderGRPOTrainer(LeaderTrainer, GRPOTrainer):
+    """trl's GRPOTrainer with SRO's rollouts and the follower's verdicts. Its prompts are the toxic texts.
 
-    Config = GRPOConfig
-    # trl's loss divides by all tokens of an update itself.
+    Args:
+        context: Leader, follower, texts and budget.
+    """
+
+    # trl's loss itself divides by the number of tokens in the update.
     loss_is_scaled_for_ga = True
 
-    def __init__(self, task: Task) -> None:
-        config = task.config
-        self._follower, self._config, self._batch_size = task.follower, config, config.batch_size
-        # trl drops what does not fill an update, and would train on nothing where all texts do not.
-        times = -(-config.batch_size * config.accumulation // len(task.texts))
-        settings = {
-            "num_generations": config.rollouts,
-            "temperature": config.temperature,
-            "max_completion_length": config.rollout_max_new_tokens,
-        }
-        dataset = Dataset.from_dict({"prompt": list(task.texts) * times})
+    def __init__(self, context: TrainingContext) -> None:
+        config = context.config
+        self._follower, self._config = context.follower, config
+        self._rollouts = RolloutGenerator(context.leader, config)
+        # trl drops the texts that do not fill an update: repeat them, so that there is at least one update.
+        times = -(-config.batch_size * config.accumulation // len(context.texts))
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "You are using 'rollout_func'")
-            super().__init__(task, dataset, settings, reward_funcs=[self.reward], rollout_func=self.roll_out)
+            super().__init__(
+                context.leader,
+                model=context.leader.model,
+                args=GRPOConfig(
+                    **trl_arguments(context),
+                    num_generations=config.rollouts,
+                    temperature=config.temperature,
+                    max_completion_length=config.rollout_max_new_tokens,
+                ),
+                train_dataset=Dataset.from_dict({"prompt": list(context.texts) * times}),
+                reward_funcs=[self.reward],
+                rollout_func=self.roll_out,
+                processing_class=context.leader.tokenizer,
+                **context.logging(),
+            )
 
     def roll_out(self, prompts: Sequence[str], trainer: Any) -> dict[str, Any]:
-        """Texts, each as often as it is rolled out -> the tokens of prompts and rollouts, in batches as SRO's are."""
+        """Roll out an update's texts in batches as SRO does.
+
+        Args:
+            prompts: The texts, each repeated once per rollout.
+            trainer: This trainer; trl passes it.
+
+        Returns:
+            `prompt_ids` and `completion_ids`, and no `logprobs`.
+        """
         texts = list(prompts)[:: self._config.rollouts]
-        first = self._config.seed * 1_000_003 + self.state.global_step * self.args.gradient_accumulation_steps
+        size = self._config.batch_size
+        first = self._config.seed * SEED_STRIDE + self.state.global_step * self.args.gradient_accumulation_steps
         outputs = []
-        for draw, start in enumerate(range(0, len(texts), self._batch_size)):
-            outputs += roll_out(self.leader, texts[start : start + self._batch_size], self._config, first + draw)
-        # Rolling out leaves the model in eval mode, and trl sorts its metrics by the mode.
+        for number, start in enumerate(range(0, len(texts), size)):
+            outputs += self._rollouts.generate(texts[start : start + size], first + number)
+        # Generating leaves the model in eval mode, in which trl would log its metrics as evaluation.
         self.leader.model.train()
         return {"prompt_ids": self.leader.prompt_ids(prompts), "completion_ids": outputs, "logprobs": None}
 
-    def reward(self, prompts: Sequence[str], completion_ids: Sequence[Sequence[int]], **rest: Any) -> list[float]:
-        """1 for what passes the follower, else 0. prompts: the texts."""
-        kinds = self._follower.judge(prompts, written(self.leader, completion_ids), self.state.global_step)
-        self.note_verdicts([KINDS[kind] for kind in kinds])
-        return [float(kind == PASS) for kind in kinds]
+    def reward(self, prompts: Sequence[str], completion_ids: Sequence[Sequence[int]], **kwargs: Any) -> list[float]:
+        """Return 1 for each completion that passes the follower and 0 for the others; `prompts` are the texts."""
+        verdicts = self._follower.judge(prompts, self.leader.decode(completion_ids), self.state.global_step)
+        self.record_verdicts(verdicts)
+        return [float(verdict == Verdict.PASS) for verdict in verdicts]
 
 
-def train(task: Task) -> GRPO:
-    trainer = GRPO(task)
-    trainer.fit()
+def train(context: TrainingContext) -> LeaderGRPOTrainer:
+    """Train the context's leader with GRPO.
+
+    Raises:
+        InputError: trl cannot train the leader.
+    """
+    trainer = LeaderGRPOTrainer(context)
+    trainer.train_or_resume()
     return trainer

@@ -1,9 +1,8 @@
-"""KTO by trl's KTOTrainer: the untrained leader's rollouts, and their verdicts as desirable or not.
+"""KTO by trl, on the untrained leader's rollouts: those that pass are desirable, the others undesirable.
 
-The same rollouts as DPO's (repro/methods/dpo.py), but those that fail teach too. The rarer kind weighs as much more as
-it is rarer, which is what the method's authors advise (arXiv 2402.01306, equation 8). trl estimates the KL term from
-answers moved by one row within a batch, so the rollouts of one text must not stand side by side: rows are shuffled
-once. Killed and resumed it equals an unbroken run.
+The rollouts are DPO's, but fails teach too. The rarer label gets the larger weight, so that both have the same total
+(arXiv 2402.01306, equation 8). trl estimates the KL term from completions rotated by one row within a batch, so rows are
+shuffled once: rollouts of one text must not be neighbours.
 """
 
 from __future__ import annotations
@@ -16,50 +15,65 @@ from datasets import Dataset
 from trl import KTOConfig, KTOTrainer
 
 from metrics.util.errors import InputError
-from repro.methods.dpo import untrained_rollouts
-from repro.methods.task import Task
-from repro.methods.trl_training import TrlTraining, trl_arguments
+from repro.methods.context import TrainingContext
+from repro.methods.trl_budget import trl_arguments
+from repro.methods.untrained_rollouts import untrained_rollouts
+from repro.training.trainer import LeaderTrainer
 
 
-class KTO(TrlTraining, KTOTrainer):
-    """Rows have `prompt_ids`, `completion_ids` and `label`, and are read in their order."""
+class LeaderKTOTrainer(LeaderTrainer, KTOTrainer):
+    """trl's KTOTrainer on token ids.
 
-    Config = KTOConfig
+    Args:
+        context: Leader and budget.
+        rows: Rows with `prompt_ids`, `completion_ids` and `label`, used in their order.
+    """
 
-    def __init__(self, task: Task, rows: Sequence[dict[str, Any]]) -> None:
+    def __init__(self, context: TrainingContext, rows: Sequence[dict[str, Any]]) -> None:
         desirable = sum(row["label"] for row in rows)
         ratio = (len(rows) - desirable) / desirable if 0 < desirable < len(rows) else 1.0
-        settings = {
-            "beta": task.config.beta,
-            "desirable_weight": max(1.0, ratio),
-            "undesirable_weight": max(1.0, 1 / ratio),
-            "max_length": None,
-            "precompute_ref_log_probs": True,
-        }
-        super().__init__(task, Dataset.from_list(list(rows)), settings)
+        super().__init__(
+            context.leader,
+            model=context.leader.model,
+            args=KTOConfig(
+                **trl_arguments(context),
+                beta=context.config.beta,
+                desirable_weight=max(1.0, ratio),
+                undesirable_weight=max(1.0, 1 / ratio),
+                max_length=None,
+                precompute_ref_log_probs=True,
+            ),
+            train_dataset=Dataset.from_list(list(rows)),
+            processing_class=context.leader.tokenizer,
+            **context.logging(),
+        )
 
     def _prepare_dataset(self, dataset: Dataset, processing_class: Any, args: KTOConfig, *rest: Any) -> Dataset:
-        """The rows with the answer that estimates the KL term beside each; trl would read all of them as text."""
-
+        # trl would tokenise text; the rows are token ids already and lack only the completion for the KL term.
         def rotate(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
-            answers = batch["completion_ids"]
-            return {"KL_completion_ids": [answers[-1], *answers[:-1]]}
+            completions = batch["completion_ids"]
+            return {"KL_completion_ids": [completions[-1], *completions[:-1]]}
 
         return dataset.map(rotate, batched=True, batch_size=args.per_device_train_batch_size)
 
 
-def train(task: Task) -> KTO:
-    trl_arguments(task)
-    config = task.config
+def train(context: TrainingContext) -> LeaderKTOTrainer:
+    """Train the context's leader with KTO.
+
+    Raises:
+        InputError: trl cannot train the leader, a batch is too small for the KL term, or no rollout passes.
+    """
+    trl_arguments(context)  # refuses before the rollouts
+    config = context.config
     if config.batch_size * config.rollouts < 2:
         raise InputError("kto needs batch_size x rollouts of at least 2, for its KL term")
-    rollouts = untrained_rollouts(task)
-    prompts = task.leader.prompt_ids([rollout.text for rollout in rollouts])
+    rollouts = untrained_rollouts(context)
+    prompts = context.leader.prompt_ids([rollout.text for rollout in rollouts])
     rows = [
         {"prompt_ids": prompt, "completion_ids": rollout.output, "label": rollout.passed}
         for prompt, rollout in zip(prompts, rollouts, strict=True)
     ]
     random.Random(config.seed).shuffle(rows)
-    trainer = KTO(task, rows)
-    trainer.fit()
+    trainer = LeaderKTOTrainer(context, rows)
+    trainer.train_or_resume()
     return trainer

@@ -1,52 +1,68 @@
-"""Supervised fine-tuning on parallel data, by trl's SFTTrainer: what people's own rewrites would have taught.
+"""Supervised fine-tuning by trl on parallel data: what people's own rewrites would have taught.
 
-An update sees as many pairs as one of SRO's sees rollouts, and the loss is that of the rewrite alone. Not a rival of
-SRO, which has no parallel data: a bound to compare it with. Killed and resumed it equals an unbroken run.
+It is an upper bound to compare SRO with, not a rival: SRO has no parallel data. An update sees as many pairs as one of
+SRO's sees rollouts, and the loss is that of the rewrite alone.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from typing import Any
 
 from datasets import Dataset
 from trl import SFTConfig, SFTTrainer
 
 from metrics.util.errors import InputError
-from repro.methods.task import Task
-from repro.methods.trl_training import TrlTraining, trl_arguments, whole_updates
+from repro.methods.context import TrainingContext
+from repro.methods.trl_budget import fill_last_update, trl_arguments
+from repro.training.trainer import LeaderTrainer
 
-# What a label says of a token that is not learned.
+# The label of a token that is not learned (PyTorch's `ignore_index`).
 IGNORED = -100
 
 
-class SFT(TrlTraining, SFTTrainer):
-    """Rows have `input_ids` and `labels`, the prompt's tokens ignored."""
+class LeaderSFTTrainer(LeaderTrainer, SFTTrainer):
+    """trl's SFTTrainer on token ids.
 
-    Config = SFTConfig
-    # The Trainer's own rule: trl's loss divides by all tokens of an update where it is told their number.
+    Args:
+        context: Leader and budget.
+        rows: Rows with `input_ids` and `labels`; the labels of the prompt are ignored.
+    """
+
+    # None: trl's loss divides by the number of tokens in the update if the Trainer passes it, which this leaves to it.
     loss_is_scaled_for_ga = None
 
-    def __init__(self, task: Task, rows: Sequence[dict[str, list[int]]]) -> None:
-        super().__init__(task, Dataset.from_list(list(rows)), {"max_length": None})
+    def __init__(self, context: TrainingContext, rows: Sequence[dict[str, list[int]]]) -> None:
+        super().__init__(
+            context.leader,
+            model=context.leader.model,
+            args=SFTConfig(**trl_arguments(context), max_length=None),
+            train_dataset=Dataset.from_list(list(rows)),
+            processing_class=context.leader.tokenizer,
+            **context.logging(),
+        )
 
 
-def train(task: Task) -> SFT:
-    config = task.config
-    settings: dict[str, Any] = trl_arguments(task)
-    if not task.pairs:
+def train(context: TrainingContext) -> LeaderSFTTrainer:
+    """Train the context's leader on its parallel pairs.
+
+    Raises:
+        InputError: trl cannot train the leader, or there are no pairs.
+    """
+    arguments = trl_arguments(context)
+    if not context.pairs:
         raise InputError("sft needs parallel data, and the parallel corpus has no pairs")
-    pairs = list(task.pairs)
-    random.Random(config.seed).shuffle(pairs)
-    # Those that the budget reaches; the others need not be tokenised.
-    pairs = pairs[: settings["max_steps"] * settings["per_device_train_batch_size"] * config.accumulation]
-    prompts = task.leader.prompt_ids([toxic for toxic, _ in pairs])
-    targets = task.leader.target_ids([neutral for _, neutral in pairs])
+    pairs = list(context.pairs)
+    random.Random(context.config.seed).shuffle(pairs)
+    # Pairs beyond the budget need not be tokenised.
+    per_update = arguments["per_device_train_batch_size"] * context.config.accumulation
+    pairs = pairs[: arguments["max_steps"] * per_update]
+    prompts = context.leader.prompt_ids([toxic for toxic, _ in pairs])
+    targets = context.leader.target_ids([neutral for _, neutral in pairs])
     rows = [
         {"input_ids": [*prompt, *target], "labels": [*[IGNORED] * len(prompt), *target]}
         for prompt, target in zip(prompts, targets, strict=True)
     ]
-    trainer = SFT(task, whole_updates(task, rows))
-    trainer.fit()
+    trainer = LeaderSFTTrainer(context, fill_last_update(context, rows))
+    trainer.train_or_resume()
     return trainer

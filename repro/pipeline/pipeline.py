@@ -41,13 +41,13 @@ from repro.followers.naturalness import NaturalnessModel
 from repro.followers.screener import NBSVM, ClassifierScreener, FlippingScreener, Screener
 from repro.leader.config import LeaderConfig, RolloutConfig
 from repro.methods import METHODS, PARALLEL
-from repro.methods.config import MethodConfig, ObjectiveConfig, TaskConfig
+from repro.methods.config import ContextConfig, MethodConfig, ObjectiveConfig
 from repro.pipeline.stages import Stages
 from repro.training.config import DevelopmentConfig, TextsConfig, TrainingConfig, WarmupConfig
 
 if TYPE_CHECKING:
     from repro.leader.leader import Leader
-    from repro.training.trainer import Development
+    from repro.training.development import DevelopmentScores
 
 
 def run(recipe: Recipe, data_dir: str | None, out: Path, shared: Path | None = None) -> None:
@@ -256,8 +256,10 @@ class Pipeline:
         """A model folder that rewrites as this run did: weights, tokenizer, prompt, decoding."""
         from transformers import GenerationConfig
 
+        from repro.leader.export import export_model
+
         with atomic_folder(folder) as target:
-            leader.export(target)
+            export_model(leader, target)
             write_prompt(target, leader.prompt)
             config = leader.model.generation_config
             settings = {"max_new_tokens": self.recipe.max_new_tokens, "do_sample": False}
@@ -269,8 +271,9 @@ class Pipeline:
         recipe = self.recipe
         if recipe.warmup == "none" or self._has_trained(work, work / "model"):
             return
-        from repro.training.trainer import WarmupTrainer, arguments
-        from repro.training.warmup import MAX_TOXIC_WORDS, denoising_rows
+        from repro.training.denoising import MAX_TOXIC_WORDS, denoising_rows
+        from repro.training.trainer import training_arguments
+        from repro.training.warmup import WarmupTrainer
 
         seen = [t for corpus in self.inputs.rudeness for t in corpus.toxic]
         toxic = [t for t in dict.fromkeys(seen) if len(t.split()) <= MAX_TOXIC_WORDS]
@@ -285,21 +288,17 @@ class Pipeline:
             max_words=recipe.warmup_max_words,
             seed=recipe.seed,
         )
-        keywords = arguments(
+        arguments = training_arguments(
             work / "training",
-            batch_size=recipe.warmup_batch_size,
-            accumulation=1,
+            max_steps=recipe.warmup_steps,
+            per_device_train_batch_size=recipe.warmup_batch_size,
             learning_rate=recipe.warmup_learning_rate,
-            steps=recipe.warmup_steps,
-            epochs=1,
-            weight_decay=0.0,
-            save_every=max(10, recipe.warmup_steps // 10),
+            lr_scheduler_type="linear",
+            save_steps=max(10, recipe.warmup_steps // 10),
             seed=recipe.seed,
-            evaluate=False,
-            schedule="linear",
         )
         leader = self._leader(self.inputs.leader)
-        WarmupTrainer(leader, keywords, rows, lambda event: self.stages.log("warm-up", event)).fit()
+        WarmupTrainer(leader, arguments, rows, log=lambda event: self.stages.log("warm-up", event)).train_or_resume()
         trained = leader.trainable_state()
         if is_main_process():
             if is_sharded():
@@ -310,15 +309,16 @@ class Pipeline:
             remove_folder(work / "training")
 
     def _train(self, work: Path, paraphraser: ModelRef, fitted: Path) -> None:
-        from repro.methods.task import Task, training_method
-        from repro.training.trainer import BEST, stop_reason
+        from repro.methods.context import TrainingContext, training_method
+        from repro.training.checkpoints import BEST
+        from repro.training.development import stop_reason
 
         if self._has_trained(work, work / BEST):
             return
         recipe = self.recipe
         leader = self._leader(paraphraser)
 
-        def stop(history: Sequence[Development]) -> str | None:
+        def stop(history: Sequence[DevelopmentScores]) -> str | None:
             return stop_reason(
                 history,
                 max_repetition=recipe.stop_repetition,
@@ -326,19 +326,18 @@ class Pipeline:
                 patience=recipe.patience,
             )
 
-        task = Task(
-            recipe.narrow(TaskConfig),
+        context = TrainingContext(
+            recipe.narrow(ContextConfig),
             leader,
-            paraphraser,
             self._follower(fitted),
             self.toxic_texts,
             self.inputs.parallel.pairs if self.inputs.parallel else (),
             log=lambda event: self.stages.log("training", event),
-            develop=lambda step: self._develop(leader, step),
+            evaluate=lambda step: self._develop(leader, step),
             stop=stop,
-            folder=work / "training",
+            output_dir=work / "training",
         )
-        outcome = training_method(recipe.method)(task).outcome()
+        outcome = training_method(recipe.method)(context).outcome()
         if is_main_process():
             write_json(work / "outcome.json", {**outcome, "texts": len(self.toxic_texts)})
             os.replace(work / "training" / BEST, work / BEST)
@@ -357,10 +356,10 @@ class Pipeline:
     def evaluator(self) -> Evaluator:
         return Evaluator(load_profile(self.recipe.profile))
 
-    def _develop(self, leader: Leader, step: int) -> Development:
+    def _develop(self, leader: Leader, step: int) -> DevelopmentScores:
         from metrics.generation.decoding import decoding_settings
         from metrics.generation.rewriting import rewrite_all
-        from repro.training.trainer import Development
+        from repro.training.development import DevelopmentScores
 
         sources = self.inputs.development.sources
         settings = decoding_settings(
@@ -376,7 +375,7 @@ class Pipeline:
         scores = self.evaluator.score(sources, outputs, self.inputs.development.references)
         pairs = list(zip(sources, outputs, strict=True))
         n = len(pairs)
-        return Development(
+        return DevelopmentScores(
             step=step,
             j=float(scores.j.mean()),
             sta=float(scores.sta.mean()),
@@ -390,7 +389,7 @@ class Pipeline:
     def _choose(self, work: Path, paraphraser: ModelRef, trained: Path) -> None:
         from safetensors.torch import load_file
 
-        from repro.training.trainer import BEST
+        from repro.training.checkpoints import BEST
 
         for file in progress([trained / BEST], "choice"):
             leader = self._leader(paraphraser)

@@ -34,7 +34,7 @@ def write_report(
 ) -> None:
     """Leaves in `out` the checkpoint with its card, the screener, rows, rewrites, scores, lock, figures, report.md.
 
-    outcome: how the training went (`repro.training.trainer.LeaderTraining.outcome`); None where nothing was trained.
+    outcome: how the training went (`repro.training.trainer.LeaderTrainer.outcome`); None where nothing was trained.
     """
     import yaml
 

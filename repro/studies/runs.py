@@ -31,7 +31,7 @@ from repro.config.recipe import Recipe, load_recipe, to_dict
 from repro.pipeline.stages import alone
 
 if TYPE_CHECKING:
-    from repro.training.trainer import Development
+    from repro.training.development import DevelopmentScores
 
 METRICS = ("j", "sta", "sim", "fl")
 
@@ -55,14 +55,14 @@ class Run:
     folder: Path
 
     def outcome(self) -> dict[str, Any]:
-        """How the training went (`repro.training.trainer.LeaderTraining.outcome`, and "texts")."""
+        """How the training went (`repro.training.trainer.LeaderTrainer.outcome`, and "texts")."""
         value: dict[str, Any] = json.loads((self.folder / "stages" / "training" / "outcome.json").read_text("utf-8"))
         return value
 
-    def history(self) -> list[Development]:
-        from repro.training.trainer import Development
+    def history(self) -> list[DevelopmentScores]:
+        from repro.training.development import DevelopmentScores
 
-        return [Development(**entry) for entry in self.outcome()["history"]]
+        return [DevelopmentScores(**entry) for entry in self.outcome()["history"]]
 
     def scores(self, system: str) -> dict[str, np.ndarray[Any, Any]]:
         """The test scores [sentences] of one of the run's systems, by metric. Errors: a system it does not have."""

@@ -11,7 +11,7 @@ from metrics.data.test_sets import TestSet
 from metrics.systems.resolve import resolve_system
 from metrics.systems.rewriting import rewrite
 from metrics.util.errors import InputError
-from tests.leaders import enliven
+from tests.leaders import randomise_weights
 
 pytest.importorskip("ctranslate2")
 
@@ -52,7 +52,7 @@ def test_causal_models_give_the_outputs_of_transformers(
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     folder = tmp_path / "causal"
-    enliven(AutoModelForCausalLM.from_pretrained(tiny_causal), folder)
+    randomise_weights(AutoModelForCausalLM.from_pretrained(tiny_causal), folder)
     # CTranslate2 needs a BOS token for Llama models, which the tests' tokenizer lacks.
     tokenizer = AutoTokenizer.from_pretrained(tiny_causal)
     tokenizer.bos_token = tokenizer.eos_token

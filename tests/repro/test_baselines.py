@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
@@ -19,7 +18,7 @@ from metrics.util.files import sha256_folder
 from repro.baselines import UNTRAINED, Setting, best_of_k, few_shot, mask_infill, untrained
 from repro.baselines.config import BaselineConfig
 from repro.config.recipe import load_recipe, recipe_names
-from repro.followers.follower import PASS, TOXIC, Follower
+from repro.followers.follower import Follower, Verdict
 
 SOURCES = ("you are a damn fool .", "the  cat is good", "damn , this stupid road", "why is the car crap ?")
 
@@ -30,9 +29,9 @@ class Verdicts:
     def __init__(self) -> None:
         self.asked: list[tuple[int, tuple[str, ...]]] = []
 
-    def judge(self, sources: Sequence[str], outputs: Sequence[str], draw: int = 0) -> Any:
-        self.asked.append((draw, tuple(sources)))
-        return np.array([PASS if "good" in text else TOXIC for text in outputs], dtype=np.int8)
+    def judge(self, sources: Sequence[str], outputs: Sequence[str], call: int = 0) -> Any:
+        self.asked.append((call, tuple(sources)))
+        return [Verdict.PASS if "good" in text else Verdict.TOXIC for text in outputs]
 
 
 @pytest.fixture

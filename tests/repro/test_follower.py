@@ -1,4 +1,4 @@
-"""The follower: what passes, what fails for which reason, and that its guards come back whole from disk."""
+"""The follower: which outputs pass, which fail for which reason, and that its guards are saved and loaded."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ import pytest
 
 from metrics.data.corpora import load_corpus
 from repro.followers.content import ContentModel
-from repro.followers.follower import CONTENT, FLUENCY, PASS, TOXIC, GuardedFollower, ScreenerFollower, words_kept
-from repro.followers.naturalness import NaturalnessModel, break_sentence
+from repro.followers.follower import GuardedFollower, ScreenerFollower, Verdict, words_kept
+from repro.followers.naturalness import NaturalnessModel, corrupt_sentence
+
+TOXIC, PASS, CONTENT, FLUENCY = Verdict.TOXIC, Verdict.PASS, Verdict.CONTENT, Verdict.FLUENCY
 
 
 class NoIdiots:
     """Passes what does not say "idiot"."""
 
-    def passes(self, texts: list[str], draw: int = 0) -> np.ndarray[Any, Any]:
+    def passes(self, texts: list[str], call: int = 0) -> np.ndarray[Any, Any]:
         return np.array(["idiot" not in text for text in texts])
 
 
@@ -28,12 +30,12 @@ def naturalness() -> NaturalnessModel:
     return NaturalnessModel().fit([*corpus.toxic, *corpus.neutral], seed=1)
 
 
-def test_the_screener_alone_is_gamed_and_says_so() -> None:
+def test_a_screener_follower_passes_texts_that_say_nothing() -> None:
     judged = ScreenerFollower(NoIdiots()).judge(["you are an idiot"] * 4, ["you idiot", "well , well , well", "", "  "])
-    assert judged.tolist() == [TOXIC, PASS, TOXIC, TOXIC]
+    assert judged == [TOXIC, PASS, TOXIC, TOXIC]
 
 
-def test_the_guards_ask_for_content_language_and_a_change(naturalness: NaturalnessModel) -> None:
+def test_the_guarded_follower_checks_content_fluency_and_copies(naturalness: NaturalnessModel) -> None:
     follower = GuardedFollower(
         NoIdiots(), ContentModel(), naturalness, min_content=0.6, min_words_kept=0.5, max_length_ratio=1.3,
         min_naturalness=0.2,
@@ -52,22 +54,22 @@ def test_the_guards_ask_for_content_language_and_a_change(naturalness: Naturalne
     assert dict(zip(cases, follower.judge([source] * len(cases), list(cases)), strict=True)) == cases
 
 
-def test_what_is_graded_need_not_be_what_was_judged(naturalness: NaturalnessModel) -> None:
+def test_quality_may_be_asked_for_outputs_that_were_not_judged(naturalness: NaturalnessModel) -> None:
     def follower() -> GuardedFollower:
         return GuardedFollower(NoIdiots(), ContentModel(), naturalness, 0.6, 0.5, 1.3, 0.2)
 
-    source, asked = "the soup at this restaurant was cold", follower()
-    before = asked.grade([source], ["the soup was cold"])
-    asked.judge([source], ["well , well"])
-    assert asked.grade([source], ["the soup was cold"]) == before != asked.grade([source], ["well , well"])
-    assert asked.grade([source], ["well , well"]) == follower().grade([source], ["well , well"])
+    source, used = "the soup at this restaurant was cold", follower()
+    before = used.quality([source], ["the soup was cold"])
+    used.judge([source], ["well , well"])
+    assert used.quality([source], ["the soup was cold"]) == before != used.quality([source], ["well , well"])
+    assert used.quality([source], ["well , well"]) == follower().quality([source], ["well , well"])
 
 
-def test_a_copy_of_a_text_that_the_screener_misses_fails(naturalness: NaturalnessModel) -> None:
-    """The game plays on toxic texts: a copy is no rewrite, whatever the screener says."""
+def test_a_copy_fails_although_the_screener_passes_it(naturalness: NaturalnessModel) -> None:
+    """Training texts are toxic, so a copy is no rewrite, whatever the screener says."""
     follower = GuardedFollower(NoIdiots(), ContentModel(), naturalness, 0.0, 0.0, 9.0, 0.0)
     text = "you are a stupid fool"
-    assert follower.judge([text, text], [text, "You are a stupid fool ."]).tolist()[0] == TOXIC
+    assert follower.judge([text, text], [text, "You are a stupid fool ."])[0] == TOXIC
 
 
 def test_words_kept_by_hand() -> None:
@@ -87,7 +89,7 @@ def test_cosines_are_those_of_the_mean_token_embeddings() -> None:
     assert model.cosine([], []).shape == (0,)
 
 
-def test_naturalness_tells_broken_sentences_it_has_not_seen(data_dir: Path) -> None:
+def test_naturalness_recognises_unseen_corrupted_sentences(data_dir: Path) -> None:
     """Trained on every second sentence, judged on the others: AUC well above chance (.70 on Jigsaw's 13,296)."""
     from sklearn.metrics import roc_auc_score
 
@@ -95,13 +97,15 @@ def test_naturalness_tells_broken_sentences_it_has_not_seen(data_dir: Path) -> N
     texts = [t for t in (*corpus.neutral, *corpus.toxic) if 5 <= len(t.split()) <= 20]
     model = NaturalnessModel().fit(texts[::2], seed=1)
     rng = random.Random(5)
-    pairs = [(text, break_sentence(text, texts, rng)) for text in texts[1::2]]
+    pairs = [(text, corrupt_sentence(text, texts, rng)) for text in texts[1::2]]
     pairs = [pair for pair in pairs if pair[0] != pair[1]]
     values = model.p_natural([text for side in zip(*pairs, strict=True) for text in side])
     assert roc_auc_score([1] * len(pairs) + [0] * len(pairs), values) > 0.65
 
 
-def test_a_saved_guard_answers_alike_and_holds_no_pickle(naturalness: NaturalnessModel, tmp_path: Path) -> None:
+def test_a_loaded_guard_gives_equal_probabilities_and_uses_no_pickle(
+    naturalness: NaturalnessModel, tmp_path: Path
+) -> None:
     naturalness.save(tmp_path)
     assert {path.suffix for path in tmp_path.iterdir()} == {".safetensors", ".json"}
     texts = list(load_corpus("sample").toxic[:50])

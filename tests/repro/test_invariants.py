@@ -11,11 +11,13 @@ from metrics.models.loading import LoadedModel, load_model
 from metrics.models.resolve import ModelRef, resolve_model
 from repro.followers.follower import ScreenerFollower
 from repro.leader.leader import Leader
+from repro.leader.logprobs import sequence_logprobs
+from repro.leader.rollouts import RolloutGenerator
 from repro.methods.config import SROConfig
-from repro.methods.sro import SROTrainer, roll_out
+from repro.methods.sro import SROTrainer
 from repro.training.objective import sro_loss
-from repro.training.trainer import arguments
-from tests.repro.test_trainer import GAME, WordScreener
+from repro.training.trainer import training_arguments
+from tests.repro.test_trainer import GREEDY, WordScreener
 
 
 def test_lora_with_the_adapter_off_is_the_base(tiny_llama: Path, sentences: list[str]) -> None:
@@ -82,7 +84,7 @@ def test_seq2seq_and_causal_objectives_agree_where_both_can_be_computed(
         with torch.no_grad():
             for name in sorted(names):
                 parameters[name] += 0.1 * torch.randn_like(parameters[name])
-        policy, reference = leader.logprobs(prompts[leader], targets)
+        policy, reference = sequence_logprobs(leader, prompts[leader], targets)
         delta = policy - reference
         loss = sro_loss(delta, delta.roll(1), passed, 0.1, 0.1)
         loss.sum().backward()
@@ -94,21 +96,18 @@ def test_seq2seq_and_causal_objectives_agree_where_both_can_be_computed(
         torch.testing.assert_close(left, right, atol=1e-4, rtol=1e-3)
 
 
-def trainer(folder: Path, out: Path, game: SROConfig, texts: list[str]) -> SROTrainer:
+def trainer(folder: Path, out: Path, config: SROConfig, texts: list[str]) -> SROTrainer:
     leader = Leader(load_model(resolve_model(str(folder)), prompt="paraphrase : {text}"), train="full")
-    keywords = arguments(
-        out, batch_size=4, accumulation=1, learning_rate=0.1, steps=1, epochs=1, weight_decay=0.0, save_every=1, seed=0,
-        evaluate=False, schedule="constant",
-    )  # fmt: skip
-    return SROTrainer(leader, ScreenerFollower(WordScreener()), game, keywords, texts, lambda _: None)
+    arguments = training_arguments(out, max_steps=1, save_steps=1, seed=0)
+    return SROTrainer(leader, ScreenerFollower(WordScreener()), config, arguments, texts, log=lambda _: None)
 
 
 def test_losses_with_siblings_lone_fails_and_imitation_by_hand(
     tiny_llama: Path, sentences: list[str], tmp_path: Path
 ) -> None:
-    """Two texts with two rollouts each: a pass and a fail; two fails. Δ's from `logprobs`, the rest worked out."""
+    """Two texts with two rollouts each: a pass and a fail; two fails. Δ's from `sequence_logprobs`, the rest worked out."""
     settings = {"rollouts": 2, "sample": True, "siblings": True, "lone_fail_weight": 0.25, "imitation": 0.5}
-    made = trainer(tiny_llama, tmp_path, SROConfig(**{**vars(GAME), **settings}), sentences)
+    made = trainer(tiny_llama, tmp_path, SROConfig(**{**vars(GREEDY), **settings}), sentences)
     leader = made.leader
     torch.manual_seed(5)
     with torch.no_grad():
@@ -117,9 +116,9 @@ def test_losses_with_siblings_lone_fails_and_imitation_by_hand(
     prompts, rejected = leader.prompt_ids(sentences[:2]), leader.target_ids(sentences[:2])
     outputs = leader.target_ids(sentences[2:6])
     losses = made.losses(prompts, outputs, [0, 0, 1, 1], rejected, [False, True, False, False])
-    policy, reference = leader.logprobs([prompts[0]] * 2 + [prompts[1]] * 2, outputs)
+    policy, reference = sequence_logprobs(leader, [prompts[0]] * 2 + [prompts[1]] * 2, outputs)
     y = (policy - reference).tolist()
-    x = torch.sub(*leader.logprobs(prompts[:1], rejected[:1])).item()
+    x = torch.sub(*sequence_logprobs(leader, prompts[:1], rejected[:1])).item()
 
     def loss(z: float) -> float:
         z = torch.tensor(0.1 * z, dtype=torch.float64)
@@ -130,17 +129,21 @@ def test_losses_with_siblings_lone_fails_and_imitation_by_hand(
     assert losses.tolist() == pytest.approx(expected, abs=1e-4)
 
 
+def roll_out(leader: Leader, texts: list[str], config: SROConfig) -> list[list[int]]:
+    return RolloutGenerator(leader, config).generate(texts, seed=0)
+
+
 @pytest.mark.parametrize("kind", ["tiny_llama", "tiny_gpt2", "tiny_t5"])
-def test_rollouts_of_one_text_stand_together_and_are_drawn_as_alone(
+def test_rollouts_of_one_text_are_neighbours_and_drawn_independently(
     kind: str, sentences: list[str], request: pytest.FixtureRequest
 ) -> None:
     """Reading a prompt once for its copies changes nothing: near temperature 0 every copy is the greedy answer."""
     folder = request.getfixturevalue(kind)
     leader = Leader(load_model(resolve_model(str(folder)), prompt="paraphrase : {text}"), train="full")
-    cold = SROConfig(**{**vars(GAME), "sample": True, "temperature": 1e-4, "rollouts": 3})
-    greedy = roll_out(leader, sentences[:5], GAME, seed=0)
-    assert roll_out(leader, sentences[:5], cold, seed=0) == [tokens for tokens in greedy for _ in range(3)]
+    cold = SROConfig(**{**vars(GREEDY), "sample": True, "temperature": 1e-4, "rollouts": 3})
+    greedy = roll_out(leader, sentences[:5], GREEDY)
+    assert roll_out(leader, sentences[:5], cold) == [tokens for tokens in greedy for _ in range(3)]
     warm = SROConfig(**{**vars(cold), "temperature": 1.0})
-    drawn = roll_out(leader, sentences[:5], warm, seed=0)
-    assert drawn == roll_out(leader, sentences[:5], warm, seed=0)
+    drawn = roll_out(leader, sentences[:5], warm)
+    assert drawn == roll_out(leader, sentences[:5], warm)
     assert any(drawn[3 * i] != drawn[3 * i + 1] for i in range(5))

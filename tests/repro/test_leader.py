@@ -11,7 +11,12 @@ import torch
 from metrics.models.loading import load_model
 from metrics.models.resolve import resolve_model
 from metrics.util.errors import InputError
+from repro.config.recipe import load_recipe
+from repro.leader.config import RolloutConfig
+from repro.leader.export import export_model
 from repro.leader.leader import Leader
+from repro.leader.logprobs import sequence_logprobs
+from repro.leader.rollouts import RolloutGenerator
 
 PROMPT = "rude : {text} polite :"
 
@@ -39,14 +44,14 @@ def plain_logprob(model: torch.nn.Module, seq2seq: bool, prompt: list[int], targ
 
 @pytest.mark.parametrize("train", ["full", "lora", 2])
 @pytest.mark.parametrize("kind", ["tiny_llama", "tiny_t5"])
-def test_policy_and_reference_are_those_of_two_full_models(
+def test_policy_and_reference_logprobs_equal_those_of_two_full_models(
     kind: str, train: str | int, sentences: list[str], request: pytest.FixtureRequest
 ) -> None:
     folder = request.getfixturevalue(kind)
     leader, original = make(folder, train), load_model(resolve_model(str(folder))).model
     disturb(leader)
     prompts, targets = leader.prompt_ids(sentences[:5]), leader.target_ids(sentences[5:10])
-    policy, reference = leader.logprobs(prompts, targets)
+    policy, reference = sequence_logprobs(leader, prompts, targets)
     pairs = list(zip(prompts, targets, strict=True))
     assert policy.tolist() == pytest.approx(
         [plain_logprob(leader.model, leader.seq2seq, *pair) for pair in pairs], abs=1e-3
@@ -59,7 +64,7 @@ def test_policy_and_reference_are_those_of_two_full_models(
 
 @pytest.mark.parametrize("train", ["full", "lora", 2])
 @pytest.mark.parametrize("kind", ["tiny_llama", "tiny_t5"])
-def test_narrow_products_begin_at_the_reference_and_point_the_same_way(
+def test_bfloat16_matmuls_start_at_the_reference_with_a_similar_gradient(
     kind: str, train: str | int, sentences: list[str], request: pytest.FixtureRequest
 ) -> None:
     """Policy and reference are rounded alike, or they would differ before the first update; weights are not rounded.
@@ -73,7 +78,7 @@ def test_narrow_products_begin_at_the_reference_and_point_the_same_way(
         loaded = load_model(resolve_model(str(request.getfixturevalue(kind))), prompt=PROMPT)
         leader = Leader(loaded, train=train, dtype=dtype)
         prompts, targets = leader.prompt_ids(sentences[:5]), leader.target_ids(sentences[5:10])
-        policy, reference = leader.logprobs(prompts, targets)
+        policy, reference = sequence_logprobs(leader, prompts, targets)
         torch.testing.assert_close(policy, reference, atol=0.05 if kind == "tiny_t5" else 1e-4, rtol=0)
         policy.sum().backward()
         gradient = torch.cat([p.grad.flatten() for p in leader.model.parameters() if p.grad is not None])
@@ -85,9 +90,10 @@ def test_narrow_products_begin_at_the_reference_and_point_the_same_way(
     assert torch.nn.functional.cosine_similarity(up, near, dim=0) > 0.99
 
 
-def test_a_narrow_copy_follows_biases_and_tied_heads_too(tiny_causal: Path, sentences: list[str]) -> None:
+def test_a_bfloat16_copy_has_the_latest_biases_and_tied_heads(tiny_causal: Path, sentences: list[str]) -> None:
     """Against the policy's weights rounded at once; Qwen2's queries, keys and values have biases."""
     leader = make(tiny_causal, "full")
+    rollouts = RolloutGenerator(leader, load_recipe("smoke", ["rollout_dtype=bfloat16"]).narrow(RolloutConfig))
     ids = torch.tensor(leader.prompt_ids(sentences[:1]))
     logits = []
     for _ in range(2):
@@ -95,30 +101,30 @@ def test_a_narrow_copy_follows_biases_and_tied_heads_too(tiny_causal: Path, sent
         for parameter in rounded.parameters():
             parameter.data = parameter.data.bfloat16()
         with torch.no_grad():
-            logits.append(leader.model_as("bfloat16")(ids).logits)
+            logits.append(rollouts.current_model()(ids).logits)
             torch.testing.assert_close(logits[-1], rounded(ids).logits, atol=0.02, rtol=0.02)
         disturb(leader)
     assert (logits[0] - logits[1]).abs().max() > 0.1
 
 
 @pytest.mark.parametrize("shift_right", [True, False])
-def test_top_layers_share_trunk_and_prompts_and_the_gradient_is_the_plain_one(
+def test_a_split_decoder_gives_the_logprobs_and_gradients_of_plain_passes(
     tiny_llama: Path, sentences: list[str], shift_right: bool
 ) -> None:
     """Prompts of several targets, not side by side, are read once; values and gradients are those of single rows."""
     leader = make(tiny_llama, 2)
-    assert leader._split is not None
+    assert leader.split_decoder is not None
     disturb(leader)
     prompts, targets = leader.prompt_ids([sentences[i] for i in (0, 1, 0, 2, 0)]), leader.target_ids(sentences[4:9])
     gradients, values = [], []
-    references = [leader.logprobs(prompts, targets, shift_right=shift_right)[1]]
+    references = [sequence_logprobs(leader, prompts, targets, shift_right=shift_right)[1]]
     pairs = zip(prompts, targets, strict=True)
-    references.append(torch.cat([leader.logprobs([p], [t], shift_right=shift_right)[1] for p, t in pairs]))
+    references.append(torch.cat([sequence_logprobs(leader, [p], [t], shift_right=shift_right)[1] for p, t in pairs]))
     torch.testing.assert_close(*references, atol=1e-4, rtol=1e-5)
-    for split in (leader._split, None):
-        leader._split = split
+    for split in (leader.split_decoder, None):
+        leader.split_decoder = split
         leader.model.zero_grad()
-        policy, _ = leader.logprobs(prompts, targets, reference=False, shift_right=shift_right)
+        policy, _ = sequence_logprobs(leader, prompts, targets, reference=False, shift_right=shift_right)
         values.append(policy.detach())
         policy.sum().backward()
         gradients.append({n: p.grad.clone() for n, p in leader.model.named_parameters() if p.grad is not None})
@@ -129,7 +135,7 @@ def test_top_layers_share_trunk_and_prompts_and_the_gradient_is_the_plain_one(
 
 
 @pytest.mark.parametrize("train", ["full", "lora", 1])
-def test_an_encoder_reads_each_prompt_once_and_the_gradient_is_the_plain_one(
+def test_an_encoder_runs_once_per_prompt_and_gives_the_plain_gradients(
     tiny_t5: Path, sentences: list[str], train: str | int
 ) -> None:
     """Five targets of three prompts: values and gradients are those of single rows, encoded one by one."""
@@ -137,7 +143,7 @@ def test_an_encoder_reads_each_prompt_once_and_the_gradient_is_the_plain_one(
     disturb(leader)
     prompts, targets = leader.prompt_ids([sentences[i] for i in (0, 1, 0, 2, 0)]), leader.target_ids(sentences[4:9])
     read: list[int] = []
-    for model in (leader.model, leader._reference):
+    for model in (leader.model, leader._reference_model):
         if model is not None:
             model.get_encoder().register_forward_pre_hook(
                 lambda module, given, named: read.append(len(named["input_ids"])), with_kwargs=True
@@ -145,7 +151,7 @@ def test_an_encoder_reads_each_prompt_once_and_the_gradient_is_the_plain_one(
     gradients, values = [], []
     for batches in ([(prompts, targets)], [([p], [t]) for p, t in zip(prompts, targets, strict=True)]):
         leader.model.zero_grad()
-        found = [leader.logprobs(*batch) for batch in batches]
+        found = [sequence_logprobs(leader, *batch) for batch in batches]
         policy, reference = (torch.cat(column) for column in zip(*found, strict=True))
         policy.sum().backward()
         values.append(torch.stack([policy.detach(), reference]))
@@ -161,7 +167,7 @@ def test_an_encoder_reads_each_prompt_once_and_the_gradient_is_the_plain_one(
 
 
 @pytest.mark.parametrize("kind", ["tiny_llama", "tiny_t5"])
-def test_departure_1_scores_each_token_where_it_was_just_read(
+def test_departure_1_scores_each_token_at_its_own_position(
     kind: str, sentences: list[str], request: pytest.FixtureRequest
 ) -> None:
     """As released: no right shift. Worked out from the model's own logits at the unshifted positions."""
@@ -174,7 +180,9 @@ def test_departure_1_scores_each_token_where_it_was_just_read(
         else:
             logits = leader.model(input_ids=torch.tensor([prompt + target])).logits[0, len(prompt) :]
     expected = logits.log_softmax(-1)[range(len(target)), target].sum().item()
-    released, published = (leader.logprobs(prompts, targets, shift_right=shift)[0].item() for shift in (False, True))
+    released, published = (
+        sequence_logprobs(leader, prompts, targets, shift_right=shift)[0].item() for shift in (False, True)
+    )
     assert released == pytest.approx(expected, abs=1e-4)
     assert abs(released - published) > 1e-2
 
@@ -183,11 +191,11 @@ def test_an_exported_adapter_is_the_adapted_model(tiny_llama: Path, sentences: l
     leader = make(tiny_llama, "lora")
     disturb(leader)
     prompts, targets = leader.prompt_ids(sentences[:3]), leader.target_ids(sentences[3:6])
-    before = leader.logprobs(prompts, targets)[0].tolist()
-    leader.export(tmp_path / "merged")
-    after = make(tmp_path / "merged", "full").logprobs(prompts, targets)[0].tolist()
+    before = sequence_logprobs(leader, prompts, targets)[0].tolist()
+    export_model(leader, tmp_path / "merged")
+    after = sequence_logprobs(make(tmp_path / "merged", "full"), prompts, targets)[0].tolist()
     assert after == pytest.approx(before, abs=1e-3)
-    assert leader.logprobs(prompts, targets)[0].tolist() == pytest.approx(before, abs=1e-5)
+    assert sequence_logprobs(leader, prompts, targets)[0].tolist() == pytest.approx(before, abs=1e-5)
 
 
 def test_the_top_layers_of_an_encoder_decoder_model_are_its_decoders_last_ones(tiny_t5: Path) -> None:
@@ -197,6 +205,6 @@ def test_the_top_layers_of_an_encoder_decoder_model_are_its_decoders_last_ones(t
     assert {name.split(".")[4] for name in blocks} == {"0", "1", "2"}
 
 
-def test_more_layers_than_there_are_is_one_clear_error(tiny_llama: Path) -> None:
+def test_more_layers_than_the_model_has_is_an_error(tiny_llama: Path) -> None:
     with pytest.raises(InputError, match=r"5 layers asked for, the model has 4"):
         make(tiny_llama, 5)

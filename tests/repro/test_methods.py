@@ -1,4 +1,4 @@
-"""trl's trainers under SRO's budget: they learn, see the leader's own tokens, and go on where they were killed."""
+"""trl's trainers in SRO's budget: they learn, use the leader's own token ids, and resume after a kill."""
 
 from __future__ import annotations
 
@@ -19,13 +19,16 @@ from metrics.models.loading import load_model
 from metrics.models.resolve import resolve_model
 from metrics.util.errors import InputError
 from repro.config.recipe import load_recipe
-from repro.followers.follower import PASS, TOXIC
+from repro.followers.follower import Verdict
 from repro.leader.leader import Leader
-from repro.methods.config import TaskConfig
-from repro.methods.sro import roll_out, written
-from repro.methods.task import Task
-from repro.training.trainer import BEST
-from tests.leaders import by_norm, weights
+from repro.leader.logprobs import sequence_logprobs
+from repro.leader.rollouts import RolloutGenerator
+from repro.methods.config import ContextConfig
+from repro.methods.context import TrainingContext
+from repro.methods.sro import SEED_STRIDE
+from repro.methods.untrained_rollouts import ROLLOUTS_FILE, untrained_rollouts
+from repro.training.checkpoints import BEST
+from tests.leaders import scores_by_norm, weights
 
 METHODS = ("dpo", "kto", "grpo", "sft")
 SMALL = ["train=2", "steps=4", "batch_size=4", "rollouts=2", "evaluate_every=2", "rollout_max_new_tokens=6",
@@ -34,35 +37,37 @@ SMALL = ["train=2", "steps=4", "batch_size=4", "rollouts=2", "evaluate_every=2",
 
 @dataclass
 class EvenFollower:
-    """Passes outputs with an even number of letters: a real rule, with passes and fails. die_at: dies at that draw."""
+    """Passes outputs with an even number of letters: a real rule, with passes and fails. Raises at call `die_at`."""
 
     die_at: int | None = None
 
-    def judge(self, sources: list[str], outputs: list[str], draw: int = 0) -> np.ndarray[Any, np.dtype[np.int8]]:
+    def judge(self, sources: list[str], outputs: list[str], call: int = 0) -> list[Verdict]:
         assert len(sources) == len(outputs)
-        if draw == self.die_at:
+        if call == self.die_at:
             raise KeyboardInterrupt
-        return np.array([TOXIC if len(o.replace(" ", "")) % 2 else PASS for o in outputs], dtype=np.int8)
+        return [Verdict.TOXIC if len(o.replace(" ", "")) % 2 else Verdict.PASS for o in outputs]
 
 
-def task(
+def make_context(
     method: str, folder: Path, out: Path, texts: list[str], *settings: str, die_after: int | None = None,
     follower: EvenFollower | None = None,
-) -> tuple[Task, list[dict[str, Any]]]:  # fmt: skip
-    """A task for the tiny leader, and its log; die_after raises inside that step, as a kill would end it."""
+) -> tuple[TrainingContext, list[dict[str, Any]]]:  # fmt: skip
+    """Return a context for the tiny leader, and its log; `die_after` raises in that step, as a kill would end it."""
     recipe = load_recipe("smoke", [*SMALL, f"method={method}", *settings])
     torch.manual_seed(0)
     leader = Leader(load_model(resolve_model(str(folder)), prompt="paraphrase : {text} !"), train=recipe.train)
     events: list[dict[str, Any]] = []
 
     pairs = list(pairwise(texts))
-    made = Task(recipe.narrow(TaskConfig), leader, leader.loaded.ref, follower or EvenFollower(), texts, pairs, events.append,
-                by_norm(leader, die_after), lambda _: None, out)  # fmt: skip
-    return made, events
+    context = TrainingContext(
+        recipe.narrow(ContextConfig), leader, follower or EvenFollower(), texts, pairs, events.append,
+        scores_by_norm(leader, die_after), lambda _: None, out,
+    )  # fmt: skip
+    return context, events
 
 
-def train(made: Task) -> Any:
-    return import_module(f"repro.methods.{made.config.method}").train(made)
+def train(context: TrainingContext) -> Any:
+    return import_module(f"repro.methods.{context.config.method}").train(context)
 
 
 def losses(events: list[dict[str, Any]]) -> dict[int, float]:
@@ -76,24 +81,24 @@ def losses(events: list[dict[str, Any]]) -> dict[int, float]:
 def test_learns_and_resuming_equals_not_stopping(
     method: str, more: tuple[str, ...], tiny_llama: Path, sentences: list[str], tmp_path: Path
 ) -> None:
-    whole, events = task(method, tiny_llama, tmp_path / "whole", sentences, *more)
-    start = weights(whole.leader).clone()
-    names = set(whole.leader.trainable_state())
-    trainer = train(whole)
-    assert (weights(whole.leader) - start).abs().max() > 1e-3
-    assert set(whole.leader.trainable_state()) == names == set(load_file(tmp_path / "whole" / BEST))
+    uninterrupted, events = make_context(method, tiny_llama, tmp_path / "uninterrupted", sentences, *more)
+    start = weights(uninterrupted.leader).clone()
+    names = set(uninterrupted.leader.trainable_state())
+    trainer = train(uninterrupted)
+    assert (weights(uninterrupted.leader) - start).abs().max() > 1e-3
+    assert set(uninterrupted.leader.trainable_state()) == names == set(load_file(tmp_path / "uninterrupted" / BEST))
     assert [d["step"] for d in trainer.outcome()["history"]] == [0, 2, 4]
-    assert not whole.leader.model.training
-    checkpoint = {path.name for path in (tmp_path / "whole" / "checkpoint-4").iterdir()}
+    assert not uninterrupted.leader.model.training
+    checkpoint = {path.name for path in (tmp_path / "uninterrupted" / "checkpoint-4").iterdir()}
     assert not {"pytorch_model.bin", "model.safetensors", "adapter_model.safetensors", "training_args.bin"} & checkpoint
 
-    cut, _ = task(method, tiny_llama, tmp_path / "cut", sentences, *more, die_after=4)
+    cut, _ = make_context(method, tiny_llama, tmp_path / "cut", sentences, *more, die_after=4)
     with pytest.raises(KeyboardInterrupt):
         train(cut)
-    again, later = task(method, tiny_llama, tmp_path / "cut", sentences, *more)
+    again, later = make_context(method, tiny_llama, tmp_path / "cut", sentences, *more)
     train(again)
-    assert torch.equal(weights(whole.leader), weights(again.leader))
-    assert (tmp_path / "whole" / BEST).read_bytes() == (tmp_path / "cut" / BEST).read_bytes()
+    assert torch.equal(weights(uninterrupted.leader), weights(again.leader))
+    assert (tmp_path / "uninterrupted" / BEST).read_bytes() == (tmp_path / "cut" / BEST).read_bytes()
     assert set(losses(later)) == {3, 4}
     assert all(losses(events)[step] == loss for step, loss in losses(later).items())
 
@@ -101,37 +106,35 @@ def test_learns_and_resuming_equals_not_stopping(
 def test_rollouts_before_training_survive_a_kill(tiny_llama: Path, sentences: list[str], tmp_path: Path) -> None:
     # 4 updates of 20 texts are more than there are: they come round again.
     texts, large = sentences[:30], "batch_size=20"
-    whole, _ = task("dpo", tiny_llama, tmp_path / "whole", texts, large)
-    dpo = import_module("repro.methods.dpo")
-    rollouts = dpo.untrained_rollouts(whole)
+    uninterrupted, _ = make_context("dpo", tiny_llama, tmp_path / "uninterrupted", texts, large)
+    rollouts = untrained_rollouts(uninterrupted)
     assert [r.text for r in rollouts[::2]] == [*texts, *texts, *texts[:20]]
     assert len({r.passed for r in rollouts}) == 2
-    cut, _ = task("dpo", tiny_llama, tmp_path / "cut", texts, large, follower=EvenFollower(die_at=2))
+    cut, _ = make_context("dpo", tiny_llama, tmp_path / "cut", texts, large, follower=EvenFollower(die_at=2))
     with pytest.raises(KeyboardInterrupt):
-        dpo.untrained_rollouts(cut)
-    path = tmp_path / "cut" / dpo.ROLLOUTS
+        untrained_rollouts(cut)
+    path = tmp_path / "cut" / ROLLOUTS_FILE
     with path.open("a") as file:
-        file.write('\n{"draw": 2, "outp')
+        file.write('\n{"batch": 2, "outp')
     # What was drawn before is not drawn again.
-    again, _ = task("dpo", tiny_llama, tmp_path / "cut", texts, large, follower=EvenFollower(die_at=1))
-    assert dpo.untrained_rollouts(again) == rollouts
-    draws = [json.loads(line)["draw"] for line in path.read_text().split("\n") if line.endswith("}")]
+    again, _ = make_context("dpo", tiny_llama, tmp_path / "cut", texts, large, follower=EvenFollower(die_at=1))
+    assert untrained_rollouts(again) == rollouts
+    draws = [json.loads(line)["batch"] for line in path.read_text().split("\n") if line.endswith("}")]
     assert draws == [0, 1, 2, 3]
 
 
 def test_dpo_starts_at_ln_2_and_reads_what_was_rolled_out(
     tiny_llama: Path, sentences: list[str], tmp_path: Path
 ) -> None:
-    made, events = task("dpo", tiny_llama, tmp_path, sentences)
-    dpo = import_module("repro.methods.dpo")
-    passed = [r for r in dpo.untrained_rollouts(made) if r.passed]
+    context, events = make_context("dpo", tiny_llama, tmp_path, sentences)
+    passed = [r for r in untrained_rollouts(context) if r.passed]
     texts = [r.text for r in passed]
-    prompts, toxic = made.leader.prompt_ids(texts), made.leader.target_ids(texts)
-    assert made.leader.tokenizer.decode(prompts[0]) == f"paraphrase : {texts[0]} !"  # no end of sequence after it
-    assert made.leader.tokenizer.decode(toxic[0]) == f"{texts[0]} </s>"
-    chosen, _ = made.leader.logprobs(prompts, [r.output for r in passed], reference=False)
-    rejected, _ = made.leader.logprobs(prompts, toxic, reference=False)
-    rows = train(made).train_dataset
+    prompts, toxic = context.leader.prompt_ids(texts), context.leader.target_ids(texts)
+    assert context.leader.tokenizer.decode(prompts[0]) == f"paraphrase : {texts[0]} !"  # no end of sequence after it
+    assert context.leader.tokenizer.decode(toxic[0]) == f"{texts[0]} </s>"
+    chosen, _ = sequence_logprobs(context.leader, prompts, [r.output for r in passed], reference=False)
+    rejected, _ = sequence_logprobs(context.leader, prompts, toxic, reference=False)
+    rows = train(context).train_dataset
     assert len(rows) % 8 == 0 and len(rows) - len(passed) < 8
     assert rows["prompt_ids"][: len(passed)] == prompts
     # trl's log-probabilities of the starting weights are the leader's own.
@@ -141,13 +144,13 @@ def test_dpo_starts_at_ln_2_and_reads_what_was_rolled_out(
 
 
 def test_kto_labels_are_verdicts_and_weigh_alike(tiny_llama: Path, sentences: list[str], tmp_path: Path) -> None:
-    made, _ = task("kto", tiny_llama, tmp_path, sentences)
-    trainer = train(made)
+    context, _ = make_context("kto", tiny_llama, tmp_path, sentences)
+    trainer = train(context)
     rows = list(trainer.train_dataset)
-    rollouts = import_module("repro.methods.dpo").untrained_rollouts(made)
+    rollouts = untrained_rollouts(context)
     expected = [
         (prompt, r.output, r.passed)
-        for prompt, r in zip(made.leader.prompt_ids([r.text for r in rollouts]), rollouts, strict=True)
+        for prompt, r in zip(context.leader.prompt_ids([r.text for r in rollouts]), rollouts, strict=True)
     ]
     assert sorted((row["prompt_ids"], row["completion_ids"], row["label"]) for row in rows) == sorted(expected)
     desirable = sum(r.passed for r in rollouts)
@@ -162,62 +165,63 @@ def test_kto_labels_are_verdicts_and_weigh_alike(tiny_llama: Path, sentences: li
 
 
 def test_grpo_rolls_out_as_sro_and_rewards_passes(tiny_llama: Path, sentences: list[str], tmp_path: Path) -> None:
-    made, events = task("grpo", tiny_llama, tmp_path, sentences, "steps=1", "evaluate_every=1")
-    game = made.config
-    drawn = roll_out(made.leader, sentences[:4], game, game.seed * 1_000_003)
+    context, events = make_context("grpo", tiny_llama, tmp_path, sentences, "steps=1", "evaluate_every=1")
+    drawn = RolloutGenerator(context.leader, context.config).generate(sentences[:4], context.config.seed * SEED_STRIDE)
     texts = [text for text in sentences[:4] for _ in range(2)]
-    kinds = made.follower.judge(texts, written(made.leader, drawn))
-    trainer = import_module("repro.methods.grpo").GRPO(made)
+    verdicts = context.follower.judge(texts, context.leader.decode(drawn))
+    trainer = import_module("repro.methods.grpo").LeaderGRPOTrainer(context)
     rolled = trainer.roll_out(texts, trainer)
     assert rolled["completion_ids"] == drawn
-    assert rolled["prompt_ids"] == made.leader.prompt_ids(texts)
-    assert trainer.reward(texts, drawn) == [float(kind == PASS) for kind in kinds]
-    trainer.fit()
+    assert rolled["prompt_ids"] == context.leader.prompt_ids(texts)
+    assert trainer.reward(texts, drawn) == [float(verdict == Verdict.PASS) for verdict in verdicts]
+    trainer.train_or_resume()
     (step,) = [event for event in events if "loss" in event]
     assert step["reward"] == step["rewards/reward/mean"]
     # Eight verdicts are those above, eight the step's own.
-    assert step["passed"] == pytest.approx((np.mean(kinds == PASS) + step["reward"]) / 2)
+    assert step["passed"] == pytest.approx(
+        (np.mean([verdict == Verdict.PASS for verdict in verdicts]) + step["reward"]) / 2
+    )
 
 
 def test_sft_learns_the_rewrite_alone(tiny_llama: Path, sentences: list[str], tmp_path: Path) -> None:
-    made, events = task("sft", tiny_llama, tmp_path, sentences, "steps=2", "accumulation=2")
-    start = Leader(load_model(made.reference, prompt=made.leader.prompt), train=2)
-    trainer = train(made)
+    context, events = make_context("sft", tiny_llama, tmp_path, sentences, "steps=2", "accumulation=2")
+    start = Leader(load_model(context.leader.loaded.ref, prompt=context.leader.prompt), train=2)
+    trainer = train(context)
     batches = list(trainer.get_train_dataloader())
-    rewrites = dict(zip(made.leader.tokenizer.batch_decode(made.leader.prompt_ids([t for t, _ in made.pairs])),
-                        made.leader.target_ids([t for _, t in made.pairs]), strict=True))  # fmt: skip
+    rewrites = dict(zip(context.leader.tokenizer.batch_decode(context.leader.prompt_ids([t for t, _ in context.pairs])),
+                        context.leader.target_ids([t for _, t in context.pairs]), strict=True))  # fmt: skip
     for batch in batches:
         for ids, labels, mask in zip(batch["input_ids"], batch["labels"], batch["attention_mask"], strict=True):
             learned = ids[labels != -100].tolist()
             prompt = ids[(labels == -100) & (mask == 1)].tolist()
-            assert labels[labels != -100].tolist() == learned == rewrites[made.leader.tokenizer.decode(prompt)]
+            assert labels[labels != -100].tolist() == learned == rewrites[context.leader.tokenizer.decode(prompt)]
     assert [len(batch["input_ids"]) for batch in batches] == [8] * 4
     # The first update costs the mean over the tokens of both its micro-batches.
     costs, tokens = 0.0, 0
     for row in (row for batch in batches[:2] for row in zip(batch["input_ids"], batch["labels"], strict=True)):
         place = int((row[1] != -100).nonzero()[0])
         target = row[1][row[1] != -100].tolist()
-        policy, _ = start.logprobs([row[0][:place].tolist()], [target], reference=False)
+        policy, _ = sequence_logprobs(start, [row[0][:place].tolist()], [target], reference=False)
         costs, tokens = costs - policy.item(), tokens + len(target)
     assert losses(events)[1] == pytest.approx(costs / tokens, rel=1e-4)
 
 
-def test_what_cannot_be_trained_is_one_line(
+def test_settings_that_cannot_be_trained_raise_one_line_errors(
     tiny_t5: Path, tiny_llama: Path, sentences: list[str], tmp_path: Path
 ) -> None:
     for method in METHODS:
         with pytest.raises(InputError, match="is an encoder-decoder model"):
-            train(task(method, tiny_t5, tmp_path / method, sentences)[0])
+            train(make_context(method, tiny_t5, tmp_path / method, sentences)[0])
     with pytest.raises(InputError, match="train_dtype=bfloat16 is for SRO"):
-        train(task("dpo", tiny_llama, tmp_path / "one", sentences, "train_dtype=bfloat16")[0])
+        train(make_context("dpo", tiny_llama, tmp_path / "one", sentences, "train_dtype=bfloat16")[0])
     with pytest.raises(InputError, match="set rollouts to at least 2"):
-        train(task("grpo", tiny_llama, tmp_path / "one", sentences, "rollouts=1")[0])
+        train(make_context("grpo", tiny_llama, tmp_path / "one", sentences, "rollouts=1")[0])
     with pytest.raises(InputError, match="batch_size x rollouts of at least 2"):
-        train(task("kto", tiny_llama, tmp_path / "one", sentences, "rollouts=1", "batch_size=1")[0])
+        train(make_context("kto", tiny_llama, tmp_path / "one", sentences, "rollouts=1", "batch_size=1")[0])
 
     class Never(EvenFollower):
-        def judge(self, sources: list[str], outputs: list[str], draw: int = 0) -> Any:
-            return np.full(len(outputs), TOXIC, dtype=np.int8)
+        def judge(self, sources: list[str], outputs: list[str], call: int = 0) -> Any:
+            return [Verdict.TOXIC] * len(outputs)
 
     with pytest.raises(InputError, match="none of 32 rollouts passed, dpo has nothing to learn from"):
-        train(task("dpo", tiny_llama, tmp_path / "none", sentences, follower=Never())[0])
+        train(make_context("dpo", tiny_llama, tmp_path / "none", sentences, follower=Never())[0])

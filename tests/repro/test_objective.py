@@ -10,7 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repro.training.objective import head_logprobs, response_margin, sro_loss, token_logprobs
+from repro.leader.token_logprobs import head_logprobs, token_logprobs
+from repro.training.objective import response_margin, sro_loss
 
 BETA, EPSILON = 0.1, 0.1
 margins = st.floats(-60, 60)
@@ -94,6 +95,7 @@ def test_all_pass_batches_are_trl_dpo(tiny_llama: Path, sentences: list[str], tm
     from metrics.models.loading import load_model
     from metrics.models.resolve import resolve_model
     from repro.leader.leader import Leader
+    from repro.leader.logprobs import sequence_logprobs
 
     leader = Leader(load_model(resolve_model(str(tiny_llama)), prompt=DPO_PROMPT), train="full")
     torch.manual_seed(1)
@@ -102,7 +104,10 @@ def test_all_pass_batches_are_trl_dpo(tiny_llama: Path, sentences: list[str], tm
             parameter += 0.05 * torch.randn_like(parameter)
     texts, rewrites = sentences[:6], sentences[6:12]
     prompts = leader.prompt_ids(texts)
-    y, x = (torch.sub(*leader.logprobs(prompts, leader.target_ids(targets))).detach() for targets in (rewrites, texts))
+    y, x = (
+        torch.sub(*sequence_logprobs(leader, prompts, leader.target_ids(targets))).detach()
+        for targets in (rewrites, texts)
+    )
     passed = torch.ones(6, dtype=torch.bool)
     plain, smoothed = (sro_loss(y, x, passed, BETA, e).mean().item() for e in (0.0, EPSILON))
 

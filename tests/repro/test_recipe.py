@@ -81,7 +81,7 @@ def test_vllm_rolls_out_in_one_process_and_without_dropout(monkeypatch: pytest.M
     assert load_recipe("smoke", ["rollout_engine=vllm"]).rollout_engine == "vllm"
     with pytest.raises(InputError, match="vllm rolls out in one process and without dropout"):
         load_recipe("smoke", ["rollout_engine=vllm", "rollout_dropout=0.1"])
-    monkeypatch.setattr("repro.config.recipe.processes", lambda: 2)
+    monkeypatch.setattr("repro.config.recipe.num_processes", lambda: 2)
     with pytest.raises(InputError, match="vllm rolls out in one process and without dropout"):
         load_recipe("smoke", ["rollout_engine=vllm"])
 
@@ -106,8 +106,8 @@ def test_every_recipe_builds_against_the_pinned_libraries(name: str, tmp_path: P
 
     from repro.methods import METHODS
     from repro.methods.config import SROConfig
-    from repro.methods.task import training_method
-    from repro.training.trainer import arguments
+    from repro.methods.context import training_method
+    from repro.training.trainer import training_arguments
 
     recipe = load_recipe(name)
     assert recipe.narrow(SROConfig).beta == recipe.beta
@@ -115,11 +115,11 @@ def test_every_recipe_builds_against_the_pinned_libraries(name: str, tmp_path: P
         (recipe.learning_rate, recipe.batch_size),
         (recipe.warmup_learning_rate, recipe.warmup_batch_size),
     ):
-        keywords = arguments(
-            tmp_path, batch_size=size, accumulation=recipe.accumulation, learning_rate=rate, steps=recipe.steps,
-            epochs=recipe.epochs, weight_decay=recipe.weight_decay, save_every=recipe.evaluate_every, seed=recipe.seed,
-            evaluate=True, schedule="constant_with_warmup",
+        arguments = training_arguments(
+            tmp_path, max_steps=recipe.steps, num_train_epochs=recipe.epochs, per_device_train_batch_size=size,
+            gradient_accumulation_steps=recipe.accumulation, learning_rate=rate, weight_decay=recipe.weight_decay,
+            save_steps=recipe.evaluate_every, seed=recipe.seed, lr_scheduler_type="constant_with_warmup",
         )  # fmt: skip
-        assert TrainingArguments(**keywords).learning_rate == rate
+        assert TrainingArguments(**arguments).learning_rate == rate
     if recipe.method in METHODS:
         assert callable(training_method(recipe.method))

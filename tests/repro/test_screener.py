@@ -1,4 +1,4 @@
-"""The screener: what it learns, that it comes back whole from disk, and that flips are what they claim."""
+"""Screeners: what NB-SVM learns, that it is saved and loaded, and that flips are seeded."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ NEUTRAL = ["you friend", "what a friend you are", "friend , come in", "such a fr
 def test_nb_svm_ratio_by_hand() -> None:
     """min_df 3 leaves "you", "," no … by hand: idiot in 4 of 4 toxic, friend in 4 of 4 neutral, you in 2 + 2."""
     screener = NBSVM().fit(TOXIC, NEUTRAL)
-    assert sorted(screener.vectoriser.vocabulary_) == ["friend", "idiot", "you"]
-    ratio = dict(zip(screener.vectoriser.get_feature_names_out(), screener.ratio, strict=True))
+    assert sorted(screener.vectorizer.vocabulary_) == ["friend", "idiot", "you"]
+    ratio = dict(zip(screener.vectorizer.get_feature_names_out(), screener.ratio, strict=True))
     assert ratio["you"] == pytest.approx(0, abs=1e-12)
     assert ratio["idiot"] == pytest.approx(-ratio["friend"], abs=1e-12)
     # Sublinear tf is 1 for one occurrence; "idiot" alone has weight 1, beside "you" idf(idiot)/norm.
@@ -29,7 +29,7 @@ def test_nb_svm_ratio_by_hand() -> None:
     assert screener.passes(["hello friend", "hello idiot"]).tolist() == [True, False]
 
 
-def test_saved_screener_answers_alike_and_holds_no_pickle(tmp_path: Path, sentences: list[str]) -> None:
+def test_a_loaded_screener_gives_equal_probabilities_and_uses_no_pickle(tmp_path: Path, sentences: list[str]) -> None:
     screener = NBSVM(threshold=0.4).fit(TOXIC, NEUTRAL)
     screener.save(tmp_path)
     assert {path.suffix for path in tmp_path.iterdir()} == {".safetensors", ".json"}
@@ -42,7 +42,7 @@ def test_punctuation_is_split_off() -> None:
     assert split_punctuation("you're wrong!!") == ["you", "'", "re", "wrong", "!", "!"]
 
 
-def test_flips_are_seeded_and_as_many_as_asked(sentences: list[str]) -> None:
+def test_flips_are_seeded_and_have_the_rate(sentences: list[str]) -> None:
     screener = NBSVM().fit(TOXIC, NEUTRAL)
     texts = sentences * 100
     truth = screener.passes(texts)
@@ -51,7 +51,7 @@ def test_flips_are_seeded_and_as_many_as_asked(sentences: list[str]) -> None:
     # 4,800 draws at .1: the standard deviation of the share is .0043.
     assert flips.mean() == pytest.approx(0.1, abs=0.015)
     assert np.array_equal(flipped.passes(texts), flipped.passes(texts))
-    assert not np.array_equal(flipped.passes(texts), flipped.passes(texts, draw=1))
+    assert not np.array_equal(flipped.passes(texts), flipped.passes(texts, call=1))
     assert not np.array_equal(flipped.passes(texts), FlippingScreener(screener, 0.1, seed=4).passes(texts))
     assert np.array_equal(FlippingScreener(screener, 0.0, seed=3).passes(texts), truth)
     assert np.array_equal(FlippingScreener(screener, 1.0, seed=3).passes(texts), ~truth)

@@ -15,45 +15,56 @@ from metrics.models.loading import load_model
 from metrics.models.resolve import resolve_model
 from repro.followers.follower import ScreenerFollower
 from repro.leader.leader import Leader
+from repro.leader.rollouts import RolloutGenerator
 from repro.methods.config import SROConfig
 from repro.methods.sro import SROTrainer
-from repro.training.trainer import COMPLETE, Development, arguments, best_step, stop_reason
-from tests.leaders import by_norm, weights
+from repro.training.callbacks import DevelopmentCallback
+from repro.training.checkpoints import COMPLETE
+from repro.training.development import DevelopmentScores, best_step, stop_reason
+from repro.training.trainer import training_arguments
+from tests.leaders import scores_by_norm, weights
 
-GAME = SROConfig(
+GREEDY = SROConfig(
     beta=0.1, epsilon=0.1, rollouts=1, sample=False, temperature=1.0, rollout_max_new_tokens=6, shift_right=True,
     rejected_with_prompt=False, rollout_dropout=0.0, rollout_dtype="float32", rollout_engine="none", siblings=False,
     lone_fail_weight=1.0, imitation=0.0, seed=0,
 )  # fmt: skip
-SAMPLED = GAME.__class__(**{**vars(GAME), "sample": True, "rollouts": 2})
-NARROW = GAME.__class__(**{**vars(SAMPLED), "rollout_dtype": "bfloat16"})
+SAMPLED = GREEDY.__class__(**{**vars(GREEDY), "sample": True, "rollouts": 2})
+BFLOAT16 = GREEDY.__class__(**{**vars(SAMPLED), "rollout_dtype": "bfloat16"})
 
 
 class WordScreener:
     """A screener that passes texts with few letters: a real rule, deterministic, with passes and fails."""
 
-    def passes(self, texts: list[str], draw: int = 0) -> np.ndarray[Any, Any]:
+    def passes(self, texts: list[str], call: int = 0) -> np.ndarray[Any, Any]:
         return np.array([sum(map(len, text.split())) % 2 == 0 for text in texts])
 
 
-def train(
-    folder: Path, out: Path, texts: list[str], game: SROConfig = GAME, *, batch: int = 4, accumulation: int = 1,
+def make_trainer(
+    folder: Path, out: Path, texts: list[str], config: SROConfig = GREEDY, *, batch: int = 4, accumulation: int = 1,
     steps: int = 6, train_what: str | int = "full", die_after: int | None = None,
-) -> tuple[Leader, list[dict[str, Any]]]:  # fmt: skip
-    """Trains the tiny leader; die_after raises inside that step, as a kill would end it."""
+) -> tuple[SROTrainer, list[dict[str, Any]]]:  # fmt: skip
+    """Return a trainer of the tiny leader, and its log; `die_after` raises in that step, as a kill would end it."""
     torch.manual_seed(0)
     leader = Leader(load_model(resolve_model(str(folder)), prompt="paraphrase : {text}"), train=train_what)
-    keywords = arguments(
-        out, batch_size=batch, accumulation=accumulation, learning_rate=1e-1, steps=steps, epochs=1, weight_decay=0.01,
-        save_every=2, seed=7, evaluate=True, schedule="constant_with_warmup",
+    # Not Adam, which divides by the gradient's own size and so turns rounding errors of tiny gradients into full steps.
+    arguments = training_arguments(
+        out, max_steps=steps, per_device_train_batch_size=batch, gradient_accumulation_steps=accumulation,
+        learning_rate=1e-1, lr_scheduler_type="constant_with_warmup", weight_decay=0.01, save_steps=2, seed=7,
+        optim="sgd",
     )  # fmt: skip
-    # Adam divides by the gradient's own size, which turns rounding errors of tiny gradients into whole steps.
-    keywords["optim"] = "sgd"
     events: list[dict[str, Any]] = []
+    development = DevelopmentCallback(leader, scores_by_norm(leader, die_after), lambda _: None, events.append)
+    follower = ScreenerFollower(WordScreener())
+    trainer = SROTrainer(leader, follower, config, arguments, texts, log=events.append, callbacks=[development])
+    return trainer, events
 
-    follower, develop = ScreenerFollower(WordScreener()), by_norm(leader, die_after)
-    SROTrainer(leader, follower, game, keywords, texts, events.append, develop=develop).fit()
-    return leader, events
+
+def train(*args: Any, **kwargs: Any) -> tuple[Leader, list[dict[str, Any]]]:
+    """Train the trainer of `make_trainer` to the end; return its leader and log."""
+    trainer, events = make_trainer(*args, **kwargs)
+    trainer.train_or_resume()
+    return trainer.leader, events
 
 
 @pytest.mark.parametrize("kind", ["tiny_llama", "tiny_t5"])
@@ -70,22 +81,24 @@ def test_batch_1_times_8_is_batch_8_times_1(
     torch.testing.assert_close(weights(small), weights(large), atol=2e-4, rtol=1e-3)
 
 
-@pytest.mark.parametrize(("train_what", "game"), [("full", SAMPLED), (2, SAMPLED), ("lora", SAMPLED), (2, NARROW)])
-def test_resuming_equals_not_stopping(
-    train_what: str | int, game: SROConfig, tiny_llama: Path, sentences: list[str], tmp_path: Path
+@pytest.mark.parametrize(("train_what", "config"), [("full", SAMPLED), (2, SAMPLED), ("lora", SAMPLED), (2, BFLOAT16)])
+def test_resumed_training_equals_uninterrupted_training(
+    train_what: str | int, config: SROConfig, tiny_llama: Path, sentences: list[str], tmp_path: Path
 ) -> None:
-    whole, whole_events = train(tiny_llama, tmp_path / "whole", sentences, game, train_what=train_what)
+    uninterrupted, expected_events = train(
+        tiny_llama, tmp_path / "uninterrupted", sentences, config, train_what=train_what
+    )
     with pytest.raises(KeyboardInterrupt):
-        train(tiny_llama, tmp_path / "cut", sentences, game, train_what=train_what, die_after=4)
+        train(tiny_llama, tmp_path / "cut", sentences, config, train_what=train_what, die_after=4)
     # What a kill -9 inside a save leaves: a folder without its mark. It must not be believed.
     torn = tmp_path / "cut" / "checkpoint-4"
     torn.mkdir()
     (torn / "trainer_state.json").write_text("{}")
-    resumed, events = train(tiny_llama, tmp_path / "cut", sentences, game, train_what=train_what)
-    assert torch.equal(weights(whole), weights(resumed))
-    best = [tmp_path / name / "best.safetensors" for name in ("whole", "cut")]
+    resumed, events = train(tiny_llama, tmp_path / "cut", sentences, config, train_what=train_what)
+    assert torch.equal(weights(uninterrupted), weights(resumed))
+    best = [tmp_path / name / "best.safetensors" for name in ("uninterrupted", "cut")]
     assert best[0].read_bytes() == best[1].read_bytes()
-    losses = {event["step"]: event["loss"] for event in whole_events if "loss" in event}
+    losses = {event["step"]: event["loss"] for event in expected_events if "loss" in event}
     assert all(losses[event["step"]] == event["loss"] for event in events if "loss" in event)
     assert {event["step"] for event in events if "loss" in event} == {3, 4, 5, 6}
 
@@ -94,8 +107,8 @@ def test_resuming_equals_not_stopping(
 def test_a_kill_while_an_old_checkpoint_is_removed_loses_nothing(
     gone: str, tiny_llama: Path, sentences: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole, _ = train(tiny_llama, tmp_path / "whole", sentences)
-    assert [path.name for path in (tmp_path / "whole").glob("checkpoint-*")] == ["checkpoint-6"]
+    uninterrupted, _ = train(tiny_llama, tmp_path / "uninterrupted", sentences)
+    assert [path.name for path in (tmp_path / "uninterrupted").glob("checkpoint-*")] == ["checkpoint-6"]
 
     def killed(path: Path, *given: Any, **named: Any) -> None:
         assert Path(path).name == "checkpoint-2"
@@ -106,27 +119,30 @@ def test_a_kill_while_an_old_checkpoint_is_removed_loses_nothing(
         patch.setattr(shutil, "rmtree", killed)
         train(tiny_llama, tmp_path / "cut", sentences)
     resumed, events = train(tiny_llama, tmp_path / "cut", sentences)
-    assert torch.equal(weights(whole), weights(resumed))
+    assert torch.equal(weights(uninterrupted), weights(resumed))
     assert {event["step"] for event in events if "loss" in event} == {5, 6}
 
 
 @pytest.mark.parametrize(("kind", "train_what"), [("tiny_llama", 2), ("tiny_llama", "lora"), ("tiny_t5", "full")])
-def test_a_narrow_copy_rolls_out_and_follows_every_update(
+def test_a_bfloat16_copy_rolls_out_with_the_latest_weights(
     kind: str, train_what: str | int, sentences: list[str], tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     def values() -> dict[tuple[str, int], torch.Tensor]:
-        """All weights of the copy; those of a layer that is laid out are read with the rows of a unit matrix."""
-        found = {(name, 0): value.clone() for name, value in narrow.named_parameters()}
-        for name, layers in leader._laid.items():
+        """Return all weights of the copy; the weight of a packed layer is its output for a unit matrix."""
+        found = {(name, 0): value.clone() for name, value in copied.named_parameters()}
+        for name, layers in rollouts._packed_layers.items():
             for place, layer in enumerate(layers, 1):
                 found[name, place] = layer(torch.eye(own[name].shape[1]).bfloat16()).T
         return found
 
-    leader, _ = train(request.getfixturevalue(kind), tmp_path, sentences, NARROW, train_what=train_what, steps=2)
-    assert leader.model_as("float32") is leader.model
-    narrow, own = leader._cast, dict(leader.model.named_parameters())
+    folder = request.getfixturevalue(kind)
+    trainer, _ = make_trainer(folder, tmp_path, sentences, BFLOAT16, train_what=train_what, steps=2)
+    trainer.train_or_resume()
+    leader, rollouts = trainer.leader, trainer.rollouts
+    assert RolloutGenerator(leader, GREEDY).current_model() is leader.model
+    copied, own = rollouts._copy, dict(leader.model.named_parameters())
     old = values()
-    assert leader.model_as("bfloat16") is narrow
+    assert rollouts.current_model() is copied
     assert all(value.dtype == torch.float32 for value in own.values())
     new = values()
     assert {name for name, _ in new} == set(own)
@@ -135,11 +151,11 @@ def test_a_narrow_copy_rolls_out_and_follows_every_update(
     # The copy that rolled out last was that of before the last update.
     assert any(not torch.equal(value, old[place]) for place, value in new.items())
     # Positions keep their angles.
-    for ours, other in zip(leader.model.buffers(), narrow.buffers(), strict=True):
+    for ours, other in zip(leader.model.buffers(), copied.buffers(), strict=True):
         assert ours.dtype == other.dtype and torch.equal(ours, other)
 
 
-def test_a_finished_training_stays_finished(tiny_llama: Path, sentences: list[str], tmp_path: Path) -> None:
+def test_a_finished_training_does_not_train_again(tiny_llama: Path, sentences: list[str], tmp_path: Path) -> None:
     first, _ = train(tiny_llama, tmp_path, sentences)
     again, events = train(tiny_llama, tmp_path, sentences)
     assert torch.equal(weights(first), weights(again))
@@ -164,13 +180,10 @@ def test_departure_2_scores_the_prompt_and_departure_4_rolls_out_with_dropout(
         SROTrainer(
             Leader(load_model(resolve_model(str(tiny_t5)), prompt="paraphrase : {text}"), train="full"),
             ScreenerFollower(WordScreener()),
-            GAME.__class__(**{**vars(GAME), "rejected_with_prompt": on, "rollout_dropout": 0.5 * on}),
-            arguments(
-                tmp_path / str(on), batch_size=1, accumulation=1, learning_rate=1e-3, steps=1, epochs=1,
-                weight_decay=0.0, save_every=1, seed=0, evaluate=False, schedule="constant",
-            ),
+            GREEDY.__class__(**{**vars(GREEDY), "rejected_with_prompt": on, "rollout_dropout": 0.5 * on}),
+            training_arguments(tmp_path / str(on), max_steps=1, save_steps=1, seed=0),
             sentences,
-            lambda _: None,
+            log=lambda _: None,
         )
         for on in (False, True)
     )  # fmt: skip
@@ -193,21 +206,19 @@ def test_checkpoints_hold_no_pickled_model(tiny_llama: Path, sentences: list[str
     assert [entry["step"] for entry in state["log_history"] if "development" in entry] == [0, 2]
 
 
-def development(step: int, j: float, *, length: float = 1.0, repeat: float = 0.0) -> Development:
-    return Development(step, j, 0.5, 0.5, 0.5, 0.0, length, repeat)
+def scores(step: int, j: float, *, length: float = 1.0, repeat: float = 0.0) -> DevelopmentScores:
+    return DevelopmentScores(step, j, 0.5, 0.5, 0.5, 0.0, length, repeat)
 
 
-def test_stopping_by_hand() -> None:
+def test_stop_reasons_and_best_step_by_hand() -> None:
     limits = {"max_repetition": 0.3, "max_length_ratio": 1.6, "patience": 2}
-    rising = [development(0, 0.2), development(5, 0.3)]
+    rising = [scores(0, 0.2), scores(5, 0.3)]
     assert stop_reason([], **limits) is None
     assert stop_reason(rising, **limits) is None
-    assert stop_reason([*rising, development(10, 0.29)], **limits) is None
-    assert "no better development J in 2" in str(
-        stop_reason([*rising, development(10, 0.29), development(15, 0.3)], **limits)
-    )
-    assert "repetition 0.40" in str(stop_reason([development(5, 0.9, repeat=0.4)], **limits))
-    assert "length ratio 1.70" in str(stop_reason([development(5, 0.9, length=1.7)], **limits))
-    assert "length ratio 0.60" in str(stop_reason([development(5, 0.9, length=0.6)], **limits))
-    assert stop_reason([development(5, 0.9, length=0.0)], **{**limits, "max_length_ratio": 0}) is None
-    assert best_step([*rising, development(10, 0.3)]) == 5
+    assert stop_reason([*rising, scores(10, 0.29)], **limits) is None
+    assert "no better development J in 2" in str(stop_reason([*rising, scores(10, 0.29), scores(15, 0.3)], **limits))
+    assert "repetition 0.40" in str(stop_reason([scores(5, 0.9, repeat=0.4)], **limits))
+    assert "length ratio 1.70" in str(stop_reason([scores(5, 0.9, length=1.7)], **limits))
+    assert "length ratio 0.60" in str(stop_reason([scores(5, 0.9, length=0.6)], **limits))
+    assert stop_reason([scores(5, 0.9, length=0.0)], **{**limits, "max_length_ratio": 0}) is None
+    assert best_step([*rising, scores(10, 0.3)]) == 5

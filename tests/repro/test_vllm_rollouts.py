@@ -13,8 +13,8 @@ from metrics.models.resolve import resolve_model
 from metrics.util.errors import InputError
 from repro.config.recipe import load_recipe
 from repro.leader.leader import Leader
+from repro.leader.rollouts import RolloutGenerator
 from repro.methods.config import SROConfig
-from repro.methods.sro import roll_out
 from repro.pipeline.pipeline import run
 
 SETTINGS = ["rollout_engine=vllm", "sample=false", "rollouts=1", "rollout_max_new_tokens=8"]
@@ -29,15 +29,16 @@ def test_rollouts_follow_the_weights(train: str | int, monkeypatch: pytest.Monke
     monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
     texts = load_corpus("sample").toxic[:4]
     leader = Leader(load_model(resolve_model("smollm2-135m-q4"), prompt="Rude: {text}\nPolite:"), train=train)
-    own = GREEDY.model_copy(update={"rollout_engine": "none"})
-    warm = GREEDY.model_copy(update={"sample": True, "rollouts": 3})
-    drawn = roll_out(leader, texts, warm, 5)
-    assert drawn == roll_out(leader, texts, warm, 5) != roll_out(leader, texts, warm, 6)
+    suite = RolloutGenerator(leader, GREEDY.model_copy(update={"rollout_engine": "none"}))
+    vllm = RolloutGenerator(leader, GREEDY.model_copy(update={"sample": True, "rollouts": 3}))
+    drawn = vllm.generate(texts, 5)
+    assert drawn == vllm.generate(texts, 5) != vllm.generate(texts, 6)
     assert len(drawn) == 12 and len(set(map(str, drawn[:3]))) > 1
+    vllm.config = GREEDY
     seen = []
     for seed in range(3):
-        seen.append(roll_out(leader, texts, own, seed))
-        assert roll_out(leader, texts, GREEDY, seed) == seen[-1]
+        seen.append(suite.generate(texts, seed))
+        assert vllm.generate(texts, seed) == seen[-1]
         generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():
             for parameter in leader.model.parameters():

@@ -1,4 +1,4 @@
-"""The warm-up's rows: what is made of neutral and of toxic sentences, and in which shares."""
+"""Rows of the warm-up: noise in neutral sentences, paraphrase pairs, and their shares."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 
 from metrics.systems.baselines import lexicon
-from repro.training.warmup import add_noise, denoising_rows, rude_noise
+from repro.training.denoising import add_noise, denoising_rows, rude_noise
 
 NEUTRAL = ["the soup was cold when it came", "we waited for an hour at the door"]
 TOXIC = ["you are a damn fool and you know it", "shut up you idiot"]
 
 
-def test_substitutions_stand_where_rude_words_stood() -> None:
+def test_substitutions_have_the_neighbours_of_a_rude_word() -> None:
     """Between "the" and "was" stood a rude word, between "it" and "came" none."""
     noise = rude_noise(["the shit was cold"], random.Random(1))
-    assert noise.in_place == {("the", "was"): ["shit"]}
+    assert noise.substitutes == {("the", "was"): ["shit"]}
     for seed in range(20):
         assert add_noise("the soup was here", noise, 1, 1.0, random.Random(seed)) == "the shit was here"
         changed = add_noise("it soup came here", noise, 1, 1.0, random.Random(seed)).split()
@@ -28,7 +28,7 @@ def test_substitutions_stand_where_rude_words_stood() -> None:
         )
 
 
-def test_rows_hold_the_shares_asked_for_and_teach_no_rude_word() -> None:
+def test_rows_have_the_given_shares_and_no_rude_target() -> None:
     pairs = [("it rained a lot", "there was much rain")]
     settings: dict[str, Any] = {"rows": 2_000, "changes": 3, "substitutions": 0.0, "max_words": 14, "seed": 1}
     rows = denoising_rows(NEUTRAL, TOXIC, pairs, pair_share=0.25, **settings)

@@ -1,0 +1,69 @@
+"""What a training method receives, and how it is found by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from repro.followers.follower import Follower
+from repro.leader.leader import Leader
+from repro.methods.config import ContextConfig
+from repro.training.callbacks import DevelopmentCallback, Log
+from repro.training.development import DevelopmentScores
+from repro.training.trainer import LeaderTrainer, training_arguments
+
+
+@dataclass(frozen=True)
+class TrainingContext:
+    """What a training method receives.
+
+    Attributes:
+        config: The recipe fields that a method may read.
+        leader: The model to train.
+        follower: The follower that judges rollouts.
+        texts: Toxic texts to roll out on.
+        pairs: Parallel texts (toxic, neutral), for methods that learn from them.
+        log: Appends an event to the run's log.
+        evaluate: Returns the leader's development scores at a step.
+        stop: Returns why training should stop after these development scores, or None.
+        output_dir: Folder of the checkpoints, from which an interrupted training resumes.
+    """
+
+    config: ContextConfig
+    leader: Leader
+    follower: Follower
+    texts: Sequence[str]
+    pairs: Sequence[tuple[str, str]]
+    log: Log
+    evaluate: Callable[[int], DevelopmentScores]
+    stop: Callable[[Sequence[DevelopmentScores]], str | None]
+    output_dir: Path
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the recipe's budget as keyword arguments of `TrainingArguments`."""
+        config = self.config
+        return training_arguments(
+            self.output_dir,
+            max_steps=config.steps,
+            num_train_epochs=config.epochs,
+            per_device_train_batch_size=config.batch_size,
+            gradient_accumulation_steps=config.accumulation,
+            learning_rate=config.learning_rate,
+            lr_scheduler_type={"constant": "constant_with_warmup", "linear": "linear"}[config.schedule],
+            weight_decay=config.weight_decay,
+            save_steps=config.evaluate_every,
+            seed=config.seed,
+        )
+
+    def logging(self) -> dict[str, Any]:
+        """Return the keyword arguments `log` and `callbacks` of `LeaderTrainer`."""
+        return {"log": self.log, "callbacks": [DevelopmentCallback(self.leader, self.evaluate, self.stop, self.log)]}
+
+
+def training_method(name: str) -> Callable[[TrainingContext], LeaderTrainer]:
+    """Return the function `train` of the module repro.methods.NAME."""
+    train: Callable[[TrainingContext], LeaderTrainer] = import_module(f"repro.methods.{name}").train
+    return train

@@ -1,0 +1,119 @@
+"""Training rows of the warm-up: denoising, which needs no parallel detoxification data.
+
+Rude words, and short spans around rude words of toxic sentences, are added to a neutral sentence, inserted at random
+places or substituted for a word; the target is the neutral sentence. Paraphrase pairs are mixed in if there are any.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from metrics.systems.baselines import lexicon
+
+_MAX_CONTEXT = 2
+# Longest toxic text, in words, that noise is taken from: longer ones are comments, not sentences.
+MAX_TOXIC_WORDS = 25
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Rude words of toxic sentences, with their contexts.
+
+    Attributes:
+        spans: Spans of words with a rude one in each, to insert.
+        substitutes: Rude words by their two neighbours, in lower case; "" stands for the end of a sentence.
+    """
+
+    spans: list[list[str]]
+    substitutes: dict[tuple[str, str], list[str]]
+
+
+def rude_noise(toxic: Sequence[str], rng: random.Random) -> Noise:
+    """Return the noise in toxic sentences; half of the spans are single words, half have up to two words around."""
+    rude = lexicon()
+    noise = Noise([], {})
+    for text in toxic:
+        words = text.split()
+        around = ["", *(word.lower() for word in words), ""]
+        for place, word in enumerate(words):
+            if word.lower().strip(".,!?") in rude:
+                left = rng.randint(0, min(_MAX_CONTEXT, place))
+                right = rng.randint(0, min(_MAX_CONTEXT, len(words) - 1 - place))
+                bare = rng.random() < 0.5
+                noise.spans.append([word] if bare else words[place - left : place + right + 1])
+                noise.substitutes.setdefault((around[place], around[place + 2]), []).append(word)
+    return noise
+
+
+def add_noise(text: str, noise: Noise, changes: int, substitutions: float, rng: random.Random) -> str:
+    """Return `text` with noise.
+
+    Insertions teach the leader to delete; substitutions teach it to find a word that fits.
+
+    Args:
+        text: A neutral sentence.
+        noise: What to add.
+        changes: Most changes; their number is drawn from 1 to this.
+        substitutions: Share of changes that replace a word by a rude one with the same neighbours, where there is one.
+        rng: Draws the changes.
+    """
+    words = text.split()
+    for _ in range(rng.randint(1, changes)):
+        around = ["", *(word.lower() for word in words), ""]
+        places = [i for i in range(len(words)) if (around[i], around[i + 2]) in noise.substitutes]
+        if places and rng.random() < substitutions:
+            place = rng.choice(places)
+            words[place] = rng.choice(noise.substitutes[around[place], around[place + 2]])
+        else:
+            place = rng.randint(0, len(words))
+            words[place:place] = rng.choice(noise.spans)
+    return " ".join(words)
+
+
+def denoising_rows(
+    neutral: Sequence[str],
+    toxic: Sequence[str],
+    pairs: Sequence[tuple[str, str]],
+    *,
+    rows: int,
+    changes: int,
+    substitutions: float,
+    pair_share: float,
+    max_words: int,
+    seed: int,
+) -> list[dict[str, Any]]:
+    """Return training rows of the warm-up.
+
+    Args:
+        neutral: Neutral sentences; those with a rude word are left out, so that the leader does not learn to write it.
+        toxic: Toxic sentences, which the noise is taken from.
+        pairs: Paraphrases (source, target).
+        rows: How many rows to return.
+        changes: See `add_noise`.
+        substitutions: See `add_noise`.
+        pair_share: Share of rows that are paraphrases, if there are any.
+        max_words: Longest sentence, in words.
+        seed: Seed of everything that is drawn.
+
+    Returns:
+        Rows with `source`, `target`, and `length`, the number of words in both.
+    """
+    rng = random.Random(seed)
+    rude = lexicon()
+    noise = rude_noise(toxic, rng)
+    if not noise.spans:
+        noise = Noise([[word] for word in sorted(rude)], {})
+    clean = [t for t in neutral if 4 <= len(t.split()) <= max_words and not rude & set(t.lower().split())]
+    short_pairs = [p for p in pairs if max(len(p[0].split()), len(p[1].split())) <= max_words]
+    result = []
+    for _ in range(rows):
+        if short_pairs and rng.random() < pair_share:
+            source, target = rng.choice(short_pairs)
+        else:
+            target = rng.choice(clean)
+            source = add_noise(target, noise, changes, substitutions, rng)
+        result.append({"source": source, "target": target, "length": len(source.split()) + len(target.split())})
+    return result
