@@ -14,8 +14,8 @@ from typing import Any
 
 import torch
 
-from metrics.generation.prompts import prompt_ids
 from metrics.generation.decoding import LLAMA_LIKE
+from metrics.generation.prompts import prompt_ids
 from metrics.models.loading import DTYPES, LoadedModel
 from metrics.util.errors import InputError
 from repro.distributed import full_tensor, shard_like
