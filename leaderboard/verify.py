@@ -38,10 +38,10 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str]) -> None:
     """Run the command."""
     options = parser().parse_args(argv)
-    from leaderboard.rows.characters import printable
     from leaderboard.stores import DEFAULT_FOLDER, open_store
     from leaderboard.verification.context import VerificationContext
     from leaderboard.verification.leaderboard import verify, write_verifications
+    from metrics.util.characters import printable
 
     store = open_store(repo=options.repo, local=options.local or (None if options.repo else DEFAULT_FOLDER))
     context = VerificationContext(options.data_dir, options.profile)

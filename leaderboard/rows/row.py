@@ -27,10 +27,10 @@ from pydantic import (
     model_validator,
 )
 
-from leaderboard.rows.characters import require_visible
 from leaderboard.rows.upgrades import upgrade_v1
 from metrics.scoring import METRICS
 from metrics.scoring.signature import Signature
+from metrics.util.characters import require_visible
 from metrics.util.errors import InputError
 from metrics.util.files import content_hash
 

@@ -1,4 +1,4 @@
-"""What the page shows: the table `latest`, read once, in groups whose rows can be compared."""
+"""The rows of the page: the table `latest`, read once, in groups of comparable rows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pyarrow as pa
 from pyarrow import parquet
@@ -19,78 +19,85 @@ from leaderboard.board.tables import TABLES, derive
 from leaderboard.rows.formats import read_parquet
 from leaderboard.rows.row import RESULTS
 from leaderboard.rows.sentences import Sentences
-from leaderboard.space.shown import MAX_CELL, MAX_NAME, visible
+from leaderboard.space.escaping import MAX_CELL, MAX_NAME
 from leaderboard.stores import open_store
-from leaderboard.stores.base import ForbiddenError
+from leaderboard.stores.base import ForbiddenError, Snapshot
 from metrics.scoring.signature import Signature
+from metrics.util.characters import printable
 from metrics.util.errors import InputError
 from metrics.util.files import content_hash
 
 Record = Mapping[str, Any]
 LATEST = TABLES["latest"]
-# How many systems' sentences stay in memory.
-KEPT = 32
+# The sentences of this many systems stay in memory.
+_CACHED_SYSTEMS = 32
 _ROW_PATH = re.compile(rf"^{RESULTS}/[\w.-]+/[0-9a-f]+\.json$", re.ASCII)
-
-
-class Files(Protocol):
-    """One state of a leaderboard (`leaderboard.stores.base.Snapshot`)."""
-
-    @property
-    def revision(self) -> str: ...
-
-    @property
-    def files(self) -> frozenset[str]: ...
-
-    def read(self, path: str) -> bytes: ...
 
 
 @dataclass(frozen=True)
 class Group:
-    """Rows that can be compared, best first as the table has them. label: for people, different for every group."""
+    """Comparable rows, in the order of the table: best first.
+
+    Attributes:
+        key: A hash of what the rows have in common.
+        label: Test set and profile for readers; no two groups have the same label.
+        records: The rows.
+    """
 
     key: str
     label: str
     records: tuple[Record, ...]
 
     @cached_property
-    def haystacks(self) -> tuple[str, ...]:
-        """Per record the text that the search looks in."""
-        return tuple(_haystack(record) for record in self.records)
+    def search_texts(self) -> tuple[str, ...]:
+        """The text that the search field looks in, per record."""
+        return tuple(_search_text(record) for record in self.records)
 
     @cached_property
     def reference(self) -> Record | None:
-        """The row of the human rewrites, whose outputs are shown beside those of others."""
+        """The row of the human rewrites, which the page shows beside the outputs of other systems."""
         humans = (record for record in self.records if record["kind"] == "human" and record["system"] == "reference")
         return next(humans, None)
 
 
 class Leaderboard:
-    """The rows of one snapshot. Nothing but `sentences` reads from it after this was made.
+    """The rows of one snapshot, in memory; only `sentences` reads from the snapshot later.
 
-    records: by key, a number that is given here, since what a table calls a row id could occur twice.
+    Attributes:
+        records: The rows by key: their place in the table, since run ids from outside may repeat.
+        published: The published figures among them.
+        groups: The measured rows, by group key.
+        sentences: A function from a record's key to its stored sentences; raises `InputError` if there are none.
     """
 
-    def __init__(self, snapshot: Files, repo: str | None = None) -> None:
-        """repo: the data set that the snapshot is of, None for a folder. Errors: damaged tables, or rows without."""
+    def __init__(self, snapshot: Snapshot, repo: str | None = None) -> None:
+        """Read the table.
+
+        Args:
+            snapshot: The leaderboard's files.
+            repo: The data set they belong to; None for a local folder.
+
+        Raises:
+            InputError: The table is damaged, or there are rows without a table.
+        """
         self.snapshot = snapshot
         self.repo = repo
         self.table = _read_latest(snapshot)
         rows = enumerate(self.table.to_pylist())
-        self.records: dict[str, Record] = {str(i): {**_known(row), "key": str(i)} for i, row in rows}
+        self.records: dict[str, Record] = {str(i): {**_finite(row), "key": str(i)} for i, row in rows}
         self.published = tuple(r for r in self.records.values() if r["record"] == "published")
         self.groups = _groups([r for r in self.records.values() if r["record"] != "published"])
-        self.sentences = lru_cache(KEPT)(self._sentences)
+        self.sentences = lru_cache(_CACHED_SYSTEMS)(self._sentences)
 
     def group_of(self, key: str) -> Group | None:
-        """The group of a record. None: no such record, or a published figure."""
+        """Return the group of the record `key`; None for unknown keys and for published figures."""
         record = self.records.get(key)
         if record is None:
             return None
         return self.groups.get(_group_key(record)) if record["record"] != "published" else None
 
     def _sentences(self, key: str) -> Sentences:
-        """The stored sentences of a record. Errors: none, or others than those of the row."""
+        """Raises InputError: the record has no stored sentences, or not as many as the row says."""
         record = self.records[key]
         path = str(record["path"]).removesuffix(".json") + ".parquet"
         if not _ROW_PATH.match(str(record["path"])) or path not in self.snapshot.files:
@@ -101,8 +108,16 @@ class Leaderboard:
         return sentences
 
 
-def open_board(*, repo: str | None = None, local: str | Path | None = None) -> Leaderboard:
-    """The leaderboard in a data set or in a folder. Errors: no such place, a folder without one, a Hub out of reach."""
+def open_leaderboard(*, repo: str | None = None, local: str | Path | None = None) -> Leaderboard:
+    """Open the leaderboard of a data set or of a folder.
+
+    Args:
+        repo: A data set on the Hub, ORG/NAME.
+        local: A folder.
+
+    Raises:
+        InputError: There is no such data set or folder, it holds no leaderboard, or the Hub cannot be reached.
+    """
     store = open_store(repo=repo, local=local)
     try:
         snapshot = store.snapshot()
@@ -114,8 +129,8 @@ def open_board(*, repo: str | None = None, local: str | Path | None = None) -> L
     return Leaderboard(snapshot, repo)
 
 
-def _read_latest(snapshot: Files) -> pa.Table:
-    # The schema of an empty leaderboard: what every column must be, whoever wrote the file.
+def _read_latest(snapshot: Snapshot) -> pa.Table:
+    # An empty leaderboard has the current schema; the file may come from an older version, or from anybody.
     schema = parquet.read_schema(BytesIO(derive(Board())[LATEST]))
     if LATEST not in snapshot.files:
         if any(path.startswith(f"{RESULTS}/") for path in snapshot.files):
@@ -124,7 +139,7 @@ def _read_latest(snapshot: Files) -> pa.Table:
     data = _read(snapshot, LATEST)
     try:
         table = read_parquet(data, LATEST).select(schema.names).cast(schema)
-        # Ranks may be unknown; what rows are told apart by may not.
+        # Ranks may be missing; the columns that identify rows may not.
         names = ("system", "kind", "comparable", "record", "path")
         empty = [name for name in names if table[name].null_count]
     except (InputError, pa.ArrowException, KeyError, ValueError) as error:
@@ -134,8 +149,8 @@ def _read_latest(snapshot: Files) -> pa.Table:
     return table
 
 
-def _read(snapshot: Files, path: str) -> bytes:
-    """A file of the snapshot. Errors: whatever keeps the Hub from giving it."""
+def _read(snapshot: Snapshot, path: str) -> bytes:
+    """Raises InputError: the Hub refuses the file."""
     try:
         return snapshot.read(path)
     except ForbiddenError as error:
@@ -143,11 +158,11 @@ def _read(snapshot: Files, path: str) -> bytes:
 
 
 def _line(error: Exception) -> str:
-    return visible(" ".join(str(error).split()), 100)
+    return printable(" ".join(str(error).split()), 100)
 
 
-def _known(row: dict[str, Any]) -> dict[str, Any]:
-    """A row with None for what is no number."""
+def _finite(row: dict[str, Any]) -> dict[str, Any]:
+    """The row with None in place of NaN and infinity."""
     return {
         name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in row.items()
     }
@@ -159,7 +174,7 @@ def _group_key(record: Record) -> str:
 
 
 def _groups(records: list[Record]) -> dict[str, Group]:
-    """By key, in the order of the table: the groups with most sentences come first."""
+    """Groups by key, in the order of the table: those with the most sentences come first."""
     parts: dict[str, list[Record]] = {}
     for record in records:
         parts.setdefault(_group_key(record), []).append(record)
@@ -172,27 +187,30 @@ def _groups(records: list[Record]) -> dict[str, Group]:
 
 
 def _label(record: Record) -> str:
-    """A test set and a profile in words: "paradetox-test (first 400 of 2,000), offline.v2"."""
+    """Test set and profile: "paradetox-test (first 400 of 2,000), offline.v2"."""
     n, of = record["n"] or 0, record["test_set_size"] or 0
     sentences = f"first {n:,} of {of:,}" if n < of else f"{n:,} sentences"
-    name, profile = (visible(str(record[part] or "unnamed"), MAX_NAME) for part in ("test_set", "profile"))
+    name, profile = (printable(str(record[part] or "unnamed"), MAX_NAME) for part in ("test_set", "profile"))
     return f"{name} ({sentences}), {profile}"
 
 
 def _differences(records: list[Record]) -> list[str]:
-    """Per record what its signature has of its own, each field in at most eight digits."""
+    """The fields in which the records' signatures differ, per record; long values as eight digits of a hash."""
     try:
         fields = [dict(Signature.parse(str(record["signature"])).measure) for record in records]
     except InputError:
         return [f"signature {_group_key(record)}" for record in records]
     apart = [name for name in fields[0] if len({field[name] for field in fields}) > 1]
     return [
-        visible(", ".join(f"{name} {f[name] if len(f[name]) <= 16 else content_hash(f[name])[:8]}" for name in apart))
+        printable(
+            ", ".join(f"{name} {f[name] if len(f[name]) <= 16 else content_hash(f[name])[:8]}" for name in apart),
+            MAX_CELL,
+        )
         for f in fields
     ]
 
 
-def _haystack(record: Record) -> str:
+def _search_text(record: Record) -> str:
     names = ("system", "base", "licence", "note", "submitter", "revision", "run_id")
     parts = [str(record[name] or "") for name in names] + [str(item) for item in record["training_data"] or ()]
     return "\n".join(part[:MAX_CELL] for part in parts).casefold()

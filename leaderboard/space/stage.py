@@ -1,61 +1,67 @@
-"""Writes the page as a self-contained Hugging Face Space: app.py, its card and requirements, the code it imports."""
+"""Writes the page as a self-contained Hugging Face Space."""
 
 from __future__ import annotations
 
-import ast
-import shutil
 from pathlib import Path
 
-from metrics.util.errors import InputError
-from metrics.util.files import atomic_folder, require_writable
+from metrics.spaces.bundle import bundle, write_space
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
-PACKAGES = ("leaderboard", "metrics")
-# At the root of a Space; what else lies in this folder is imported or read from where it is.
-TOP = ("app.py", "README.md", "requirements.txt")
+# The modules and data that app.py imports: no scorers, no models, so that the Space starts in seconds.
+# tests/leaderboard/test_space.py imports each module and checks that none brings in a library of models.
+PAGE_BUNDLE = (
+    "leaderboard/__init__.py",
+    "leaderboard/board/__init__.py",
+    "leaderboard/board/board.py",
+    "leaderboard/board/tables.py",
+    "leaderboard/board/ties.py",
+    "leaderboard/rows/__init__.py",
+    "leaderboard/rows/formats.py",
+    "leaderboard/rows/row.py",
+    "leaderboard/rows/sentences.py",
+    "leaderboard/rows/upgrades.py",
+    "leaderboard/space/__init__.py",
+    "leaderboard/space/data.py",
+    "leaderboard/space/escaping.py",
+    "leaderboard/space/page.py",
+    "leaderboard/space/rude_words.py",
+    "leaderboard/space/assets/*",
+    "leaderboard/space/views/*.py",
+    "leaderboard/stores/*.py",
+    "metrics/__init__.py",
+    "metrics/data/__init__.py",
+    "metrics/data/text.py",
+    "metrics/generation/__init__.py",
+    "metrics/generation/decoding.py",
+    "metrics/generation/tokens.py",
+    "metrics/generation/engines/*.py",
+    "metrics/models/__init__.py",
+    "metrics/models/builtin.py",
+    "metrics/models/conversion.py",
+    "metrics/models/loading.py",
+    "metrics/models/prompts.py",
+    "metrics/models/resolve.py",
+    "metrics/scoring/__init__.py",
+    "metrics/scoring/signature.py",
+    "metrics/scoring/statistics.py",
+    "metrics/spaces/__init__.py",
+    "metrics/spaces/theme.py",
+    "metrics/systems/__init__.py",
+    "metrics/systems/baselines.py",
+    "metrics/systems/lexicon.txt",
+    "metrics/util/*.py",
+)
 
 
-def stage(folder: Path) -> None:
-    """Writes the Space to `folder`, whole or not at all. Errors: a folder that is not empty."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{folder}: exists and is not an empty folder")
-    require_writable(folder / "README.md" if folder.exists() else folder)
-    modules = needed(HERE / "app.py")
-    data = {path for module in modules for path in module.parent.iterdir() if path.suffix in (".txt", ".css", ".js")}
-    with atomic_folder(folder) as temporary:
-        for source in sorted(modules | data):
-            path = source.relative_to(ROOT)
-            if source.parent == HERE and path.name in TOP:
-                continue
-            (temporary / path).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, temporary / path)
-        for name in TOP:
-            shutil.copyfile(HERE / name, temporary / name)
+def write_page_space(folder: Path) -> None:
+    """Write the Space: app.py, its card and requirements, and the modules that it imports.
 
+    Args:
+        folder: The Space; must be new or empty.
 
-def needed(start: Path) -> set[Path]:
-    """The modules of this project that importing `start` loads.
-
-    What functions import late belongs to publishing and scoring, which the page does not do, and would bring models.
+    Raises:
+        InputError: The folder is not empty or cannot be written.
     """
-    found: set[Path] = set()
-    waiting = [start]
-    while waiting:
-        for module in _imported(waiting.pop()):
-            path = ROOT / module.replace(".", "/")
-            new = {p for p in (path / "__init__.py", path.with_suffix(".py")) if p.is_file()}
-            # Importing a module runs the __init__ of the packages it is in.
-            new |= {p / "__init__.py" for p in path.parents if p != ROOT and (p / "__init__.py").is_file()}
-            waiting += new - found
-            found |= new
-    return found
-
-
-def _imported(source: Path) -> set[str]:
-    """Names of this project's modules that the file's own statements import, not those inside functions or if's."""
-    names = set()
-    for node in ast.parse(source.read_text("utf-8")).body:
-        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] in PACKAGES:
-            names |= {str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return names
+    here = Path(__file__).resolve().parent
+    write_space(
+        folder, {**bundle(PAGE_BUNDLE), **{name: here / name for name in ("app.py", "README.md", "requirements.txt")}}
+    )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from leaderboard.rows.characters import printable
 from leaderboard.rows.row import Row, Status
+from metrics.util.characters import printable
 
 # Findings in a note. A forged row may have thousands.
 _MAX_FINDINGS = 5

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
+from metrics.util.characters import printable
 from metrics.util.console import VERBOSE, quieten_libraries
 
 # Which extra of pyproject.toml installs a package that the base install does not.
@@ -72,8 +73,7 @@ def run_command(main: Callable[[list[str]], None], argv: list[str] | None = None
         main(argv)
     except InputError as error:
         # Input may hold control characters of terminals, or megabytes.
-        message = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in " ".join(str(error).split())[:2_000])
-        print(f"error: {message}", file=sys.stderr)
+        print(f"error: {printable(' '.join(str(error).split()), 2_000)}", file=sys.stderr)
         sys.exit(2)
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]

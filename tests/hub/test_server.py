@@ -675,7 +675,7 @@ print(json.dumps([list(rows.values()), found, sta]))
 def test_load_dataset_and_evaluate_load(hub: HubServer, alice: HfApi, tmp_path: Path) -> None:
     import pandas as pd
 
-    from metrics.stage import stage
+    from metrics.spaces.bundle import write_metric_space
 
     def table(*values: float) -> bytes:
         buffer = io.BytesIO()
@@ -689,7 +689,7 @@ def test_load_dataset_and_evaluate_load(hub: HubServer, alice: HfApi, tmp_path: 
     pin = push(alice, {**files, "data/latest-0.parquet": table(0.1)}).oid
     push(alice, {"data/latest-0.parquet": table(0.3)})
     alice.create_repo("lab/secret", repo_type="dataset", private=True)
-    stage("sta", tmp_path / "sta")
+    write_metric_space("sta", tmp_path / "sta")
     alice.create_repo("lab/sta", repo_type="space", space_sdk="gradio")
     alice.upload_folder(repo_id="lab/sta", repo_type="space", folder_path=tmp_path / "sta")
     assert hub.count("POST", "/commit/") == 3

@@ -23,22 +23,26 @@ from pyarrow import parquet
 from leaderboard.board.board import Placing, Verification
 from leaderboard.board.tables import record as flat
 from leaderboard.rows.row import About, Row
-from leaderboard.space.charts import Axis, charts
-from leaderboard.space.data import LATEST, Leaderboard, open_board
-from leaderboard.space.details import details
-from leaderboard.space.download import as_csv, as_parquet
-from leaderboard.space.outputs import outputs
+from leaderboard.space.data import LATEST, Leaderboard, open_leaderboard
+from leaderboard.space.escaping import external_link, hub_link, to_csv_cell, to_html
 from leaderboard.space.page import Page
-from leaderboard.space.ranking import COLUMNS, Filters, View, published, ranking, records_shown
-from leaderboard.space.remake import remake_command, verify_command
-from leaderboard.space.rude import is_rude, softened
-from leaderboard.space.shown import csv_cell, hub_link, outside, shown
-from leaderboard.space.stage import stage
-from leaderboard.space.versus import Versus
+from leaderboard.space.rude_words import blur_rude_words, is_rude
+from leaderboard.space.stage import PAGE_BUNDLE, write_page_space
+from leaderboard.space.views.charts import Axis, render_charts
+from leaderboard.space.views.columns import COLUMNS
+from leaderboard.space.views.compare import Comparisons
+from leaderboard.space.views.details import render_details
+from leaderboard.space.views.download import to_csv, to_parquet
+from leaderboard.space.views.outputs import render_outputs
+from leaderboard.space.views.ranking import render_published, render_ranking
+from leaderboard.space.views.reproduce import reproduce_command, verify_command
+from leaderboard.space.views.selection import Filters, TableState, select
 from leaderboard.stores import open_store
 from metrics.score import parser as score_parser
 from metrics.scoring.statistics import paired_difference, randomisation_test
+from metrics.spaces.bundle import bundle
 from metrics.util.errors import InputError
+from tests.bundles import import_every_module, missing_modules
 from tests.conftest import ROOT
 from tests.leaderboard.space_boards import COMMIT, COPIED, HOSTILE, published_row, system, tamper, write
 
@@ -86,11 +90,11 @@ def key(board: Leaderboard, name: str, profile: str = "s1") -> str:
     ],
 )
 def test_foreign_text_is_shown_as_text(text: Any, html: str) -> None:
-    assert shown(text) == html
+    assert to_html(text) == html
 
 
 def test_nothing_is_a_dash() -> None:
-    assert shown(None) == shown("") == '<span class="nothing">–</span>'
+    assert to_html(None) == to_html("") == '<span class="nothing">–</span>'
 
 
 @pytest.mark.parametrize(
@@ -99,11 +103,11 @@ def test_nothing_is_a_dash() -> None:
      "https://a.org/\u202e", "//a.org", "", "data:text/html,x"],
 )  # fmt: skip
 def test_only_plain_https_addresses_are_links(url: str) -> None:
-    assert outside(url, "text") == "text"
+    assert external_link(url, "text") == "text"
 
 
 def test_links() -> None:
-    link = outside('https://a.org/?a=1&b="2"', "text")
+    link = external_link('https://a.org/?a=1&b="2"', "text")
     assert link == (
         '<a href="https://a.org/?a=1&amp;b=&quot;2&quot;" rel="noopener noreferrer" target="_blank">text</a>'
     )
@@ -124,7 +128,7 @@ def test_links() -> None:
      ("＝1", "'＝1"), ("a=1", "a=1"), (-0.5, -0.5), (3, 3), (None, ""), (["=a", "b"], "'=a; b"), (True, True)],
 )  # fmt: skip
 def test_no_cell_of_a_csv_begins_a_formula(value: Any, cell: Any) -> None:
-    assert csv_cell(value) == cell
+    assert to_csv_cell(value) == cell
 
 
 @pytest.mark.parametrize(
@@ -141,11 +145,11 @@ def test_words_that_are_not(word: str) -> None:
 
 def test_rude_words_are_softened_and_nothing_else() -> None:
     blurred = '<button type="button" class="rude" aria-label="rude word">idiot</button>'
-    assert softened("<i>You</i> idiot!", show=False) == f"<bdi>&lt;i&gt;You&lt;/i&gt; {blurred}!</bdi>"
-    assert softened("You idiot", show=True) == "<bdi>You idiot</bdi>"
-    assert softened("ok " + "x" * 997 + "idiot", show=False).endswith("x… (5 more characters)</bdi>")
+    assert blur_rude_words("<i>You</i> idiot!", show=False) == f"<bdi>&lt;i&gt;You&lt;/i&gt; {blurred}!</bdi>"
+    assert blur_rude_words("You idiot", show=True) == "<bdi>You idiot</bdi>"
+    assert blur_rude_words("ok " + "x" * 997 + "idiot", show=False).endswith("x… (5 more characters)</bdi>")
     # Masks without end take no time.
-    assert "more characters" in softened("f*a*b*c*" * 20_000, show=False)
+    assert "more characters" in blur_rude_words("f*a*b*c*" * 20_000, show=False)
 
 
 # -- data -------------------------------------------------------------------------------------------------------------
@@ -190,17 +194,22 @@ def test_filters(board: Leaderboard) -> None:
 
 def test_sorting_keeps_the_unknown_last(board: Leaderboard) -> None:
     group = next(iter(board.groups.values()))
-    view = View().sorted_by("size")
-    assert view == View("size", descending=True)
+    view = TableState().sorted_by("size")
+    assert view == TableState("size", descending=True)
     assert names(view.apply(group.records)) == ["org/polite", "delete", "reference", "echo"]
     view = view.sorted_by("size")
     assert names(view.apply(group.records)) == ["delete", "org/polite", "reference", "echo"]
-    assert View(page=3).sorted_by("system") == View("system") and View().sorted_by("__class__") == View()
-    assert names(View("system").apply(group.records)) == ["delete", "echo", "org/polite", "reference"]
+    assert (
+        TableState(page=3).sorted_by("system") == TableState("system")
+        and TableState().sorted_by("__class__") == TableState()
+    )
+    assert names(TableState("system").apply(group.records)) == ["delete", "echo", "org/polite", "reference"]
 
 
 def test_the_ranking_is_a_semantic_table(board: Leaderboard) -> None:
-    html = ranking(next(iter(board.groups.values())), Filters(), ("j", "parallel_data"), View("j", descending=True))
+    html = render_ranking(
+        next(iter(board.groups.values())), Filters(), ("j", "parallel_data"), TableState("j", descending=True)
+    )
     assert "Systems: 1–4 of 4" in html and "<caption><bdi>t (6 sentences), s1</bdi></caption>" in html
     assert re.findall(r'aria-sort="(\w+)"><button[^>]*data-value="(\w+)"', html) == [
         ("none", "rank"), ("none", "system"), ("descending", "j"), ("none", "parallel_data")
@@ -218,7 +227,7 @@ def test_pages(tmp_path: Path) -> None:
     group = next(iter(load(tmp_path).groups.values()))
 
     def page(number: int) -> str:
-        return ranking(group, Filters(), (), View("system", page=number))
+        return render_ranking(group, Filters(), (), TableState("system", page=number))
 
     assert "Systems: 51–100 of 120" in page(1) and "Page 2 of 3" in page(1)
     assert page(2).count('scope="row"') == 20 == page(99).count('scope="row"')
@@ -226,7 +235,7 @@ def test_pages(tmp_path: Path) -> None:
         ("-1", " disabled"),
         ("1", ""),
     ]
-    assert "Systems: none (of 120)" in ranking(group, Filters("nobody"), (), View())
+    assert "Systems: none (of 120)" in render_ranking(group, Filters("nobody"), (), TableState())
 
 
 def test_rows_without_a_rank_say_why(tmp_path: Path) -> None:
@@ -235,40 +244,40 @@ def test_rows_without_a_rank_say_why(tmp_path: Path) -> None:
         verified={"other": "mismatch"},
     )  # fmt: skip
     group = next(iter(load(tmp_path).groups.values()))
-    html = ranking(group, Filters(), ("fl", "verification"), View())
+    html = render_ranking(group, Filters(), ("fl", "verification"), TableState())
     assert html.count("no rank: no FL") == 2 and html.count("no rank: its outputs score differently") == 2
     assert '<span class="badge mismatch"><bdi>mismatch</bdi></span>' in html
     assert group.records[0]["system"] == "whole" and group.records[0]["rank"] == 1
 
 
 def test_published_figures_stand_apart_with_their_source(board: Leaderboard) -> None:
-    html = published(board.published)
+    html = render_published(board.published)
     assert "cannot be compared" in html and 'href="https://aclanthology.org/x"' in html and "CondBERT" in html
     assert "CondBERT" not in "".join(
-        ranking(group, Filters(), tuple(COLUMNS), View()) for group in board.groups.values()
+        render_ranking(group, Filters(), tuple(COLUMNS), TableState()) for group in board.groups.values()
     )
-    assert published([]) == ""
-    assert remake_command(board.published[0]) == verify_command(board.published[0], None) == ""
+    assert render_published([]) == ""
+    assert reproduce_command(board.published[0]) == verify_command(board.published[0], None) == ""
 
 
 def test_charts_name_every_system(board: Leaderboard) -> None:
     group = next(iter(board.groups.values()))
-    html = charts(group.records)
+    html = render_charts(group.records)
     assert html.count("<svg viewBox") == 2 and html.count("<g>") == 8 and "1  reference" in html
     assert "org/polite: J 0.417 [" in html
-    assert "No system with scores" in charts([])
+    assert "No system with scores" in render_charts([])
     assert [round(t, 3) for t in Axis(0, 0.52, 0, 100).ticks] == [0, 0.1, 0.2, 0.3, 0.4, 0.5]
     assert [round(t, 3) for t in Axis(-0.26, 1.0, 0, 1).ticks] == [-0.2, 0, 0.2, 0.4, 0.6, 0.8, 1.0]
 
 
 def test_outputs_stand_beside_the_references(board: Leaderboard) -> None:
-    html = outputs(board, key(board, "delete"), "Lowest J first", True, 0)
+    html = render_outputs(board, key(board, "delete"), "Lowest J first", True, 0)
     assert "Human rewrite" in html and "<bdi>reference 3</bdi>" in html and "<bdi>delete 3</bdi>" in html
     assert re.findall(r'<th scope="row" class="number">(\d+)', html) == ["4", "5", "6", "1", "2", "3"]
-    assert "Human rewrite" not in outputs(board, key(board, "reference"), "", True, 0)
-    assert "Human rewrite" not in outputs(board, key(board, "delete", "s2"), "", True, 0)
-    assert outputs(board, "nobody", "", True, 0) == ""
-    assert "no sentences are stored" in outputs(board, key(board, "CondBERT", "emnlp2021"), "", True, 0)
+    assert "Human rewrite" not in render_outputs(board, key(board, "reference"), "", True, 0)
+    assert "Human rewrite" not in render_outputs(board, key(board, "delete", "s2"), "", True, 0)
+    assert render_outputs(board, "nobody", "", True, 0) == ""
+    assert "no sentences are stored" in render_outputs(board, key(board, "CondBERT", "emnlp2021"), "", True, 0)
 
 
 def test_references_of_other_sentences_are_not_shown(board: Leaderboard, tmp_path: Path) -> None:
@@ -276,41 +285,41 @@ def test_references_of_other_sentences_are_not_shown(board: Leaderboard, tmp_pat
     table = parquet.read_table(path)
     parquet.write_table(table.set_column(0, "source", pa.array(["another"] * 6)), path)
     changed = load(tmp_path)
-    assert "Human rewrite" not in outputs(changed, key(changed, "delete"), "", True, 0)
-    assert "under one signature" in Versus(changed).shown(
+    assert "Human rewrite" not in render_outputs(changed, key(changed, "delete"), "", True, 0)
+    assert "under one signature" in Comparisons(changed).render(
         key(changed, "delete"), key(changed, "reference"), "", True, 0
     )
 
 
 def test_a_pair_is_tested_on_the_same_sentences(board: Leaderboard) -> None:
-    versus = Versus(board)
-    html = versus.shown(key(board, "org/polite"), key(board, "echo"), "First ahead", True, 0)
+    comparisons = Comparisons(board)
+    html = comparisons.render(key(board, "org/polite"), key(board, "echo"), "First ahead", True, 0)
     left, right = np.array([0.5] * 5 + [0.0]), np.zeros(6)
     assert f'<td class="number">{paired_difference(left, right)}</td>' in html
     p = f"{randomisation_test(left, right):.3f}"[1:]
     assert f'<td class="number">{p}</td></tr></tbody>' in html and "the first is ahead in 5, the second in 0" in html
     assert re.findall(r'<th scope="row" class="number">(\d+)', html) == ["1", "2", "3", "4", "5", "6"]
-    turned = versus.shown(key(board, "org/polite"), key(board, "echo"), "Second ahead", True, 0)
+    turned = comparisons.render(key(board, "org/polite"), key(board, "echo"), "Second ahead", True, 0)
     assert re.findall(r'<th scope="row" class="number">(\d+)', turned)[0] == "6"
     for other, why in (
         (key(board, "org/polite"), "both are the same row"),
         (key(board, "delete", "s2"), "other sentences or by another protocol"),
         (key(board, "CondBERT", "emnlp2021"), "a published figure has no sentences"),
     ):
-        assert why in versus.shown(key(board, "org/polite"), other, "", True, 0)
-    assert "Choose two systems" in versus.shown(key(board, "delete"), None, "", True, 0)
+        assert why in comparisons.render(key(board, "org/polite"), other, "", True, 0)
+    assert "Choose two systems" in comparisons.render(key(board, "delete"), None, "", True, 0)
 
 
 def test_downloads_hold_what_is_shown(board: Leaderboard) -> None:
     group = next(iter(board.groups.values()))
-    records = records_shown(group, Filters(kind="baseline"), View("j"))
-    rows = list(csv.DictReader(io.StringIO(as_csv(board, records).decode("utf-8-sig"))))
+    records = select(group, Filters(kind="baseline"), TableState("j"))
+    rows = list(csv.DictReader(io.StringIO(to_csv(board, records).decode("utf-8-sig"))))
     assert [(row["system"], float(row["j"]), row["parallel_data"]) for row in rows] == [
         ("echo", 0, ""), ("delete", 0.25, "False")
     ]  # fmt: skip
-    table = parquet.read_table(io.BytesIO(as_parquet(board, records)))
+    table = parquet.read_table(io.BytesIO(to_parquet(board, records)))
     assert table.schema == board.table.schema and table["system"].to_pylist() == ["echo", "delete"]
-    assert as_parquet(board, []) and as_csv(board, []).decode("utf-8-sig").startswith("rank,ties,system")
+    assert to_parquet(board, []) and to_csv(board, []).decode("utf-8-sig").startswith("rank,ties,system")
 
 
 # -- the command ------------------------------------------------------------------------------------------------------
@@ -322,7 +331,7 @@ def record(name: str, **more: Any) -> dict[str, Any]:
 def test_a_system_is_scored_again_as_it_was() -> None:
     decoding = {"num_beams": 4, "do_sample": False, "prompt": "Say:\n{text}", "batch_size": 8}
     made = record("org/m", kind="model", revision=COMMIT, decoding=decoding)
-    command = remake_command({**made, "profile": "offline.v2"})
+    command = reproduce_command({**made, "profile": "offline.v2"})
     options = score_parser().parse_args(shlex.split(command)[3:])
     assert (options.systems, options.revision, options.limit) == (["org/m"], COMMIT, 2)
     assert (options.test_set, options.profile, options.batch_size) == ("t", ["offline"], 8)
@@ -334,10 +343,10 @@ def test_a_system_is_scored_again_as_it_was() -> None:
         ("vllm-0.29.0-float32", "vllm-float32"),
     ):
         by_engine = record("org/m", kind="model", decoding={**decoding, "engine": told})
-        assert score_parser().parse_args(shlex.split(remake_command(by_engine))[3:]).engine == engine
+        assert score_parser().parse_args(shlex.split(reproduce_command(by_engine))[3:]).engine == engine
     narrow = record("org/m", kind="model", decoding={**decoding, "dtype": "bfloat16"})
-    assert score_parser().parse_args(shlex.split(remake_command(narrow))[3:]).dtype == "bfloat16"
-    assert remake_command(record("delete", kind="baseline", decoding={})) == (
+    assert score_parser().parse_args(shlex.split(reproduce_command(narrow))[3:]).dtype == "bfloat16"
+    assert reproduce_command(record("delete", kind="baseline", decoding={})) == (
         "python -m metrics.score delete --test-set t --limit 2 --profile s1"
     )
     assert verify_command(made, "lab/board").startswith("python -m leaderboard.verify --repo lab/board --only ")
@@ -346,7 +355,7 @@ def test_a_system_is_scored_again_as_it_was() -> None:
 def test_a_trained_model_is_trained_again_from_its_recipe(tmp_path: Path) -> None:
     recipe = {"name": "it's mine", "sro_learning_rate": 1e-5, "prompt": "Rude: {text}\n\nPolite:\n", "train": 8}
     made = record("sro", kind="model", revision=f"sha256:{'0' * 64}", recipe=recipe)
-    command = remake_command(made)
+    command = reproduce_command(made)
     assert command.endswith("python -m repro.run it-s-mine.yaml")
     run(command, tmp_path)
     assert yaml.safe_load((tmp_path / "it-s-mine.yaml").read_text()) == recipe
@@ -354,7 +363,7 @@ def test_a_trained_model_is_trained_again_from_its_recipe(tmp_path: Path) -> Non
 
 def test_outputs_are_taken_from_the_stored_sentences() -> None:
     made = record("=paragedi", kind="outputs")
-    first, second = remake_command(made).split("\n")
+    first, second = reproduce_command(made).split("\n")
     assert f"results/paragedi/{made['run_id']}.parquet > paragedi.txt" in first
     assert second.startswith("python -m metrics.score paragedi.txt --test-set t")
 
@@ -372,7 +381,7 @@ def test_no_name_becomes_a_command(name: str, kind: str, tmp_path: Path) -> None
         "test_set": name,
         "decoding": "{}",
     }
-    command = remake_command(made)
+    command = reproduce_command(made)
     ran = run(command, tmp_path)
     if kind != "outputs":
         options = score_parser().parse_args(ran[-1][2:])
@@ -404,15 +413,22 @@ def test_hostile_rows_are_text_everywhere(tmp_path: Path) -> None:
         board = load(tmp_path)
         group = next(iter(board.groups.values()))
         keys = [r["key"] for r in group.records]
-        html = ranking(group, Filters(), tuple(COLUMNS), View()) + charts(group.records) + published(board.published)
-        html += "".join(details(board, k) + outputs(board, k, "", False, 0) for k in [*keys, board.published[0]["key"]])
-        html += Versus(board).shown(keys[0], keys[1], "", False, 0)
+        html = (
+            render_ranking(group, Filters(), tuple(COLUMNS), TableState())
+            + render_charts(group.records)
+            + render_published(board.published)
+        )
+        html += "".join(
+            render_details(board, k) + render_outputs(board, k, "", False, 0)
+            for k in [*keys, board.published[0]["key"]]
+        )
+        html += Comparisons(board).render(keys[0], keys[1], "", False, 0)
         # Only elements and attributes of this project's own making.
         found = Elements()
         found.feed(html)
         assert found.names <= {tuple(name.split(".")) for name in OWN}, round_
         assert all(link.startswith(("https://huggingface.co/", "https://aclanthology.org/")) for link in found.links)
-        for row in csv.DictReader(io.StringIO(as_csv(board, group.records).decode("utf-8-sig"))):
+        for row in csv.DictReader(io.StringIO(to_csv(board, group.records).decode("utf-8-sig"))):
             assert not any(re.match(r"[=+\-@\t\r]", cell) and not is_number(cell) for cell in row.values())
         # Then with such a text wherever the table holds text.
         texts = [field.name for field in board.table.schema if field.type == pa.string()]
@@ -459,7 +475,7 @@ def test_paths_of_a_table_lead_nowhere(board: Leaderboard, tmp_path: Path) -> No
     for path in ("../secret.json", "/etc/passwd", "results/../secret.json", "secret.json", "results/a/../../x.json"):
         tamper(tmp_path, "delete", path=path)
         changed = load(tmp_path)
-        assert "no sentences are stored" in outputs(changed, key(changed, "delete"), "", True, 0)
+        assert "no sentences are stored" in render_outputs(changed, key(changed, "delete"), "", True, 0)
 
 
 def test_sentences_that_are_too_long_or_too_many_are_refused(board: Leaderboard, tmp_path: Path) -> None:
@@ -467,11 +483,11 @@ def test_sentences_that_are_too_long_or_too_many_are_refused(board: Leaderboard,
     table = parquet.read_table(path)
     long = pa.array(["x" * 1_000_000] * 6)
     parquet.write_table(table.set_column(1, "output", long), path)
-    assert "no output of at most 10,000 characters" in outputs(load(tmp_path), key(board, "delete"), "", True, 0)
+    assert "no output of at most 10,000 characters" in render_outputs(load(tmp_path), key(board, "delete"), "", True, 0)
     parquet.write_table(table.slice(0, 5), path)
-    assert "5 sentences, the row says 6" in outputs(load(tmp_path), key(board, "delete"), "", True, 0)
+    assert "5 sentences, the row says 6" in render_outputs(load(tmp_path), key(board, "delete"), "", True, 0)
     path.write_bytes(b"PAR1 not really")
-    assert "not a Parquet file" in outputs(load(tmp_path), key(board, "delete"), "", True, 0)
+    assert "not a Parquet file" in render_outputs(load(tmp_path), key(board, "delete"), "", True, 0)
 
 
 def test_what_a_table_may_not_say(board: Leaderboard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -489,9 +505,9 @@ def test_what_a_table_may_not_say(board: Leaderboard, tmp_path: Path, monkeypatc
     changed = load(tmp_path)
     k = key(changed, evil)
     html = (
-        ranking(changed.group_of(k), Filters(), tuple(COLUMNS), View())
-        + details(changed, k)
-        + charts(list(changed.records.values()))
+        render_ranking(changed.group_of(k), Filters(), tuple(COLUMNS), TableState())
+        + render_details(changed, k)
+        + render_charts(list(changed.records.values()))
     )
     assert len(html) < 60_000 and "\u202e" not in html and "⟨U+202E⟩evil" in html
     tamper(tmp_path, evil, system=None)
@@ -519,7 +535,7 @@ def test_tables_that_cannot_be_used_are_told(board: Leaderboard, tmp_path: Path)
 
 def test_an_empty_leaderboard_is_a_page(tmp_path: Path) -> None:
     empty = load(tmp_path)
-    assert "No measured rows yet" in ranking(None, Filters(), (), View())
+    assert "No measured rows yet" in render_ranking(None, Filters(), (), TableState())
     assert Page(empty).build() is not None and empty.groups == {}
     write(tmp_path, published_row("CondBERT", 0.5))
     assert Page(load(tmp_path)).build() is not None
@@ -528,12 +544,12 @@ def test_an_empty_leaderboard_is_a_page(tmp_path: Path) -> None:
 def test_wrong_arguments_end_with_one_line(tmp_path: Path) -> None:
     for folder, message in ((tmp_path / "none", "no such folder"), (tmp_path, "no leaderboard in this folder")):
         with pytest.raises(InputError, match=message):
-            open_board(local=folder)
+            open_leaderboard(local=folder)
     with pytest.raises(InputError, match="needs the id of a Hub data set"):
-        open_board(repo="../x")
+        open_leaderboard(repo="../x")
     (tmp_path / "mine.txt").write_text("keep me")
     with pytest.raises(InputError, match="not an empty folder"):
-        stage(tmp_path)
+        write_page_space(tmp_path)
     done = subprocess.run(
         [sys.executable, "-m", "leaderboard.space", "--local", str(tmp_path)], cwd=ROOT, capture_output=True, text=True
     )
@@ -542,7 +558,7 @@ def test_wrong_arguments_end_with_one_line(tmp_path: Path) -> None:
 
 # -- the Space --------------------------------------------------------------------------------------------------------
 def test_the_staged_folder_is_complete_and_light(tmp_path: Path) -> None:
-    stage(tmp_path / "space")
+    write_page_space(tmp_path / "space")
     folder = tmp_path / "space"
     _, front, _ = (folder / "README.md").read_text("utf-8").split("---\n", 2)
     head = yaml.safe_load(front)
@@ -552,15 +568,8 @@ def test_the_staged_folder_is_complete_and_light(tmp_path: Path) -> None:
     assert f"gradio=={head['sdk_version']}" in requirements
     pins = (ROOT / "constraints.txt").read_text().split("\n")
     assert set(requirements) <= set(pins)
-    # Nothing of this repository's environment, and none of the libraries that scoring needs.
-    script = (
-        "import sys; sys.meta_path[:] = [f for f in sys.meta_path if 'editable' not in repr(f).lower()]; "
-        f"sys.path[:] = [p for p in sys.path if p not in ('', {str(ROOT)!r})]; sys.path.insert(0, {str(folder)!r}); "
-        "import app; modules = [(n.partition('.')[0], m) for n, m in sys.modules.items()]; "
-        "own = [m.__file__ for n, m in modules if n in ('leaderboard', 'metrics')]; "
-        f"assert own and all(f.startswith({str(folder)!r}) for f in own), own; "
-        "print(*{n for n, _ in modules})"
-    )
-    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert not set(done.stdout.split()) & {"torch", "transformers", "sklearn", "datasets", "evaluate", "peft", "plotly"}
+    # Complete: every module imports where this checkout is not. Light: none brings in what scoring needs.
+    loaded = {name.partition(".")[0] for name in import_every_module(folder, "app")}
+    assert not loaded & {"torch", "transformers", "sklearn", "datasets", "evaluate", "peft", "plotly"}
+    # The functions that `import metrics` offers load models; the page calls none of them.
+    assert missing_modules(bundle(PAGE_BUNDLE)) == {"metrics.scoring.functions"}

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from leaderboard.rows.row import About
-from leaderboard.space.shown import visible
-from leaderboard.space.stage import stage
+from leaderboard.space.stage import write_page_space
+from metrics.util.characters import printable
 from tests.browser import browser, wait_for
 from tests.conftest import ROOT
 from tests.hub.server import HubServer
@@ -174,7 +174,7 @@ def visitor(driver: Any, address: str) -> Visitor:
 
 def test_hostile_rows_do_nothing(visitor: Visitor) -> None:
     shown = visitor.systems()
-    assert set(HOSTILE) <= set(shown) and visible(RTL) in shown
+    assert set(HOSTILE) <= set(shown) and printable(RTL) in shown
     assert visitor.text("#published").count(HOSTILE[0]) == 1
     visitor.one("#filters button").click()
     visitor.one("#columns label")
@@ -183,17 +183,17 @@ def test_hostile_rows_do_nothing(visitor: Visitor) -> None:
     visitor.until(lambda: HOSTILE[2] in visitor.text("#ranking"))
     visitor.tab("Charts")
     visitor.until(lambda: len(visitor.all("#charts svg[role=img]")) == 2)
-    for number, name in enumerate((*HOSTILE, visible(RTL))):
+    for number, name in enumerate((*HOSTILE, printable(RTL))):
         visitor.tab("Ranking")
         buttons = visitor.until(lambda: visitor.all("#ranking .name"))
         buttons[visitor.systems().index(name)].click()
         visitor.until(lambda name=name: name in visitor.text("#details h2"))  # type: ignore[misc]
-        if name == visible(RTL):
+        if name == printable(RTL):
             visitor.until(lambda: "no sentences are stored" in visitor.text("#sentences"))
             continue
         visitor.until(lambda name=name: f"Outputs of {name}" in visitor.text("#sentences"))  # type: ignore[misc]
         cells = [cell.text for cell in visitor.all("#sentences td.text")]
-        assert name in cells and visible(COPIED) in cells, number
+        assert name in cells and printable(COPIED) in cells, number
         if number == 0:
             assert "python -m metrics.score '<script>window.hacked = 1</script>'" in visitor.text("#details code")
     visitor.one("#system input").click()
@@ -260,11 +260,11 @@ def test_columns_are_sorted_with_the_keyboard(visitor: Visitor) -> None:
 def test_two_systems_are_compared_and_rude_words_shown_when_asked_for(visitor: Visitor) -> None:
     visitor.tab("Compare")
     # J .5 against 5/12 on six sentences: one sentence apart.
-    visitor.until(lambda: "The test does not tell their J apart (p = 1.000)" in visitor.text("#comparison"))
+    visitor.until(lambda: "The test finds no difference between their J (p = 1.000)" in visitor.text("#comparison"))
     assert "First: reference" in visitor.text("#comparison") and "Second: org/polite" in visitor.text("#comparison")
     visitor.choose("right", "delete")
     visitor.until(lambda: "Second: delete" in visitor.text("#comparison"))
-    visitor.choose("right", visible(RTL))
+    visitor.choose("right", printable(RTL))
     visitor.until(lambda: "no sentences are stored" in visitor.text("#comparison"))
     visitor.choose("right", "reference")
     visitor.until(lambda: "both are the same row" in visitor.text("#comparison"))
@@ -342,7 +342,7 @@ def test_a_phone_does_not_scroll_sideways(visitor: Visitor) -> None:
 
 
 def test_the_staged_space_shows_a_data_set_at_one_commit(driver: Any, hub: HubServer, tmp_path: Path) -> None:
-    stage(tmp_path / "space")
+    write_page_space(tmp_path / "space")
     write(tmp_path / "board", system("reference", [1, 1], kind="human"), system("polite", [1, 0]))
     api = hub.api("hf_alice")
     api.create_repo("lab/board", repo_type="dataset")

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import doctest
+import importlib
 import importlib.util
+import io
 import json
 import os
 import re
 import socket
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,9 +25,13 @@ import yaml
 
 import metrics
 from metrics.profiles import load_profile
-from metrics.stage import NAMES, main, needed, stage
+from metrics.scoring import METRICS
+from metrics.spaces.bundle import METRIC_BUNDLE, bundle, write_metric_space
+from metrics.spaces.private_import import import_archive
+from metrics.stage import main
 from metrics.util.errors import InputError
 from tests.browser import browser, wait_for
+from tests.bundles import import_every_module, missing_modules
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SOURCES = ["shut up, idiot", "you are a fool", "what the hell is this crap"]
@@ -53,7 +61,7 @@ print(json.dumps(result))
 def spaces(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the four staged Spaces, far from the repository."""
     folder = tmp_path_factory.mktemp("spaces")
-    for name in NAMES:
+    for name in METRICS:
         main([name, str(folder / name)])
     return folder
 
@@ -69,7 +77,7 @@ def staged_modules(spaces: Path, tmp_path_factory: pytest.TempPathFactory) -> It
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     texts = json.dumps({"sources": SOURCES, "predictions": PREDICTIONS})
     with subprocess.Popen(
-        [sys.executable, "-I", "-c", STAGED, json.dumps([str(spaces / name) for name in NAMES]), texts],
+        [sys.executable, "-I", "-c", STAGED, json.dumps([str(spaces / name) for name in METRICS]), texts],
         cwd=elsewhere, env=environment(HF_HOME=str(elsewhere)), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         text=True,
     ) as process:  # fmt: skip
@@ -122,7 +130,7 @@ def test_each_module_gives_what_its_function_gives(quick: str) -> None:
     }
     expected["j"] = expected["sta"] * expected["sim"] * expected["fl"]
     assert expected["sta"].tolist() == [1, 0, 0]
-    modules = {name: load(name, quick) for name in NAMES}
+    modules = {name: load(name, quick) for name in METRICS}
     assert len({str(module.features) for module in modules.values()}) == 1
     for name, module in modules.items():
         assert module.name == name and list(module.features) == ["sources", "predictions"]
@@ -135,8 +143,8 @@ def test_each_module_gives_what_its_function_gives(quick: str) -> None:
 def test_combined_they_give_the_four_means_and_values(quick: str) -> None:
     import evaluate
 
-    four = evaluate.combine([load(name, quick) for name in NAMES])
-    assert set(four.compute(sources=SOURCES, predictions=PREDICTIONS)) == set(NAMES)
+    four = evaluate.combine([load(name, quick) for name in METRICS])
+    assert set(four.compute(sources=SOURCES, predictions=PREDICTIONS)) == set(METRICS)
     for source, prediction in zip(SOURCES, PREDICTIONS, strict=True):
         four.add(sources=source, prediction=prediction)
     result = four.compute(per_sentence=True)
@@ -147,7 +155,7 @@ def test_combined_they_give_the_four_means_and_values(quick: str) -> None:
 
 def test_profiles_with_references_ask_for_them(tmp_path: Path) -> None:
     profile = own_profile(tmp_path, sim_anchor="references")
-    modules = {name: load(name, profile) for name in NAMES}
+    modules = {name: load(name, profile) for name in METRICS}
     assert len({str(module.features) for module in modules.values()}) == 1
     sim = modules["sim"]
     assert list(sim.features) == ["sources", "predictions", "references"]
@@ -201,7 +209,7 @@ def test_modules_load_from_any_working_directory(tmp_path: Path, monkeypatch: py
         assert 0 < module.compute(sources=SOURCES[:1], predictions=PREDICTIONS[:1])["j"] < 1
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", METRICS)
 def test_examples_run(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     folder = ROOT / "metrics" / name
@@ -216,7 +224,7 @@ def test_examples_run(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
         assert doctest.DocTestRunner().run(examples).failed == 0
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", METRICS)
 def test_cards_and_requirements_are_complete(name: str) -> None:
     folder = ROOT / "metrics" / name
     _, front, card = (folder / "README.md").read_text("utf-8").split("---\n", 2)
@@ -239,40 +247,71 @@ def test_stage_is_light_and_overwrites_nothing(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("keep me")
     for taken in (tmp_path, tmp_path / "mine.txt"):
         with pytest.raises(InputError, match="is not an empty folder"):
-            stage("sta", taken)
+            write_metric_space("sta", taken)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
     (tmp_path / "empty").mkdir()
-    stage("sta", tmp_path / "empty")
+    write_metric_space("sta", tmp_path / "empty")
     assert (tmp_path / "empty" / "empty.py").is_file()
     with pytest.raises(InputError, match="the name of a file in it"):
-        stage("sta", tmp_path / "app")
+        write_metric_space("sta", tmp_path / "app")
 
 
 def test_a_staged_folder_may_have_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import evaluate
 
-    stage("sta", tmp_path / "my-space")
+    write_metric_space("sta", tmp_path / "my-space")
     monkeypatch.chdir(tmp_path)
     module = evaluate.load(str(tmp_path / "my-space"))
     assert module.compute(sources=SOURCES[:2], predictions=PREDICTIONS[:2]) == {"sta": 0.5}
 
 
-def test_a_staged_folder_holds_what_it_needs_and_names_no_other_package(spaces: Path) -> None:
-    for name in NAMES:
+def test_a_staged_folder_is_complete_and_uses_nothing_outside(spaces: Path) -> None:
+    files = bundle(METRIC_BUNDLE)
+    for name in METRICS:
         folder = spaces / name
         assert {path.name for path in folder.iterdir()} == {
-            f"{name}.py", "packed.py", "app.py", "README.md", "requirements.txt", "detox_suite"
+            f"{name}.py", "packed.py", "app.py", "README.md", "requirements.txt", "metrics"
         }  # fmt: skip
+        own = {path.relative_to(folder).as_posix() for path in (folder / "metrics").rglob("*") if path.is_file()}
+        assert own == set(files)
         for path in folder.rglob("*.py"):
-            assert not re.search(r"^\s*(from|import) (metrics|repro|leaderboard)\b", path.read_text("utf-8"), re.M)
+            assert not re.search(r"^\s*(from|import) (repro|leaderboard)\b", path.read_text("utf-8"), re.M)
+        # What evaluate loads may not name the project at all.
+        for text in ((folder / f"{name}.py").read_text("utf-8"), (folder / "packed.py").read_text("utf-8")):
+            assert not re.search(r"^\s*(from|import) metrics\b", text, re.M)
         # Four equal texts: loaded together they share one package and its models.
         assert (folder / "packed.py").read_bytes() == (spaces / "sta" / "packed.py").read_bytes()
-    here = ROOT / "metrics"
-    kept = {path.relative_to(here).as_posix() for path in needed([here / "sta" / "sta.py"])}
-    assert {"__init__.py", "functions.py", "measures.py", "scorers/__init__.py", "heads/scorers.py"} <= kept
-    assert not kept & {"page.py", "score.py", "stage.py"}
-    weights = [path.name for path in (here / "heads").glob("*.safetensors")]
-    assert weights and all((spaces / "j" / "detox_suite" / "heads" / name).is_file() for name in weights)
+    assert {"__init__.py", "scoring/functions.py", "scoring/measures.py", "scorers/__init__.py"} <= {
+        path.removeprefix("metrics/") for path in files
+    }
+    assert not {"score.py", "stage.py", "spaces/bundle.py"} & {path.removeprefix("metrics/") for path in files}
+    weights = [path.name for path in (ROOT / "metrics" / "scorers" / "heads").glob("*.safetensors")]
+    assert weights and all((spaces / "j" / "metrics" / "scorers" / "heads" / name).is_file() for name in weights)
+    assert missing_modules(files) == set()
+    import_every_module(spaces / "j")
+
+
+def test_the_private_package_leaves_an_installed_one_alone(tmp_path: Path) -> None:
+    def archive(**modules: str) -> str:
+        data = io.BytesIO()
+        with zipfile.ZipFile(data, "w") as files:
+            for name, text in modules.items():
+                files.writestr(f"metrics/{name}.py", text)
+        return base64.b64encode(data.getvalue()).decode("ascii")
+
+    modules = {
+        "__init__": "from metrics.numbers import ONE\n",
+        "numbers": "ONE = {}\n",
+        "late": "import metrics.numbers as numbers\nimport metrics.numbers\n\n"
+        "def one():\n    from metrics import numbers as own\n    assert own is numbers is metrics.numbers\n    return own.ONE\n",
+    }
+    first, second = (
+        import_archive(archive(**{**modules, "numbers": modules["numbers"].format(one)}), tmp_path) for one in (1, 2)
+    )
+    assert first.ONE == 1 and second.ONE == 2 and first is not second
+    assert [importlib.import_module(f"{package.__name__}.late").one() for package in (first, second)] == [1, 2]
+    assert sys.modules["metrics"] is metrics and not hasattr(metrics, "numbers")
+    assert import_archive(archive(**{**modules, "numbers": "ONE = 1\n"}), tmp_path) is first
 
 
 def test_the_staged_page_scores_what_is_typed(page: tuple[subprocess.Popen[bytes], str]) -> None:

@@ -1,7 +1,6 @@
-"""Two charts of the systems shown, as SVG: J with its intervals, and what STA costs in SIM.
+"""Two charts of the selected systems as SVG: J with its intervals, and STA against SIM.
 
-Drawn here and not by a chart library: names stay text, colours follow the page's light or dark theme, and the page
-loads no megabytes of script for it.
+A chart library would load megabytes of script, and its colours would not follow the page's light or dark theme.
 """
 
 from __future__ import annotations
@@ -11,13 +10,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from leaderboard.space.data import Record
-from leaderboard.space.ranking import CHOICES
-from leaderboard.space.shown import attribute, visible
+from leaderboard.space.escaping import to_attribute
+from leaderboard.space.views.selection import CHOICES
+from leaderboard.space.views.tables import scroll_box
+from metrics.util.characters import printable
 
-# More marks than this cannot be told apart.
+# More marks than this overlap.
 MAX_SYSTEMS = 30
-_NAME_LETTERS = 30
-# Pixels; a letter is as wide on average.
+_NAME_LENGTH = 30
+# Pixels; the average width of a letter.
 _LETTER = 6.6
 _WIDTH = 760
 _ROW = 24
@@ -28,7 +29,7 @@ _MARGIN = 46
 
 @dataclass(frozen=True)
 class Axis:
-    """Maps values from low to high onto pixels from start to end."""
+    """A linear scale: values from low to high fall on pixels from start to end."""
 
     low: float
     high: float
@@ -40,16 +41,17 @@ class Axis:
 
     @property
     def ticks(self) -> list[float]:
+        """The round values within the axis, at most nine."""
         step = next(s for s in (0.02, 0.05, 0.1, 0.2, 0.5) if (self.high - self.low) / s <= 8)
         first, last = round(self.low / step), round(self.high / step)
         return [i * step for i in range(first, last + 1) if self.low - 1e-9 <= i * step <= self.high + 1e-9]
 
 
-def charts(records: Sequence[Record]) -> str:
-    """Both charts of the first systems that have scores, as HTML."""
+def render_charts(records: Sequence[Record]) -> str:
+    """Return both charts of the first `MAX_SYSTEMS` systems that have scores, as HTML."""
     complete = [r for r in records if None not in (r["j"], r["sta"], r["sim"])]
     if not complete:
-        return '<p role="status">No system with scores is shown; the filters above decide which are.</p>'
+        return '<p role="status">No system with scores passes the filters above.</p>'
     drawn = complete[:MAX_SYSTEMS]
     more = (
         f", the first {MAX_SYSTEMS} of {len(complete):,} in the order of the ranking"
@@ -58,16 +60,12 @@ def charts(records: Sequence[Record]) -> str:
     )
     return (
         f"<h2>J with its 95 % intervals{more}</h2>"
-        "<p>Overlapping intervals do not say that two systems are equal: the letters of the ranking come from a test "
-        f"over the same sentences.</p>{_box(_intervals(drawn), 'J of each system with its interval')}"
-        "<h2>What STA costs in SIM</h2><p>Numbers as above. A system that deletes or rewrites freely gains STA and "
-        "loses SIM; along a dashed line their product is the same.</p>"
-        f"{_box(_trade_off(drawn), 'STA against SIM')}{_legend()}"
+        "<p>Overlapping intervals do not mean that two systems are equal: the letters in the ranking come from a paired "
+        f"test over the same sentences.</p>{scroll_box(_intervals(drawn), 'J of each system with its interval', 'box chart')}"
+        "<h2>STA against SIM</h2><p>Numbers as above. A system that deletes or rewrites freely gains STA and "
+        "loses SIM; along a dashed line their product is constant.</p>"
+        f"{scroll_box(_trade_off(drawn), 'STA against SIM', 'box chart')}{_legend()}"
     )
-
-
-def _box(svg: str, label: str) -> str:
-    return f'<div class="box chart" tabindex="0" role="region" aria-label="{label}, scrolls sideways">{svg}</div>'
 
 
 def _svg(width: float, height: float, label: str, parts: Sequence[str]) -> str:
@@ -89,7 +87,7 @@ def _intervals(records: Sequence[Record]) -> str:
         y = _TOP + _ROW * (place + 0.5)
         bar = _line(x(r["j_low"]), y, x(r["j_high"]), y, "whisker") if None not in (r["j_low"], r["j_high"]) else ""
         parts.append(
-            f"<g><title>{_told(r, ('j',))}</title>"
+            f"<g><title>{_tooltip(r, ('j',))}</title>"
             f'<text x="{left - 12}" y="{y + 4:.1f}" text-anchor="end">{html.escape(name)}</text>'
             f'{bar}{_mark(r, x(r["j"]), y)}<text x="{_WIDTH - 50}" y="{y + 4:.1f}">{r["j"]:.3f}</text></g>'
         )
@@ -97,9 +95,9 @@ def _intervals(records: Sequence[Record]) -> str:
 
 
 def _place_and_name(place: int, record: Record) -> str:
-    """How a system is labelled; a long name ends in dots, for the number of letters left out there is no room."""
+    """A system's label; a long name ends in an ellipsis."""
     name = str(record["system"])
-    return f"{place}  {visible(name[:_NAME_LETTERS])}{'…' if len(name) > _NAME_LETTERS else ''}"
+    return f"{place}  {printable(name[:_NAME_LENGTH])}{'…' if len(name) > _NAME_LENGTH else ''}"
 
 
 def _trade_off(records: Sequence[Record]) -> str:
@@ -122,14 +120,14 @@ def _trade_off(records: Sequence[Record]) -> str:
             whiskers = _line(x(r["sim_low"]), at[1], x(r["sim_high"]), at[1], "whisker")
             whiskers += _line(at[0], y(r["sta_low"]), at[0], y(r["sta_high"]), "whisker")
         parts.append(
-            f"<g><title>{_told(r, ('sta', 'sim'))}</title>{whiskers}{_mark(r, *at)}"
+            f"<g><title>{_tooltip(r, ('sta', 'sim'))}</title>{whiskers}{_mark(r, *at)}"
             f'<text class="place" x="{at[0] + 8:.1f}" y="{at[1] - 7:.1f}">{place}</text></g>'
         )
     return _svg(_SIDE + 20, _SIDE, f"STA against SIM of {len(records)} systems", parts)
 
 
 def _range(records: Sequence[Record], metric: str) -> tuple[float, float]:
-    """From the lowest to the highest value that is drawn, with some room, within what the metric can be."""
+    """The lowest and the highest value in the chart, with a margin, within the metric's range."""
     values = [r[name] for r in records for name in (metric, f"{metric}_low", f"{metric}_high") if r[name] is not None]
     low, high = max(min(values) - 0.05, -1.0), min(max(values) + 0.05, 1.02)
     return (low, high) if high - low > 0.1 else (high - 0.1, high)
@@ -146,7 +144,7 @@ def _product(x: Axis, y: Axis, value: float) -> str:
 
 
 def _mark(record: Record, x: float, y: float) -> str:
-    """A shape per kind, so that colour is not all that tells them apart."""
+    """A shape per kind, so that readers do not depend on colour."""
     kind = record["kind"] if record["kind"] in _SHAPES else "model"
     return _SHAPES[kind](x, y)
 
@@ -192,11 +190,11 @@ def _vertical(x: float, top: float, bottom: float, label: str, label_y: float) -
     return _line(x, top, x, bottom, "grid") + text
 
 
-def _told(record: Record, metrics: Sequence[str]) -> str:
-    """What a pointer over a mark is told."""
+def _tooltip(record: Record, metrics: Sequence[str]) -> str:
+    """The text shown when a pointer rests on a mark."""
     parts = []
     for metric in metrics:
         low, high = record[f"{metric}_low"], record[f"{metric}_high"]
         interval = f" [{low:.3f}, {high:.3f}]" if None not in (low, high) else ""
         parts.append(f"{metric.upper()} {record[metric]:.3f}{interval}")
-    return f"{attribute(str(record['system']))}: {', '.join(parts)}"
+    return f"{to_attribute(str(record['system']))}: {', '.join(parts)}"

@@ -1,4 +1,4 @@
-"""Rude words in shown texts, blurred until somebody asks for them."""
+"""Rude words in texts on the page, blurred until the reader shows them."""
 
 from __future__ import annotations
 
@@ -6,44 +6,51 @@ import html
 import re
 from functools import cache, lru_cache
 
-from leaderboard.space.shown import MAX_CELL, shown, visible
+from leaderboard.space.escaping import MAX_CELL, to_html
 from metrics.systems.baselines import lexicon
+from metrics.util.characters import printable
 
-# A word and what masks its letters; zero-width characters inside it would otherwise hide it from the list.
+# A word with the signs that mask its letters, and with zero-width characters, which would hide it from the list.
 _WORD = re.compile(r"[\w$@*](?:[\w'*@$#\u00ad\u200b-\u200d\u2060\ufeff]|!(?=\w))*")
 _ZERO_WIDTH = re.compile("[\u00ad\u200b-\u200d\u2060\ufeff]")
-# fuuuck: three letters and more stand for one or for two.
+# fuuuck: three equal letters or more stand for one or for two.
 _STRETCHED = re.compile(r"(\w)\1{2,}")
 _LEET = str.maketrans("@$!013457", "asioieast")
-# A longer mask is no word.
+# The longest masked word; the patterns of longer ones take too long to match.
 _MAX_MASKED = 24
 
 
-def softened(text: str, show: bool, limit: int = MAX_CELL) -> str:
-    """`text` as HTML; its rude words are blurred buttons, unless they are to be shown. Pressing one shows it."""
+def blur_rude_words(text: str, show: bool, limit: int = MAX_CELL) -> str:
+    """Return `text` as HTML in which each rude word is a blurred button that shows the word when pressed.
+
+    Args:
+        text: Any text.
+        show: Whether rude words are shown instead.
+        limit: Characters of `text` to show.
+    """
     if not text or show:
-        return shown(text, limit)
+        return to_html(text, limit)
     parts = []
     end = 0
     cut = text[:limit]
     for match in _WORD.finditer(cut):
         if is_rude(match[0]):
-            word = html.escape(visible(match[0]))
-            parts.append(html.escape(visible(cut[end : match.start()])))
+            parts.append(html.escape(printable(cut[end : match.start()], limit)))
+            word = html.escape(printable(match[0], limit))
             parts.append(f'<button type="button" class="rude" aria-label="rude word">{word}</button>')
             end = match.end()
-    parts.append(html.escape(visible(cut[end:] + text[limit:], limit - end)))
+    parts.append(html.escape(printable(cut[end:] + text[limit:], limit - end)))
     return f"<bdi>{''.join(parts)}</bdi>"
 
 
 @lru_cache(50_000)
 def is_rude(word: str) -> bool:
-    """Whether a word is in the project's list, also masked (f**k, b!tch, fuuuck) or joined to another (stupid!you)."""
+    """Return whether a word is in the lexicon, also masked (f**k, b!tch, fuuuck) or joined to another (stupid!you)."""
     word = _ZERO_WIDTH.sub("", word.lower())
-    return any(_listed(part) for part in {word, *re.split(r"[!#]", word), word.strip("'*#")} if part)
+    return any(_is_listed(part) for part in {word, *re.split(r"[!#]", word), word.strip("'*#")} if part)
 
 
-def _listed(word: str) -> bool:
+def _is_listed(word: str) -> bool:
     words = lexicon()
     if not re.search("[a-z$@]", word):
         return False
@@ -55,9 +62,9 @@ def _listed(word: str) -> bool:
     # A mask covers as many letters as it has signs, or one more.
     parts = re.findall(r"([^*#]+)|([*#]+)", word)
     pattern = "".join(rf"\w{{{len(mask)},{len(mask) + 1}}}" if mask else re.escape(letters) for letters, mask in parts)
-    return any(re.fullmatch(pattern, listed) for listed in _unmasked())
+    return any(re.fullmatch(pattern, listed) for listed in _plain_words())
 
 
 @cache
-def _unmasked() -> tuple[str, ...]:
+def _plain_words() -> tuple[str, ...]:
     return tuple(word for word in lexicon() if word.isalpha())

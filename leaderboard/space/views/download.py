@@ -11,25 +11,25 @@ import pyarrow as pa
 
 from leaderboard.rows.formats import write_parquet
 from leaderboard.space.data import Leaderboard, Record
-from leaderboard.space.shown import csv_cell
+from leaderboard.space.escaping import to_csv_cell
 
 
-def as_csv(board: Leaderboard, records: Sequence[Record]) -> bytes:
-    """All columns of the records, in their order. With a byte order mark, without which Excel guesses the encoding."""
+def to_csv(board: Leaderboard, records: Sequence[Record]) -> bytes:
+    """Return all columns of the records in their order, with the byte order mark by which Excel detects UTF-8."""
     text = io.StringIO()
     writer = csv.writer(text)
     names = board.table.schema.names
     writer.writerow(names)
-    writer.writerows([csv_cell(record[name]) for name in names] for record in records)
+    writer.writerows([to_csv_cell(record[name]) for name in names] for record in records)
     return b"\xef\xbb\xbf" + text.getvalue().encode("utf-8")
 
 
-def as_parquet(board: Leaderboard, records: Sequence[Record]) -> bytes:
-    """The same rows as they are stored."""
+def to_parquet(board: Leaderboard, records: Sequence[Record]) -> bytes:
+    """Return the records in their order, with the columns and types of the stored table."""
     places = pa.array([int(record["key"]) for record in records], type=pa.int64())
     return write_parquet(board.table.take(places))
 
 
-def handed_over(name: str, data: bytes) -> dict[str, str]:
-    """A file as the page's script takes it: nothing is written to the server's disk."""
+def browser_file(name: str, data: bytes) -> dict[str, str]:
+    """Return a file as assets/save.js reads it: the browser saves it, the server writes nothing to its disk."""
     return {"name": name, "data": base64.b64encode(data).decode("ascii")}

@@ -8,6 +8,7 @@ import unicodedata
 _BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | {
     chr(code) for start, end in ((0x180B, 0x1810), (0xFE00, 0xFE10), (0xE0100, 0xE01F0)) for code in range(start, end)
 }
+_SYMBOLS = {"\n": "↵", "\t": "⇥"}
 
 
 def is_invisible(character: str) -> bool:
@@ -16,9 +17,14 @@ def is_invisible(character: str) -> bool:
 
 
 def printable(text: str, limit: int = 500) -> str:
-    """Return `text` for a terminal: invisible characters as ⟨U+202E⟩, cut to `limit` characters."""
-    escaped = "".join(f"⟨U+{ord(c):04X}⟩" if is_invisible(c) else c for c in text[: limit + 1])
-    return escaped if len(escaped) <= limit else f"{escaped[: limit - 1]}…"
+    """Return `text` with its invisible characters spelled out, as ⟨U+202E⟩; line breaks and tabs become ↵ and ⇥.
+
+    Args:
+        text: Any text.
+        limit: Characters of `text` to show; the result tells how many more there are.
+    """
+    cut = "".join(_SYMBOLS.get(c) or f"⟨U+{ord(c):04X}⟩" if is_invisible(c) else c for c in text[:limit])
+    return cut if len(text) <= limit else f"{cut}… ({len(text) - limit:,} more characters)"
 
 
 def require_visible(text: str) -> str:

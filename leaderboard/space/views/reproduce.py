@@ -1,4 +1,4 @@
-"""The command that makes a row again, safe to paste into a shell whatever a name holds."""
+"""The commands that reproduce and verify a row; names are quoted, so that they are safe to paste into a shell."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ import yaml
 
 from leaderboard.rows.row import folder_name
 from leaderboard.space.data import Record
-from leaderboard.space.shown import hub_commit
+from leaderboard.space.escaping import hub_commit
 from metrics.generation.decoding import DECODING_KEYS
 from metrics.generation.engines import engine_option
 
 _WRITE_OUTPUTS = "import pandas, sys; print(*pandas.read_parquet(sys.argv[1]).output, sep='\\n')"
 
 
-def remake_command(record: Record) -> str:
-    """The shell command, "" for a published figure: nothing was run here.
+def reproduce_command(record: Record) -> str:
+    """Return the shell command that reproduces a row; "" for a published figure.
 
-    A model trained by a recipe is trained again from the recipe's own values; any other system is scored again. Outputs
-    that came as a file are taken from the row's stored sentences.
+    It trains a model that came from a recipe, with the recipe's values, and scores any other system. Outputs that were
+    submitted as a file are read from the row's stored sentences.
     """
     if record["record"] == "published":
         return ""
@@ -38,11 +38,16 @@ def remake_command(record: Record) -> str:
 
 
 def verify_command(record: Record, repo: str | None) -> str:
-    """Recomputes a row from its stored outputs; "" for a published figure. repo: None for a folder."""
+    """Return the shell command that recomputes a row from its stored outputs; "" for a published figure.
+
+    Args:
+        record: The row.
+        repo: The data set on the Hub; None for a local folder.
+    """
     if record["record"] == "published":
         return ""
     where = f"--repo {shlex.quote(repo)}" if repo else "--local DIR"
-    return f"python -m leaderboard.verify {where} --only{_joined(record['run_id'])}"
+    return f"python -m leaderboard.verify {where} --only{_option_value(record['run_id'])}"
 
 
 def _train(recipe: Any) -> str:
@@ -61,43 +66,43 @@ def _score(record: Record, system: str) -> str:
     options.append(("--test-set", record["test_set"]))
     if record["n"] is not None and record["n"] < (record["test_set_size"] or 0):
         options.append(("--limit", record["n"]))
-    # A profile is named without the version that the signature adds.
+    # --profile takes the name without the version that the signature adds.
     options.append(("--profile", re.sub(r"\.v\d+$", "", str(record["profile"]))))
     if decoding.get("prompt"):
         options.append(("--prompt", decoding["prompt"]))
-    options += [("--decoding", f"{key}={_value(decoding[key])}") for key in sorted(decoding) if key in DECODING_KEYS]
+    options += [("--decoding", f"{key}={_setting(decoding[key])}") for key in sorted(decoding) if key in DECODING_KEYS]
     options += [(f"--{key.replace('_', '-')}", decoding[key]) for key in ("batch_size", "seed") if key in decoding]
     if decoding.get("engine"):
         options.append(("--engine", engine_option(str(decoding["engine"]))))
     if decoding.get("dtype"):
         options.append(("--dtype", decoding["dtype"]))
-    told = "".join(f" {name}{_joined(value)}" for name, value in options)
+    arguments = "".join(f" {name}{_option_value(value)}" for name, value in options)
     name = shlex.quote(system)
     # After "--" a name that begins with a dash is a name.
     return (
-        f"python -m metrics.score{told} -- {name}"
+        f"python -m metrics.score{arguments} -- {name}"
         if system.startswith("-")
-        else f"python -m metrics.score {name}{told}"
+        else f"python -m metrics.score {name}{arguments}"
     )
 
 
-def _joined(value: Any) -> str:
-    """The value of an option: after a blank, or after "=" where it would be taken for an option itself."""
+def _option_value(value: Any) -> str:
+    """The value of an option, after a space, or after "=" if it begins with a dash like an option."""
     text = str(value)
     return f"={shlex.quote(text)}" if text.startswith("-") else f" {shlex.quote(text)}"
 
 
 def _argument(path: str) -> str:
-    """A path as one word that no program takes for an option."""
+    """A path as one shell word that does not begin with a dash like an option."""
     return shlex.quote(f"./{path}" if path.startswith("-") else path)
 
 
-def _value(value: Any) -> str:
+def _setting(value: Any) -> str:
     return json.dumps(value) if isinstance(value, bool) else str(value)
 
 
 def json_mapping(text: Any) -> dict[str, Any] | None:
-    """The JSON object in a column, None if it is none."""
+    """Return the JSON object in `text`, None if it holds anything else."""
     try:
         value = json.loads(text)
     except (TypeError, ValueError, RecursionError):

@@ -1,0 +1,89 @@
+"""The ranking and the published figures, as HTML tables."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+
+from leaderboard.space.data import Group, Record
+from leaderboard.space.escaping import MAX_NAME, external_link, to_html
+from leaderboard.space.views.columns import COLUMNS, FIXED, system_name
+from leaderboard.space.views.selection import Filters, TableState, select
+from leaderboard.space.views.tables import above_table, headings, number, number_cells, page_bounds, table
+
+PAGE_ROWS = 50
+MAX_PUBLISHED = 200
+
+
+def render_ranking(group: Group | None, filters: Filters, columns: Sequence[str], state: TableState) -> str:
+    """Return one page of the ranking as HTML.
+
+    Args:
+        group: The rows to rank; None if the leaderboard has no measured rows.
+        filters: Which of them to show.
+        columns: Names of the columns to show beside rank and system.
+        state: How to sort the rows, and which page to show.
+    """
+    if group is None:
+        return '<p role="status">No measured rows yet. The tab “Submit” says how to add the first.</p>'
+    records = select(group, filters, state)
+    page, pages = page_bounds(len(records), PAGE_ROWS, state.page)
+    first = page * PAGE_ROWS
+    last = min(first + PAGE_ROWS, len(records))
+    names = [*FIXED, *(name for name in COLUMNS if name in columns and name not in FIXED)]
+    count = f"{first + 1:,}–{last:,} of {len(records):,}" if records else "none"
+    total = f" (of {len(group.records):,})" if len(records) < len(group.records) else ""
+    head = "".join(_heading(name, state) for name in names)
+    rows = [_row(record, names) for record in records[first:last]]
+    return (
+        f"{above_table(f'Systems: {count}{total}', page, pages)}"
+        f"{table('ranking', head, rows, 'Ranking', to_html(group.label))}"
+        "<p>Brackets: 95 % confidence intervals by the bootstrap over sentences. Systems that share a letter under "
+        "“Ties” do not differ in a paired test at 5 %. Ranks hold within the test set and profile chosen above.</p>"
+    )
+
+
+def _heading(name: str, state: TableState) -> str:
+    column = COLUMNS[name]
+    sorts = name == state.sort
+    order = ("descending" if state.descending else "ascending") if sorts else "none"
+    arrow = f'<span aria-hidden="true">{"▾" if state.descending else "▴"}</span>' if sorts else ""
+    title = f' title="{html.escape(column.help)}"' if column.help else ""
+    return (
+        f'<th scope="col" class="{_css(name)}" aria-sort="{order}">'
+        f'<button type="button" data-event="sort" data-value="{name}"{title}>{column.title}{arrow}</button></th>'
+    )
+
+
+def _row(record: Record, names: Sequence[str]) -> str:
+    cells = []
+    for name in names:
+        tag = 'th scope="row"' if name == "system" else "td"
+        cells.append(f'<{tag} class="{_css(name)}">{COLUMNS[name].cell(record)}</{tag.split()[0]}>')
+    return f"<tr>{''.join(cells)}</tr>"
+
+
+def _css(name: str) -> str:
+    return f"c-{name}{' number' if COLUMNS[name].numeric else ''}"
+
+
+def render_published(records: Sequence[Record]) -> str:
+    """Return the figures of papers, each with its source, as HTML; they have no rank, so the table is their own."""
+    if not records:
+        return ""
+    metrics = ("j", "sta", "sim", "fl")
+    rows = []
+    for r in records[:MAX_PUBLISHED]:
+        source = external_link(str(r["source_url"] or ""), to_html(r["source"] or r["source_url"], 200))
+        scores = number_cells(number(r[metric]) for metric in metrics)
+        cells = "".join(f"<td>{to_html(r[name], MAX_NAME)}</td>" for name in ("test_set", "profile"))
+        rows.append(f'<tr><th scope="row">{system_name(r)}</th>{scores}{cells}<td>{source}</td></tr>')
+    head = headings(["System"]) + headings((metric.upper() for metric in metrics), numeric=True)
+    head += headings(("Test set", "Protocol", "Source"))
+    more = f" The first {MAX_PUBLISHED} of {len(records):,}." if len(records) > MAX_PUBLISHED else ""
+    return (
+        "<h2>Published figures</h2><p>Taken from papers, not measured here. Their test sets, classifiers, thresholds "
+        "and decoding settings differ. J under one protocol cannot be compared with J under another or with the "
+        f"ranking above, so these rows have no rank and no interval.{more}</p>"
+        f"{table('published', head, rows, 'Published figures')}"
+    )

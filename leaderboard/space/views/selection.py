@@ -1,0 +1,95 @@
+"""Which rows of a group the page shows, and in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from leaderboard.space.data import Group, Record
+from leaderboard.space.views.columns import COLUMNS, PARALLEL, STATUSES, UNKNOWN
+
+ANY = "any"
+# By parameters: at least, and less than.
+SIZES: dict[str, tuple[float, float]] = {
+    "none": (0, 1),
+    "under 200M": (1, 200e6),
+    "200M to 1B": (200e6, 1e9),
+    "1B to 4B": (1e9, 4e9),
+    "4B and more": (4e9, float("inf")),
+}
+CHOICES = {
+    "kind": ("model", "outputs", "baseline", "human"),
+    "size": (*SIZES, UNKNOWN),
+    "parallel": ("used", "not used", UNKNOWN),
+    "verification": STATUSES,
+    "contamination": ("clean", "contaminated", UNKNOWN),
+}
+
+
+@dataclass(frozen=True)
+class Filters:
+    """The filters of the page: one of `CHOICES` per field, or `ANY`.
+
+    Attributes:
+        search: Words that must all occur in the record's search text.
+    """
+
+    search: str = ""
+    kind: str = ANY
+    size: str = ANY
+    parallel: str = ANY
+    verification: str = ANY
+    contamination: str = ANY
+
+    def apply(self, group: Group) -> list[Record]:
+        """Return the records of the group that pass, in the group's order."""
+        words = self.search.casefold().split()
+        tests: list[Callable[[Record], bool]] = []
+        for field in ("kind", "verification", "contamination"):
+            choice = getattr(self, field)
+            if choice != ANY:
+                tests.append(lambda record, field=field, choice=choice: record[field] == choice)  # type: ignore[misc]
+        if self.size != ANY:
+            tests.append(lambda record: _size_class(record["size"]) == self.size)
+        if self.parallel != ANY:
+            tests.append(lambda record: PARALLEL[record["parallel_data"]] == self.parallel)
+        return [
+            record
+            for record, text in zip(group.records, group.search_texts, strict=True)
+            if all(word in text for word in words) and all(test(record) for test in tests)
+        ]
+
+
+def _size_class(size: int | None) -> str:
+    if size is None:
+        return UNKNOWN
+    return next((name for name, (low, high) in SIZES.items() if low <= size < high), UNKNOWN)
+
+
+@dataclass(frozen=True)
+class TableState:
+    """The column by which the ranking is sorted, and its page, from 0."""
+
+    sort: str = "rank"
+    descending: bool = False
+    page: int = 0
+
+    def sorted_by(self, column: str) -> TableState:
+        """Return the state after a click on a heading: scores start with the highest, a second click reverses."""
+        if column not in COLUMNS:
+            return self
+        if column == self.sort:
+            return replace(self, descending=not self.descending, page=0)
+        return TableState(column, COLUMNS[column].numeric and column != "rank")
+
+    def apply(self, records: Sequence[Record]) -> list[Record]:
+        """Return the records sorted; those without a value come last in both directions."""
+        known = [r for r in records if r[self.sort] not in (None, "")]
+        text = not COLUMNS[self.sort].numeric
+        known.sort(key=lambda r: str(r[self.sort]).casefold() if text else r[self.sort], reverse=self.descending)
+        return known + [r for r in records if r[self.sort] in (None, "")]
+
+
+def select(group: Group | None, filters: Filters, state: TableState) -> list[Record]:
+    """Return all records of the ranking, over all its pages."""
+    return state.apply(filters.apply(group)) if group else []
