@@ -1,4 +1,4 @@
-"""Files whole or not at all; prompts, batches and the two tries of greedy rewriting."""
+"""Atomic files; prompts, batches, decoding settings and the two passes of greedy rewriting."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from metrics.util.files import (
 )
 
 
-def test_a_failed_write_leaves_the_old_and_nothing_else(tmp_path: Path) -> None:
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("old")
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "x").write_text("old")
@@ -48,7 +48,7 @@ def test_a_failed_write_leaves_the_old_and_nothing_else(tmp_path: Path) -> None:
     assert [p.name for p in (tmp_path / "folder").iterdir()] == ["y"]
 
 
-def test_what_a_kill_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+def test_leftovers_of_a_killed_process_are_removed_and_nothing_else(tmp_path: Path) -> None:
     for manager, name in (("atomic_file", "deep/a.txt"), ("atomic_folder", "folder")):
         killed = (
             "import os, pathlib, signal, sys, metrics.util.files\n"
@@ -57,14 +57,14 @@ def test_what_a_kill_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
         subprocess.run([sys.executable, "-c", killed, str(tmp_path / name)], check=False)
     assert len(list(tmp_path.rglob(".*"))) == 2
     for name in (".lock", ".training-0123456789abcdef", "a.txt", ".hidden.md"):
-        (tmp_path / name).write_text("kept")
+        (tmp_path / name).write_text("text")
     remove_temporaries(tmp_path)
     left = sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*"))
     assert left == [".hidden.md", ".lock", ".training-0123456789abcdef", "a.txt", "deep"]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a small file system")
-def test_a_full_disk_is_told_apart_and_nothing_stays(tmp_path: Path) -> None:
+def test_a_full_disk_is_recognized_and_leaves_no_file(tmp_path: Path) -> None:
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(tmp_path)]).returncode:
         pytest.skip("mount is not permitted here")
     try:
@@ -91,7 +91,7 @@ def test_batches_hold_every_index_once(lengths: list[int], size: int) -> None:
     assert [lengths[i] for batch in batches for i in batch] == sorted(lengths, reverse=True)
 
 
-def test_cut_after_the_first_end() -> None:
+def test_cut_after_the_first_eos() -> None:
     assert cut_after_eos([5, 1, 6, 1], {1}) == [5, 1]
     assert cut_after_eos([5, 6], {1}) == [5, 6]
 
@@ -110,35 +110,35 @@ def test_decoding_is_explicit(llama: LoadedModel) -> None:
     assert sampled["temperature"] == 0.5 and sampled["do_sample"]
 
 
-def test_long_texts_are_cut_but_the_prompt_survives(llama: LoadedModel) -> None:
+def test_long_texts_are_truncated_but_not_the_prompt(llama: LoadedModel) -> None:
     (ids,) = prompt_ids(llama.tokenizer, llama.prompt, ["dog " * 400], False, max_length=20)
     words = llama.tokenizer.convert_ids_to_tokens(ids)
     assert len(ids) <= 20 and words[:2] == ["rude", ":"] and words[-2:] == ["polite", ":"]
 
 
-def by_transformers(model: Any, loaded: LoadedModel, text: str, room: int) -> str:
-    """What the library itself writes with `model` for one text, alone; prompt and tokenizer are those of `loaded`."""
+def generate_alone(model: Any, loaded: LoadedModel, text: str, max_new_tokens: int) -> str:
+    """Return what transformers generates with `model` for one text; prompt and tokenizer are those of `loaded`."""
     import torch
 
     ids = torch.tensor(prompt_ids(loaded.tokenizer, loaded.prompt, [text], loaded.seq2seq))
-    alone = model.generate(ids, max_new_tokens=room, do_sample=False, pad_token_id=0, eos_token_id=1)
+    alone = model.generate(ids, max_new_tokens=max_new_tokens, do_sample=False, pad_token_id=0, eos_token_id=1)
     new = alone[0, 1 if loaded.seq2seq else ids.shape[1] :]
     return str(loaded.tokenizer.decode(new, skip_special_tokens=True))
 
 
 @pytest.mark.parametrize("kind", ["tiny_llama", "tiny_t5"])
-def test_two_tries_write_what_one_long_try_writes(
+def test_two_passes_give_the_outputs_of_one_long_pass(
     kind: str, sentences: list[str], request: pytest.FixtureRequest
 ) -> None:
-    """Greedy outputs do not depend on how much room the first try had, nor on batches, nor on a resume."""
+    """Greedy outputs depend neither on the token limit of the first pass, nor on batches, nor on a resume."""
 
     loaded = load_model(resolve_model(str(request.getfixturevalue(kind))), prompt="rude : {text} polite :")
     settings = {"do_sample": False, "max_new_tokens": 24}
     outputs = rewrite_all(loaded, sentences, settings, description="t", batch_size=7)
     for text, output in list(zip(sentences, outputs, strict=True))[:12]:
-        assert output == by_transformers(loaded.model, loaded, text, 24)
+        assert output == generate_alone(loaded.model, loaded, text, 24)
     batches = list(rewrite_batches(loaded, sentences, settings, batch_size=7))
-    # The second try is needed where rows do not leave their batch.
+    # transformers needs the second pass; the sampler does not.
     assert any(text is None for batch in batches for text in batch.values()) == loaded.seq2seq
     for stop in range(len(batches) + 1):
         done = RewritingProgress()
@@ -161,7 +161,7 @@ def test_greedy_batches_are_larger_where_memory_allows(tiny_llama: Path, tiny_t5
 
 
 @pytest.mark.parametrize("kind", ["tiny_llama", "tiny_t5"])
-def test_weights_of_two_bytes_write_what_transformers_writes_and_say_so(
+def test_bfloat16_weights_give_the_outputs_of_transformers_and_are_recorded(
     kind: str, sentences: list[str], request: pytest.FixtureRequest
 ) -> None:
     import torch
@@ -170,26 +170,26 @@ def test_weights_of_two_bytes_write_what_transformers_writes_and_say_so(
     folder = str(request.getfixturevalue(kind))
     test = TestSet("own", "folder", "1", tuple(sentences[:12]), ((),) * 12)
     settings = {"max_new_tokens": 12}
-    whole, narrow = (
+    full, narrow = (
         rewrite(resolve_system(folder, prompt="rude : {text}", decoding=settings, dtype=dtype), test, batch_size=1)
         for dtype in DTYPES
     )
-    assert narrow.decoding == {**whole.decoding, "dtype": "bfloat16"}
+    assert narrow.decoding == {**full.decoding, "dtype": "bfloat16"}
     auto = AutoModelForSeq2SeqLM if kind == "tiny_t5" else AutoModelForCausalLM
     model = auto.from_pretrained(folder, dtype=torch.bfloat16).eval()
     loaded = load_model(resolve_model(folder), prompt="rude : {text}")
     for text, output in zip(test.sources, narrow.outputs, strict=True):
-        assert output == by_transformers(model, loaded, text, 12)
-    for name, asked, why in (
+        assert output == generate_alone(model, loaded, text, 12)
+    for name, settings, message in (
         (folder, {"dtype": "float16"}, "--dtype float16: unknown; one of float32, bfloat16"),
         ("delete", {"dtype": "bfloat16"}, "delete: does not generate"),
     ):
-        with pytest.raises(InputError, match=why):
-            resolve_system(name, **asked)
+        with pytest.raises(InputError, match=message):
+            resolve_system(name, **settings)
 
 
 @pytest.mark.parametrize(
-    ("settings", "stored", "plain"),
+    ("settings", "stored", "supported"),
     [
         ({"do_sample": False, "max_new_tokens": 9}, {}, True),
         ({"do_sample": False, "num_beams": 1, "max_new_tokens": 9}, {"temperature": 0.7, "max_length": 30}, True),
@@ -204,16 +204,20 @@ def test_weights_of_two_bytes_write_what_transformers_writes_and_say_so(
         ({"do_sample": False, "max_length": 9}, {}, False),
     ],
 )
-def test_only_the_likeliest_token_and_draws_from_all_are_plain(
-    llama: LoadedModel, settings: dict[str, Any], stored: dict[str, Any], plain: bool, monkeypatch: pytest.MonkeyPatch
+def test_the_sampler_supports_greedy_decoding_and_the_full_distribution_only(
+    llama: LoadedModel,
+    settings: dict[str, Any],
+    stored: dict[str, Any],
+    supported: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from transformers import GenerationConfig
 
     monkeypatch.setattr(llama.model, "generation_config", GenerationConfig(**stored))
-    assert sampler_supports_decoding(llama.model, settings) == plain
+    assert sampler_supports_decoding(llama.model, settings) == supported
 
 
-def test_a_torn_record_is_passed_over(tmp_path: Path) -> None:
+def test_a_half_written_record_is_skipped(tmp_path: Path) -> None:
     path = tmp_path / "folder" / "x.jsonl"
     assert read_json_lines(path) == []
     with append_json_lines(path) as append:

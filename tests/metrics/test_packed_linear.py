@@ -1,4 +1,4 @@
-"""Weights laid out for a processor: the same values up to rounding, the same words."""
+"""Packed linear layers: the same values up to rounding, the same rewrites."""
 
 from __future__ import annotations
 
@@ -16,53 +16,51 @@ from metrics.scorers.heads.features import MiniLM, SmolLM2
 from metrics.systems.resolve import resolve_system
 from metrics.systems.rewriting import load_system, rewrite
 
-pytestmark = pytest.mark.skipif(
-    not can_pack([torch.zeros(2, 2)]), reason="this processor has no products of weights laid out (oneDNN)"
-)
+pytestmark = pytest.mark.skipif(not can_pack([torch.zeros(2, 2)]), reason="this machine cannot pack weights (oneDNN)")
 
 
-def count(model: nn.Module) -> int:
+def count_packed(model: nn.Module) -> int:
     return sum(isinstance(module, PackedLinear) for module in model.modules())
 
 
 @pytest.mark.parametrize("rows", [(0,), (1,), (3, 5), (700,)])
 @pytest.mark.parametrize("bias", [True, False])
-def test_products_by_another_way(rows: tuple[int, ...], bias: bool) -> None:
+def test_products_equal_those_in_double_precision(rows: tuple[int, ...], bias: bool) -> None:
     torch.manual_seed(0)
-    plain, seen = nn.Linear(48, 33, bias=bias), torch.randn(*rows, 48)
-    laid = PackedLinear(plain.weight, plain.bias)
-    product = seen.double() @ plain.weight.detach().double().T
+    plain, inputs = nn.Linear(48, 33, bias=bias), torch.randn(*rows, 48)
+    packed = PackedLinear(plain.weight, plain.bias)
+    product = inputs.double() @ plain.weight.detach().double().T
     added = plain.bias.detach().double() if bias else torch.zeros(33)
-    torch.testing.assert_close(laid(seen).double(), product + added, atol=1e-5, rtol=1e-5)
-    # Rows that lie apart in memory.
-    torch.testing.assert_close(laid(seen.mT.contiguous().mT), laid(seen))
-    laid.set_weight(2 * plain.weight)
-    torch.testing.assert_close(laid(seen).double(), 2 * product + added, atol=2e-5, rtol=1e-5)
+    torch.testing.assert_close(packed(inputs).double(), product + added, atol=1e-5, rtol=1e-5)
+    # Rows that are not contiguous.
+    torch.testing.assert_close(packed(inputs.mT.contiguous().mT), packed(inputs))
+    packed.set_weight(2 * plain.weight)
+    torch.testing.assert_close(packed(inputs).double(), 2 * product + added, atol=2e-5, rtol=1e-5)
 
 
-def test_a_language_model_says_what_it_said() -> None:
-    """SmolLM2 in float32; its head goes by the name of the embeddings whose weights it has."""
+def test_a_packed_language_model_has_the_same_logits() -> None:
+    """SmolLM2 in float32; its head is listed under the embeddings to which it is tied."""
     ref = resolve_model("smollm2-135m-q4")
     loaded = load_model(ref)
     ids = loaded.tokenizer("You are a damn idiot , and the weather is cold .", return_tensors="pt").input_ids
     with torch.no_grad():
         before = loaded.model(ids).logits
-        found = pack_linear_layers(loaded.model)
+        packed = pack_linear_layers(loaded.model)
         after = loaded.model(ids).logits
-    # Logits are up to some thirty.
+    # Logits are as large as 30.
     torch.testing.assert_close(after, before, atol=5e-4, rtol=0)
-    assert len(found) == count(loaded.model) == 30 * 7 + 1
-    assert found["model.embed_tokens.weight"] == [loaded.model.lm_head]
+    assert len(packed) == count_packed(loaded.model) == 30 * 7 + 1
+    assert packed["model.embed_tokens.weight"] == [loaded.model.lm_head]
 
 
-def test_scorers_are_laid_out() -> None:
-    """Every linear layer of both (their scores against plain products: `tests/bench`)."""
+def test_scorers_are_packed() -> None:
+    """Every linear layer of both; `tests/bench` compares their scores with unpacked layers."""
     for model, layers in ((MiniLM().model, 6 * 6 + 1), (SmolLM2(depth=2).model, 2 * 7 + 1)):
-        assert count(model) == layers and not any(type(module) is nn.Linear for module in model.modules())
+        assert count_packed(model) == layers and not any(type(module) is nn.Linear for module in model.modules())
 
 
 @pytest.mark.parametrize("kind", ["tiny_llama", "lively_t5", "bart"])
-def test_greedy_rewriting_writes_the_same_and_draws_are_left(
+def test_greedy_rewrites_stay_the_same_and_sampling_is_not_packed(
     kind: str, sentences: list[str], tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if kind == "bart":
@@ -83,24 +81,24 @@ def test_greedy_rewriting_writes_the_same_and_draws_are_left(
     given = {"prompt": "rude : {text}", "decoding": {"max_new_tokens": 10}}
     test = TestSet("own", "folder", "1", tuple(sentences), ((),) * len(sentences))
     system = resolve_system(str(folder), **given)
-    laid, plain = load_system(system), load_model(resolve_model(str(folder)), prompt=given["prompt"])
-    assert laid is not None and count(laid.model) > 10
+    packed, plain = load_system(system), load_model(resolve_model(str(folder)), prompt=given["prompt"])
+    assert packed is not None and count_packed(packed.model) > 10
     outputs = []
-    for number, loaded in enumerate((laid, plain)):
-        # What one writes is not to come from what the other has kept.
+    for number, loaded in enumerate((packed, plain)):
+        # A cache folder each: the second must not read the outputs of the first.
         monkeypatch.setenv("SRO_HOME", str(tmp_path / f"home-{number}"))
         outputs.append(rewrite(system, test, loaded=loaded, batch_size=8).outputs)
     assert outputs[0] == outputs[1] and len(set(outputs[0])) > 1
-    drawn = load_system(resolve_system(str(folder), decoding={"do_sample": True, "max_new_tokens": 10}))
-    assert drawn is not None and not count(drawn.model)
+    sampled = load_system(resolve_system(str(folder), decoding={"do_sample": True, "max_new_tokens": 10}))
+    assert sampled is not None and not count_packed(sampled.model)
 
 
-def test_what_cannot_be_laid_out_stays_as_it_is() -> None:
-    class Own(nn.Linear):
-        """Whose weight somebody takes."""
+def test_other_layers_and_dtypes_stay_unpacked() -> None:
+    class CustomLinear(nn.Linear):
+        """A subclass, whose weight other code may use."""
 
-    model = nn.Sequential(nn.Linear(4, 4), Own(4, 4))
-    assert list(pack_linear_layers(model)) == ["0.weight"] and type(model[1]) is Own
+    model = nn.Sequential(nn.Linear(4, 4), CustomLinear(4, 4))
+    assert list(pack_linear_layers(model)) == ["0.weight"] and type(model[1]) is CustomLinear
     for other in (torch.float64, torch.float16):
         model = nn.Sequential(nn.Linear(4, 4, dtype=other))
         assert not pack_linear_layers(model) and type(model[0]) is nn.Linear
