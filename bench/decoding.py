@@ -1,15 +1,15 @@
-"""The command `python bench/decoding.py`: tokens per second of decoding, and how near they come to reading the memory.
+"""The command `python bench/decoding.py`: tokens per second of decoding, compared with the memory bandwidth.
 
-A token of every row needs all weights of a causal model once, and the keys and values of what the rows have read and
-written. Timed is that, for batches of several sizes, in three ways:
+A decoding step reads all weights of a causal model once, and the keys and values of all rows. The program measures
+batches of several sizes in three variants:
 
-- `ours`: `metrics.generation.sampler.sample_ids`; on a GPU that is a recorded graph (metrics/graphed.py)
-- `ungraphed`: the same without the graph (on a GPU only; elsewhere `ours` is that)
-- `library`: `transformers.generate`
+- `ours`: `metrics.generation.sampler.sample_ids`; on a GPU with CUDA graphs (`metrics.generation.cuda_graphs`)
+- `without CUDA graphs`: the same without them (on a GPU only)
+- `transformers`: `transformers.generate`
 
-Tokens are drawn, and no end is known, so that all rows write as many. The time is that of --tokens tokens less that of
-one, so that reading the prompts is not in it. Bytes are those of the weights and of the keys and values there are, on
-the average; their share is of the rate at which this machine reads a large array.
+All variants sample and have no EOS token, so that all rows are equally long. The time is that of --tokens tokens less
+that of one token, which removes the prefill. The bytes are those of the weights and of the average KV cache; their
+bandwidth is compared with that of summing a large array on this machine.
 """
 
 from __future__ import annotations
@@ -28,9 +28,12 @@ from metrics.util.errors import InputError, run_command
 
 PROMPT_TOKENS = 32
 
+# Generates (number of tokens) new tokens for each prompt.
+Variant = Callable[[list[list[int]], int], list[list[int]]]
 
-def read_rate(device: Any) -> float:
-    """Bytes per second at which a large array is read (summed)."""
+
+def memory_bandwidth(device: Any) -> float:
+    """Return the bytes per second at which the device reads a large array to sum it."""
     import torch
 
     array = torch.ones((2**31 if device.type == "cuda" else 2**28) // 4, device=device)
@@ -44,57 +47,89 @@ def read_rate(device: Any) -> float:
     return array.numel() * array.element_size() / statistics.median(times[1:])
 
 
-def ways(model: Any, pad: int) -> dict[str, Callable[[list[list[int]], int], Any]]:
-    """What is timed, by name: of prompts and a number of new tokens."""
+def variants(model: Any, pad_token_id: int) -> dict[str, Variant]:
+    """Return the functions to measure by name."""
     import torch
 
     from metrics.generation import sampler
 
-    def ours(prompts: list[list[int]], tokens: int) -> Any:
+    def ours(prompts: list[list[int]], tokens: int) -> list[list[int]]:
         return sampler.sample_ids(
-            model,
-            prompts,
-            num_return_sequences=1,
-            temperature=1.0,
-            max_new_tokens=tokens,
-            eos_token_ids=set(),
-            pad_token_id=pad,
-            seed=1,
-        )
+            model, prompts, num_return_sequences=1, temperature=1.0, max_new_tokens=tokens, eos_token_ids=set(),
+            pad_token_id=pad_token_id, seed=1,
+        )  # fmt: skip
 
-    def ungraphed(prompts: list[list[int]], tokens: int) -> Any:
-        devices, sampler.GRAPHED = sampler.GRAPHED, frozenset()
+    def without_graphs(prompts: list[list[int]], tokens: int) -> list[list[int]]:
+        devices, sampler.CUDA_GRAPH_DEVICES = sampler.CUDA_GRAPH_DEVICES, frozenset()
         try:
             return ours(prompts, tokens)
         finally:
-            sampler.GRAPHED = devices
+            sampler.CUDA_GRAPH_DEVICES = devices
 
-    def library(prompts: list[list[int]], tokens: int) -> Any:
+    def transformers(prompts: list[list[int]], tokens: int) -> list[list[int]]:
         ids = torch.tensor(prompts, device=model.device)
         with torch.no_grad():
             return model.generate(
                 ids, attention_mask=torch.ones_like(ids), do_sample=True, top_k=0, max_new_tokens=tokens,
-                min_new_tokens=tokens, pad_token_id=pad,
+                min_new_tokens=tokens, pad_token_id=pad_token_id,
             )[:, ids.shape[1] :].tolist()  # fmt: skip
 
-    found: dict[str, Callable[[list[list[int]], int], Any]] = {"ours": ours, "library": library}
-    if model.device.type in sampler.GRAPHED:
-        found["ungraphed"] = ungraphed
-    return found
+    functions: dict[str, Variant] = {"ours": ours, "transformers": transformers}
+    if model.device.type in sampler.CUDA_GRAPH_DEVICES:
+        functions["without CUDA graphs"] = without_graphs
+    return functions
 
 
-def main(argv: list[str]) -> None:
+def seconds_per_step(
+    functions: dict[str, Variant], prompts: list[list[int]], tokens: int, repeats: int
+) -> dict[str, float]:
+    """Return the median seconds of one decoding step, by variant."""
+    seconds: dict[str, list[float]] = {name: [] for name in functions}
+    # The variants alternate; the first round only warms them up.
+    for repeat in range(repeats + 1):
+        for name, generate in functions.items():
+            moments = [time.perf_counter()]
+            for count in (tokens, 1):
+                outputs = generate(prompts, count)
+                settle()
+                moments.append(time.perf_counter())
+                if [len(row) for row in outputs] != [count] * len(prompts):
+                    raise InputError(f"{name}: not {count} tokens in each of {len(prompts)} rows")
+            if repeat:
+                seconds[name].append(2 * moments[1] - moments[0] - moments[2])
+    return {name: statistics.median(times) / (tokens - 1) for name, times in seconds.items()}
+
+
+def bytes_of(model: Any) -> tuple[int, int]:
+    """Return the bytes of the weights that a step reads, and those of one token in the KV cache."""
+    import torch
+
+    # A step reads a few rows of the embeddings, but all of them if the head shares them.
+    weights = {p.data_ptr(): p for n, p in model.named_parameters() if "embed_tokens" not in n}
+    weights |= {model.lm_head.weight.data_ptr(): model.lm_head.weight}
+    config, size = model.config, torch.finfo(model.dtype).bits // 8
+    head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    token = 2 * config.num_hidden_layers * config.num_key_value_heads * head_size * size
+    return sum(p.numel() * p.element_size() for p in weights.values()), token
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python bench/decoding.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model", default="smollm2-135m-q4", metavar="NAME", help="a causal model (smollm2-135m-q4)")
-    parser.add_argument("--dtype", default=DTYPES[0], choices=DTYPES, help=f"of its weights ({DTYPES[0]})")
+    parser.add_argument("--dtype", default=DTYPES[0], choices=DTYPES, help=f"dtype of its weights ({DTYPES[0]})")
     parser.add_argument("--rows", type=int, nargs="+", default=[1, 32, 192], metavar="N", help="batches (1 32 192)")
-    parser.add_argument("--tokens", type=int, default=33, metavar="N", help="new tokens of a row (33)")
-    parser.add_argument("--repeats", type=int, default=3, metavar="N", help="times each way is gone (3)")
+    parser.add_argument("--tokens", type=int, default=33, metavar="N", help="new tokens per row (33)")
+    parser.add_argument("--repeats", type=int, default=3, metavar="N", help="measurements of each variant (3)")
     options = parser.parse_args(argv)
     if min(*options.rows, options.repeats) < 1 or options.tokens < 2:
         raise InputError("--rows, --repeats: at least 1; --tokens: at least 2")
+    return options
+
+
+def main(argv: list[str]) -> None:
+    options = parse(argv)
     import torch
 
     from metrics.models.loading import load_model
@@ -103,43 +138,25 @@ def main(argv: list[str]) -> None:
     loaded = load_model(resolve_model(options.model), prompt="{text}", dtype=options.dtype)
     model = loaded.model
     if loaded.seq2seq:
-        raise InputError(f"{options.model}: an encoder-decoder model; this bench is of causal ones")
+        raise InputError(f"{options.model}: an encoder-decoder model; choose a causal one")
     name = torch.cuda.get_device_name() if model.device.type == "cuda" else f"{torch.get_num_threads()} threads"
     print(f"{options.model}, {options.dtype}, {name}, {platform.machine()}, torch {torch.__version__}")
-    rate = read_rate(model.device)
-    print(f"an array is read at {rate / 1e9:,.0f} GB a second\n")
-    # The table of a model whose head has the same weights is read as the head; else a few rows of it are.
-    weights = {p.data_ptr(): p for n, p in model.named_parameters() if "embed_tokens" not in n}
-    weights |= {model.lm_head.weight.data_ptr(): model.lm_head.weight}
-    config, size = model.config, torch.finfo(model.dtype).bits // 8
-    head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    of_token = 2 * config.num_hidden_layers * config.num_key_value_heads * head * size
+    bandwidth = memory_bandwidth(model.device)
+    print(f"memory bandwidth: {bandwidth / 1e9:,.0f} GB/s\n")
+    weights, token = bytes_of(model)
     generator = torch.Generator().manual_seed(0)
-    print("| rows | way | ms a token | tokens per second | times library | GB a second | of the rate |")
+    print("| rows | variant | ms per token | tokens per second | speed-up over transformers | GB/s | of bandwidth |")
     print("|--:|---|--:|--:|--:|--:|--:|")
     for rows in options.rows:
-        prompts = torch.randint(5, config.vocab_size, (rows, PROMPT_TOKENS), generator=generator).tolist()
-        found = ways(model, loaded.tokenizer.pad_token_id)
-        seconds: dict[str, list[float]] = {way: [] for way in found}
-        # The ways take turns; what the first turn warms up is not counted.
-        for turn in range(options.repeats + 1):
-            for way, act in found.items():
-                moments = [time.perf_counter()]
-                for tokens in (options.tokens, 1):
-                    written = act(prompts, tokens)
-                    settle()
-                    moments.append(time.perf_counter())
-                    if [len(row) for row in written] != [tokens] * rows:
-                        raise InputError(f"{way}: wrote other than {tokens} tokens in each of {rows} rows")
-                if turn:
-                    seconds[way].append(2 * moments[1] - moments[0] - moments[2])
-        step = {way: statistics.median(times) / (options.tokens - 1) for way, times in seconds.items()}
-        read = sum(p.numel() * p.element_size() for p in weights.values())
-        read += rows * of_token * (PROMPT_TOKENS + options.tokens / 2)
-        for way, spent in step.items():
+        prompts = torch.randint(5, model.config.vocab_size, (rows, PROMPT_TOKENS), generator=generator).tolist()
+        functions = variants(model, loaded.tokenizer.pad_token_id)
+        steps = seconds_per_step(functions, prompts, options.tokens, options.repeats)
+        size = weights + rows * token * (PROMPT_TOKENS + options.tokens / 2)
+        for variant, seconds in steps.items():
             print(
-                f"| {rows} | {way} | {1e3 * spent:.2f} | {rows / spent:,.0f} | {step['library'] / spent:.1f} "
-                f"| {read / spent / 1e9:,.0f} | {read / spent / rate:.1%} |",
+                f"| {rows} | {variant} | {1e3 * seconds:.2f} | {rows / seconds:,.0f} "
+                f"| {steps['transformers'] / seconds:.1f} | {size / seconds / 1e9:,.0f} "
+                f"| {size / seconds / bandwidth:.1%} |",
                 flush=True,
             )
 

@@ -1,7 +1,7 @@
-"""Leaders of the benches: by name, and a T5 whose rewrites are as long as a rewriter's.
+"""The models that the benchmarks train and decode, among them a T5 that copies its input.
 
-With random weights it would write nothing, or as much as there is room for: what a plain loop loses to rows that end
-sooner than others could not be seen. The weights of this one are set so that it writes back the line it has read.
+A T5 with random weights would end at once or never, and so hide what a plain loop loses to rows that end earlier than
+others. The weights of this one are set so that it copies the input line.
 """
 
 from __future__ import annotations
@@ -10,27 +10,29 @@ from pathlib import Path
 from typing import Any
 
 PROMPT = "Rude: {text}\nPolite:\n"
-# The strength of a bias that leaves nothing for other places, and of what is copied beside what was written last.
-_SURE, _LOUD = 30.0, 10.0
-# What it counts for a place that the token before it is the last one written, and those before that the ones before.
-_LAST, _EARLIER = 104.0, 69.0
+# An attention bias that leaves no weight for other positions, and the scale of the copied token's embedding, which
+# outweighs that of the decoder's input token.
+_ATTENTION_BIAS, _COPY_SCALE = 30.0, 10.0
+# The scores of cross-attention for an input position whose preceding token is the last output token, and whose two
+# tokens before that are those before the last output token.
+_LAST_SCORE, _EARLIER_SCORE = 104.0, 69.0
 
 
-def named(name: str) -> str:
-    """What `metrics.models.resolve` knows a leader by: itself, or for t5 the folder of the one that copies."""
+def model_name(name: str) -> str:
+    """Return the name that `resolve_model` takes: of `t5` the folder of the copying T5, else `name` itself."""
     return str(_copying_t5()) if name == "t5" else name
 
 
-def load(name: str) -> Any:
-    """The leader as a `metrics.models.loading.LoadedModel`."""
+def load_leader(name: str) -> Any:
+    """Load a model by a name that `model_name` takes, as a `metrics.models.loading.LoadedModel`."""
     from metrics.models.loading import load_model
     from metrics.models.resolve import resolve_model
 
-    return load_model(resolve_model(named(name)), prompt=PROMPT)
+    return load_model(resolve_model(model_name(name)), prompt=PROMPT)
 
 
 def _copying_t5() -> Path:
-    """The folder of a T5 of 133 million weights, as wide as SmolLM2-135M, with its tokenizer."""
+    """Return the folder of a T5 with 133 million parameters and the width and tokenizer of SmolLM2-135M."""
     import torch
     from transformers import T5Config, T5ForConditionalGeneration
 
@@ -40,30 +42,33 @@ def _copying_t5() -> Path:
     from metrics.util.files import atomic_folder, cache_dir, content_hash, sha256_file
 
     tokenizer = load_model(resolve_model("smollm2-135m-q4")).tokenizer
-    before = tokenizer(PROMPT.partition(":")[0])["input_ids"][-1]
+    start = tokenizer(PROMPT.partition(":")[0])["input_ids"][-1]
     (end,) = tokenizer("\n")["input_ids"]
     settings = {"vocab_size": len(tokenizer), "d_model": 576, "d_kv": 64, "num_heads": 9, "d_ff": 2048}
-    settings |= {"num_layers": 12, "decoder_start_token_id": before, "eos_token_id": end}
+    settings |= {"num_layers": 12, "decoder_start_token_id": start, "eos_token_id": end}
     settings |= {"pad_token_id": tokenizer.pad_token_id}
     folder = cache_dir() / "bench" / f"t5-{content_hash([settings, sha256_file(Path(__file__))])[:16]}"
     if not folder.is_dir():
         torch.manual_seed(0)
         model = T5ForConditionalGeneration(T5Config(**settings))
         with torch.no_grad():
-            let_copy(model)
+            set_copying_weights(model)
         with atomic_folder(folder) as target:
             model.save_pretrained(target)
             save_tokenizer(tokenizer, target)
     return folder
 
 
-def let_copy(model: Any) -> None:
-    """Sets the weights of a T5 whose width is that of its heads, their number a multiple of three.
+def set_copying_weights(model: Any) -> None:
+    """Set the weights of a T5 so that it copies its input.
 
-    A state has three parts: of its own token, of the one before, of the two before that (one of them turned). The heads
-    of the encoder's first layer, by their biases, look one, two and three places back. Those of the decoder's first
-    layer look one and two places back, and its cross-attention finds the place before which stands what was written
-    last, and fetches its token. Nothing that other heads, layers and feed-forward parts come to is heard.
+    A hidden state has three parts: its own token, the previous one, and the two before that (one of them rotated). The
+    heads of the encoder's first layer attend one, two and three positions back, by their biases; those of the decoder's
+    first layer one and two positions back. Its cross-attention finds the input position that follows the last output
+    tokens and copies its token. All other layers contribute nothing.
+
+    Args:
+        model: A T5 with d_model = heads * d_kv and a number of heads divisible by three.
     """
     import torch
 
@@ -77,39 +82,39 @@ def let_copy(model: Any) -> None:
             for name, weights in block.named_parameters():
                 if name.endswith(("o.weight", "wo.weight")):
                     weights.zero_()
-    one, turned = torch.eye(part), torch.linalg.qr(torch.randn(part, part)).Q
+    identity, rotation = torch.eye(part), torch.linalg.qr(torch.randn(part, part)).Q
     heads = part // size
     first, second, third = (slice(k * part, (k + 1) * part) for k in range(3))
 
-    def look_back(attention: Any, heads_of: slice, distance: int, at: slice, as_: Any) -> None:
+    def attend_back(attention: Any, head_rows: slice, distance: int, target: slice, transform: Any) -> None:
         bucket = attention._relative_position_bucket(
             torch.tensor(-distance), bidirectional=not attention.is_decoder,
             num_buckets=attention.relative_attention_num_buckets,
         )  # fmt: skip
-        own = slice(heads_of.start // size, heads_of.start // size + heads)
-        attention.relative_attention_bias.weight[:, own] = 0
-        attention.relative_attention_bias.weight[bucket, own] = _SURE
-        attention.q.weight[heads_of], attention.v.weight[heads_of] = 0, 0
-        attention.v.weight[heads_of, first] = one
-        attention.o.weight[at, heads_of] = as_
+        selected = slice(head_rows.start // size, head_rows.start // size + heads)
+        attention.relative_attention_bias.weight[:, selected] = 0
+        attention.relative_attention_bias.weight[bucket, selected] = _ATTENTION_BIAS
+        attention.q.weight[head_rows], attention.v.weight[head_rows] = 0, 0
+        attention.v.weight[head_rows, first] = identity
+        attention.o.weight[target, head_rows] = transform
 
-    reading, writing = (stack.block[0].layer[0].SelfAttention for stack in (model.encoder, model.decoder))
-    look_back(reading, first, 1, second, one)
-    look_back(reading, second, 2, third, one)
-    look_back(reading, third, 3, third, turned)
-    look_back(writing, first, 1, third, one)
-    look_back(writing, second, 2, third, turned)
-    fetching = model.decoder.block[0].layer[1].EncDecAttention
-    fetching.q.weight[first], fetching.k.weight[first] = 0, 0
+    encoder, decoder = (stack.block[0].layer[0].SelfAttention for stack in (model.encoder, model.decoder))
+    attend_back(encoder, first, 1, second, identity)
+    attend_back(encoder, second, 2, third, identity)
+    attend_back(encoder, third, 3, third, rotation)
+    attend_back(decoder, first, 1, third, identity)
+    attend_back(decoder, second, 2, third, rotation)
+    cross = model.decoder.block[0].layer[1].EncDecAttention
+    cross.q.weight[first], cross.k.weight[first] = 0, 0
     half = size // 2
-    # Each head compares what half of its numbers say of the last token, and half of those before.
-    for k, (weight, asked, found) in enumerate(((_LAST, first, second), (_EARLIER, third, third))):
-        view = torch.nn.functional.normalize(torch.randn(half, part), dim=1)
-        # Of a token, a view keeps half / part of its square; a state of the decoder holds three, of the encoder four.
-        view *= (weight * 12**0.5 / width * part / half) ** 0.5
+    # Half of each head compares the last output token, the other half the tokens before it.
+    for k, (score, query, key) in enumerate(((_LAST_SCORE, first, second), (_EARLIER_SCORE, third, third))):
+        projection = torch.nn.functional.normalize(torch.randn(half, part), dim=1)
+        # A projection keeps half / part of a squared norm; a decoder state holds three tokens, an encoder state four.
+        projection *= (score * 12**0.5 / width * part / half) ** 0.5
         for head in range(heads):
             rows = slice(head * size + k * half, head * size + (k + 1) * half)
-            fetching.q.weight[rows, asked], fetching.k.weight[rows, found] = view, view
-    fetching.v.weight[first] = 0
-    fetching.v.weight[first, first] = one
-    fetching.o.weight[first, first] = _LOUD * one
+            cross.q.weight[rows, query], cross.k.weight[rows, key] = projection, projection
+    cross.v.weight[first] = 0
+    cross.v.weight[first, first] = identity
+    cross.o.weight[first, first] = _COPY_SCALE * identity

@@ -36,7 +36,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from leaders import PROMPT, load
+from leaders import PROMPT, load_leader
 
 from metrics.util.errors import InputError, run_command
 from metrics.util.progress import progress
@@ -84,7 +84,7 @@ def ours(
     from repro.methods.config import SROConfig
     from repro.methods.sro import SROTrainer
 
-    leader = Leader(load(options.leader), train=options.layers, max_length=64, dtype=learning)
+    leader = Leader(load_leader(options.leader), train=options.layers, max_length=64, dtype=learning)
     config = SROConfig(
         beta=BETA, epsilon=EPSILON, rollouts=options.copies, sample=True, temperature=1.0, seed=1,
         rollout_max_new_tokens=MAX_NEW_TOKENS, shift_right=True, rejected_with_prompt=False, rollout_dropout=0.0,
@@ -165,7 +165,7 @@ def released(options: argparse.Namespace) -> dict[str, Any]:
     """The released loop; a step is as many texts as the other arms' step has rollouts."""
     import torch
 
-    loaded, reference, judge = load(options.leader), load(options.leader).model, screener()
+    loaded, reference, judge = load_leader(options.leader), load_leader(options.leader).model, screener()
     model, tokenizer, seq2seq = loaded.model, loaded.tokenizer, loaded.seq2seq
     device = model.device
     optimiser = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.01)
@@ -224,7 +224,7 @@ def by_trl(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
     from repro.leader.leader import Leader
 
-    leader, judge = Leader(load(options.leader), train=options.layers, max_length=64), screener()
+    leader, judge = Leader(load_leader(options.leader), train=options.layers, max_length=64), screener()
     if leader.seq2seq:
         raise InputError("trl's OnlineDPOTrainer trains causal models only; leave this arm out with --arms")
     # Of the leader only the choice of trained layers is wanted, not its own copy of them as a reference.

@@ -1,4 +1,4 @@
-"""The rewriting bench runs, and all ways write the same; how fast is for a quiet machine to say."""
+"""`bench/rewriting.py` runs, and all variants give the same outputs; its times need a quiet machine."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.benches import run_bench
 
 
-def test_all_ways_write_the_same(tiny_llama: Path) -> None:
+def test_all_variants_give_the_same_outputs(tiny_llama: Path) -> None:
     size = ["--test-set", "sample", "--limit", "12", "--max-new-tokens", "6", "--repeats", "1"]
     ways = ["ours", "ours:--batch-size,4", "plain"]
     printed = run_bench("rewriting", str(tiny_llama), *size, "--ways", *ways)
