@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 import sys
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -31,50 +32,41 @@ def load_board(snapshot: Snapshot) -> Board:
     Where the store lists the hash of each file, as the Hub does, a record of the derived tables replaces the file of
     that hash: one request in place of one per row.
     """
-    tables = _tables(snapshot)
+    cached_rows, cached_verifications, cached_j = _from_tables(snapshot)
     rows = _v1_rows(snapshot)
     for path in sorted(row_files(snapshot)):
-        try:
-            row = tables.rows.get(path) or read_row(snapshot, path)
+        with _skip_invalid():
+            row = cached_rows.get(path) or read_row(snapshot, path)
             rows[row.run_id] = row
-        except InputError as error:
-            _warn(error)
     verifications: dict[str, Verification] = {}
     for run in rows:
         path = verification_path(run)
         if path in snapshot.files:
-            try:
-                verifications[run] = tables.verifications.get(path) or read_verification(snapshot, path)
-            except InputError as error:
-                _warn(error)
+            with _skip_invalid():
+                verifications[run] = cached_verifications.get(path) or read_verification(snapshot, path)
     j: dict[str, np.ndarray[Any, Any]] = {}
     for row in Board(rows).latest:
         if row.sentences and row.sentences_path in snapshot.files:
-            try:
-                known = tables.j.get(row.run_id) if row.path in tables.rows else None
+            with _skip_invalid():
+                known = cached_j.get(row.run_id) if row.path in cached_rows else None
                 j[row.run_id] = read_sentences(snapshot, row).values["j"] if known is None else known
-            except InputError as error:
-                _warn(error)
     return Board(rows, j, verifications)
 
 
-def _warn(error: InputError) -> None:
-    print(f"warning: {printable(str(error))}; skipped", file=sys.stderr)
+@contextmanager
+def _skip_invalid() -> Iterator[None]:
+    try:
+        yield
+    except InputError as error:
+        print(f"warning: {printable(str(error))}; skipped", file=sys.stderr)
 
 
-@dataclass
-class _Tables:
-    """What the derived tables hold of files that did not change since."""
-
-    rows: dict[str, Row] = field(default_factory=dict)  # by path
-    verifications: dict[str, Verification] = field(default_factory=dict)  # by path
-    j: dict[str, np.ndarray[Any, Any]] = field(default_factory=dict)  # by run id
-
-
-def _tables(snapshot: Snapshot) -> _Tables:
-    tables = _Tables()
+def _from_tables(snapshot: Snapshot) -> tuple[dict[str, Row], dict[str, Verification], dict[str, Any]]:
+    """Return what the derived tables hold of unchanged files: rows and verifications by path, J by run id."""
+    rows: dict[str, Row] = {}
+    verifications: dict[str, Verification] = {}
     if not snapshot.oids or not {TABLES["full"], TABLES["paired"]} <= snapshot.files:
-        return tables
+        return {}, {}, {}
     try:
         full = read_records(snapshot.read(TABLES["full"]), TABLES["full"])
         paired = read_records(snapshot.read(TABLES["paired"]), TABLES["paired"])
@@ -82,17 +74,16 @@ def _tables(snapshot: Snapshot) -> _Tables:
             document = str(record["document"])
             row = load_row(read_json(document.encode(), TABLES["full"]), TABLES["full"])
             if snapshot.oids.get(row.path) == git_oid(document.encode()):
-                tables.rows[row.path] = row
+                rows[row.path] = row
             parts = {part: str(record[f"verification_{part}"]) for part in ("note", "date", "version")}
             verification = Verification(record["verification"], row=row.sha256, **parts)
             path, data = verification_file(row.run_id, verification)
             if snapshot.oids.get(path) == git_oid(data):
-                tables.verifications[path] = verification
-        tables.j = {record["run_id"]: np.array(record["j"], dtype=np.float64) for record in paired}
+                verifications[path] = verification
+        return rows, verifications, {r["run_id"]: np.array(r["j"], dtype=np.float64) for r in paired}
     except (InputError, KeyError, TypeError, ValueError) as error:
         print(f"warning: derived tables not used ({printable(str(error))})", file=sys.stderr)
-        return _Tables()
-    return tables
+        return {}, {}, {}
 
 
 def run_of(path: str) -> str:
@@ -134,17 +125,12 @@ def read_sentences(snapshot: Snapshot, row: Row) -> Sentences:
 def _v1_rows(snapshot: Snapshot) -> dict[str, Row]:
     """Return the rows of schema version 1, which share one file and have no sentences."""
     rows: dict[str, Row] = {}
-    try:
-        records = read_records(snapshot.read(V1_ROWS), V1_ROWS) if V1_ROWS in snapshot.files else []
-    except InputError as error:
-        _warn(error)
-        return rows
-    for number, record in enumerate(records):
-        try:
-            row = load_row(record, f"{V1_ROWS}, row {number}")
-            rows[row.run_id] = row
-        except InputError as error:
-            _warn(error)
+    if V1_ROWS in snapshot.files:
+        with _skip_invalid():
+            for number, record in enumerate(read_records(snapshot.read(V1_ROWS), V1_ROWS)):
+                with _skip_invalid():
+                    row = load_row(record, f"{V1_ROWS}, row {number}")
+                    rows[row.run_id] = row
     return rows
 
 

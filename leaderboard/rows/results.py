@@ -84,18 +84,10 @@ def row_from_result(
     except (ValidationError, RecursionError) as error:
         problem = first_problem(error) if isinstance(error, ValidationError) else "nested too deeply"
         raise InputError(f"{where}: {problem}; score the system again") from None
-    system = result.system
-    signature = Signature.parse(result.signature)
+    system, signature = result.system, Signature.parse(result.signature)
     sentences = Sentences.of(result.sentences, where)
     summary = summarise(sentences)
-    for metric, score in summary["scores"].items():
-        mean = result.summary[metric].mean if metric in result.summary else None
-        if mean is None or abs(mean - score["mean"]) > 10**-DECIMALS:
-            raise InputError(f"{where}: summary.{metric} is {mean}, its sentences give {score['mean']:.6f}")
-    signed = signature.fields()
-    for field, value in expected_fields(signed, result.test_set.name, str(result.test_set.n), system.decoding).items():
-        if value != signed[field]:
-            raise InputError(f"{where}: {field} is {value[:100]}, its signature says {signed[field][:100]}")
+    _check(result, summary, signature.fields(), where)
     name = public_name(system.name, system.revision, system.kind) if name is None else name
     row = {
         "schema_version": SCHEMA_VERSION,
@@ -107,7 +99,7 @@ def row_from_result(
             "about": system_facts(name, result.test_set.name, system.card, about).model_dump(mode="json"),
         },
         "test_set": {**result.test_set.model_dump(), "of": result.test_set.of or result.test_set.n},
-        "profile": signed["profile"],
+        "profile": signature.fields()["profile"],
         "signature": signature.long,
         "decoding": system.decoding,
         **summary,
@@ -117,6 +109,18 @@ def row_from_result(
         "date": date.isoformat(),
     }
     return load_row(row, where), sentences
+
+
+def _check(result: _Result, summary: Mapping[str, Any], signed: Mapping[str, str], where: str) -> None:
+    """Refuse a result that contradicts its sentences or its signature."""
+    for metric, score in summary["scores"].items():
+        mean = result.summary[metric].mean if metric in result.summary else None
+        if mean is None or abs(mean - score["mean"]) > 10**-DECIMALS:
+            raise InputError(f"{where}: summary.{metric} is {mean}, its sentences give {score['mean']:.6f}")
+    n, decoding = str(result.test_set.n), result.system.decoding
+    for name, value in expected_fields(signed, result.test_set.name, n, decoding).items():
+        if value != signed[name]:
+            raise InputError(f"{where}: {name} is {value[:100]}, its signature says {signed[name][:100]}")
 
 
 def expected_fields(signed: Mapping[str, str], test_set: str, n: str, decoding: dict[str, Any]) -> dict[str, str]:
