@@ -147,7 +147,7 @@ def check_published(row: Row) -> Outcome:
     outcome = Outcome(row.path, row)
     listed = {figure.run_id: figure for figure in published_rows()}.get(row.run_id)
     if listed is None:
-        outcome.missing.append("a published figure that leaderboard/published.yaml does not list")
+        outcome.missing.append("a published figure that leaderboard/rows/published.yaml does not list")
         return outcome
     for name in ("scores", "source", "test_set"):
         if getattr(row, name) != getattr(listed, name):

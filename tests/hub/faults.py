@@ -1,4 +1,4 @@
-"""What can go wrong between a client and the Hub, on request: refusals, cut connections, slow bodies, races.
+"""Faults between a client and the local Hub: refusals, cut connections, slow bodies, races.
 
     hub.faults.answer("POST", "/commit/", 429, {"Retry-After": "1"})     the next such request is refused
     hub.faults.drop_before("PUT", "/storage/", times=None)               all are cut off, and nothing was done
@@ -47,7 +47,7 @@ class Fault:
     hits: int = 0
 
     def strikes(self, method: str, url: str) -> bool:
-        """Whether this request is hit, which it counts."""
+        """Return whether the fault applies to this request, and count it."""
         if method != self.method or not re.search(self.path, url):
             return False
         if self.skip > 0:
@@ -74,48 +74,48 @@ class Faults:
         times: int | None = 1,
         skip: int = 0,
     ) -> Fault:
-        """Answers with an error in place of handling; X-Error-Code and the like go into `headers`."""
+        """Respond with an error instead of handling; `headers` may have X-Error-Code and others."""
         return self._add(
             Fault("answer", method, path, times, skip, status=status, headers=headers or {}, message=message)
         )
 
     def drop_before(self, method: str, path: str, times: int | None = 1, skip: int = 0) -> Fault:
-        """Closes the connection without handling the request."""
+        """Close the connection before the request is handled."""
         return self._add(Fault("drop before", method, path, times, skip))
 
     def drop_after(self, method: str, path: str, times: int | None = 1, skip: int = 0) -> Fault:
-        """Handles the request and closes the connection without an answer."""
+        """Handle the request, then close the connection without a response."""
         return self._add(Fault("drop after", method, path, times, skip))
 
     def cut_body(self, method: str, path: str, keep: int, times: int | None = 1, skip: int = 0) -> Fault:
-        """Answers with true headers and the first `keep` bytes of the body, then closes the connection."""
+        """Respond with all headers and the first `keep` bytes of the body, then close the connection."""
         return self._add(Fault("cut body", method, path, times, skip, keep=keep))
 
     def slow_body(
         self, method: str, path: str, pieces: int = 5, pause: float = 0.01, times: int | None = 1, skip: int = 0
     ) -> Fault:
-        """Sends the body in so many pieces, with a pause in seconds before each."""
+        """Send the body in `pieces`, with a pause in seconds before each."""
         return self._add(Fault("slow body", method, path, times, skip, pieces=pieces, pause=pause))
 
     def call_before(
         self, method: str, path: str, call: Callable[[], object], times: int | None = 1, skip: int = 0
     ) -> Fault:
-        """Calls a function before the request is handled; it may talk to the server itself."""
+        """Call a function before the request is handled; it may use the server itself."""
         return self._add(Fault("call before", method, path, times, skip, call=call))
 
     def call_after(
         self, method: str, path: str, call: Callable[[], object], times: int | None = 1, skip: int = 0
     ) -> Fault:
-        """Calls a function after the request was handled and before it is answered."""
+        """Call a function after the request is handled and before the response."""
         return self._add(Fault("call after", method, path, times, skip, call=call))
 
     def clear(self) -> None:
-        """From now on everything works."""
+        """Remove all faults."""
         with self._lock:
             self._faults.clear()
 
     def strike(self, method: str, url: str) -> list[Fault]:
-        """The faults of one request: every function to call, and at most one of the others, the first that was set."""
+        """Return the faults of one request: all functions to call, and the first of the others."""
         struck: list[Fault] = []
         with self._lock:
             for fault in self._faults:

@@ -1,4 +1,4 @@
-"""The fixtures with which tests reach the local Hub: `hub` and `waits`."""
+"""Fixtures for tests with the local Hub: `hub` and `waits`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.hub.server import HubServer
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
-    """A fresh Hub, which this process's huggingface_hub takes for the only one, also where HF_HUB_OFFLINE is set.
+    """A new local Hub, to which this process's huggingface_hub sends all requests, even if HF_HUB_OFFLINE is set.
 
     alice (tokens hf_alice, and hf_alice_read that may only read) writes in the organisation lab, bob (hf_bob) only in
     his own name space. Nobody is logged in: use `hub.api(token)`, or set HF_TOKEN. What is downloaded goes to tmp_path.
@@ -37,7 +37,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
         for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_OIDC_RESOURCE"):
             monkeypatch.delenv(name, raising=False)
         monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
-        # Connections are kept per process, and a client may have been made before NO_PROXY was set.
+        # A session of this process may have been opened before NO_PROXY was set.
         huggingface_hub.close_session()
         yield server
         huggingface_hub.close_session()
@@ -46,7 +46,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
 
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The client does not sleep before it tries again; the seconds it would have slept are in the list."""
+    """The client does not sleep before it retries; the list has the seconds for which it would sleep."""
     seconds: list[float] = []
     clock = types.SimpleNamespace(sleep=seconds.append)
     monkeypatch.setattr("huggingface_hub.utils._http.time", clock)

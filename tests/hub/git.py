@@ -27,7 +27,7 @@ LARGE_TEXT = 10 * 1024 * 1024
 
 
 class HubError(Exception):
-    """What the Hub says no to: an HTTP status, X-Error-Code where it has one, the words, and further headers."""
+    """A refusal of the Hub: HTTP status, X-Error-Code if it has one, message, and further headers."""
 
     def __init__(self, status: int, message: str, code: str | None = None, **headers: str) -> None:
         super().__init__(message)
@@ -74,7 +74,7 @@ def git_id(kind: str, content: bytes) -> str:
 
 
 def pointer(sha256: str, size: int) -> bytes:
-    """The text that git keeps in place of a large file."""
+    """Return the LFS pointer of a large file, as git stores it."""
     return POINTER.format(sha256, size).encode()
 
 
@@ -86,7 +86,7 @@ def new_commit(parent: str | None, tree: Tree, title: str, description: str, aut
 
 
 def folder_ids(tree: Tree) -> dict[str, str]:
-    """The git id of every folder, that of the root under the empty path."""
+    """Return the git id of every folder by path; the root's path is empty."""
     entries: dict[str, list[tuple[str, str, str]]] = {"": []}
     for path, file in tree.items():
         folder, _, name = path.rpartition("/")
@@ -110,7 +110,7 @@ def _parents(path: str) -> list[str]:
 
 
 def listing(tree: Tree, folder: str, recursive: bool) -> list[tuple[str, File | Folder]]:
-    """What is in a folder, sorted by path: its files and folders, and all below them when recursive."""
+    """Return the files and folders in a folder, sorted by path; with `recursive`, also all below."""
     prefix = f"{folder}/" if folder else ""
     if folder and not any(path.startswith(prefix) for path in tree):
         raise HubError(404, f"{folder} does not exist on this revision", "EntryNotFound")
@@ -120,12 +120,12 @@ def listing(tree: Tree, folder: str, recursive: bool) -> list[tuple[str, File | 
 
 
 def changed(old: Tree, new: Tree) -> set[str]:
-    """Paths that were added, removed or replaced."""
+    """Return the paths that were added, removed or replaced."""
     return {path for path in old.keys() | new.keys() if old.get(path) != new.get(path)}
 
 
 def merged(base: Tree, ours: Tree, theirs: Tree) -> tuple[Tree, list[str]]:
-    """`ours` with what `theirs` changed since `base`, and the paths that both changed, differently."""
+    """Merge: return `ours` with the changes of `theirs` since `base`, and the paths in conflict."""
     conflicts, tree = [], dict(ours)
     for path in sorted(changed(base, theirs)):
         if ours.get(path) not in (base.get(path), theirs.get(path)):
@@ -138,7 +138,7 @@ def merged(base: Tree, ours: Tree, theirs: Tree) -> tuple[Tree, list[str]]:
 
 
 def text_diff(old: Tree, new: Tree, blobs: dict[str, bytes]) -> str:
-    """A unified diff; of a large file it shows the pointer, as git does."""
+    """Return a unified diff, with pointers for large files, as git does."""
 
     def lines(tree: Tree, path: str) -> list[str]:
         content = blobs[tree[path].oid] if path in tree else b""
@@ -152,7 +152,7 @@ def text_diff(old: Tree, new: Tree, blobs: dict[str, bytes]) -> str:
 
 
 def apply(tree: Tree, operations: list[Operation], blobs: dict[str, bytes], large: dict[str, bytes]) -> Tree:
-    """A new tree; `blobs` gets the new contents. Errors: a path outside, what is not there, an absent large file."""
+    """Return a new tree and add new contents to `blobs`; refuse paths outside, missing paths and missing large files."""
     tree = dict(tree)
     absent = []
     for key, value in operations:
@@ -163,7 +163,7 @@ def apply(tree: Tree, operations: list[Operation], blobs: dict[str, bytes], larg
             blobs[tree[path].oid] = content
         elif key == "lfsFile":
             sha256 = value["oid"]
-            # A copy within the repository names no size.
+            # A copy within the repository has no size.
             if sha256 not in large or value.get("size", len(large[sha256])) != len(large[sha256]):
                 absent.append(path)
                 continue
@@ -213,20 +213,20 @@ def _decoded(value: dict[str, Any]) -> bytes:
 
 
 def gitattributes(kind: str) -> str:
-    """The .gitattributes of a new repository."""
+    """Return the .gitattributes of a new repository."""
     endings = (_LARGE + (" " + _MEDIA if kind == "dataset" else "")).split()
     return "".join(f"*.{ending} filter=lfs diff=lfs merge=lfs -text\n" for ending in endings)
 
 
 def is_large(path: str, size: int, sample: bytes, attributes: str) -> bool:
-    """Whether a file goes to LFS: by its name, its size, or because its first bytes are not text."""
+    """Return whether a file is stored as LFS: by name, by size, or because it is binary."""
     patterns = [line.split()[0] for line in attributes.splitlines() if "filter=lfs" in line.split()]
     named = any(_matches(path, pattern) for pattern in patterns)
     return named or size > LARGE_TEXT or b"\0" in sample
 
 
 def is_ignored(path: str, gitignore: str) -> bool:
-    """Whether .gitignore names the file or a folder above it; later lines win, `!` takes back."""
+    """Return whether .gitignore matches the file or a folder above it; the last match decides, `!` negates."""
     ignored = False
     for line in gitignore.splitlines():
         pattern = line.strip()
@@ -238,12 +238,12 @@ def is_ignored(path: str, gitignore: str) -> bool:
 
 
 def _matches(path: str, pattern: str) -> bool:
-    """As git does: a pattern without a slash is held against the name, one with a slash against the whole path."""
+    """Match as git does: a pattern without a slash against the name, one with a slash against the path."""
     return fnmatch(path if "/" in pattern else path.rpartition("/")[2], pattern)
 
 
 def history(commits: dict[str, Commit], head: Commit) -> Iterator[Commit]:
-    """From a commit back to the first."""
+    """Yield a commit and its ancestors, newest first."""
     commit: Commit | None = head
     while commit is not None:
         yield commit
@@ -251,7 +251,7 @@ def history(commits: dict[str, Commit], head: Commit) -> Iterator[Commit]:
 
 
 def last_change(commits: dict[str, Commit], head: Commit, path: str) -> Commit:
-    """The commit that gave a file or folder its present content."""
+    """Return the last commit that changed a file or folder."""
 
     def content(commit: Commit) -> object:
         return commit.tree.get(path) or folder_ids(commit.tree).get(path)

@@ -1,4 +1,4 @@
-"""What the local Hub knows and who may see it: accounts, repositories, refs, pull requests. No HTTP here.
+"""The state of the local Hub and its permissions: accounts, repositories, refs, pull requests. No HTTP here.
 
 Everything is in memory. The server holds `Hub.lock` around each request, and every change of a repository ends in one
 assignment of a ref: what was refused half way, or cut off, left nothing that a reader can see.
@@ -24,7 +24,7 @@ WRITERS = ("write", "admin")
 
 @dataclass(frozen=True)
 class Caller:
-    """A valid token: whose it is, its own role (read or write), and the user's in each organisation (also admin)."""
+    """A valid token: its user, its role (read or write), and the user's role in each organisation (also admin)."""
 
     name: str
     role: str
@@ -39,7 +39,7 @@ class Caller:
 
 @dataclass
 class Discussion:
-    """A discussion, or a pull request: then `base` is the commit it started from."""
+    """A discussion, or a pull request, which started from the commit `base`."""
 
     num: int
     title: str
@@ -98,17 +98,17 @@ class Repo:
         return self.large[file.sha256] if file.sha256 else self.blobs[file.oid]
 
     def text(self, commit: Commit, path: str) -> str:
-        """A small text file, empty where there is none."""
+        """Return a small text file, "" if it does not exist."""
         file = commit.tree.get(path)
         return self.content(file).decode("utf-8", "replace") if file else ""
 
     def ref(self, revision: str) -> str | None:
-        """The full name of a branch, tag or pull request."""
+        """Return the full name of a branch, tag or pull request."""
         names = (f"refs/heads/{revision}", f"refs/tags/{revision}", revision)
         return next((name for name in names if name in self.refs), None)
 
     def commit(self, revision: str) -> Commit:
-        """What a branch, tag, pull request or (shortened) commit id names."""
+        """Return the commit of a branch, tag, pull request or (shortened) commit id."""
         if ref := self.ref(revision):
             return self.commits[self.refs[ref]]
         if _COMMIT.fullmatch(revision):
@@ -118,7 +118,7 @@ class Repo:
         raise HubError(404, f"Invalid rev id: {revision}", "RevisionNotFound")
 
     def branch(self, revision: str) -> str:
-        """The full name of what can be committed to: a branch or a pull request."""
+        """Return the full name of a branch or pull request, which accept commits."""
         ref = self.ref(revision)
         if ref is None or ref.startswith("refs/tags/"):
             raise HubError(404, f"Invalid rev id: {revision}", "RevisionNotFound")
@@ -133,7 +133,7 @@ class Repo:
         return commit
 
     def start(self, files: dict[str, str], author: str) -> None:
-        """The first commit, which the Hub makes itself."""
+        """Make the first commit, as the Hub does."""
         operations: list[Operation] = [
             ("file", {"path": path, "content": text, "encoding": "utf-8"}) for path, text in files.items()
         ]
@@ -141,7 +141,7 @@ class Repo:
         self.refs["refs/heads/main"] = self._add(None, tree, "initial commit", "", author).oid
 
     def push(self, revision: str, header: dict[str, Any], operations: list[Operation], author: str) -> Commit:
-        """A commit on a branch or pull request. Errors: `parentCommit` is given and not the head."""
+        """Commit to a branch or pull request; refuse a `parentCommit` that is not the head."""
         ref = self.branch(revision)
         head = self.commits[self.refs[ref]]
         wanted = header.get("parentCommit")
@@ -157,7 +157,7 @@ class Repo:
     def push_as_pull_request(
         self, revision: str, header: dict[str, Any], operations: list[Operation], author: str
     ) -> tuple[Commit, Discussion]:
-        """A commit in a new pull request, which starts from `parentCommit` or else from the head of the branch."""
+        """Commit to a new pull request, which starts from `parentCommit` or else from the head of the branch."""
         ref = self.branch(revision)
         base = self.commit(header.get("parentCommit") or ref)
         commit = self._commit_on(base, header, operations, author)
@@ -181,7 +181,7 @@ class Repo:
         return discussion
 
     def open_draft(self, title: str, text: str, author: str) -> Discussion:
-        """A pull request without changes yet; commits go to its ref."""
+        """Open a pull request without changes; commits go to its ref."""
         discussion = self.discuss(title, text, author, "draft")
         discussion.base = self.refs[discussion.ref] = self.refs["refs/heads/main"]
         return discussion
@@ -192,14 +192,14 @@ class Repo:
         return self.discussions[num - 1]
 
     def would_merge(self, discussion: Discussion) -> tuple[Tree, list[str]]:
-        """The tree after a merge into the present head, and the files in conflict: only what the request changed."""
+        """Return the tree after a merge of the request's changes into the head, and the files in conflict."""
         assert discussion.base is not None
         base = self.commits[discussion.base]
         head = self.commits[self.refs[f"refs/heads/{discussion.target}"]]
         return git.merged(base.tree, head.tree, self.commits[self.refs[discussion.ref]].tree)
 
     def merge(self, discussion: Discussion, author: str) -> None:
-        """One commit on the target branch, as the Hub's squash merge makes it."""
+        """Make one commit on the target branch, as the Hub's squash merge does."""
         if discussion.base is None:
             raise HubError(400, "This is not a pull request")
         if discussion.status not in ("open", "draft"):
@@ -226,14 +226,14 @@ class Hub:
         self.grants: dict[str, tuple[Repo, str, str]] = {}
 
     def add_user(self, name: str, orgs: dict[str, str] | None = None, **tokens: str) -> None:
-        """A user; `orgs` maps organisations to read, write or admin, and further arguments read or write to a token."""
+        """Add a user; `orgs` maps organisations to roles (read, write, admin), `read` and `write` are tokens."""
         with self.lock:
             self.users[name] = orgs or {}
             for role, token in tokens.items():
                 self.tokens[token] = (name, role)
 
     def caller(self, authorization: str | None) -> Caller | None:
-        """Who sent a request; None without a token. Errors: a token that nobody has."""
+        """Return the sender of a request, None without a token; refuse an unknown token."""
         if authorization is None:
             return None
         scheme, _, token = authorization.partition(" ")
@@ -243,7 +243,7 @@ class Hub:
         return Caller(name, role, dict(self.users[name]))
 
     def create(self, kind: str, id: str, caller: Caller, private: bool, sdk: str | None) -> Repo:
-        """A repository with the Hub's own first commit. Errors: a foreign namespace, a bad name, one that exists."""
+        """Create a repository with its first commit; refuse a foreign namespace, an invalid or an existing name."""
         namespace, _, name = id.partition("/")
         if not caller.may_write_in(namespace):
             raise HubError(403, f'You don\'t have the rights to create a {kind} under the namespace "{namespace}"')
@@ -260,7 +260,7 @@ class Hub:
         return repo
 
     def find(self, kind: str, id: str, caller: Caller | None) -> Repo:
-        """A repository that the caller may see. One that is private does not exist for others."""
+        """Return a repository that the caller may see; private ones do not exist for others."""
         repo = self.repos.get((kind, id))
         if repo is None or (repo.private and not (caller and caller.belongs_to(repo.namespace))):
             if caller is None:
@@ -269,7 +269,7 @@ class Hub:
         return repo
 
     def require_files(self, repo: Repo, caller: Caller | None) -> None:
-        """Contents of a gated repository are for its own people and those it let in."""
+        """Refuse the contents of a gated repository to users without access."""
         if repo.gated and not (caller and (caller.belongs_to(repo.namespace) or caller.name in repo.granted)):
             raise HubError(
                 403 if caller else 401,
@@ -284,7 +284,7 @@ class Hub:
         return caller
 
     def require_login(self, caller: Caller | None, writing: bool = True) -> Caller:
-        """Someone, and unless only reading with a token that may write."""
+        """Refuse anonymous callers, and read tokens where a request writes."""
         if caller is None:
             raise HubError(401, "Invalid username or password.")
         if writing and caller.role not in WRITERS:
@@ -297,5 +297,5 @@ def now() -> datetime:
 
 
 def stamp(moment: datetime) -> str:
-    """A date as the Hub writes it, with milliseconds."""
+    """Return a date in the Hub's format, with milliseconds."""
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"

@@ -41,7 +41,7 @@ class Reply:
 
 @dataclass
 class Call:
-    """One request, and the server's two addresses: large files lie at another origin, as on the Hub."""
+    """One request, and the server's two addresses: large files have another origin, as on the Hub."""
 
     hub: Hub
     method: str
@@ -78,11 +78,11 @@ class Call:
         return value
 
     def address(self, repo: Repo) -> str:
-        """Where a person looks at a repository."""
+        """Return the address of a repository's page."""
         return f"{self.endpoint}/{PREFIXES[repo.kind]}{repo.id}"
 
     def page(self, items: list[Any], size: int) -> Reply:
-        """A part of a list, with the address of the next in the Link header."""
+        """Return a page of a list, with the next page's address in the Link header."""
         start = int(base64.urlsafe_b64decode(self.query.get("cursor", ["MA=="])[0]))
         reply = answer(items[start : start + size])
         if start + size < len(items):
@@ -109,7 +109,7 @@ def route(method: str, pattern: str) -> Callable[[Callable[[Call], Reply]], Call
 
 
 def handle(call: Call) -> Reply:
-    """The answer to a request, a refusal included."""
+    """Return the response to a request, which may be a refusal."""
     try:
         with call.hub.lock:
             return _endpoint(call)(call)
@@ -124,7 +124,7 @@ def _endpoint(call: Call) -> Callable[[Call], Reply]:
             call.match = match.groupdict()
             return function
     if _REPO_ADDRESS.fullmatch(call.path):
-        # A name without a namespace, or something of a repository that is not spoken here.
+        # A name without a namespace, or an endpoint that this server lacks.
         raise HubError(404, f"Repository not found: no {call.method} {call.path}", "RepoNotFound")
     raise HubError(404, f"No such address: {call.method} {call.path}")
 
@@ -252,7 +252,7 @@ def _sibling(path: str, file: File, blobs: bool) -> dict[str, Any]:
 
 
 def _tags(card: dict[str, Any]) -> list[str]:
-    """What the Hub makes of a card's metadata."""
+    """Return a card's metadata as the Hub presents it."""
 
     def listed(key: str) -> list[str]:
         value = card.get(key) or []
@@ -269,7 +269,7 @@ def _tags(card: dict[str, Any]) -> list[str]:
 
 
 def front_matter(text: str) -> Any:
-    """The YAML at the head of a card, None where there is none. Errors: what is not YAML."""
+    """Return the YAML at the head of a card, None without one; refuse invalid YAML."""
     match = re.match(r"\s*---\r?\n(.*?)\r?\n---\s*(?:\n|$)", text, re.DOTALL)
     try:
         return yaml.safe_load(match.group(1)) if match else None
@@ -300,7 +300,7 @@ def _require_push(
     revision: str,
     refusal: str = "Forbidden: pass `create_pr=1` as a query parameter to create a Pull Request",
 ) -> Caller:
-    """Whoever commits: writers anywhere, others to a new pull request or to their own."""
+    """Return the committer: writers anywhere, others to a new pull request or their own."""
     if call.flag("create_pr"):
         return call.hub.require_login(call.caller)
     ref = repo.branch(revision)
@@ -333,7 +333,7 @@ def lfs_batch(call: Call) -> Reply:
     if ref := wanted.get("ref"):
         _require_push(call, repo, ref["name"], "Authorization error.")
     else:
-        # For a pull request the client leaves the branch out, and whoever may read may send.
+        # For a pull request the client omits the branch, and readers may upload.
         call.hub.require_login(call.caller)
     if wanted.get("operation") != "upload" or wanted.get("hash_algo", "sha256") != "sha256":
         raise HubError(422, "Only uploads, and only by sha256")
@@ -352,7 +352,7 @@ def lfs_batch(call: Call) -> Reply:
 
 @route("POST", rf"{_FILES}\.git/info/lfs/verify")
 def lfs_verify(call: Call) -> Reply:
-    """Only what was sent whole counts as being there."""
+    """Accept a large file only if it was sent completely."""
     repo, wanted = call.repo, call.json()
     call.hub.require_login(call.caller)
     content = repo.sent.pop(wanted["oid"], None)
@@ -382,7 +382,7 @@ def commit(call: Call) -> Reply:
 
 
 def _operations(body: bytes) -> tuple[dict[str, Any], list[Operation]]:
-    """The header line and the others of a commit."""
+    """Return the header line and the other lines of a commit."""
     try:
         lines = [json.loads(line) for line in body.splitlines() if line.strip()]
         pairs = [(str(line["key"]), dict(line["value"])) for line in lines]
@@ -397,7 +397,7 @@ def _operations(body: bytes) -> tuple[dict[str, Any], list[Operation]]:
 
 
 def _signed(call: Call, repo: Repo, sha256: str, method: str) -> str:
-    """An address at which whoever has it may get or put one large file."""
+    """Return a signed address at which one large file can be read or written without a token."""
     signature = secrets.token_hex(16)
     call.hub.grants[signature] = (repo, sha256, method)
     return f"{call.storage}/storage/{sha256}?X-Amz-Signature={signature}"
@@ -411,7 +411,7 @@ def storage(call: Call) -> Reply:
     if repo is None or (oid, allowed) != (call.part("oid"), method):
         return Reply(403, b"<Error><Code>SignatureDoesNotMatch</Code></Error>", {"Content-Type": "application/xml"})
     if method == "PUT":
-        # As in a bucket: whatever comes is kept, and judged when it is verified.
+        # As in a bucket: any content is stored; `verify` checks it.
         repo.sent[oid] = call.body
         return Reply(200, headers={"ETag": f'"{hashlib.md5(call.body).hexdigest()}"'})
     return _content(call, repo.large[oid], {"ETag": f'"{oid}"'})
@@ -443,7 +443,7 @@ def resolve(call: Call) -> Reply:
 
 
 def _content(call: Call, content: bytes, headers: dict[str, str]) -> Reply:
-    """A file, or the part of it that Range asks for."""
+    """Return a file, or the part in the Range header."""
     headers = {"Accept-Ranges": "bytes", "Content-Type": "application/octet-stream", **headers}
     wanted = re.fullmatch(r"bytes=(\d*)-(\d*)", call.headers.get("range", ""))
     if wanted is None or wanted.groups() == ("", ""):
@@ -457,7 +457,7 @@ def _content(call: Call, content: bytes, headers: dict[str, str]) -> Reply:
 
 
 def _entry(repo: Repo, commit: Commit, path: str, entry: File | Folder, expand: bool) -> dict[str, Any]:
-    """A file or folder as tree and paths-info describe it."""
+    """Return a file or folder as tree and paths-info describe it."""
     if isinstance(entry, Folder):
         item: dict[str, Any] = {"type": "directory", "oid": entry.oid, "size": 0, "path": path}
     else:
@@ -532,7 +532,7 @@ def commits(call: Call) -> Reply:
 
 @route("POST", f"{_API}/(?P<ref>tag|branch)/{_REV}")
 def new_ref(call: Call) -> Reply:
-    """A tag names a revision and gives its own name in the body; a branch the other way round."""
+    """Create a tag, with the revision in the path and its name in the body, or a branch, the other way round."""
     repo, wanted = call.repo, call.json()
     call.hub.require_write(repo, call.caller)
     tag = call.match["ref"] == "tag"
@@ -625,7 +625,7 @@ def comment(call: Call) -> Reply:
 
 @route("POST", f"{_TALK}/(?P<what>status|title)")
 def change_discussion(call: Call) -> Reply:
-    """For the writers of the repository and the discussion's author."""
+    """Refuse all but the repository's writers and the discussion's author."""
     repo, wanted = call.repo, call.json()
     found = repo.discussion(int(call.part("num")))
     caller = call.hub.require_login(call.caller)

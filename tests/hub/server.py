@@ -7,7 +7,7 @@
         hub.faults.drop_after("POST", "/commit/")
         hub.count("POST", "/commit/")
 
-`python -m tests.hub.server --port 8000` starts one to try things by hand. It is real HTTP over real sockets, two
+`python -m tests.hub.server --port 8000` starts a server for manual trials. It is real HTTP over real sockets, two
 origins (127.0.0.1 for the Hub, localhost for the storage of large files, to which no token may go), all in memory.
 
 Left out: Xet, so clients need HF_HUB_DISABLE_XET=1 and Xet itself is untested; multipart uploads (the real Hub asks for
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Request:
-    """A line of the log; `status` is None when the client got no answer."""
+    """A logged request; `status` is None if the client got no response."""
 
     method: str
     url: str
@@ -57,7 +57,7 @@ class Request:
 
 
 class HubServer:
-    """A running server; its state is in `hub`, what goes wrong in `faults`, what was asked in `requests`."""
+    """A running server with its state in `hub`, faults in `faults` and a log of requests in `requests`."""
 
     def __init__(self, port: int = 0) -> None:
         self.hub = Hub()
@@ -79,26 +79,26 @@ class HubServer:
         self.stop()
 
     def stop(self) -> None:
-        """Closes every connection; from now on the Hub cannot be reached."""
+        """Stop the server and close every connection."""
         self.stopping.set()
         self._server.shutdown()
         self._server.server_close()
         self._server.close_connections()
 
     def add_user(self, name: str, orgs: dict[str, str] | None = None, **tokens: str) -> None:
-        """A user and their tokens by role: add_user("alice", {"lab": "write"}, write="hf_a", read="hf_b")."""
+        """Add a user with tokens by role: add_user("alice", {"lab": "write"}, write="hf_a", read="hf_b")."""
         self.hub.add_user(name, orgs, **tokens)
 
     def api(self, token: str | None) -> HfApi:
-        """The client, in this process; None for nobody. The fixture `hub` makes it work where tests are offline."""
+        """Return a client of this process with a token, or anonymous; offline tests also need the fixture `hub`."""
         from huggingface_hub import HfApi
 
         return HfApi(endpoint=self.url, token=token or False)
 
     def environment(self, token: str | None, home: Path) -> dict[str, str]:
-        """The environment of another process that shall know this Hub and no other; its caches are in `home`."""
+        """Return the environment of another process that uses this Hub only, with its caches in `home`."""
         env = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
-        # The client reads all of this when it is imported.
+        # The client reads these variables when it is imported.
         env |= {
             "HF_ENDPOINT": self.url,
             "HF_HOME": str(home),
@@ -115,20 +115,20 @@ class HubServer:
         return {**env, "HF_TOKEN": token} if token else env
 
     def log(self, method: str, url: str = "") -> list[Request]:
-        """The requests so far with this method whose path, or query, has the regular expression `url`."""
+        """Return the logged requests with this method whose path and query match the regular expression `url`."""
         return [r for r in list(self.requests) if r.method == method and re.search(url, r.url)]
 
     def count(self, method: str, url: str = "") -> int:
         return len(self.log(method, url))
 
     def files(self, kind: str, id: str, revision: str = "main") -> dict[str, bytes]:
-        """What a reader of the revision would see, taken from the state itself."""
+        """Return the files of a revision by path, from the server's state."""
         with self.hub.lock:
             repo = self.hub.repos[kind, id]
             return {path: repo.content(file) for path, file in repo.commit(revision).tree.items()}
 
     def handle(self, request: Request, faults: list[Fault]) -> Reply | None:
-        """The answer, or None for a cut connection."""
+        """Return the response, None for a cut connection."""
         for fault in faults:
             if fault.kind == "call before" and fault.call:
                 fault.call()
@@ -179,12 +179,12 @@ class _Server(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def close_connections(self) -> None:
-        """Clients keep connections open: without this a stopped server would go on answering on them."""
+        """Close connections that clients keep open, on which a stopped server would still respond."""
         for connection in list(self._open):
             _cut(connection)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is no news."""
+        """Ignore clients that disconnected."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -197,7 +197,7 @@ class _Handler(BaseHTTPRequestHandler):
         hub = self.server.hub
         body = self._read_body()
         if body is None:
-            # The client was cut off while it sent.
+            # The connection was cut while the client was sending.
             self.close_connection = True
             return
         headers = {key.lower(): value for key, value in self.headers.items()}
@@ -214,7 +214,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = answer  # noqa: N815
 
     def _read_body(self) -> bytes | None:
-        """The body as sent, in one piece or in chunks; None when it ends early."""
+        """Return the body, sent in one piece or in chunks; None if it ends early."""
         if "chunked" in self.headers.get("Transfer-Encoding", ""):
             body = b""
             while size := int(self.rfile.readline().strip() or b"0", 16):
@@ -255,7 +255,7 @@ class _Handler(BaseHTTPRequestHandler):
         _cut(self.connection)
 
     def log_message(self, format: str, *args: object) -> None:
-        """The log is in `requests`."""
+        """Print nothing: the log is in `requests`."""
 
 
 def _cut(connection: socket.socket) -> None:
