@@ -39,12 +39,10 @@ class Placing:
 
 @dataclass(frozen=True)
 class Board:
-    """Everything from which the derived tables are computed.
+    """Everything from which the derived tables are computed, by run id.
 
     Attributes:
-        rows: By run id.
-        j: By run id, the J of each sentence [n], for the latest rows whose sentences are stored.
-        verifications: By run id.
+        j: J of each sentence [n], for the latest rows whose sentences are stored.
     """
 
     rows: dict[str, Row] = field(default_factory=dict)

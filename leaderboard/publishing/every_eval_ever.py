@@ -102,7 +102,7 @@ def aggregate_document(row: Row) -> dict[str, Any]:
     details |= row.provenance.model_dump(mode="json", include={"packages", "git_commit"})
     return {
         "schema_version": SCHEMA_VERSION,
-        "evaluation_id": _evaluation_id(row),
+        "evaluation_id": _ids(row)["evaluation_id"],
         "evaluation_timestamp": row.date.isoformat(),
         # The row's date instead of the export's: a second export writes the same file.
         "retrieved_timestamp": str(int(row.date.timestamp())),
@@ -115,13 +115,7 @@ def aggregate_document(row: Row) -> dict[str, Any]:
 
 def _instance_records(row: Row, sentences: Sentences) -> Iterator[dict[str, Any]]:
     """Yield one record per sentence and metric, since a record has one score."""
-    shared = {
-        "schema_version": SCHEMA_VERSION,
-        "evaluation_id": _evaluation_id(row),
-        "model_id": _model_id(row),
-        "evaluation_name": _evaluation_name(row),
-        "interaction_type": "single_turn",
-    }
+    shared = {"schema_version": SCHEMA_VERSION, **_ids(row), "interaction_type": "single_turn"}
     for number, (source, output) in enumerate(zip(sentences.source, sentences.output, strict=True)):
         extracted = {"turn_idx": 0, "source": "output.raw", "extracted_value": output}
         for metric in row.scores:
@@ -141,13 +135,13 @@ def _instance_records(row: Row, sentences: Sentences) -> Iterator[dict[str, Any]
             }
 
 
-def _evaluation_id(row: Row) -> str:
+def _ids(row: Row) -> dict[str, str]:
+    """Return evaluation id, model id (<developer>/<model> if the name has that form) and evaluation name."""
+    developer, model = _identity(row)
+    model = f"{developer}/{model}" if "/" in row.system.name else model
     # The format's <benchmark>/<model>/<time> is not unique: a system may have two runs in a day.
-    return f"{LIBRARY}/{_model_id(row)}/{row.run_id}"
-
-
-def _evaluation_name(row: Row) -> str:
-    return f"{row.test_set.name}/{row.profile}"
+    evaluation_id = f"{LIBRARY}/{model}/{row.run_id}"
+    return {"evaluation_id": evaluation_id, "model_id": model, "evaluation_name": f"{row.test_set.name}/{row.profile}"}
 
 
 def _identity(row: Row) -> tuple[str, str]:
@@ -168,12 +162,6 @@ def _folder(name: str) -> str:
     return f"{text}-" if _RESERVED.fullmatch(text) else text
 
 
-def _model_id(row: Row) -> str:
-    """Return <developer>/<model> for a name of that form, else the model alone, as the format defines it."""
-    developer, model = _identity(row)
-    return f"{developer}/{model}" if "/" in row.system.name else model
-
-
 def _model_info(row: Row) -> dict[str, Any]:
     system = row.system
     on_hub = "/" in system.name and re.match(r"[0-9a-f]{40}(\+|$)", system.revision) is not None
@@ -181,7 +169,7 @@ def _model_info(row: Row) -> dict[str, Any]:
     facts = {"kind": system.kind, "revision": system.revision, **system.about.model_dump(mode="json")}
     info = {
         "name": system.name,
-        "id": _model_id(row),
+        "id": _ids(row)["model_id"],
         "developer": _identity(row)[0],
         "additional_details": {
             **_texts(facts),
@@ -218,7 +206,7 @@ def _result(row: Row, metric: str, fields: Mapping[str, str]) -> dict[str, Any]:
     description, lowest, highest = _METRICS[metric]
     result = {
         "evaluation_result_id": metric,
-        "evaluation_name": _evaluation_name(row),
+        "evaluation_name": _ids(row)["evaluation_name"],
         "source_data": _source_data(row),
         "metric_config": {
             "evaluation_description": description,

@@ -23,13 +23,7 @@ TASKS = {"j": "J", "sta": "STA", "sim": "SIM", "fl": "FL"}
 
 @dataclass(frozen=True)
 class BoardCommit:
-    """A commit of a leaderboard on the Hub.
-
-    Attributes:
-        dataset: Id of the data set.
-        revision: The commit.
-        endpoint: Address of the Hub.
-    """
+    """The commit `revision` of a leaderboard on the Hub at `endpoint`."""
 
     dataset: str
     revision: str
@@ -65,12 +59,9 @@ def eval_results_yaml(row: Row, board: BoardCommit, user: str | None = None) -> 
     """Return the path and text of the row's file in `.eval_results`, without `verifyToken`, which only the Hub sets.
 
     Args:
-        row: A row that `require_hub_model` accepts.
+        row: A row that `require_hub_model` accepts; it raises for others.
         board: The leaderboard's commit that holds the row.
         user: The user who proposes the file.
-
-    Raises:
-        InputError: As `require_hub_model`.
     """
     require_hub_model(row)
     source = {**_source(row, board), **({"user": user} if user else {})}
