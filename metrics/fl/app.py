@@ -1,4 +1,4 @@
-"""The page of FL: python app.py"""
+"""Serves the page of FL: `python app.py`."""
 
 from metrics.spaces.page import build, launch
 

@@ -1,4 +1,4 @@
-"""FL as a module of `evaluate`: is a rewritten sentence acceptable English?
+"""FL as an `evaluate` module: is a rewritten sentence acceptable English?
 
 >>> import evaluate
 >>> fl = evaluate.load("metrics/fl")
@@ -32,6 +32,8 @@ CITATION = """\
 
 
 class Fl(DetoxMetric):
+    """Fluency, as `evaluate.load` returns it."""
+
     metric = "fl"
     meaning = "FL, fluency: how acceptable the rewrites are as sentences, in [0, 1]."
     citation_text = CITATION

@@ -1,4 +1,4 @@
-"""The page of J: python app.py"""
+"""Serves the page of J: `python app.py`."""
 
 from metrics.spaces.page import build, launch
 

@@ -1,4 +1,4 @@
-"""J as a module of `evaluate`: is a rewritten sentence polite, faithful and fluent at once?
+"""J as an `evaluate` module: is a rewritten sentence polite, faithful and fluent at once?
 
 >>> import evaluate
 >>> j = evaluate.load("metrics/j")
@@ -27,6 +27,8 @@ CITATION = """\
 
 
 class J(DetoxMetric):
+    """Joint score, as `evaluate.load` returns it."""
+
     metric = "j"
     meaning = "J, joint score: the mean over sentences of STA · SIM · FL, in [−1, 1]; not the product of the means."
     citation_text = CITATION

@@ -1,4 +1,4 @@
-"""SIM as a module of `evaluate`: does a rewritten sentence still say the same?
+"""SIM as an `evaluate` module: does a rewritten sentence keep the meaning?
 
 >>> import evaluate
 >>> sim = evaluate.load("metrics/sim")
@@ -33,6 +33,8 @@ CITATION = """\
 
 
 class Sim(DetoxMetric):
+    """Content similarity, as `evaluate.load` returns it."""
+
     metric = "sim"
     meaning = (
         "SIM, content similarity: the mean cosine of the embeddings of source and rewrite, in [−1, 1], never clipped."

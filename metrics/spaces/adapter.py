@@ -1,7 +1,7 @@
-"""What the four `evaluate` modules share: features, arguments and results. The science is in metrics.scoring.functions.
+"""The base class of the four `evaluate` modules: features, arguments and results; `metrics.scoring` computes the values.
 
-`evaluate.load(path, profile)`: the configuration is the metric protocol (metrics/profiles), "offline" by default; all
-four modules have the same features and take the same arguments under one profile, as `evaluate.combine` requires.
+`evaluate.load(path, profile)`: evaluate's configuration is the profile (metrics/profiles), "offline" by default. Under
+one profile all four modules have the same features and arguments, as `evaluate.combine` requires.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from metrics.util.errors import InputError
 ARGUMENTS = """
 Args:
     sources (list of str): the toxic sentences.
-    predictions (list of str): their rewrites, in the same order. An empty rewrite is worth 0.
-    references (list of str, or list of lists of str): human rewrites; only if the profile compares with them.
+    predictions (list of str): their rewrites, in the same order. An empty rewrite scores 0.
+    references (list of str, or list of lists of str): human rewrites; only if the profile uses them.
     per_sentence (bool): also return the value of every sentence, under the metric's name + "_per_sentence".
 Returns:
     dict: the mean over sentences under the metric's name.
@@ -32,11 +32,16 @@ Example:
 """
 
 
-# Abstract, so that `evaluate.load`, which takes the first class it finds in a module, takes the module's own.
+# `evaluate.load` takes the first class in a module that is not abstract: with ABC here, the module's own.
 class DetoxMetric(evaluate.Metric, ABC):
-    """A metric of this project as an evaluate module; a subclass says which one, and what it means.
+    """A metric of this project as an evaluate module.
 
-    Its module's docstring is one line, a blank line, and the example."""
+    The docstring of a subclass's module is one line, a blank line, and an example.
+
+    Attributes:
+        meaning: What the metric measures, and its range.
+        citation_text: BibTeX entries.
+    """
 
     config_name: str
     meaning: str
@@ -45,39 +50,55 @@ class DetoxMetric(evaluate.Metric, ABC):
     @property
     @abstractmethod
     def metric(self) -> str:
-        """sta, sim, fl or j."""
+        """The name of the metric: "sta", "sim", "fl" or "j"."""
 
     def _info(self) -> evaluate.MetricInfo:
         name = "offline" if self.config_name == "default" else self.config_name
-        # A profile file must still be found after a change of working directory.
+        # The path of a profile must stay valid after a change of the working directory.
         self._profile = str(Path(name).resolve()) if name.endswith(".yaml") else name
-        # evaluate makes a folder called like the configuration: a path would lead out of its cache.
+        # evaluate creates a folder with the configuration's name: a path would lead out of its cache.
         self.config_name = Path(name).stem
         example = sys.modules[type(self).__module__].__doc__ or ""
         return evaluate.MetricInfo(
             description=self.meaning,
             citation=self.citation_text,
             inputs_description=ARGUMENTS + example.partition("\n\n")[2],
-            features=features(load_profile(self._profile).needs_references),
+            features=_features(load_profile(self._profile).needs_references),
         )
 
     def add_batch(self, *, predictions: Any = None, references: Any = None, **kwargs: Any) -> None:
-        """Adds sentences to the next `compute`. Errors (InputError): values that are not strings."""
-        # evaluate looks at the first value only, and stores str(value) of the others.
-        given = {"predictions": predictions, "references": references, **kwargs}
+        """Add sentences to the next `compute`.
+
+        Args:
+            predictions: The rewrites.
+            references: Human rewrites, if the profile uses them.
+            kwargs: `sources`: the toxic sentences.
+
+        Raises:
+            InputError: A value is not a string.
+        """
+        # evaluate checks the first value only, and stores str(value) of the others.
+        inputs = {"predictions": predictions, "references": references, **kwargs}
         for name in self.features:
-            column = given.get(name)
+            column = inputs.get(name)
             if column is None or isinstance(column, str):
                 raise InputError(f"{name}: a list with one value per sentence is needed")
-            given[name] = [_clean(name, value) for value in column]
-        super().add_batch(**given)
+            inputs[name] = [_clean(name, value) for value in column]
+        super().add_batch(**inputs)
 
     def add(self, *, prediction: Any = None, reference: Any = None, **kwargs: Any) -> None:
-        """Adds one sentence to the next `compute`. Errors (InputError): values that are not strings."""
-        # `source`, as evaluate's own names are in the singular here; combine hands on `sources`.
-        columns_of_one = {"predictions": prediction, "references": reference, "sources": kwargs.pop("source", None)}
-        columns_of_one |= kwargs
-        self.add_batch(**{name: [value] for name, value in columns_of_one.items()})
+        """Add one sentence to the next `compute`.
+
+        Args:
+            prediction: The rewrite.
+            reference: Human rewrites, if the profile uses them.
+            kwargs: `source`: the toxic sentence; `evaluate.combine` calls it `sources`.
+
+        Raises:
+            InputError: A value is not a string.
+        """
+        sentence = {"predictions": prediction, "references": reference, "sources": kwargs.pop("source", None), **kwargs}
+        self.add_batch(**{name: [value] for name, value in sentence.items()})
 
     def _compute(
         self,
@@ -94,8 +115,8 @@ class DetoxMetric(evaluate.Metric, ABC):
         return result
 
 
-def features(needs_references: bool) -> datasets.Features:
-    """What a sentence is: source and prediction, and with `needs_references` a list of references."""
+def _features(needs_references: bool) -> datasets.Features:
+    """A sentence's source and prediction, and a list of references if the profile needs them."""
     text = datasets.Value("string")
     return datasets.Features(
         {"sources": text, "predictions": text, **({"references": datasets.List(text)} if needs_references else {})}
@@ -103,11 +124,11 @@ def features(needs_references: bool) -> datasets.Features:
 
 
 def _clean(name: str, value: Any) -> str | list[str]:
-    """A value as its feature wants it: a reference is a list, of one if it is a string; text is what UTF-8 can hold."""
+    """A value in the type of its feature: references as a list, also a single one; text without lone surrogates."""
     if name == "references" and not isinstance(value, str) and isinstance(value, Iterable):
         value = list(value)
         if not value:
-            raise InputError("references: a sentence has none")
+            raise InputError("references: a sentence has no reference")
         return [str(_clean("one of the references", text)) for text in value]
     if not isinstance(value, str):
         raise InputError(f"{name}: {type(value).__name__} in place of a string")

@@ -1,4 +1,4 @@
-"""The page of a metric's Space (gradio 6): sources and rewrites in, the mean and one row per sentence out."""
+"""The page of a metric's Space (gradio 6): text areas for sources and rewrites, the mean, and a row per sentence."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from metrics.scoring.functions import Array
 from metrics.spaces.theme import theme
 from metrics.util.errors import InputError
 
-# A public Space computes on two CPU cores; longer lists belong into evaluate.load.
+# A public Space has two CPU cores; evaluate.load scores longer lists elsewhere.
 MAX_SENTENCES = 200
 EXAMPLE = ("shut up, idiot\nwhy is this stupid thing so slow?", "please be quiet\nwhy is this so slow?")
 CSS = """
@@ -29,18 +29,23 @@ CSS = """
 
 
 def build(metric: str, title: str, question: str) -> gr.Blocks:
-    """The page of `metric` under the profile offline, with the example's values; /score is its API.
+    """Build the page of a metric under the profile `offline`, with a scored example; its API is /score.
 
-    The example is scored while the page is built, so that the first visitor does not wait for the models.
+    Scoring the example loads the models, so that the first visitor need not wait for them.
+
+    Args:
+        metric: "sta", "sim", "fl" or "j".
+        title: The heading.
+        question: The question that the metric answers, as a sentence.
     """
 
     def score(sources: list[str], predictions: list[str]) -> dict[str, list[float]]:
-        """Values per sentence, by metric name, of rewrites (predictions) of as many sources."""
+        """Return the values of each sentence, by metric name; `predictions` are the rewrites of `sources`."""
         return {name: values.tolist() for name, values in _scored(metric, sources, predictions).items()}
 
     def show(sources: str, predictions: str) -> str:
         left = _lines(sources)
-        return result(metric, left, _lines(predictions, len(left)))
+        return _result(metric, left, _lines(predictions, len(left)))
 
     with gr.Blocks(title=title) as demo:
         gr.Markdown(f"# {title}\n{question} One sentence per line: the first rewrite belongs to the first source.")
@@ -48,22 +53,23 @@ def build(metric: str, title: str, question: str) -> gr.Blocks:
             sources = gr.Textbox(EXAMPLE[0], label="Source sentences", lines=6, max_lines=20, min_width=300)
             predictions = gr.Textbox(EXAMPLE[1], label="Rewrites", lines=6, max_lines=20, min_width=300)
         button = gr.Button("Score", variant="primary", elem_id="score")
-        # A live region: screen readers say the result when it changes.
+        # Screen readers announce a live region when it changes.
         table = gr.HTML(show(*EXAMPLE), elem_id="result", html_template='<div aria-live="polite">${value}</div>')
         button.click(show, [sources, predictions], table, api_visibility="private")
         api(score, api_name="score")
         gr.Markdown(
-            "Profile `offline`, for English: a classifier's opinion, not a verdict. The card of this Space says what "
-            "the values mean, and how to compute them for more sentences with `evaluate`."
+            "Profile `offline`, for English: the values are estimates of classifiers. The card of this Space explains "
+            "them, and how to score more sentences with `evaluate`."
         )
     return demo
 
 
 def launch(demo: gr.Blocks) -> None:
+    """Serve a page until it is interrupted."""
     demo.launch(theme=theme(), css=CSS)
 
 
-def result(metric: str, sources: Sequence[str], predictions: Sequence[str]) -> str:
+def _result(metric: str, sources: Sequence[str], predictions: Sequence[str]) -> str:
     """An HTML table: the mean as its caption, a row per sentence."""
     values = _scored(metric, sources, predictions)
     head = "".join(f'<th scope="col" class="value">{name.upper()}</th>' for name in values)
@@ -80,7 +86,7 @@ def result(metric: str, sources: Sequence[str], predictions: Sequence[str]) -> s
 
 
 def _scored(metric: str, sources: Sequence[str], predictions: Sequence[str]) -> dict[str, Array]:
-    """`columns`, with errors as gradio shows them."""
+    """`columns`; raises gr.Error, which gradio shows, in place of InputError."""
     if len(sources) > MAX_SENTENCES:
         raise gr.Error(f"{len(sources)} sentences: this page scores at most {MAX_SENTENCES} at once")
     if len(sources) != len(predictions):
@@ -92,7 +98,7 @@ def _scored(metric: str, sources: Sequence[str], predictions: Sequence[str]) -> 
 
 
 def _lines(text: str, expected: int = 0) -> list[str]:
-    """Lines of a text area; blank ones at its end are no sentences, unless `expected` lines need them."""
+    """The lines of a text area; blank lines at its end are dropped beyond the `expected` number of lines."""
     lines = [line.strip() for line in text.split("\n")]
     while len(lines) > expected and not lines[-1]:
         lines.pop()

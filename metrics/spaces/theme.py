@@ -6,7 +6,7 @@ import gradio as gr
 
 
 def theme() -> gr.themes.Base:
-    """System fonts, so that a page asks no other server for anything, and a teal dark enough for white on it."""
+    """Return a theme with system fonts, which need no request to another server, and a teal that white text reads on."""
     return gr.themes.Soft(
         primary_hue="teal", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
     ).set(

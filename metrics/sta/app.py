@@ -1,4 +1,4 @@
-"""The page of STA: python app.py"""
+"""Serves the page of STA: `python app.py`."""
 
 from metrics.spaces.page import build, launch
 

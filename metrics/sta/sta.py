@@ -1,4 +1,4 @@
-"""STA as a module of `evaluate`: is a rewritten sentence free of toxicity?
+"""STA as an `evaluate` module: is a rewritten sentence free of toxicity?
 
 >>> import evaluate
 >>> sta = evaluate.load("metrics/sta")
@@ -23,6 +23,8 @@ CITATION = """\
 
 
 class Sta(DetoxMetric):
+    """Style accuracy, as `evaluate.load` returns it."""
+
     metric = "sta"
     meaning = "STA, style accuracy: the share of rewrites that a classifier does not find toxic, in [0, 1]."
     citation_text = CITATION
