@@ -1,7 +1,8 @@
-"""The `eval.yaml` of a benchmark data set on the Hub, by which `inspect eval hf/ORG/NAME/j` finds prompt and metric.
+"""The `eval.yaml` of a benchmark data set on the Hub, which gives `inspect eval hf/ORG/NAME/j` its prompt and metric.
 
-Names nothing but what inspect-ai allows there: its own solvers and scorers. The metrics come in as the grader that one
-of them asks, and which this package registers (metrics/inspect_ai/scores.py). Needs no inspect-ai itself.
+inspect-ai allows its own solvers and scorers only in this file. Its scorer `model_graded_qa` calls a grader model; the
+metrics are such graders, which this package registers (metrics/inspect_ai/scores.py). This module does not import
+inspect-ai.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from metrics.generation.decoding import DEFAULT_MAX_NEW_TOKENS
 from metrics.models.prompts import CHAT_PREFIX, CHAT_PROMPT
 
 GRADER = "detox_suite"
-# Greedy under every provider: inspect's `hf` samples and refuses temperature 0, others know no top_k.
+# Greedy with every provider: inspect's `hf` samples and refuses temperature 0; other providers ignore top_k.
 DECODING: dict[str, Any] = {"max_tokens": DEFAULT_MAX_NEW_TOKENS, "temperature": 0.01, "top_k": 1}
 DESCRIPTION = (
     "Text detoxification: toxic sentences are rewritten politely. STA: the rewrite is not toxic; SIM: it means the "
@@ -30,10 +31,15 @@ def eval_yaml(
     split: str = "test",
     profile: str = "offline",
 ) -> str:
-    """An eval.yaml with the tasks j, sta, sim and fl.
+    """Return the text of an eval.yaml with the tasks j, sta, sim and fl.
 
-    config, split: of the data set, with columns `source`, `reference` (the first human rewrite) and `references`.
-    profile: a metric protocol by its name.
+    Args:
+        name: The benchmark's name.
+        description: One paragraph about it.
+        config: The data set's configuration, with the columns `source`, `reference` (the first human rewrite) and
+            `references`.
+        split: The split to evaluate.
+        profile: The name of a metric protocol.
     """
     return yaml.safe_dump(
         {
@@ -64,9 +70,9 @@ def _task(metric: str, config: str, split: str, profile: str) -> dict[str, Any]:
                 "name": "model_graded_qa",
                 "args": {
                     "model": f"{GRADER}/{profile}/{metric}",
-                    # Literals, so that no text can be taken for another's part.
+                    # Python literals, so that no text can pass for a part of another.
                     "template": "({question!r}, {answer!r}, {references!r})",
-                    # A number. Anything else is no grade, and the sample stays out of the mean.
+                    # A number. inspect-ai leaves a sample with any other answer out of the mean.
                     "grade_pattern": r"^(-?\d[\d.e-]*)$",
                 },
             }

@@ -1,7 +1,7 @@
 """STA, SIM, FL and J inside inspect-ai: a scorer for tasks, and a grader model for eval.yaml.
 
-Samples come one by one and are scored in batches; no more than a score's last decimal hangs on its batch
-(metrics/measures.py).
+Samples arrive one by one and are scored in batches; a batch can change a score in its last decimal
+(`metrics.scoring.DECIMALS`).
 """
 
 from __future__ import annotations
@@ -32,76 +32,90 @@ Rewrite = tuple[str, str, tuple[str, ...]]
 
 
 class TaskError(PrerequisiteError, InputError):
-    """An InputError for programs; at inspect's command line its message alone, not the whole call stack."""
+    """An InputError that inspect's command prints in one line in place of a traceback."""
 
     def __init__(self, message: str) -> None:
-        # inspect-ai prints what it is given as rich's markup.
+        # inspect-ai prints the message as rich markup.
         super().__init__(escape(message))
 
 
 @contextmanager
 def input_errors() -> Iterator[None]:
+    """Raise every `InputError` of the block as a `TaskError`."""
     try:
         yield
     except InputError as error:
         raise TaskError(f"error: {' '.join(str(error).split())}") from None
 
 
-class Scores:
-    """The scores of rewrites under one profile. What comes while others are being scored is scored together next."""
+class BatchScorer:
+    """Scores rewrites under one profile; those that arrive while a batch is scored form the next batch."""
 
     def __init__(self, profile: str) -> None:
         self._profile = profile
-        self._waiting: set[Rewrite] = set()
-        self._done: dict[Rewrite, dict[str, float] | None] = {}
-        self._free = anyio.Lock()
+        self._pending: set[Rewrite] = set()
+        self._scores: dict[Rewrite, dict[str, float] | None] = {}
+        self._lock = anyio.Lock()
 
-    async def of(self, source: str, output: str, references: Sequence[str]) -> dict[str, float] | None:
-        """{sta, sim, fl, j}, all 0 for an empty output; None where the profile needs a reference and there is none.
+    async def score(self, source: str, output: str, references: Sequence[str]) -> dict[str, float] | None:
+        """Score one rewrite.
 
-        Errors (InputError): as metrics.scoring.functions.
+        Args:
+            source: The toxic sentence.
+            output: Its rewrite.
+            references: Human rewrites.
+
+        Returns:
+            The values by metric, all 0 for an empty output; None if the profile needs a reference and there is none.
+
+        Raises:
+            InputError: The profile or its models cannot be loaded.
         """
         rewrite = (source, output, tuple(references))
-        self._waiting.add(rewrite)
-        async with self._free:
-            if rewrite not in self._done:
-                batch = sorted({rewrite, *self._waiting})
-                self._waiting.clear()
-                self._done.update(await anyio.to_thread.run_sync(self._score, batch))
-        return self._done[rewrite]
+        self._pending.add(rewrite)
+        async with self._lock:
+            if rewrite not in self._scores:
+                batch = sorted({rewrite, *self._pending})
+                self._pending.clear()
+                self._scores.update(await anyio.to_thread.run_sync(self._score_batch, batch))
+        return self._scores[rewrite]
 
-    def _score(self, batch: list[Rewrite]) -> dict[Rewrite, dict[str, float] | None]:
+    def _score_batch(self, batch: list[Rewrite]) -> dict[Rewrite, dict[str, float] | None]:
         with input_errors():
-            compares = any(measure(name, self._profile).needs_references for name in FACTORS)
-            able = [rewrite for rewrite in batch if rewrite[2] or not compares]
-            if not able:
+            needs_references = any(measure(name, self._profile).needs_references for name in FACTORS)
+            scorable = [rewrite for rewrite in batch if rewrite[2] or not needs_references]
+            if not scorable:
                 return dict.fromkeys(batch)
-            sources, outputs, references = zip(*able, strict=True)
+            sources, outputs, references = zip(*scorable, strict=True)
             table = columns("j", sources, outputs, references, self._profile)
-        values = {rewrite: {name: float(table[name][i]) for name in METRICS} for i, rewrite in enumerate(able)}
+        values = {rewrite: {name: float(table[name][i]) for name in METRICS} for i, rewrite in enumerate(scorable)}
         return {**dict.fromkeys(batch), **values}
 
 
-def folded(output: str) -> str:
-    """The output with its white space folded, as metrics.score folds it."""
+def collapse_whitespace(output: str) -> str:
+    """Return the output with each run of white space as one space, as `metrics.score` does."""
     return " ".join(output.split())
 
 
 @functools.cache
-def scores(profile: str) -> Scores:
-    """One for all tasks of a process: four metrics of the same rewrites are scored once."""
-    return Scores(profile)
+def batch_scorer(profile: str) -> BatchScorer:
+    """Return the scorer of a profile; the tasks of a process share it, so that each rewrite is scored once."""
+    return BatchScorer(profile)
 
 
 @scorer(metrics={name: [mean(), stderr()] for name in METRICS})
 def detoxification(profile: str = "offline") -> Scorer:
-    """STA, SIM, FL and J of the output; the sample's targets are its human rewrites."""
+    """Score outputs by STA, SIM, FL and J; a sample's targets are its human rewrites.
+
+    Args:
+        profile: The metric protocol.
+    """
 
     async def score(state: TaskState, target: Target) -> Score:
-        output = folded(state.output.completion)
-        values = await scores(profile).of(state.input_text, output, [text for text in target if text])
+        output = collapse_whitespace(state.output.completion)
+        values = await batch_scorer(profile).score(state.input_text, output, [text for text in target if text])
         if values is None:
-            why = f"profile {profile} compares with human references; this sample has none"
+            why = f"profile {profile} needs human references; this sample has none"
             return Score.unscored(reason="scoring_failed", answer=output, explanation=why)
         return Score(value=values, answer=output)
 
@@ -110,9 +124,9 @@ def detoxification(profile: str = "offline") -> Scorer:
 
 @modelapi(name=GRADER)
 class Grader(ModelAPI):
-    """The grader `detox_suite/PROFILE/METRIC`: no language model; its answer is the metric's value.
+    """The grader `detox_suite/PROFILE/METRIC`: a metric in the form of a model, whose answer is the metric's value.
 
-    It reads what `eval_yaml` lets inspect's `model_graded_qa` write: source, output and references as literals.
+    Its prompt is the template of `eval_yaml`: source, output and references as Python literals.
     """
 
     def __init__(
@@ -130,14 +144,15 @@ class Grader(ModelAPI):
                 raise InputError(f"{GRADER}/{model_name}: no such grader; {GRADER}/PROFILE/{{{','.join(METRICS)}}}")
 
     def max_connections(self) -> int:
-        # How many samples may wait for the next batch.
+        """Return how many samples may wait for the next batch."""
         return 1_000
 
     async def generate(
         self, input: list[ChatMessage], tools: list[ToolInfo], tool_choice: ToolChoice, config: GenerateConfig
     ) -> ModelOutput:
+        """Score the rewrite in the last message of `input`; the other arguments are not used."""
         source, output, references = ast.literal_eval(input[-1].text)
-        values = await scores(self._profile).of(source, folded(output), references)
+        values = await batch_scorer(self._profile).score(source, collapse_whitespace(output), references)
         return ModelOutput.from_content(
             self.model_name, "no reference" if values is None else repr(values[self._metric])
         )

@@ -1,6 +1,6 @@
-"""The inspect-ai task `detox`: a model rewrites what metrics.score lets it rewrite, and gets the same numbers for it.
+"""The inspect-ai task `detox`: a model rewrites a test set; prompts and scores are those of `metrics.score`.
 
-inspect-ai also loads this file by its path, outside its package: no relative imports here.
+inspect-ai also loads this file by its path, outside its package, where relative imports fail.
 """
 
 from __future__ import annotations
@@ -26,20 +26,24 @@ from metrics.scoring import FACTORS
 from metrics.scoring.functions import measure
 from metrics.util.errors import InputError
 
-# What inspect's `hf` needs to hand a message on as it is: no chat template of the tokenizer's, no `user: ` before it.
-AS_IT_IS = "{{messages[0].content}}"
+# With this chat template, inspect's `hf` passes on a message unchanged, without the prefix `user: `.
+PLAIN_CHAT_TEMPLATE = "{{messages[0].content}}"
 
 
 @task
 def detox(test_set: str = "paradetox-test", profile: str = "offline", prompt: str | list[str] | None = None) -> Task:
-    """Rewriting a test set, scored by STA, SIM, FL and J.
+    """Rewrite a test set and score it by STA, SIM, FL and J.
 
-    profile: the metric protocol; prompt: a template with `{text}`, both as of metrics.score.
-    Errors (InputError): an unknown test set or profile, models that cannot be had, a profile that compares with human
-    rewrites where there are none, a prompt that the model could not be given; all before anything is rewritten.
+    Args:
+        test_set: The name of a test set.
+        profile: The metric protocol.
+        prompt: A template with `{text}`, as for `metrics.score --prompt`; by default the model's own.
+
+    Raises:
+        InputError: The test set, profile or prompt cannot be used; nothing has been rewritten yet.
     """
     with input_errors():
-        # inspect-ai reads task arguments as YAML, and then splits strings at their commas.
+        # inspect-ai parses task arguments as YAML, and splits strings at commas.
         prompt = ",".join(prompt) if isinstance(prompt, list) else prompt
         if not isinstance(prompt, str | None):
             raise InputError(f"prompt {prompt}: not a string; put double quotes around it: -T 'prompt=\"…\"'")
@@ -49,13 +53,13 @@ def detox(test_set: str = "paradetox-test", profile: str = "offline", prompt: st
             raise InputError(f"profile {profile}: {texts.name} has sentences without a reference")
         model = _known_model()
         if model is not None:
-            message(model, prompt)
+            user_message(model, prompt)
     samples = [
         Sample(id=i, input=source, target=list(references))
         for i, (source, references) in enumerate(zip(texts.sources, texts.references, strict=True), 1)
     ]
     return Task(
-        # Where the sample stands in for ParaDetox, the log names the sample.
+        # If the sample replaces ParaDetox, the log names the sample.
         dataset=MemoryDataset(samples, name=texts.name, location=f"{texts.origin}, {texts.revision}"),
         solver=rewrite(prompt),
         scorer=detoxification(profile),
@@ -71,7 +75,7 @@ def detox(test_set: str = "paradetox-test", profile: str = "offline", prompt: st
 
 
 def _known_model() -> Model | None:
-    """The model to be evaluated; None where it is not known yet, as in `eval(detox(), model=…)`."""
+    """The model to evaluate; None if it is not set yet, as in `eval(detox(), model=…)`."""
     try:
         return get_model()
     except ValueError:
@@ -80,11 +84,15 @@ def _known_model() -> Model | None:
 
 @solver
 def rewrite(prompt: str | None = None) -> Solver:
-    """Asks the model as metrics.score asks it, once. prompt: a template with `{text}`; by default the model's own."""
+    """Ask the model once for a rewrite of the input.
+
+    Args:
+        prompt: A template with `{text}`; by default the model's own.
+    """
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:
         with input_errors():
-            head, tail = message(get_model(), prompt).split("{text}")
+            head, tail = user_message(get_model(), prompt).split("{text}")
         state.user_prompt.text = head + state.input_text + tail
         return await generate(state)
 
@@ -92,34 +100,40 @@ def rewrite(prompt: str | None = None) -> Solver:
 
 
 @functools.lru_cache(maxsize=8)
-def message(model: Model, given: str | None) -> str:
-    """The user's message with `{text}` for the sentence that makes `model` read what it reads under metrics.score.
+def user_message(model: Model, prompt: str | None) -> str:
+    """Return the user message, with `{text}` in place of the sentence, that gives the model the prompt of `metrics.score`.
 
-    given: overrides the model's own prompt. inspect's `hf` is asked what it would make of a message; other providers
-    send messages to a chat model. Errors (InputError): a prompt without `{text}`; one that the provider would change.
+    For inspect's `hf` the tokens are compared; other providers send messages to a chat model.
+
+    Args:
+        model: The model to evaluate.
+        prompt: A template with `{text}`; None: the model's own.
+
+    Raises:
+        InputError: The prompt lacks `{text}`, or the provider would change it.
     """
     api: Any = model.api
     local = hasattr(api, "hf_chat")
     seq2seq = local and bool(api.model.config.is_encoder_decoder)
     if seq2seq:
         raise InputError(f"{model}: inspect's hf cuts the outputs of encoder-decoder models; use metrics.score")
-    own = given
+    own = prompt
     if own is None:
         name = str(model.model_args.get("model_path") or api.model_name)
         ref = ModelRef(name, "folder", _folder(name, model.model_args.get("revision")) if local else Path(name), "")
         own = default_prompt(ref, api.tokenizer if local else SimpleNamespace(chat_template=True), seq2seq)
     if own.count("{text}") != 1:
         raise InputError(f'prompt "{own}": must contain {{text}} exactly once')
-    asked = own.removeprefix(CHAT_PREFIX)
+    message = own.removeprefix(CHAT_PREFIX)
     if local:
-        _require_same_tokens(model, own, asked)
-    elif own == asked:
+        _require_same_tokens(model, own, message)
+    elif own == message:
         raise InputError(f'prompt "{own}": {model} reads chat messages only; begin the prompt with {CHAT_PREFIX}')
-    return asked
+    return message
 
 
 def _folder(name: str, revision: str | None) -> Path:
-    """The folder of a model that inspect's `hf` has loaded; of a Hub id, the one with its rewriter.json, if any."""
+    """The folder of a model that inspect's `hf` has loaded; for a Hub id, the one with its rewriter.json, if any."""
     if Path(name).is_dir():
         return Path(name)
     from huggingface_hub import hf_hub_download
@@ -131,18 +145,18 @@ def _folder(name: str, revision: str | None) -> Path:
         return Path(name)
 
 
-def _require_same_tokens(model: Model, own: str, asked: str) -> None:
-    """Errors: inspect's `hf` gives the model other tokens than metrics.score; the options that help are said."""
+def _require_same_tokens(model: Model, own: str, message: str) -> None:
+    """Raises InputError, with the options that help, if the model would get other tokens than in `metrics.score`."""
     api: Any = model.api
     text = "you are a fool, so what"
     expected = prompt_ids(api.tokenizer, own, [text], seq2seq=False)[0]
-    alone = asked.replace("{text}", text)
+    alone = message.replace("{text}", text)
     chat = api.hf_chat([ChatMessageUser(content=alone)], [])
     if api.tokenizer(chat, **api.tokenizer_call_args)["input_ids"] == expected:
         return
     advice = "use metrics.score"
-    for written, template in ((alone, f"-M 'chat_template=\"{AS_IT_IS}\"' "), (chat, "")):
+    for text_sent, template in ((alone, f"-M 'chat_template=\"{PLAIN_CHAT_TEMPLATE}\"' "), (chat, "")):
         for special, arguments in ((True, "{}"), (False, '{"add_special_tokens":false}')):
-            if api.tokenizer(written, add_special_tokens=special)["input_ids"] == expected:
+            if api.tokenizer(text_sent, add_special_tokens=special)["input_ids"] == expected:
                 advice = f"add {template}-M 'tokenizer_call_args={arguments}'"
     raise InputError(f'prompt "{own}": inspect\'s hf would change it; {advice}')

@@ -1,6 +1,6 @@
-"""What this folder's YAML files name: texts and prompts as metrics.score has them, and the four metrics.
+"""The Python side of the lm-eval tasks in this folder: test sets, prompts and metrics, the same as in `metrics.score`.
 
-A document's value under every metric is its rewrite; scoring waits for the aggregation, which sees all of them at once.
+`process_results` returns the rewrite itself as a document's value; the aggregations score all rewrites in one batch.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Rewrite = tuple[str, str, Sequence[str], str]
 
 
 class TaskError(SystemExit, InputError):
-    """An InputError for programs; at lm-eval's command line one line and exit code 1, not the whole call stack."""
+    """An InputError that ends lm-eval's command with one line and exit code 1 in place of a traceback."""
 
 
 @contextmanager
@@ -40,19 +40,24 @@ def _one_line() -> Iterator[None]:
 
 
 class DetoxTask(ConfigurableTask):
-    """A test set (`dataset_name` in the YAML); what the model reads depends on it and on the chat template's use.
+    """A test set, `dataset_name` in the YAML file, with the prompt of the model.
 
-    metadata: `profile`, a metric protocol; `prompt`, a template as of `metrics.score --prompt`; at the command line
-    lm-eval adds the model's arguments. `test_set` is added here: which texts were found.
+    The task's metadata holds `profile`, the metric protocol, and optionally `prompt`, a template as for
+    `metrics.score --prompt`; lm-eval's command adds the model's arguments. `download` adds `test_set`, the origin and
+    the revision of the texts.
     """
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         self._prompt = "{text}"
-        # lm-eval hands on the key that named this class, and then knows no such field.
+        # lm-eval passes on the key that names this class, but its configuration has no such field.
         super().__init__(config={key: value for key, value in config.items() if key != "class"})
 
     def download(self, *_: Any, **__: Any) -> None:
-        """Loads texts and scorers. Errors (InputError) come here, before anything is rewritten."""
+        """Load the test set and the scorers.
+
+        Raises:
+            InputError: The profile or the test set is unknown, or the profile needs references that are missing.
+        """
         config = self.config
         profile = str(config.metadata["profile"])
         with _one_line():
@@ -71,25 +76,31 @@ class DetoxTask(ConfigurableTask):
         self.dataset = {"test": Dataset.from_dict(documents)}
 
     def build_all_requests(self, *, apply_chat_template: bool = False, **kwargs: Any) -> None:
+        """Choose the prompt, which depends on the chat template, and build the requests."""
         with _one_line():
             self._prompt = prompt(self.config.metadata, apply_chat_template)
         super().build_all_requests(apply_chat_template=apply_chat_template, **kwargs)
 
     def doc_to_text(self, doc: Mapping[str, Any], doc_to_text: object = None) -> str:
+        """Return the prompt for a document; `doc_to_text`, lm-eval's template, is not used."""
         head, tail = self._prompt.split("{text}")
         return f"{head}{doc['source']}{tail}"
 
 
 def prompt(metadata: Mapping[str, Any], chat: bool) -> str:
-    """What metrics.score lets the model read, `{text}` in place of the sentence; the user's message if `chat`.
+    """Return the prompt that `metrics.score` gives the model, with `{text}` in place of the sentence.
 
-    metadata: a task's; without the model's arguments in it, the model is taken for one that has no prompt of its own.
-    Errors (InputError): a prompt without `{text}`; one for the chat template without it, or the other way round.
+    Args:
+        metadata: The task's; without `pretrained`, the model has no prompt of its own.
+        chat: Whether lm-eval applies the chat template to the prompt.
+
+    Raises:
+        InputError: The prompt lacks `{text}`, or it needs the chat template and `chat` is false, or the reverse.
     """
     own = metadata.get("prompt")
     if own is None:
         name, adapter = (_name(metadata.get(key)) for key in ("pretrained", "peft"))
-        # A model without a name has no folder; the empty path would be the working directory.
+        # The empty path would be the working directory.
         ref = ModelRef(name, "folder", Path(name or os.devnull), "")
         if adapter:
             ref = ModelRef(name, "adapter", Path(adapter), "", ref)
@@ -105,7 +116,7 @@ def prompt(metadata: Mapping[str, Any], chat: bool) -> str:
 
 
 def _name(value: object) -> str:
-    """A model argument that is a name or a folder; empty for others, such as a model that was loaded before."""
+    """A model argument that is a name or a path; "" for others, such as a loaded model."""
     return os.fspath(value) if isinstance(value, (str, Path)) else ""
 
 
@@ -115,30 +126,38 @@ def _is_seq2seq(name: str, revision: Any) -> bool:
     try:
         return bool(AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False).is_encoder_decoder)
     except (OSError, ValueError):
-        # Not a model that transformers knows by itself: GGUF, or another backend's.
+        # GGUF, or a model of another backend.
         return False
 
 
 def process_results(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, Rewrite]:
-    """The document's rewrite under each metric, white space folded as metrics.score folds it; empty outputs stay."""
+    """Return the document's rewrite under each metric, with its white space collapsed; empty outputs stay.
+
+    Args:
+        doc: A document of the test set.
+        results: The model's output, in a list.
+    """
     rewrite = (doc["source"], " ".join(results[0].split()), doc["references"], doc["profile"])
     return dict.fromkeys(METRICS, rewrite)
 
 
 def sta(rewrites: Sequence[Rewrite]) -> float:
+    """Return the mean STA."""
     return _mean("sta", rewrites)
 
 
 def sim(rewrites: Sequence[Rewrite]) -> float:
+    """Return the mean SIM."""
     return _mean("sim", rewrites)
 
 
 def fl(rewrites: Sequence[Rewrite]) -> float:
+    """Return the mean FL."""
     return _mean("fl", rewrites)
 
 
 def j(rewrites: Sequence[Rewrite]) -> float:
-    """The mean of the products. Their factors were kept when they were aggregated: nothing is scored again."""
+    """Return the mean J; its factors are cached from the other aggregations."""
     return _mean("j", rewrites)
 
 

@@ -131,7 +131,7 @@ def test_a_prompt_of_the_users(tmp_path: Path) -> None:
     assert log.samples[0].messages[0].text == f"Stay kind, and brief: {log.samples[0].input}"
 
 
-def test_what_waits_is_scored_in_one_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rewrites_that_wait_are_scored_in_one_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import anyio
 
     from metrics.inspect_ai import scores
@@ -144,11 +144,11 @@ def test_what_waits_is_scored_in_one_call(tmp_path: Path, monkeypatch: pytest.Mo
         return columns(*arguments)
 
     monkeypatch.setattr(scores, "columns", counted)
-    fresh, found = scores.Scores("offline"), {}
+    fresh, found = scores.BatchScorer("offline"), {}
     test_set = load_test_set("sample")
 
     async def one(i: int) -> None:
-        found[i] = await fresh.of(test_set.sources[i], test_set.references[i][0], test_set.references[i])
+        found[i] = await fresh.score(test_set.sources[i], test_set.references[i][0], test_set.references[i])
 
     async def all_of_them() -> None:
         async with anyio.create_task_group() as group:
@@ -156,7 +156,7 @@ def test_what_waits_is_scored_in_one_call(tmp_path: Path, monkeypatch: pytest.Mo
                 group.start_soon(one, i)
 
     anyio.run(all_of_them)
-    # The first finds nobody beside it; those that come meanwhile go together.
+    # The first is alone in its batch; those that arrive while it is scored share the next one.
     assert sum(batches) == 12 and len(batches) <= 2
     sentences, _ = scored([references[0] for references in test_set.references[:12]], tmp_path)
     assert [found[i] for i in range(12)] == [pytest.approx(sentence, abs=ROUNDING) for sentence in sentences]
@@ -200,7 +200,7 @@ def test_errors_come_first_and_without_a_call_stack() -> None:
     from inspect_ai.model import get_model
 
     from metrics.inspect_ai.scores import Grader
-    from metrics.inspect_ai.task import detox, message
+    from metrics.inspect_ai.task import detox, user_message
 
     # inspect-ai prints a PrerequisiteError's message alone.
     for arguments, text in (
@@ -215,38 +215,44 @@ def test_errors_come_first_and_without_a_call_stack() -> None:
     with pytest.raises(InputError, match=r"detox_suite/offline/bleu: no such grader"):
         Grader("offline/bleu")
     model = get_model("mockllm/model")
-    assert message(model, None) == CHAT_PROMPT.removeprefix("chat:") and message(model, "chat:{text}!") == "{text}!"
+    assert (
+        user_message(model, None) == CHAT_PROMPT.removeprefix("chat:")
+        and user_message(model, "chat:{text}!") == "{text}!"
+    )
     for prompt, text in (("Detoxify: {text}", "begin the prompt with chat:"), ("chat:polite", "exactly once")):
         with pytest.raises(InputError, match=text):
-            message(model, prompt)
+            user_message(model, prompt)
 
 
 def test_prompts_that_inspect_would_change(tiny_llama: Path, tiny_t5: Path, tmp_path: Path) -> None:
     from inspect_ai.model import get_model
 
-    from metrics.inspect_ai.task import AS_IT_IS, message
+    from metrics.inspect_ai.task import PLAIN_CHAT_TEMPLATE, user_message
 
     def hf(folder: Path, **arguments: Any) -> Any:
         return get_model("hf/local", model_path=str(folder), device="cpu", memoize=False, **arguments)
 
-    as_it_is, no_special = {"chat_template": AS_IT_IS}, {"tokenizer_call_args": {"add_special_tokens": False}}
+    as_it_is, no_special = (
+        {"chat_template": PLAIN_CHAT_TEMPLATE},
+        {"tokenizer_call_args": {"add_special_tokens": False}},
+    )
     with pytest.raises(InputError) as caught:
-        message(hf(tiny_llama), None)
+        user_message(hf(tiny_llama), None)
     # What it advises is what helps.
     assert "chat_template=" in str(caught.value) and "add_special_tokens" in str(caught.value)
-    assert message(hf(tiny_llama, **as_it_is, **no_special), None) == "{text}\n"
+    assert user_message(hf(tiny_llama, **as_it_is, **no_special), None) == "{text}\n"
     chat = chat_model(tiny_llama, tmp_path / "chat")
     with pytest.raises(InputError) as caught:
-        message(hf(chat), None)
+        user_message(hf(chat), None)
     assert "chat_template=" not in str(caught.value) and "add_special_tokens" in str(caught.value)
-    assert message(hf(chat, **no_special), None) == CHAT_PROMPT.removeprefix("chat:")
+    assert user_message(hf(chat, **no_special), None) == CHAT_PROMPT.removeprefix("chat:")
     write_prompt(chat, "polite : {text} .")
     with pytest.raises(InputError, match="chat_template="):
-        message(hf(chat, **no_special), None)
-    assert message(hf(chat, **as_it_is, **no_special), None) == "polite : {text} ."
-    assert message(hf(chat, **no_special), "chat:be polite: {text}") == "be polite: {text}"
+        user_message(hf(chat, **no_special), None)
+    assert user_message(hf(chat, **as_it_is, **no_special), None) == "polite : {text} ."
+    assert user_message(hf(chat, **no_special), "chat:be polite: {text}") == "be polite: {text}"
     with pytest.raises(InputError, match=r"encoder-decoder models; use metrics\.score"):
-        message(hf(tiny_t5, auto_model_class="AutoModelForSeq2SeqLM"), None)
+        user_message(hf(tiny_t5, auto_model_class="AutoModelForSeq2SeqLM"), None)
 
 
 def test_eval_yaml_is_what_inspect_accepts() -> None:
