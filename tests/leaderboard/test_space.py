@@ -89,11 +89,11 @@ def key(board: Leaderboard, name: str, profile: str = "s1") -> str:
         (0, "<bdi>0</bdi>"),
     ],
 )
-def test_foreign_text_is_shown_as_text(text: Any, html: str) -> None:
+def test_text_from_outside_is_escaped(text: Any, html: str) -> None:
     assert to_html(text) == html
 
 
-def test_nothing_is_a_dash() -> None:
+def test_missing_values_are_dashes() -> None:
     assert to_html(None) == to_html("") == '<span class="nothing">–</span>'
 
 
@@ -102,7 +102,7 @@ def test_nothing_is_a_dash() -> None:
     ["javascript:alert(1)", "http://a.org", "https:///x", "https://user@evil.org", "https://a.org/ b", "https://[",
      "https://a.org/\u202e", "//a.org", "", "data:text/html,x"],
 )  # fmt: skip
-def test_only_plain_https_addresses_are_links(url: str) -> None:
+def test_only_plain_https_addresses_become_links(url: str) -> None:
     assert external_link(url, "text") == "text"
 
 
@@ -127,23 +127,23 @@ def test_links() -> None:
     [("=1+1", "'=1+1"), ("+1", "'+1"), ("-1", "'-1"), ("@x", "'@x"), ("\t=1", "'⇥=1"), ("\r=1", "'⟨U+000D⟩=1"),
      ("＝1", "'＝1"), ("a=1", "a=1"), (-0.5, -0.5), (3, 3), (None, ""), (["=a", "b"], "'=a; b"), (True, True)],
 )  # fmt: skip
-def test_no_cell_of_a_csv_begins_a_formula(value: Any, cell: Any) -> None:
+def test_csv_cells_never_begin_a_formula(value: Any, cell: Any) -> None:
     assert to_csv_cell(value) == cell
 
 
 @pytest.mark.parametrize(
     "word", ["idiot", "IDIOT", "f**k", "f*ck", "sh!t", "$hit", "fuuuuck", "1d1ot", "stupid!you", "idi\u200bot", "a**"]
 )
-def test_rude_words(word: str) -> None:
+def test_masked_rude_words_are_found(word: str) -> None:
     assert is_rude(word)
 
 
 @pytest.mark.parametrize("word", ["as", "class", "hello", "5*", "**", "455", "i'm", "passé", "w*rd", "grass"])
-def test_words_that_are_not(word: str) -> None:
+def test_harmless_words_are_not_rude(word: str) -> None:
     assert not is_rude(word)
 
 
-def test_rude_words_are_softened_and_nothing_else() -> None:
+def test_only_rude_words_are_blurred() -> None:
     blurred = '<button type="button" class="rude" aria-label="rude word">idiot</button>'
     assert blur_rude_words("<i>You</i> idiot!", show=False) == f"<bdi>&lt;i&gt;You&lt;/i&gt; {blurred}!</bdi>"
     assert blur_rude_words("You idiot", show=True) == "<bdi>You idiot</bdi>"
@@ -153,7 +153,7 @@ def test_rude_words_are_softened_and_nothing_else() -> None:
 
 
 # -- data -------------------------------------------------------------------------------------------------------------
-def test_groups_hold_what_can_be_compared(board: Leaderboard) -> None:
+def test_groups_hold_comparable_rows(board: Leaderboard) -> None:
     labels = [group.label for group in board.groups.values()]
     assert labels == ["t (6 sentences), s1", "t (2 sentences), s2"]
     first, second = board.groups.values()
@@ -163,14 +163,14 @@ def test_groups_hold_what_can_be_compared(board: Leaderboard) -> None:
     assert board.group_of(key(board, "CondBERT", "emnlp2021")) is None and board.group_of("nobody") is None
 
 
-def test_equal_labels_are_told_apart(tmp_path: Path) -> None:
+def test_groups_with_equal_labels_name_their_difference(tmp_path: Path) -> None:
     write(tmp_path, system("a", [1, 0], sim_model="one"), system("a", [1, 0], sim_model="another model altogether"))
     labels = [group.label for group in load(tmp_path).groups.values()]
     assert sorted(label.rpartition(" ")[0] for label in labels) == ["t (2 sentences), s1; sim"] * 2
     assert len(set(labels)) == 2 and any(label.endswith("sim one") for label in labels)
 
 
-def test_a_part_of_a_test_set_is_called_so(tmp_path: Path) -> None:
+def test_labels_name_the_part_of_a_test_set(tmp_path: Path) -> None:
     write(tmp_path, system("a", [1, 0], of=2_000))
     assert [g.label for g in load(tmp_path).groups.values()] == ["t (first 2 of 2,000), s1"]
 
@@ -192,7 +192,7 @@ def test_filters(board: Leaderboard) -> None:
     assert passing(contamination="clean") == ["org/polite", "delete"]
 
 
-def test_sorting_keeps_the_unknown_last(board: Leaderboard) -> None:
+def test_sorting_puts_missing_values_last(board: Leaderboard) -> None:
     group = next(iter(board.groups.values()))
     view = TableState().sorted_by("size")
     assert view == TableState("size", descending=True)
@@ -238,7 +238,7 @@ def test_pages(tmp_path: Path) -> None:
     assert "Systems: none (of 120)" in render_ranking(group, Filters("nobody"), (), TableState())
 
 
-def test_rows_without_a_rank_say_why(tmp_path: Path) -> None:
+def test_unranked_rows_give_the_reason(tmp_path: Path) -> None:
     write(
         tmp_path, system("whole", [1, 0]), system("without-fl", [1, 1], drop=("fl",)), system("other", [1, 1]),
         verified={"other": "mismatch"},
@@ -250,7 +250,7 @@ def test_rows_without_a_rank_say_why(tmp_path: Path) -> None:
     assert group.records[0]["system"] == "whole" and group.records[0]["rank"] == 1
 
 
-def test_published_figures_stand_apart_with_their_source(board: Leaderboard) -> None:
+def test_published_figures_have_their_own_table_with_sources(board: Leaderboard) -> None:
     html = render_published(board.published)
     assert "cannot be compared" in html and 'href="https://aclanthology.org/x"' in html and "CondBERT" in html
     assert "CondBERT" not in "".join(
@@ -270,7 +270,7 @@ def test_charts_name_every_system(board: Leaderboard) -> None:
     assert [round(t, 3) for t in Axis(-0.26, 1.0, 0, 1).ticks] == [-0.2, 0, 0.2, 0.4, 0.6, 0.8, 1.0]
 
 
-def test_outputs_stand_beside_the_references(board: Leaderboard) -> None:
+def test_outputs_are_shown_beside_the_references(board: Leaderboard) -> None:
     html = render_outputs(board, key(board, "delete"), "Lowest J first", True, 0)
     assert "Human rewrite" in html and "<bdi>reference 3</bdi>" in html and "<bdi>delete 3</bdi>" in html
     assert re.findall(r'<th scope="row" class="number">(\d+)', html) == ["4", "5", "6", "1", "2", "3"]
@@ -291,7 +291,7 @@ def test_references_of_other_sentences_are_not_shown(board: Leaderboard, tmp_pat
     )
 
 
-def test_a_pair_is_tested_on_the_same_sentences(board: Leaderboard) -> None:
+def test_paired_test_uses_the_same_sentences(board: Leaderboard) -> None:
     comparisons = Comparisons(board)
     html = comparisons.render(key(board, "org/polite"), key(board, "echo"), "First ahead", True, 0)
     left, right = np.array([0.5] * 5 + [0.0]), np.zeros(6)
@@ -310,7 +310,7 @@ def test_a_pair_is_tested_on_the_same_sentences(board: Leaderboard) -> None:
     assert "Choose two systems" in comparisons.render(key(board, "delete"), None, "", True, 0)
 
 
-def test_downloads_hold_what_is_shown(board: Leaderboard) -> None:
+def test_downloads_hold_the_filtered_ranking(board: Leaderboard) -> None:
     group = next(iter(board.groups.values()))
     records = select(group, Filters(kind="baseline"), TableState("j"))
     rows = list(csv.DictReader(io.StringIO(to_csv(board, records).decode("utf-8-sig"))))
@@ -328,7 +328,7 @@ def record(name: str, **more: Any) -> dict[str, Any]:
     return flat(row, Verification(), Placing())
 
 
-def test_a_system_is_scored_again_as_it_was() -> None:
+def test_score_command_repeats_the_recorded_settings() -> None:
     decoding = {"num_beams": 4, "do_sample": False, "prompt": "Say:\n{text}", "batch_size": 8}
     made = record("org/m", kind="model", revision=COMMIT, decoding=decoding)
     command = reproduce_command({**made, "profile": "offline.v2"})
@@ -352,7 +352,7 @@ def test_a_system_is_scored_again_as_it_was() -> None:
     assert verify_command(made, "lab/board").startswith("python -m leaderboard.verify --repo lab/board --only ")
 
 
-def test_a_trained_model_is_trained_again_from_its_recipe(tmp_path: Path) -> None:
+def test_train_command_uses_the_recorded_recipe(tmp_path: Path) -> None:
     recipe = {"name": "it's mine", "sro_learning_rate": 1e-5, "prompt": "Rude: {text}\n\nPolite:\n", "train": 8}
     made = record("sro", kind="model", revision=f"sha256:{'0' * 64}", recipe=recipe)
     command = reproduce_command(made)
@@ -361,7 +361,7 @@ def test_a_trained_model_is_trained_again_from_its_recipe(tmp_path: Path) -> Non
     assert yaml.safe_load((tmp_path / "it-s-mine.yaml").read_text()) == recipe
 
 
-def test_outputs_are_taken_from_the_stored_sentences() -> None:
+def test_outputs_command_reads_the_stored_sentences() -> None:
     made = record("=paragedi", kind="outputs")
     first, second = reproduce_command(made).split("\n")
     assert f"results/paragedi/{made['run_id']}.parquet > paragedi.txt" in first
@@ -372,7 +372,7 @@ def test_outputs_are_taken_from_the_stored_sentences() -> None:
     "name", [*HOSTILE, "--json=/tmp/x", "$(touch pwned)", "`touch pwned`", "a'; touch pwned; '", "\n; touch pwned"]
 )
 @pytest.mark.parametrize("kind", ["model", "outputs", "baseline"])
-def test_no_name_becomes_a_command(name: str, kind: str, tmp_path: Path) -> None:
+def test_no_name_is_run_by_the_shell(name: str, kind: str, tmp_path: Path) -> None:
     made = {
         **record("x", kind="outputs"),
         "system": name,
@@ -400,7 +400,7 @@ def run(command: str, folder: Path) -> list[list[str]]:
 
 
 # -- what gets in -----------------------------------------------------------------------------------------------------
-def test_hostile_rows_are_text_everywhere(tmp_path: Path) -> None:
+def test_hostile_rows_are_escaped_everywhere(tmp_path: Path) -> None:
     write(
         tmp_path,
         *(
@@ -470,7 +470,7 @@ def is_number(text: str) -> bool:
     return True
 
 
-def test_paths_of_a_table_lead_nowhere(board: Leaderboard, tmp_path: Path) -> None:
+def test_paths_in_a_table_cannot_leave_the_leaderboard(board: Leaderboard, tmp_path: Path) -> None:
     (tmp_path / "secret.parquet").write_bytes(b"x")
     for path in ("../secret.json", "/etc/passwd", "results/../secret.json", "secret.json", "results/a/../../x.json"):
         tamper(tmp_path, "delete", path=path)
@@ -478,7 +478,7 @@ def test_paths_of_a_table_lead_nowhere(board: Leaderboard, tmp_path: Path) -> No
         assert "no sentences are stored" in render_outputs(changed, key(changed, "delete"), "", True, 0)
 
 
-def test_sentences_that_are_too_long_or_too_many_are_refused(board: Leaderboard, tmp_path: Path) -> None:
+def test_too_long_or_missing_sentences_are_refused(board: Leaderboard, tmp_path: Path) -> None:
     path = tmp_path / board.records[key(board, "delete")]["path"].replace(".json", ".parquet")
     table = parquet.read_table(path)
     long = pa.array(["x" * 1_000_000] * 6)
@@ -490,7 +490,7 @@ def test_sentences_that_are_too_long_or_too_many_are_refused(board: Leaderboard,
     assert "not a Parquet file" in render_outputs(load(tmp_path), key(board, "delete"), "", True, 0)
 
 
-def test_what_a_table_may_not_say(board: Leaderboard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hostile_values_in_a_table_are_bounded_and_escaped(board: Leaderboard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     evil = "\u202eevil" + "y" * 1_000_000
     tamper(
         tmp_path,
@@ -515,7 +515,7 @@ def test_what_a_table_may_not_say(board: Leaderboard, tmp_path: Path, monkeypatc
         load(tmp_path)
 
 
-def test_tables_that_cannot_be_used_are_told(board: Leaderboard, tmp_path: Path) -> None:
+def test_damaged_tables_raise_one_line(board: Leaderboard, tmp_path: Path) -> None:
     latest = tmp_path / LATEST
     table = parquet.read_table(latest)
     for damaged, why in (
@@ -533,7 +533,7 @@ def test_tables_that_cannot_be_used_are_told(board: Leaderboard, tmp_path: Path)
         load(tmp_path)
 
 
-def test_an_empty_leaderboard_is_a_page(tmp_path: Path) -> None:
+def test_empty_leaderboard_has_a_page(tmp_path: Path) -> None:
     empty = load(tmp_path)
     assert "No measured rows yet" in render_ranking(None, Filters(), (), TableState())
     assert Page(empty).build() is not None and empty.groups == {}
@@ -541,7 +541,7 @@ def test_an_empty_leaderboard_is_a_page(tmp_path: Path) -> None:
     assert Page(load(tmp_path)).build() is not None
 
 
-def test_wrong_arguments_end_with_one_line(tmp_path: Path) -> None:
+def test_invalid_arguments_end_with_one_line(tmp_path: Path) -> None:
     for folder, message in ((tmp_path / "none", "no such folder"), (tmp_path, "no leaderboard in this folder")):
         with pytest.raises(InputError, match=message):
             open_leaderboard(local=folder)
@@ -557,7 +557,7 @@ def test_wrong_arguments_end_with_one_line(tmp_path: Path) -> None:
 
 
 # -- the Space --------------------------------------------------------------------------------------------------------
-def test_the_staged_folder_is_complete_and_light(tmp_path: Path) -> None:
+def test_staged_folder_is_complete_and_imports_no_model_library(tmp_path: Path) -> None:
     write_page_space(tmp_path / "space")
     folder = tmp_path / "space"
     _, front, _ = (folder / "README.md").read_text("utf-8").split("---\n", 2)

@@ -172,7 +172,7 @@ def visitor(driver: Any, address: str) -> Visitor:
     return visitor
 
 
-def test_hostile_rows_do_nothing(visitor: Visitor) -> None:
+def test_hostile_rows_run_no_script(visitor: Visitor) -> None:
     shown = visitor.systems()
     assert set(HOSTILE) <= set(shown) and printable(RTL) in shown
     assert visitor.text("#published").count(HOSTILE[0]) == 1
@@ -257,7 +257,7 @@ def test_columns_are_sorted_with_the_keyboard(visitor: Visitor) -> None:
     assert chrome.execute_script("return document.documentElement.lang") == "en"
 
 
-def test_two_systems_are_compared_and_rude_words_shown_when_asked_for(visitor: Visitor) -> None:
+def test_comparison_and_rude_words(visitor: Visitor) -> None:
     visitor.tab("Compare")
     # J .5 against 5/12 on six sentences: one sentence apart.
     visitor.until(lambda: "The test finds no difference between their J (p = 1.000)" in visitor.text("#comparison"))
@@ -287,7 +287,7 @@ def test_two_systems_are_compared_and_rude_words_shown_when_asked_for(visitor: V
     visitor.until(lambda: "First: other" in visitor.text("#comparison"))
 
 
-def test_the_ranking_is_downloaded(visitor: Visitor) -> None:
+def test_ranking_downloads(visitor: Visitor) -> None:
     visitor.one("#search textarea").send_keys("polite")
     visitor.until(lambda: visitor.systems() == ["org/polite"])
     for button in ("csv", "parquet"):
@@ -298,7 +298,7 @@ def test_the_ranking_is_downloaded(visitor: Visitor) -> None:
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_all_text_stands_out_from_what_is_behind_it(visitor: Visitor, theme: str) -> None:
+def test_text_contrast(visitor: Visitor, theme: str) -> None:
     visitor.open(theme)
     visitor.one("#filters button").click()
     for name, part in (
@@ -314,7 +314,7 @@ def test_all_text_stands_out_from_what_is_behind_it(visitor: Visitor, theme: str
         assert seen > 50 and faint == [], (name, faint)
 
 
-def test_a_phone_does_not_scroll_sideways(visitor: Visitor) -> None:
+def test_page_fits_a_phone(visitor: Visitor) -> None:
     phone = {"width": 360, "height": 740, "deviceScaleFactor": 1, "mobile": True}
     visitor.chrome.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
     try:
@@ -341,7 +341,7 @@ def test_a_phone_does_not_scroll_sideways(visitor: Visitor) -> None:
         visitor.chrome.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
-def test_the_staged_space_shows_a_data_set_at_one_commit(driver: Any, hub: HubServer, tmp_path: Path) -> None:
+def test_staged_space_shows_a_data_set_at_one_commit(driver: Any, hub: HubServer, tmp_path: Path) -> None:
     write_page_space(tmp_path / "space")
     write(tmp_path / "board", system("reference", [1, 1], kind="human"), system("polite", [1, 0]))
     api = hub.api("hf_alice")

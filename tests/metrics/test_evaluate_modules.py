@@ -122,7 +122,7 @@ def load(name: str, profile: str | None = None) -> Any:
     return evaluate.load(str(ROOT / "metrics" / name), profile)
 
 
-def test_each_module_gives_what_its_function_gives(quick: str) -> None:
+def test_modules_return_the_values_of_the_functions(quick: str) -> None:
     expected = {
         "sta": metrics.style_accuracy(PREDICTIONS, profile=quick),
         "sim": metrics.similarity(SOURCES, PREDICTIONS, profile=quick),
@@ -140,7 +140,7 @@ def test_each_module_gives_what_its_function_gives(quick: str) -> None:
         assert both == {name: float(expected[name].mean()), f"{name}_per_sentence": expected[name].tolist()}
 
 
-def test_combined_they_give_the_four_means_and_values(quick: str) -> None:
+def test_combined_modules_return_four_means_and_values(quick: str) -> None:
     import evaluate
 
     four = evaluate.combine([load(name, quick) for name in METRICS])
@@ -153,7 +153,7 @@ def test_combined_they_give_the_four_means_and_values(quick: str) -> None:
     assert len(result) == 8
 
 
-def test_profiles_with_references_ask_for_them(tmp_path: Path) -> None:
+def test_profiles_that_use_references_require_them(tmp_path: Path) -> None:
     profile = own_profile(tmp_path, sim_anchor="references")
     modules = {name: load(name, profile) for name in METRICS}
     assert len({str(module.features) for module in modules.values()}) == 1
@@ -175,7 +175,7 @@ def test_profiles_with_references_ask_for_them(tmp_path: Path) -> None:
             sim.compute(**texts, references=missing)
 
 
-def test_wrong_input_is_told_and_does_no_harm(quick: str) -> None:
+def test_invalid_input_raises_and_leaves_the_module_usable(quick: str) -> None:
     import evaluate
 
     sta = load("sta", quick)
@@ -237,7 +237,7 @@ def test_cards_and_requirements_are_complete(name: str) -> None:
     assert set((folder / "requirements.txt").read_text().split()) <= set(pins)
 
 
-def test_stage_is_light_and_overwrites_nothing(tmp_path: Path) -> None:
+def test_stage_starts_fast_and_overwrites_nothing(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "metrics.stage", "--help"], cwd=ROOT, capture_output=True, text=True
     )
@@ -265,7 +265,7 @@ def test_a_staged_folder_may_have_any_name(tmp_path: Path, monkeypatch: pytest.M
     assert module.compute(sources=SOURCES[:2], predictions=PREDICTIONS[:2]) == {"sta": 0.5}
 
 
-def test_a_staged_folder_is_complete_and_uses_nothing_outside(spaces: Path) -> None:
+def test_staged_folder_is_complete_and_imports_nothing_outside(spaces: Path) -> None:
     files = bundle(METRIC_BUNDLE)
     for name in METRICS:
         folder = spaces / name
@@ -291,7 +291,7 @@ def test_a_staged_folder_is_complete_and_uses_nothing_outside(spaces: Path) -> N
     import_every_module(spaces / "j")
 
 
-def test_the_private_package_leaves_an_installed_one_alone(tmp_path: Path) -> None:
+def test_private_imports_do_not_touch_an_installed_package(tmp_path: Path) -> None:
     def archive(**modules: str) -> str:
         data = io.BytesIO()
         with zipfile.ZipFile(data, "w") as files:
@@ -314,7 +314,7 @@ def test_the_private_package_leaves_an_installed_one_alone(tmp_path: Path) -> No
     assert import_archive(archive(**{**modules, "numbers": "ONE = 1\n"}), tmp_path) is first
 
 
-def test_the_staged_page_scores_what_is_typed(page: tuple[subprocess.Popen[bytes], str]) -> None:
+def test_staged_page_scores_typed_sentences(page: tuple[subprocess.Popen[bytes], str]) -> None:
     process, address = page
     with browser() as chromium:
         from selenium.webdriver.common.by import By

@@ -104,7 +104,7 @@ def run(tasks: Any, outputs: list[str], folder: Path, **options: Any) -> Any:
     return log
 
 
-def test_scores_are_those_of_metrics_score(tmp_path: Path) -> None:
+def test_scores_equal_those_of_metrics_score(tmp_path: Path) -> None:
     log = run(f"{TASK}@detox", OUTPUTS, tmp_path, task_args={"test_set": "sample"})
     assert log.status == "success", log.error
     sentences, means = scored(folded(log.samples), tmp_path)
@@ -123,7 +123,7 @@ def test_scores_are_those_of_metrics_score(tmp_path: Path) -> None:
     assert log.eval.dataset.name == "sample" and load_test_set("sample").revision in log.eval.metadata["test_set"]
 
 
-def test_a_prompt_of_the_users(tmp_path: Path) -> None:
+def test_custom_prompt(tmp_path: Path) -> None:
     from metrics.inspect_ai.task import detox
 
     # What inspect-ai makes of `-T 'prompt="chat:Stay kind, and brief: {text}"'`.
@@ -162,7 +162,7 @@ def test_rewrites_that_wait_are_scored_in_one_batch(tmp_path: Path, monkeypatch:
     assert [found[i] for i in range(12)] == [pytest.approx(sentence, abs=ROUNDING) for sentence in sentences]
 
 
-def test_what_cannot_be_scored_is_nan_and_left_out(tmp_path: Path) -> None:
+def test_samples_without_references_are_nan_and_excluded_from_means(tmp_path: Path) -> None:
     from inspect_ai import Task
     from inspect_ai.dataset import MemoryDataset, Sample
     from inspect_ai.scorer import model_graded_qa
@@ -195,7 +195,7 @@ def test_what_cannot_be_scored_is_nan_and_left_out(tmp_path: Path) -> None:
     assert metric_means(log, "accuracy") == {"model_graded_qa": 1}
 
 
-def test_errors_come_first_and_without_a_call_stack() -> None:
+def test_errors_are_raised_before_rewriting_without_traceback() -> None:
     from inspect_ai._util.error import PrerequisiteError
     from inspect_ai.model import get_model
 
@@ -224,7 +224,7 @@ def test_errors_come_first_and_without_a_call_stack() -> None:
             user_message(model, prompt)
 
 
-def test_prompts_that_inspect_would_change(tiny_llama: Path, tiny_t5: Path, tmp_path: Path) -> None:
+def test_prompts_that_inspect_would_change_are_refused(tiny_llama: Path, tiny_t5: Path, tmp_path: Path) -> None:
     from inspect_ai.model import get_model
 
     from metrics.inspect_ai.task import PLAIN_CHAT_TEMPLATE, user_message
@@ -255,7 +255,7 @@ def test_prompts_that_inspect_would_change(tiny_llama: Path, tiny_t5: Path, tmp_
         user_message(hf(tiny_t5, auto_model_class="AutoModelForSeq2SeqLM"), None)
 
 
-def test_eval_yaml_is_what_inspect_accepts() -> None:
+def test_eval_yaml_passes_the_validation_of_inspect() -> None:
     from inspect_ai._eval.task.hf import HFTask
 
     told = yaml.safe_load(eval_yaml("Board", "What: it measures", config="c", split="s", profile="clef2024"))
@@ -268,7 +268,7 @@ def test_eval_yaml_is_what_inspect_accepts() -> None:
     assert "{text}" not in eval_yaml() and not any(known in eval_yaml() for known in KNOWN_PROMPTS.values())
 
 
-def test_from_the_hub_by_the_command(tiny_llama: Path, tmp_path: Path) -> None:
+def test_inspect_command_evaluates_a_hub_data_set(tiny_llama: Path, tmp_path: Path) -> None:
     """`inspect eval` with a model and the benchmark on a Hub: the registered task and the four of the eval.yaml."""
     from inspect_ai.log import list_eval_logs, read_eval_log
 

@@ -93,7 +93,7 @@ def scripted(outputs: list[str]) -> Any:
     return Scripted()
 
 
-def test_numbers_are_those_of_metrics_score_in_one_call_per_metric(
+def test_scores_equal_metrics_score_with_one_call_per_metric(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[list[str]] = []
@@ -116,7 +116,7 @@ def test_numbers_are_those_of_metrics_score_in_one_call_per_metric(
 
 
 @pytest.mark.parametrize("chat", [False, True])
-def test_a_model_reads_and_writes_as_under_metrics_score(tiny_llama: Path, tmp_path: Path, chat: bool) -> None:
+def test_prompts_and_outputs_equal_those_of_metrics_score(tiny_llama: Path, tmp_path: Path, chat: bool) -> None:
     folder = tmp_path / "model"
     shutil.copytree(tiny_llama, folder)
     if chat:
@@ -162,7 +162,7 @@ def test_command_line(tiny_llama: Path, tmp_path: Path) -> None:
     assert told["n-samples"]["detox_sample"] == {"original": 234, "effective": 6}
 
 
-def test_what_cannot_be_used_is_told_in_one_line(tmp_path: Path) -> None:
+def test_invalid_input_ends_with_one_line(tmp_path: Path) -> None:
     done = lm_eval_command(tmp_path, "--model", "dummy", "--metadata", "profile=offlin")
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert done.stderr.strip().split("\n")[-1].startswith("error: profile offlin: unknown; did you mean offline?")
@@ -201,7 +201,7 @@ def test_paradetox_is_read_from_the_data_folder(data_dir: Path, monkeypatch: pyt
     assert task.config.task_alias is None and test_set.revision in task.config.metadata["test_set"]
 
 
-def test_the_sample_never_passes_for_paradetox(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_results_on_the_sample_are_not_labelled_paradetox(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SRO_DATA_DIR", raising=False)
     monkeypatch.setattr("metrics.data.sources._hub_paradetox", lambda: None)
     task = manager().load(["detox_paradetox"])["tasks"]["detox_paradetox"]
