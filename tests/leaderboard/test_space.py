@@ -490,7 +490,9 @@ def test_too_long_or_missing_sentences_are_refused(board: Leaderboard, tmp_path:
     assert "not a Parquet file" in render_outputs(load(tmp_path), key(board, "delete"), "", True, 0)
 
 
-def test_hostile_values_in_a_table_are_bounded_and_escaped(board: Leaderboard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hostile_values_in_a_table_are_bounded_and_escaped(
+    board: Leaderboard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     evil = "\u202eevil" + "y" * 1_000_000
     tamper(
         tmp_path,

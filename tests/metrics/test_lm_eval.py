@@ -93,9 +93,7 @@ def scripted(outputs: list[str]) -> Any:
     return Scripted()
 
 
-def test_scores_equal_metrics_score_with_one_call_per_metric(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_scores_equal_metrics_score_with_one_call_per_metric(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[list[str]] = []
     one_call: Callable[..., Any] = functions._score
 
