@@ -1,22 +1,22 @@
-"""The command `python bench/training.py`: rollouts per second of SRO's training step, beside two other ways to take it.
+"""`python bench/training.py`: rollouts per second of SRO's training step, against two other implementations.
 
-- `ours`: this project's step with the paper's objective; the screener alone answers.
-- `ours-bfloat16`: the same, but that the copy of the leader that rolls out has weights of two bytes, and products of
-  learning are made of two bytes (`rollout_dtype` and `train_dtype: bfloat16`).
-- `ours-bfloat16-rollouts`: rolling out alone (`rollout_dtype: bfloat16`).
-- `ours-vllm`: as `ours-bfloat16`, but that vLLM rolls out (`rollout_engine: vllm`; where it is installed).
-- `released`: a loop with the costs of the released one (facts: its notebooks; the code is this project's): one text at
-  a time, greedy, two whole models, all weights trained, an update for every rollout, both texts read by both models,
-  log-softmax over the whole vocabulary. The objective is the published one, in float32.
+Arms:
+- `ours`: this project's step with the paper's objective and the screener alone as follower.
+- `ours-bfloat16`: the same with bfloat16 weights for rollouts and bfloat16 matmuls for training.
+- `ours-bfloat16-rollouts`: the same with bfloat16 weights for rollouts only.
+- `ours-vllm`: `ours-bfloat16` with rollouts by vLLM, where it is installed.
+- `released`: a loop with the costs of the released one (facts from its notebooks, the code is this project's): one text
+  at a time, greedy, two full models, all weights trained, one update per rollout, both texts under both models, and a
+  log-softmax over the vocabulary. The objective is the published one, in float32.
 - `trl`: trl's OnlineDPOTrainer with the screener as reward; it trains the same top layers as `ours`.
 
-Leader, number of rollouts, their greatest length and the threads are the same; how many texts and updates a step has
-is not, and stands in the table. Each arm is a process of its own, which takes one step to warm up and measures the next
-ones; the arms take turns, and medians are printed, with the peak memory of each process. For both of this project's the
-time of rolling out is told apart, and the arithmetic of a causal leader is counted, with what share of this machine's
-rate of products it reached: of float32 on a processor, on a GPU of the arm's own kind. There the memory is the GPU's.
+Leader, number and length of rollouts, and threads are the same in all arms; the table lists texts and updates per step,
+which are not. Each arm runs in processes of its own, which take turns. A process takes one step to warm up and measures
+the next ones. The table has medians and the peak memory (on a GPU: the GPU's). For `ours` the bench also prints the time
+of rollouts, and for causal leaders the useful floating-point operations, as a share of what the machine reaches in square
+matmuls (float32 on a CPU, the arm's dtype on a GPU).
 
-Leaders: smollm2-135m-q4, `t5`: an encoder-decoder model of that size (bench/leaders.py), or a model folder.
+Leaders: smollm2-135m-q4, `t5` (an encoder-decoder model of that size, see bench/leaders.py), or a model folder.
 """
 
 from __future__ import annotations
@@ -32,154 +32,157 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+from datasets import Dataset
 from leaders import PROMPT, load_leader
+from transformers import TrainerCallback
 
+from metrics.data.corpora import load_corpus
 from metrics.util.errors import InputError, run_command
 from metrics.util.progress import progress
+from repro.followers.follower import ScreenerFollower
+from repro.followers.screener import NBSVM
+from repro.leader.leader import Leader
+from repro.methods.config import SROConfig
+from repro.methods.sro import SROTrainer
+from repro.training.trainer import training_arguments
 
-VLLM = "ours-vllm"
-ARMS = ("ours", "ours-bfloat16", "ours-bfloat16-rollouts", VLLM, "released", "trl")
-# Those that every installation has.
-USUAL = [arm for arm in ARMS if arm != VLLM]
+# Arms of this project -> dtype of rollouts, dtype of training, rollout engine.
+OURS = {
+    "ours": ("float32", "float32", "none"),
+    "ours-bfloat16": ("bfloat16", "bfloat16", "none"),
+    "ours-bfloat16-rollouts": ("bfloat16", "float32", "none"),
+    "ours-vllm": ("bfloat16", "bfloat16", "vllm"),
+}
+ARMS = (*OURS, "released", "trl")
+# Arms that every installation can run.
+DEFAULT_ARMS = [arm for arm in ARMS if arm != "ours-vllm"]
 MAX_NEW_TOKENS = 20
-BETA, EPSILON, RATE = 0.1, 0.1, 2e-5
+BETA, EPSILON, LEARNING_RATE = 0.1, 0.1, 2e-5
 
 
-def texts_of(n: int) -> list[str]:
-    """n toxic sentences of the built-in sample, again from the start where there are fewer."""
-    from metrics.data.corpora import load_corpus
-
+def toxic_texts(n: int) -> list[str]:
+    """Return n toxic sentences of the built-in sample, which repeat if it has fewer."""
     toxic = [text for text in load_corpus("sample").toxic if 6 <= len(text.split()) <= 14]
     return [toxic[i % len(toxic)] for i in range(n)]
 
 
-def screener() -> Any:
-    from metrics.data.corpora import load_corpus
-    from repro.followers.screener import NBSVM
-
+def fit_screener() -> NBSVM:
+    """Return NB-SVM, fitted on the built-in sample."""
     corpus = load_corpus("sample")
     return NBSVM().fit(corpus.toxic, corpus.neutral)
 
 
-def budget(options: argparse.Namespace, folder: Path, texts: int) -> dict[str, Any]:
+def bench_arguments(options: argparse.Namespace, folder: Path, texts: int) -> dict[str, Any]:
     """Return keyword arguments of `TrainingArguments`: one step to warm up and those to measure, nothing written."""
-    from repro.training.trainer import training_arguments
-
     return training_arguments(
-        folder, max_steps=options.steps + 1, per_device_train_batch_size=texts, learning_rate=RATE, weight_decay=0.01,
-        lr_scheduler_type="constant_with_warmup", save_strategy="no", seed=1,
+        folder, max_steps=options.steps + 1, per_device_train_batch_size=texts, learning_rate=LEARNING_RATE,
+        weight_decay=0.01, lr_scheduler_type="constant_with_warmup", save_strategy="no", seed=1,
     )  # fmt: skip
 
 
-def ours(
-    options: argparse.Namespace, folder: Path, rolling_out: str, learning: str, engine: str = "none"
-) -> dict[str, Any]:
-    """This project's step, with the dtypes of its two parts; the arithmetic of a causal leader is counted."""
-    from repro.followers.follower import ScreenerFollower
-    from repro.leader.leader import Leader
-    from repro.methods.config import SROConfig
-    from repro.methods.sro import SROTrainer
-
-    leader = Leader(load_leader(options.leader), train=options.layers, max_length=64, dtype=learning)
+def run_ours(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Measure this project's step, its rollouts alone, and the operations of a causal leader."""
+    rollout_dtype, train_dtype, engine = OURS[options.measure]
+    leader = Leader(load_leader(options.leader), train=options.layers, max_length=64, dtype=train_dtype)
     config = SROConfig(
         beta=BETA, epsilon=EPSILON, rollouts=options.copies, sample=True, temperature=1.0, seed=1,
         rollout_max_new_tokens=MAX_NEW_TOKENS, shift_right=True, rejected_with_prompt=False, rollout_dropout=0.0,
-        rollout_dtype=rolling_out, rollout_engine=engine, siblings=False, lone_fail_weight=1.0, imitation=0.0,
+        rollout_dtype=rollout_dtype, rollout_engine=engine, siblings=False, lone_fail_weight=1.0, imitation=0.0,
     )  # fmt: skip
     size = options.rollouts // options.copies
-    counts: list[float] = []
-    rolling: list[float] = []
+    operations: list[float] = []
+    rollout_seconds: list[float] = []
 
-    class Counting(SROTrainer):
+    class MeasuredTrainer(SROTrainer):
         def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
-            settle()
+            synchronize()
             start = time.perf_counter()
             prepared = super()._prepare_inputs(inputs)
-            rolling.append(time.perf_counter() - start)
+            rollout_seconds.append(time.perf_counter() - start)
             return prepared
 
-        def losses(self, prompts: Any, outputs: Any, text_indices: Any, rejected: Any, passed: Any) -> Any:
+        def losses(self, *args: Any, **kwargs: Any) -> Any:
             if not leader.seq2seq:
-                counts.append(
-                    useful_operations(leader.model, options.layers, prompts, outputs, text_indices, rejected, passed)
-                )
-            return super().losses(prompts, outputs, text_indices, rejected, passed)
+                operations.append(useful_operations(leader.model, options.layers, *args, **kwargs))
+            return super().losses(*args, **kwargs)
 
-    texts = texts_of(size * (options.steps + 1))
-    keywords = budget(options, folder, size)
-    trainer = Counting(leader, ScreenerFollower(screener()), config, keywords, texts, log=lambda _: None)
-    seconds = timed(trainer)
-    # The first step is not measured.
-    return {"seconds": seconds, "rolling": rolling[1:], "operations": counts[1:], "texts": size, "updates": 1}
+    texts, arguments = toxic_texts(size * (options.steps + 1)), bench_arguments(options, folder, size)
+    follower = ScreenerFollower(fit_screener())
+    seconds = step_seconds(MeasuredTrainer(leader, follower, config, arguments, texts, log=lambda _: None))
+    measured = {"rollout_seconds": rollout_seconds[1:], "operations": operations[1:]}
+    return {"seconds": seconds, **measured, "texts": size, "updates": 1}
 
 
 def useful_operations(
     model: Any,
-    top: int,
+    top_layers: int,
     prompts: Sequence[Sequence[int]],
     outputs: Sequence[Sequence[int]],
-    owners: Sequence[int],
+    text_indices: Sequence[int],
     rejected: Sequence[Sequence[int]],
     passed: Sequence[bool],
 ) -> float:
-    """Floating-point operations that a step which trains the `top` layers needs: two for each weight a token meets.
+    """Return the floating-point operations that a step which trains `top_layers` needs, two per weight and token.
 
-    Rolling out: a prompt is read once; a new token goes through the head, and all but the last through all layers.
-    Learning: a prompt and its targets, less the last token of each, are read once by the frozen layers, and by the
-    trained ones for policy and reference; going back costs twice as much there, less what the lowest trained layer
-    would hand on, and once at the head, which is frozen. Attention between tokens is not counted.
+    Rollouts: each prompt is prefilled once; new tokens pass the head, and all but the last all layers. Training: prompts
+    and targets, without the last token of each, pass the frozen layers once, and the trained ones for policy and
+    reference. The backward pass costs twice as much there, except for the input gradient of the lowest trained layer,
+    and once at the frozen head. Attention between tokens is not counted.
+
+    Args:
+        model: A llama-like model.
+        top_layers: How many of its layers are trained.
+        prompts: This argument and the following ones are those of `SROTrainer.losses`.
     """
     layers = [sum(p.numel() for p in layer.parameters()) for layer in model.model.layers]
-    frozen, trained = sum(layers[:-top]), sum(layers[-top:])
+    frozen, trained = sum(layers[:-top_layers]), sum(layers[-top_layers:])
     head = model.lm_head.weight.numel()
-    new, read = sum(map(len, outputs)), sum(map(len, prompts))
-    rolling = 2 * (frozen + trained) * (read + new - len(outputs)) + 2 * head * new
-    right = {owner for owner, ok in zip(owners, passed, strict=True) if ok}
-    targets = new + sum(len(rejected[owner]) for owner in right)
-    through = read + targets - len(outputs) - len(right)
-    learning = (2 * frozen + 8 * trained - 2 * layers[-top]) * through + 6 * head * targets
-    return float(rolling + learning)
+    new, prefilled = sum(map(len, outputs)), sum(map(len, prompts))
+    rollouts = 2 * (frozen + trained) * (prefilled + new - len(outputs)) + 2 * head * new
+    texts_with_pass = {text for text, ok in zip(text_indices, passed, strict=True) if ok}
+    targets = new + sum(len(rejected[text]) for text in texts_with_pass)
+    inputs = prefilled + targets - len(outputs) - len(texts_with_pass)
+    training = (2 * frozen + 8 * trained - 2 * layers[-top_layers]) * inputs + 6 * head * targets
+    return float(rollouts + training)
 
 
-def timed(trainer: Any) -> list[float]:
-    """Trains; seconds of each step but the first."""
-    from transformers import TrainerCallback
-
-    moments: list[float] = []
+def step_seconds(trainer: Any) -> list[float]:
+    """Train, and return the seconds of each step but the first."""
+    ends: list[float] = []
 
     class Clock(TrainerCallback):
-        def on_step_end(self, *given: Any, **named: Any) -> None:
-            settle()
-            moments.append(time.perf_counter())
+        def on_step_end(self, *args: Any, **kwargs: Any) -> None:
+            synchronize()
+            ends.append(time.perf_counter())
 
     trainer.add_callback(Clock())
     trainer.train()
-    return [after - before for before, after in itertools.pairwise(moments)]
+    return [after - before for before, after in itertools.pairwise(ends)]
 
 
-def released(options: argparse.Namespace) -> dict[str, Any]:
-    """The released loop; a step is as many texts as the other arms' step has rollouts."""
-    import torch
-
-    loaded, reference, judge = load_leader(options.leader), load_leader(options.leader).model, screener()
+def run_released(options: argparse.Namespace) -> dict[str, Any]:
+    """Measure the released loop; a step has as many texts as the other arms' steps have rollouts."""
+    loaded, reference, screener = load_leader(options.leader), load_leader(options.leader).model, fit_screener()
     model, tokenizer, seq2seq = loaded.model, loaded.tokenizer, loaded.seq2seq
     device = model.device
-    optimiser = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.01)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=0.01)
 
-    def logprob(which: Any, prompt: list[int], target: list[int]) -> torch.Tensor:
-        wanted = torch.tensor([target], device=device)
+    def logprob(scorer: Any, prompt: list[int], target: list[int]) -> torch.Tensor:
+        labels = torch.tensor([target], device=device)
         if seq2seq:
             shifted = torch.tensor([[model.config.decoder_start_token_id, *target[:-1]]], device=device)
-            logits = which(input_ids=torch.tensor([prompt], device=device), decoder_input_ids=shifted).logits
+            logits = scorer(input_ids=torch.tensor([prompt], device=device), decoder_input_ids=shifted).logits
         else:
-            logits = which(torch.tensor([[*prompt, *target]], device=device)).logits[:, len(prompt) - 1 : -1]
-        return logits.log_softmax(-1).gather(-1, wanted.unsqueeze(-1)).sum()
+            logits = scorer(torch.tensor([[*prompt, *target]], device=device)).logits[:, len(prompt) - 1 : -1]
+        return logits.log_softmax(-1).gather(-1, labels.unsqueeze(-1)).sum()
 
-    def learn(text: str) -> None:
+    def train_on(text: str) -> None:
         prompt = tokenizer(PROMPT.format(text=text))["input_ids"]
         toxic = [*tokenizer(text)["input_ids"], tokenizer.eos_token_id]
         model.train()
@@ -188,124 +191,110 @@ def released(options: argparse.Namespace) -> dict[str, Any]:
             pad_token_id=tokenizer.pad_token_id,
         )[0].tolist()  # fmt: skip
         output = row[1:] if seq2seq else row[len(prompt) :]
-        passed = bool(judge.passes([tokenizer.decode(output, skip_special_tokens=True)])[0])
+        passed = bool(screener.passes([tokenizer.decode(output, skip_special_tokens=True)])[0])
         with torch.no_grad():
-            before = [logprob(reference, prompt, target) for target in (output, toxic)]
-        now = [logprob(model, prompt, target) for target in (output, toxic)]
-        answer, text_itself = (a - b for a, b in zip(now, before, strict=True))
-        z = BETA * (answer - text_itself if passed else -answer)
+            under_reference = [logprob(reference, prompt, target) for target in (output, toxic)]
+        under_policy = [logprob(model, prompt, target) for target in (output, toxic)]
+        delta_y, delta_x = (a - b for a, b in zip(under_policy, under_reference, strict=True))
+        z = BETA * (delta_y - delta_x if passed else -delta_y)
         loss = -(1 - EPSILON) * torch.nn.functional.logsigmoid(z) - EPSILON * torch.nn.functional.logsigmoid(-z)
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
 
     seconds = []
     n = options.rollouts
-    texts = texts_of(n * (options.steps + 1))
+    texts = toxic_texts(n * (options.steps + 1))
     for step in range(options.steps + 1):
         start = time.perf_counter()
         for text in texts[step * n : (step + 1) * n]:
-            learn(text)
-        settle()
+            train_on(text)
+        synchronize()
         if step:
             seconds.append(time.perf_counter() - start)
     return {"seconds": seconds, "texts": n, "updates": n}
 
 
-def by_trl(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """trl's OnlineDPO: two rollouts a text, of which the one that the screener likes better is preferred."""
-    import warnings
-
-    from datasets import Dataset
-
+def run_trl(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Measure trl's OnlineDPO: of two rollouts per text it prefers the one with the higher reward."""
     warnings.filterwarnings("ignore")
     os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"
     from trl.experimental.online_dpo import OnlineDPOConfig, OnlineDPOTrainer
 
-    from repro.leader.leader import Leader
-
-    leader, judge = Leader(load_leader(options.leader), train=options.layers, max_length=64), screener()
+    leader, screener = Leader(load_leader(options.leader), train=options.layers, max_length=64), fit_screener()
     if leader.seq2seq:
         raise InputError("trl's OnlineDPOTrainer trains causal models only; leave this arm out with --arms")
-    # Of the leader only the choice of trained layers is wanted, not its own copy of them as a reference.
+    # This arm uses the leader for its choice of trained layers; trl makes its own reference.
     leader.split_decoder = None
     size = options.rollouts // 2
-    keywords = budget(options, folder, size)
-    rows = [{"prompt": PROMPT.format(text=text)} for text in texts_of(size * (options.steps + 1))]
+    arguments = bench_arguments(options, folder, size)
     trainer = OnlineDPOTrainer(
         model=leader.model,
-        reward_funcs=lambda completions, **given: (1 - judge.p_toxic(completions)).tolist(),
-        args=OnlineDPOConfig(**keywords, max_new_tokens=MAX_NEW_TOKENS, max_length=128, beta=BETA, temperature=1.0),
-        train_dataset=Dataset.from_list(rows),
+        reward_funcs=lambda completions, **kwargs: (1 - screener.p_toxic(completions)).tolist(),
+        args=OnlineDPOConfig(**arguments, max_new_tokens=MAX_NEW_TOKENS, max_length=128, beta=BETA, temperature=1.0),
+        train_dataset=Dataset.from_dict(
+            {"prompt": [PROMPT.format(text=text) for text in toxic_texts(size * (options.steps + 1))]}
+        ),
         processing_class=leader.tokenizer,
     )
-    return {"seconds": timed(trainer), "texts": size, "updates": 1}
+    return {"seconds": step_seconds(trainer), "texts": size, "updates": 1}
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """One arm in this process."""
+    """Measure the arm `options.measure` in this process."""
     with tempfile.TemporaryDirectory() as folder:
-        arms: dict[str, Callable[[], dict[str, Any]]] = {
-            "ours": lambda: ours(options, Path(folder), "float32", "float32"),
-            "ours-bfloat16": lambda: ours(options, Path(folder), "bfloat16", "bfloat16"),
-            "ours-bfloat16-rollouts": lambda: ours(options, Path(folder), "bfloat16", "float32"),
-            VLLM: lambda: ours(options, Path(folder), "bfloat16", "bfloat16", "vllm"),
-            "released": lambda: released(options),
-            "trl": lambda: by_trl(options, Path(folder)),
-        }
-        found = arms[options.measure]()
-    import torch
-
+        if options.measure in OURS:
+            result = run_ours(options, Path(folder))
+        elif options.measure == "trl":
+            result = run_trl(options, Path(folder))
+        else:
+            result = run_released(options)
     if torch.cuda.is_available():
-        return {**found, "peak": torch.cuda.max_memory_allocated() / 2**20}
-    return {**found, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+        return {**result, "peak_mib": torch.cuda.max_memory_allocated() / 2**20}
+    return {**result, "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
 
 
-def settle() -> None:
-    """Returns when a GPU, if there is one, has done what it was told."""
-    import torch
-
+def synchronize() -> None:
+    """Wait for the GPU, if there is one."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
 
 
 def matmul_rate(dtype: str, seconds: float = 1.0) -> float:
-    """Floating-point operations per second of square matrix products in `dtype` here."""
-    import torch
-
+    """Return the floating-point operations per second of square matmuls in `dtype`, measured for `seconds`."""
     device, side = ("cuda", 8192) if torch.cuda.is_available() else ("cpu", 1024)
     a, b = (torch.randn(side, side, device=device, dtype=getattr(torch, dtype)) for _ in range(2))
     torch.mm(a, b)
     times: list[float] = []
     while sum(times) < seconds:
-        settle()
+        synchronize()
         start = time.perf_counter()
         torch.mm(a, b)
-        settle()
+        synchronize()
         times.append(time.perf_counter() - start)
     return 2 * side**3 / statistics.median(times)
 
 
-def rate_kind(arm: str) -> str:
-    """The dtype of products whose rate an arm is held against."""
-    import torch
-
-    return "bfloat16" if arm in ("ours-bfloat16", VLLM) and torch.cuda.is_available() else "float32"
+def rate_dtype(arm: str) -> str:
+    """Return the dtype of the matmuls that an arm is compared with."""
+    train_dtype = OURS[arm][1] if arm in OURS else "float32"
+    return train_dtype if torch.cuda.is_available() else "float32"
 
 
 def main(argv: list[str]) -> None:
+    """Run the command line."""
     parser = argparse.ArgumentParser(
         prog="python bench/training.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--leader", default="smollm2-135m-q4", metavar="NAME", help="the leader (smollm2-135m-q4), or t5"
+        "--leader", default="smollm2-135m-q4", metavar="NAME", help="smollm2-135m-q4 (default), t5, or a model folder"
     )
-    parser.add_argument("--layers", type=int, default=8, metavar="N", help="layers trained, but by `released` (8)")
-    parser.add_argument("--rollouts", type=int, default=48, metavar="N", help="rollouts a step (48)")
-    parser.add_argument("--copies", type=int, default=6, metavar="N", help="rollouts per text, for this project (6)")
-    parser.add_argument("--steps", type=int, default=2, metavar="N", help="steps measured in one process (2)")
-    parser.add_argument("--repeats", type=int, default=3, metavar="N", help="processes of each arm (3)")
-    parser.add_argument("--arms", nargs="+", choices=ARMS, default=USUAL, help=f"which arms (all but {VLLM})")
+    parser.add_argument("--layers", type=int, default=8, metavar="N", help="trained layers, but in `released` (8)")
+    parser.add_argument("--rollouts", type=int, default=48, metavar="N", help="rollouts per step (48)")
+    parser.add_argument("--copies", type=int, default=6, metavar="N", help="rollouts per text in `ours` (6)")
+    parser.add_argument("--steps", type=int, default=2, metavar="N", help="measured steps per process (2)")
+    parser.add_argument("--repeats", type=int, default=3, metavar="N", help="processes per arm (3)")
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=DEFAULT_ARMS, help="arms (all but ours-vllm)")
     parser.add_argument("--measure", choices=ARMS, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     if min(options.steps, options.repeats, options.copies) < 1 or options.rollouts % (2 * options.copies):
@@ -313,21 +302,19 @@ def main(argv: list[str]) -> None:
     if options.measure:
         print(json.dumps(measure(options)))
         return
-    import torch
-
     machine = f"{torch.get_num_threads()} threads, {platform.machine()}"
     if torch.cuda.is_available():
         machine += f", {torch.cuda.get_device_name()}"
     print(f"{options.leader}, {options.rollouts} rollouts a step, {machine}, torch {torch.__version__}")
-    found: dict[str, list[dict[str, Any]]] = {arm: [] for arm in options.arms}
+    results: dict[str, list[dict[str, Any]]] = {arm: [] for arm in options.arms}
     rates: dict[str, list[float]] = {}
-    for arm in progress([*found] * options.repeats, "arms"):
-        found[arm].append(_in_process(arm, argv))
-        rates.setdefault(rate_kind(arm), []).append(matmul_rate(rate_kind(arm)))
-    _tell(options.rollouts, found, {kind: statistics.median(values) for kind, values in rates.items()})
+    for arm in progress([*results] * options.repeats, "arms"):
+        results[arm].append(_measure_in_process(arm, argv))
+        rates.setdefault(rate_dtype(arm), []).append(matmul_rate(rate_dtype(arm)))
+    _print_results(options.rollouts, results, {dtype: statistics.median(values) for dtype, values in rates.items()})
 
 
-def _in_process(arm: str, argv: Sequence[str]) -> dict[str, Any]:
+def _measure_in_process(arm: str, argv: Sequence[str]) -> dict[str, Any]:
     done = subprocess.run([sys.executable, __file__, *argv, "--measure", arm], capture_output=True, text=True)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or [f"ended with exit code {done.returncode}"])[-1]
@@ -336,34 +323,33 @@ def _in_process(arm: str, argv: Sequence[str]) -> dict[str, Any]:
     return value
 
 
-def _tell(rollouts: int, found: dict[str, list[dict[str, Any]]], rates: dict[str, float]) -> None:
+def _print_results(rollouts: int, results: dict[str, list[dict[str, Any]]], rates: dict[str, float]) -> None:
     print("| arm | texts a step | updates | rollouts per second | times released | peak memory, MiB |")
     print("|---|--:|--:|--:|--:|--:|")
     speed = {
-        arm: rollouts / statistics.median(second for run in runs for second in run["seconds"])
-        for arm, runs in found.items()
+        arm: rollouts / statistics.median(seconds for run in runs for seconds in run["seconds"])
+        for arm, runs in results.items()
     }
-    for arm, runs in found.items():
+    for arm, runs in results.items():
         ratio = f"{speed[arm] / speed['released']:.1f}" if "released" in speed else ""
-        peak = statistics.median(run["peak"] for run in runs)
+        peak = statistics.median(run["peak_mib"] for run in runs)
         texts, updates = runs[0]["texts"], runs[0]["updates"]
         print(f"| {arm} | {texts} | {updates} | {speed[arm]:.2f} | {ratio} | {peak:,.0f} |")
     print()
-    for kind, rate in rates.items():
-        print(f"matrix products in {kind}: {rate / 1e9:,.0f} billion operations per second")
-    for arm, runs in found.items():
-        rolled = [second for run in runs for second in run.get("rolling", [])]
-        if rolled:
-            print(f"{arm}: {statistics.median(rolled):.3f} of {rollouts / speed[arm]:.3f} s a step go to rolling out")
-        counted = [n for run in runs for n in run.get("operations", [])]
-        if not counted:
-            continue
-        needed, rate = statistics.median(counted), rates[rate_kind(arm)]
-        share = needed / rate * speed[arm] / rollouts
-        print(
-            f"{arm}: {needed / 1e9:,.0f} billion useful operations a step, {needed / rate:.3g} s at that rate; "
-            f"reached: {share:.1%} of it"
-        )
+    for dtype, rate in rates.items():
+        print(f"matmuls in {dtype}: {rate / 1e9:,.0f} billion operations per second")
+    for arm, runs in results.items():
+        rollout_seconds = [seconds for run in runs for seconds in run.get("rollout_seconds", [])]
+        if rollout_seconds:
+            seconds = rollouts / speed[arm]
+            print(f"{arm}: {statistics.median(rollout_seconds):.3f} of {seconds:.3f} s per step are rollouts")
+        operations = [n for run in runs for n in run.get("operations", [])]
+        if operations:
+            useful, rate = statistics.median(operations), rates[rate_dtype(arm)]
+            print(
+                f"{arm}: {useful / 1e9:,.0f} billion useful operations a step, {useful / rate:.3g} s at that rate; "
+                f"reached: {useful / rate * speed[arm] / rollouts:.1%} of it"
+            )
 
 
 if __name__ == "__main__":

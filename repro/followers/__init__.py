@@ -1,1 +1,1 @@
-"""Who answers the leader: screener and guards."""
+"""The follower, which judges the leader's rollouts: screener and guards."""

@@ -1,1 +1,1 @@
-"""The model that is trained, and its reference."""
+"""The leader: the model that is trained, its reference, log-probabilities and rollouts."""

@@ -35,7 +35,7 @@ def train_top_layers(model: Any, layers: int, *, seq2seq: bool) -> None:
     if stack is None:
         raise InputError("train: this model has no stack of layers; use train=full")
     if not 0 < layers <= len(stack):
-        raise InputError(f"train: {layers} layers asked for, the model has {len(stack)}; use 1 to {len(stack)}")
+        raise InputError(f"train: {layers} layers, but the model has {len(stack)}; use 1 to {len(stack)}")
     model.requires_grad_(False)
     for layer in stack[-layers:]:
         layer.requires_grad_(True)

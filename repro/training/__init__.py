@@ -1,1 +1,1 @@
-"""Trainers, objective, warm-up, collectives."""
+"""Training: base trainers, callbacks, checkpoints, the SRO objective and the warm-up."""

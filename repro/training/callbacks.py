@@ -90,8 +90,8 @@ class ProgressBarCallback(TrainerCallback):
 class DevelopmentCallback(TrainerCallback):
     """Scores the leader before the first step and at every checkpoint, keeps the best weights, and stops training.
 
-    The scores and the reason to stop stand in `state.log_history`, so that they come back with a checkpoint. The weights
-    of the best step so far are in `best.safetensors` in the output folder.
+    Scores and stop reason are entries of `state.log_history`, which every checkpoint contains. The weights of the best
+    step so far are in `best.safetensors` in the output folder.
 
     Args:
         leader: The leader in training.

@@ -1,4 +1,4 @@
-"""A trainer for losses of our own that runs in one process or, by DDP or FSDP, in several."""
+"""The base of the trainers that do not come from trl; it runs in one process or, with DDP or FSDP, in several."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The training bench runs, on tiny leaders; how fast is for a quiet machine to say."""
+"""The training bench runs on tiny leaders; its speeds mean something only on a quiet machine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.benches import bench_module, run_bench
 @pytest.mark.parametrize(
     ("kind", "arms"), [("tiny_llama", ["ours", "ours-bfloat16", "trl"]), ("tiny_t5", ["ours", "released"])]
 )
-def test_every_arm_takes_its_steps(kind: str, arms: list[str], request: pytest.FixtureRequest) -> None:
+def test_every_arm_reports_its_texts_and_updates(kind: str, arms: list[str], request: pytest.FixtureRequest) -> None:
     size = ["--layers", "1", "--rollouts", "4", "--copies", "2", "--steps", "1", "--repeats", "1"]
     leader = str(request.getfixturevalue(kind))
     printed = run_bench("training", "--leader", leader, *size, "--arms", *arms)
@@ -24,7 +24,7 @@ def test_every_arm_takes_its_steps(kind: str, arms: list[str], request: pytest.F
     assert ("billion useful operations" in printed) == (kind == "tiny_llama")
 
 
-def test_the_operations_by_hand() -> None:
+def test_useful_operations_by_hand() -> None:
     """Layers of 10, 10 and 30 weights, the two upper ones trained, a head of 7; one prompt of 5 tokens, two rollouts.
 
     Rolling out: 50 weights meet 5 + (3 − 1) + (2 − 1) tokens, the head 5. Of the two the first passed, so that its text

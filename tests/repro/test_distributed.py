@@ -1,4 +1,4 @@
-"""Training by several processes, as `accelerate launch` starts them: the curve of one process with all their rows."""
+"""Training in several processes, started by `accelerate launch`: it follows the curve of one with the joint batch."""
 
 from __future__ import annotations
 
@@ -20,18 +20,19 @@ from safetensors.numpy import load_file
 from tests.leaders import SMALL
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-# Of each of two processes; and of one that is alone.
+# Batch sizes of each of two processes, and of a single one.
 HALF, ALL = ({"batch_size": n, "warmup_batch_size": n} for n in (2, 4))
 SETTINGS: dict[str, dict[str, Any]] = {
     "llama": {},
-    # Greedy: each process draws for itself with an encoder-decoder leader. Slow: rounding makes less of a difference.
+    # Greedy, because with an encoder-decoder leader each process draws its own random numbers. A low learning rate, so
+    # that rounding errors stay small.
     "t5": {"train": "full", "rollouts": 1, "sample": "false", "learning_rate": 0.001},
 }
 
 
 @dataclass(frozen=True)
 class Run:
-    """events: what its log says of the two trainings."""
+    """A finished run: its folder, and the log events of warm-up and training."""
 
     out: Path
     events: list[dict[str, Any]]
@@ -43,7 +44,7 @@ class Run:
 def start(
     out: Path, leader: Path, kind: str | None, settings: dict[str, Any], program: Sequence[str] = ("repro.run",)
 ) -> subprocess.Popen[str]:
-    """`repro.run smoke` on a tiny leader. kind: accelerate's configuration for two processes; None: one without it."""
+    """Start `repro.run smoke` on a tiny leader: two processes with accelerate's configuration `kind`, or one for None."""
     arguments = ["-m", *program, "smoke", "--out", str(out)]
     for setting in (f"leader={leader}", *SMALL, *(f"{key}={value}" for key, value in settings.items())):
         arguments += ["--set", setting]
@@ -60,7 +61,7 @@ def start(
 
 
 def finish(process: subprocess.Popen[str], out: Path) -> Run:
-    """Lets a run come to its end."""
+    """Wait for the end of a run, which must succeed."""
     _, err = process.communicate(timeout=300)
     assert process.returncode == 0, err[-3000:]
     events = map(json.loads, (out / "log.jsonl").read_text().splitlines())
@@ -74,20 +75,20 @@ def leaders(tiny_llama: Path, tiny_t5: Path) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def run(leaders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str | None], Run]:
-    """run(leader, kind): a run, done once; two processes leave beside its folder what each held."""
+    """run(leader, kind): a run, started once; with two processes, each records its shards next to the run's folder."""
 
     @functools.cache
     def done(leader: str, kind: str | None) -> Run:
         folder = tmp_path_factory.mktemp("run")
         settings, out = {**(HALF if kind else ALL), **SETTINGS[leader]}, folder / "run"
-        program = ["tests.held", str(folder)] if kind else ["repro.run"]
+        program = ["tests.record_shards", str(folder)] if kind else ["repro.run"]
         return finish(start(out, leaders[leader], kind, settings, program), out)
 
     return done
 
 
 @pytest.mark.parametrize(("leader", "kind"), [("llama", "ddp"), ("llama", "fsdp"), ("t5", "fsdp")])
-def test_two_processes_train_as_one_with_twice_the_batch(
+def test_two_processes_train_like_one_with_twice_the_batch_size(
     leader: str, kind: str, run: Callable[[str, str | None], Run]
 ) -> None:
     alone, together = run(leader, None), run(leader, kind)
@@ -102,69 +103,69 @@ def test_two_processes_train_as_one_with_twice_the_batch(
     ]
     assert len(developments[0]) == 3 and developments[0] == developments[1]
     weights = together.weights()
-    # Adam steps in full where a gradient is nothing but rounding, as in places of T5's.
+    # Adam takes full steps along gradients that are rounding errors, which some of T5's are.
     near = 1e-5 if leader == "llama" else 5e-4
     for name, value in alone.weights().items():
         assert weights[name] == pytest.approx(value, rel=1e-3, abs=near), name
 
 
 @pytest.mark.parametrize(("leader", "kind"), [("llama", "ddp"), ("llama", "fsdp"), ("t5", "fsdp")])
-def test_a_process_holds_its_share_of_what_is_trained(
+def test_fsdp_processes_hold_half_of_weights_and_optimizer_states(
     leader: str, kind: str, run: Callable[[str, str | None], Run]
 ) -> None:
     for rank in range(2):
-        trained, *held = json.loads((run(leader, kind).out.parent / f"held-{rank}.json").read_text())
+        trained, *local = json.loads((run(leader, kind).out.parent / f"shards-{rank}.json").read_text())
         share = trained // 2 if kind == "fsdp" else trained
-        assert held == [share, 2 * share]
+        assert local == [share, 2 * share]
 
 
-def test_only_the_first_removes_what_a_kill_left(run: Callable[[str, str | None], Run]) -> None:
-    """Another might come to it late, and remove what the first has begun since."""
-    assert [path.name for path in run("llama", "ddp").out.parent.glob("removes-*")] == ["removes-0"]
+def test_only_the_main_process_removes_temporary_files(run: Callable[[str, str | None], Run]) -> None:
+    """Another process might be late, and remove what the main process has begun since."""
+    assert [path.name for path in run("llama", "ddp").out.parent.glob("cleanup-*")] == ["cleanup-0"]
 
 
 @pytest.mark.parametrize("kind", ["ddp", "fsdp"])
-def test_processes_that_are_killed_go_on_as_if_they_had_not_been(
+def test_killed_distributed_training_resumes_to_equal_weights(
     kind: str, run: Callable[[str, str | None], Run], leaders: dict[str, Path], tmp_path: Path
 ) -> None:
-    whole = run("llama", kind)
+    uninterrupted = run("llama", kind)
     process = start(tmp_path, leaders["llama"], kind, HALF)
     until = time.monotonic() + 240
     while not any(tmp_path.glob("stages/.training-*/training/checkpoint-2/complete")):
         assert process.poll() is None and time.monotonic() < until
         time.sleep(0.01)
-    # The launcher's processes are no group.
+    # The launcher's processes form no process group.
     launcher = psutil.Process(process.pid)
     for each in (launcher, *launcher.children(recursive=True)):
         each.kill()
     process.communicate()
     assert not (tmp_path / "checkpoint").exists()
     again = finish(start(tmp_path, leaders["llama"], kind, HALF), tmp_path)
-    losses, unbroken = (
+    losses, expected = (
         [(e["step"], e["loss"]) for e in each.events if e["stage"] == "training" and "loss" in e]
-        for each in (again, whole)
+        for each in (again, uninterrupted)
     )
-    assert set(losses) == set(unbroken)
-    # Steps 1 and 2 were taken once: the second start found them.
+    assert set(losses) == set(expected)
+    # The second start resumes after step 2.
     assert [step for step, _ in losses].count(2) == 1 and losses[-1][0] == 4
-    weights = [each.out / "checkpoint" / "model.safetensors" for each in (whole, again)]
+    weights = [each.out / "checkpoint" / "model.safetensors" for each in (uninterrupted, again)]
     assert weights[0].read_bytes() == weights[1].read_bytes()
 
 
 @pytest.mark.parametrize("kind", [None, "ddp"])
-def test_a_kill_at_the_end_of_a_training_costs_none_of_it(
+def test_a_kill_while_checkpoints_are_removed_keeps_the_training(
     kind: str | None, run: Callable[[str, str | None], Run], leaders: dict[str, Path], tmp_path: Path
 ) -> None:
-    """What is half removed is not gone on from, and what was trained is not trained again."""
-    whole, settings = run("llama", kind), HALF if kind else ALL
+    """A run does not resume from half-removed checkpoints, and does not train again."""
+    uninterrupted, settings = run("llama", kind), HALF if kind else ALL
     for stage in ("warm-up", "training"):
-        process = start(tmp_path, leaders["llama"], kind, settings, ["tests.dies", stage])
+        process = start(tmp_path, leaders["llama"], kind, settings, ["tests.kill_in_cleanup", stage])
         process.communicate(timeout=300)
         assert not (tmp_path / "stages" / stage).exists()
         assert [path.name for path in tmp_path.glob(f"stages/.{stage}-*/.training.old.*/training")] == ["training"]
     again = finish(start(tmp_path, leaders["llama"], kind, settings), tmp_path)
     steps = [(event["stage"], event["step"]) for event in again.events if "loss" in event]
     assert steps == [(stage, step) for stage in ("warm-up", "training") for step in (1, 2, 3, 4)]
-    weights = [each.out / "checkpoint" / "model.safetensors" for each in (whole, again)]
+    weights = [each.out / "checkpoint" / "model.safetensors" for each in (uninterrupted, again)]
     assert weights[0].read_bytes() == weights[1].read_bytes()
     assert not list(tmp_path.rglob("*.old.*"))

@@ -206,5 +206,5 @@ def test_the_top_layers_of_an_encoder_decoder_model_are_its_decoders_last_ones(t
 
 
 def test_more_layers_than_the_model_has_is_an_error(tiny_llama: Path) -> None:
-    with pytest.raises(InputError, match=r"5 layers asked for, the model has 4"):
+    with pytest.raises(InputError, match=r"5 layers, but the model has 4"):
         make(tiny_llama, 5)

@@ -1,7 +1,7 @@
-"""`python -m tests.held FOLDER ARGUMENTS`: `repro.run`, whose processes write down what each held of the last training.
+"""`python -m tests.record_shards FOLDER ARGUMENTS`: `repro.run`, whose processes record their shards in FOLDER.
 
-held-RANK.json: how many numbers the trained weights have; how many of them, and of the optimiser's, were here.
-removes-RANK: there if that process removed what a kill had left.
+shards-RANK.json: after the last training, the number of trained weights, and how many of them and of the optimizer's
+states this process holds. cleanup-RANK: exists if this process removed temporary files.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from repro.pipeline import pipeline
 from repro.training.trainer import LeaderTrainer
 
 
-def here(tensor: torch.Tensor) -> int:
-    """How many of its numbers this process has."""
+def local_size(tensor: torch.Tensor) -> int:
+    """Return how many elements of the tensor this process holds."""
     return (tensor.to_local() if isinstance(tensor, DTensor) else tensor).numel()
 
 
@@ -31,11 +31,11 @@ def main(folder: Path, arguments: list[str]) -> None:
         train(trainer)
         trained = [p for p in trainer.model.parameters() if p.requires_grad]
         states = [trainer.optimizer.state[p][key] for p in trained for key in ("exp_avg", "exp_avg_sq")]
-        held = [sum(p.numel() for p in trained), sum(map(here, trained)), sum(map(here, states))]
-        (folder / f"held-{rank()}.json").write_text(json.dumps(held))
+        held = [sum(p.numel() for p in trained), sum(map(local_size, trained)), sum(map(local_size, states))]
+        (folder / f"shards-{rank()}.json").write_text(json.dumps(held))
 
     def remove_and_record(out: Path) -> None:
-        (folder / f"removes-{rank()}").touch()
+        (folder / f"cleanup-{rank()}").touch()
         remove(out)
 
     pipeline.remove_temporaries = remove_and_record

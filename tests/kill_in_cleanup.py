@@ -1,6 +1,6 @@
-"""`python -m tests.dies STAGE ARGUMENTS`: `repro.run`, killed while that stage removes the checkpoints of its training.
+"""`python -m tests.kill_in_cleanup STAGE ARGUMENTS`: `repro.run`, killed while STAGE removes its training's checkpoints.
 
-The weights of the last one are gone by then, and all else is still there.
+At that moment the weights of the last checkpoint are gone, and its other files are still there.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from repro import run
 def main(stage: str, arguments: list[str]) -> None:
     remove = shutil.rmtree
 
-    def remove_or_die(path: Path, *args: Any, **named: Any) -> None:
+    def remove_or_kill(path: Path, *args: Any, **named: Any) -> None:
         checkpoints = list(Path(path).rglob("checkpoint-*"))
         if checkpoints and any(part.startswith(f".{stage}-") for part in Path(path).parts):
             for checkpoint in checkpoints:
@@ -26,7 +26,7 @@ def main(stage: str, arguments: list[str]) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         remove(path, *args, **named)
 
-    shutil.rmtree = remove_or_die  # type: ignore[assignment]
+    shutil.rmtree = remove_or_kill  # type: ignore[assignment]
     run.main(arguments)
 
 
