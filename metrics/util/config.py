@@ -12,7 +12,6 @@ A configuration is a subclass of `Config`. Its field declarations hold the types
 
 from __future__ import annotations
 
-import difflib
 import re
 import types
 import typing
@@ -25,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationErro
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, core_schema
 
-from metrics.util.errors import InputError
+from metrics.util.errors import InputError, suggest
 
 _NOUNS = {str: "a string", int: "a whole number", float: "a number", bool: "true or false", type(None): "null"}
 # PyYAML reads YAML 1.1, in which a float has a dot and a signed exponent: 1e-4 and 1.0e4 arrive as strings.
@@ -130,9 +129,7 @@ def check_names(values: Iterable[Any], known: Collection[str], where: str) -> No
     """
     unknown = sorted(str(name) for name in values if name not in known)
     if unknown:
-        near = difflib.get_close_matches(unknown[0], known, 1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise InputError(f"{where}: unknown field {', '.join(unknown)}{hint}")
+        raise InputError(f"{where}: unknown field {', '.join(unknown)}{suggest(unknown[0], known)}")
 
 
 def _explain(model: type[BaseModel], values: dict[Any, Any], error: ValidationError) -> str:

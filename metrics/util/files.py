@@ -1,4 +1,4 @@
-"""Files written whole or not at all, content hashes, and the cache folder."""
+"""The cache folder, atomic writes, readers of text files, and content hashes."""
 
 from __future__ import annotations
 
@@ -17,14 +17,18 @@ from metrics.util.errors import InputError
 
 
 def cache_dir() -> Path:
-    """The folder of all caches: SRO_HOME, by default `sro` in the user's cache folder."""
+    """Return the folder of all caches: SRO_HOME, by default `sro` in the user's cache folder."""
     if "SRO_HOME" in os.environ:
         return Path(os.environ["SRO_HOME"]).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "sro"
 
 
 def require_writable(path: Path) -> None:
-    """Finds before the work whether its result can be written to `path`. Errors: a folder, a place that takes none."""
+    """Check, before the work that produces its content, that `path` can be written.
+
+    Raises:
+        InputError: The path is a folder, or the file system refuses a file there.
+    """
     if path.is_dir():
         raise InputError(f"{path}: a folder; give the name of a file")
     try:
@@ -37,7 +41,7 @@ def require_writable(path: Path) -> None:
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Gives a temporary name beside `path`; renamed to it when the block ends well, removed when it does not."""
+    """Yield a temporary path beside `path`; rename it to `path` at the end of the block, or delete it after an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
     os.close(handle)
@@ -52,7 +56,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Like `atomic_file` for a folder. A folder already at `path` is replaced."""
+    """Do the same as `atomic_file` for a folder, which replaces a folder that exists at `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
     try:
@@ -67,14 +71,14 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def remove_folder(path: Path) -> None:
-    """Removes a folder, if it is there, as one: a kill leaves it whole, or a temporary of another name."""
+    """Delete a folder, if it exists. After a kill it is complete, or has the name of a temporary folder."""
     old = _put_aside(path)
     if old is not None:
         shutil.rmtree(old)
 
 
 def _put_aside(path: Path) -> Path | None:
-    """A temporary folder beside `path` that has it in it from now on; None where nothing is there."""
+    """Move `path` into a temporary folder beside it, and return that; None if there is nothing to move."""
     if not path.exists():
         return None
     old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.old."))
@@ -86,7 +90,7 @@ _TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}(\.\w+)?")
 
 
 def remove_temporaries(folder: Path) -> None:
-    """Removes what `atomic_file`, `atomic_folder`, `remove_folder` left anywhere in `folder` when they were killed."""
+    """Delete what killed processes left of `atomic_file`, `atomic_folder` and `remove_folder` below `folder`."""
     for path in sorted(folder.rglob(".*.*")):
         if _TEMPORARY.fullmatch(path.name) and path.exists():
             if path.is_dir():
@@ -96,21 +100,23 @@ def remove_temporaries(folder: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
+    """Write a UTF-8 file atomically."""
     with atomic_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file atomically, indented and with sorted keys."""
     text = json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True) + "\n"
-    # What UTF-8 cannot hold, lone surrogates, becomes \udxxx, which is JSON's own spelling of it.
+    # UTF-8 cannot encode lone surrogates; JSON can, as \udxxx.
     write_text(path, text.encode("utf-8", "backslashreplace").decode("utf-8"))
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a UTF-8 text file without their line ends; only LF and CRLF end a line, a last LF adds none.
+    """Read the lines of a UTF-8 file. Only LF and CRLF end a line, so that their number is what an editor shows.
 
-    Other Unicode line breaks inside a text stay in it, so that n is what an editor shows.
-    Errors: a missing file, other encodings.
+    Raises:
+        InputError: As `read_text`.
     """
     text = read_text(path)
     lines = text.split("\n")
@@ -120,7 +126,11 @@ def read_lines(path: Path) -> list[str]:
 
 
 def read_text(path: Path) -> str:
-    """The text of a UTF-8 file (a byte order mark is dropped). Errors: a missing file, other encodings."""
+    """Read a UTF-8 file without its byte order mark.
+
+    Raises:
+        InputError: There is no such file, or it has another encoding.
+    """
     try:
         data = path.read_bytes()
     except (FileNotFoundError, IsADirectoryError):
@@ -132,18 +142,20 @@ def read_text(path: Path) -> str:
 
 
 def sha256_bytes(data: bytes) -> str:
+    """Return the SHA-256 in hexadecimal digits."""
     return hashlib.sha256(data).hexdigest()
 
 
 def sha256_file(path: Path) -> str:
+    """Return the SHA-256 of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sha256_folder(folder: Path) -> str:
-    """One hash over the names and contents of all files below `folder` but hidden ones and Markdown.
+    """Return a hash of the names and contents of all files below `folder`, without hidden files and Markdown.
 
-    A model card that tells a model's scores must not change the revision they were measured on.
+    A model card that reports scores must not change the revision that they were measured on.
     """
     files = sorted(
         p
@@ -154,19 +166,19 @@ def sha256_folder(folder: Path) -> str:
 
 
 def content_hash(value: Any) -> str:
-    """The SHA-256 of a JSON value, independent of the order of keys."""
+    """Return the SHA-256 of a JSON value, independent of the order of keys."""
     data = json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
     return sha256_bytes(data.encode("ascii"))
 
 
 @contextmanager
 def append_json_lines(path: Path) -> Iterator[Callable[[Any], None]]:
-    """Gives a function that adds a JSON object or array to `path` as a line of its own: it outlives a kill."""
+    """Yield a function that appends a JSON object or array to `path` as a line, which survives a kill."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as file:
 
         def append(value: Any) -> None:
-            # A leading line end keeps this record apart from one that a killed run left half-written.
+            # The leading line end separates this line from one that a killed run wrote in part.
             file.write("\n" + json.dumps(value) + "\n")
             file.flush()
 
@@ -174,7 +186,7 @@ def append_json_lines(path: Path) -> Iterator[Callable[[Any], None]]:
 
 
 def read_json_lines(path: Path) -> list[Any]:
-    """What `append_json_lines` left in `path`; lines that are empty, or torn by a kill, are passed over."""
+    """Read the values that `append_json_lines` wrote, without empty lines and those that a kill cut off."""
     values = []
     for line in path.read_text("utf-8", errors="replace").split("\n") if path.is_file() else ():
         try:
@@ -184,14 +196,14 @@ def read_json_lines(path: Path) -> list[Any]:
     return values
 
 
-def link_files(source: Path, target: Path, leave: Sequence[str] = ()) -> None:
-    """The files below the folder `source`, placed at the same names below `target`; not those named in `leave`."""
-    for path in sorted(p for p in source.rglob("*") if p.is_file() and p.name not in leave):
+def link_files(source: Path, target: Path, exclude: Sequence[str] = ()) -> None:
+    """Link or copy all files below the folder `source`, except those with a name in `exclude`, to below `target`."""
+    for path in sorted(p for p in source.rglob("*") if p.is_file() and p.name not in exclude):
         link_or_copy(path, target / path.relative_to(source))
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """`source` under another name: a hard link where the file system allows it, else a copy."""
+    """Make the file `source` available as `target`: by a hard link if the file system allows it, else by a copy."""
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(source, target)

@@ -41,7 +41,7 @@ def write_report(
     text = report_text(recipe, inputs, outcome, board, results)
     for name, folder in progress(folders.items(), "report"):
         with atomic_folder(out / name) as target:
-            link_files(folder, target, leave=("stage.json", ".lock"))
+            link_files(folder, target, exclude=("stage.json", ".lock"))
     for path in files:
         with atomic_file(out / path.name) as temporary:
             shutil.copyfile(path, temporary)
