@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+import venv
 from pathlib import Path
 
 import pytest
 
+from metrics.util.errors import run_command
 from tests.warm_python import run_module
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -50,6 +53,51 @@ def test_help_stays_within_its_import_budget() -> None:
         assert len(imported) <= MOST_MODULES, module
 
 
+# Enough arguments for a command to get past its parser; the others need none.
+ARGUMENTS = {
+    "leaderboard.export": ("--local", "board", "out"),
+    "leaderboard.publish": ("x.json", "--local", "board"),
+    "metrics.agreement": ("x.tsv",),
+    "metrics.compare": ("a.json", "b.json"),
+    "metrics.heads": ("train",),
+    "metrics.many": ("delete",),
+    "metrics.score": ("delete",),
+    "metrics.stage": ("j", "space"),
+    "repro.run": ("smoke",),
+}
+
+
+def test_without_packages_every_command_says_what_to_install(tmp_path: Path) -> None:
+    """In an environment with nothing but the standard library."""
+    venv.create(tmp_path / "bare", symlinks=True)
+    env = {"PATH": os.defpath, "PYTHONPATH": str(ROOT), "SRO_HOME": str(tmp_path / "home")}
+    for module in commands():
+        command = [str(tmp_path / "bare" / "bin" / "python"), "-m", module]
+        usage = subprocess.run([*command, "--help"], cwd=tmp_path, env=env, capture_output=True, text=True)
+        assert usage.returncode == 0 and "usage:" in usage.stdout, module
+        arguments = ARGUMENTS.get(module, ())
+        done = subprocess.run([*command, *arguments], cwd=tmp_path, env=env, capture_output=True, text=True)
+        if module == "metrics.stage":  # it copies files, and needs no package
+            assert done.returncode == 0, done.stderr
+            continue
+        assert done.returncode == 2, (module, done.stderr)
+        package = r"error: this command needs the package \w+; install it with: pip install -c constraints\.txt -e "
+        assert re.fullmatch(rf"{package}(\.|'\.\[[\w-]+\]')\n", done.stderr), (module, done.stderr)
+
+
+@pytest.mark.parametrize(("package", "target"), [("gradio", "'.[space]'"), ("ray", "'.[ray]'"), ("numpy", ".")])
+def test_the_install_command_names_the_extra(package: str, target: str, capsys: pytest.CaptureFixture[str]) -> None:
+    def command(argv: list[str]) -> None:
+        raise ModuleNotFoundError(f"No module named '{package}.x'", name=f"{package}.x")
+
+    with pytest.raises(SystemExit) as exit_code:
+        run_command(command, [])
+    assert exit_code.value.code == 2
+    assert capsys.readouterr().err == (
+        f"error: this command needs the package {package}; install it with: pip install -c constraints.txt -e {target}\n"
+    )
+
+
 def _wieting_profile(tmp_path: Path) -> str:
     """own.yaml: the offline profile with Wieting's similarity, whose files nobody has here."""
     text = (ROOT / "metrics" / "profiles" / "offline.yaml").read_text()
@@ -68,7 +116,7 @@ def one_line(tmp_path: Path, *arguments: str, **extra: str) -> str:
     return lines[-1]
 
 
-def test_models_that_cannot_be_used(tmp_path: Path) -> None:
+def test_unusable_models_are_refused_in_one_line(tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
     assert "not a model folder" in one_line(tmp_path, str(empty))
@@ -89,7 +137,7 @@ def test_models_that_cannot_be_used(tmp_path: Path) -> None:
     )
 
 
-def test_settings_that_cannot_be_used(tmp_path: Path) -> None:
+def test_unusable_options_are_refused_in_one_line(tmp_path: Path) -> None:
     assert "did you mean num_beams" in one_line(tmp_path, "smollm2-135m-q4", "--decoding", "num_beam=3")
     assert "does not generate" in one_line(tmp_path, "delete", "--decoding", "num_beams=3")
     assert "profile offlin: unknown; did you mean offline?" in one_line(tmp_path, "delete", "--profile", "offlin")
@@ -118,7 +166,7 @@ def test_settings_that_cannot_be_used(tmp_path: Path) -> None:
     assert "1 lines for 234 test sentences" in one_line(tmp_path, str(short))
 
 
-def test_an_outputs_file_is_scored_empty_lines_and_all(tmp_path: Path) -> None:
+def test_an_outputs_file_is_scored_with_its_empty_lines(tmp_path: Path) -> None:
     from metrics.data.test_sets import load_test_set
 
     outputs = tmp_path / "outputs.txt"
@@ -164,7 +212,7 @@ def test_several_systems_and_profiles_in_one_call(tmp_path: Path) -> None:
     assert strict["summary"]["sta"]["mean"] <= lax["summary"]["sta"]["mean"]
 
 
-def test_a_terminal_gets_a_table_and_names_stay_what_they_are(tmp_path: Path) -> None:
+def test_a_terminal_shows_a_table_without_reading_names_as_markup(tmp_path: Path) -> None:
     """On a pseudo-terminal; the outputs file has a name that rich would take for markup."""
     import pty
 
@@ -192,7 +240,7 @@ def test_a_terminal_gets_a_table_and_names_stay_what_they_are(tmp_path: Path) ->
     assert "━" in text and "[bold]x.txt" in text and "sample (sample), profile offline.v2" in text
 
 
-def test_a_hub_that_takes_nothing_loses_nothing(tmp_path: Path) -> None:
+def test_results_are_kept_when_the_hub_cannot_be_reached(tmp_path: Path) -> None:
     """The Hub cannot be reached when it comes to sending: one line, exit code 2, the results are on disk."""
     report = tmp_path / "out.json"
     secret = "hf_" + "secret" * 5
@@ -206,7 +254,7 @@ def test_a_hub_that_takes_nothing_loses_nothing(tmp_path: Path) -> None:
     assert secret not in done.stdout + done.stderr and "Traceback" not in done.stderr
 
 
-def test_a_folder_adapter_and_gguf_are_all_systems(tmp_path: Path, tiny_llama: Path) -> None:
+def test_a_zero_adapter_gives_the_outputs_of_its_base_model(tmp_path: Path, tiny_llama: Path) -> None:
     """The same tiny model as a folder, as a PEFT adapter on it: both rewrite; the zero adapter writes the same."""
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM

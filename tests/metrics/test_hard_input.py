@@ -140,7 +140,7 @@ def items(strings: list[str]) -> list[Item]:
     return [(strings[i - 1], text, (strings[i - 2],)) for i, text in enumerate(strings)]
 
 
-def test_these_are_ten_thousand_hard_strings(strings: list[str]) -> None:
+def test_there_are_ten_thousand_distinct_strings(strings: list[str]) -> None:
     assert len(strings) == N and len(set(strings)) > 0.9 * N
     everything = "".join(strings)
     for kind, pieces in KINDS.items():
@@ -164,7 +164,7 @@ def narrowed(check: Callable[[Any], None], values: Sequence[Any]) -> None:
 
 
 def in_range(scores: dict[str, Any], outputs: Sequence[str]) -> None:
-    """One value per output, finite, in the documented range, and 0 for outputs that say nothing."""
+    """One value per output, finite, in the documented range, and 0 for blank outputs."""
     blank = np.array([not output.strip() for output in outputs])
     for name, values in scores.items():
         assert np.shape(values) == (len(outputs),) and np.isfinite(values).all(), name
@@ -189,7 +189,7 @@ def test_text_rules(strings: list[str]) -> None:
     narrowed(check, strings)
 
 
-def test_two_halves_of_an_emoji_are_an_emoji() -> None:
+def test_surrogate_pairs_are_joined() -> None:
     assert well_formed("a\ud83d\ude00\ude00\ud83d") == "a😀\ufffd\ufffd"
     assert well_formed("\ufeff\ud83d") == "\ufeff\ufffd" and canonical("\ud83dx") == "\ufffdX"
 
@@ -219,7 +219,7 @@ def test_no_rule_is_slow_on_long_text() -> None:
             assert time.process_time() - start < 2, (name, text[:20])
 
 
-def test_long_texts_do_not_make_short_ones_long() -> None:
+def test_long_texts_share_a_batch_with_long_texts() -> None:
     assert length_sorted_batches([9, 500, 12, 11, 480], 3) == [[1, 4], [2, 3, 0]]
 
 
@@ -283,7 +283,7 @@ def test_judgements(strings: list[str], tmp_path: Path, monkeypatch: pytest.Monk
             assert len(read_judgements(tmp_path / "raw.tsv").outputs) <= 100
 
 
-def test_names_of_systems(strings: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_string_is_the_name_of_a_system(strings: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No string is a system here, and each is told so by an InputError."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
@@ -364,8 +364,8 @@ def test_published_protocols(name: str, items: list[Item], protocols: dict[str, 
     narrowed(check, items)
 
 
-def test_equal_texts_score_alike_wherever_they_stand(items: list[Item], protocols: dict[str, str]) -> None:
-    """In other company and order, twice in a list, with an emoji in two halves; J of texts is J of their scores."""
+def test_scores_do_not_depend_on_the_position(items: list[Item], protocols: dict[str, str]) -> None:
+    """In another order, repeated, with surrogate pairs for emoji; J of texts is J of their scores."""
     some = [*items[:300], ("a\ud83d\ude00", "b\ud83d\ude00", ("c\ud83d\ude00",)), ("a😀", "b😀", ("c😀",))]
     for profile in protocols.values():
         first, again = by_functions(some, profile), by_functions([*some[:99], *some[::-1]], profile)
@@ -399,7 +399,7 @@ def offline(share: list[Item]) -> dict[str, Any]:
     return found
 
 
-def test_offline_scores_do_not_depend_on_company(share: list[Item], offline: dict[str, Any]) -> None:
+def test_offline_scores_do_not_depend_on_the_other_texts(share: list[Item], offline: dict[str, Any]) -> None:
     heads, some = OfflineHeads(), slice(700, 760)
     sources, outputs, _ = zip(*share[some], strict=True)
     written = np.array([bool(output.strip()) for output in outputs])
@@ -409,7 +409,7 @@ def test_offline_scores_do_not_depend_on_company(share: list[Item], offline: dic
     np.testing.assert_allclose(offline["fl"][some][written], fluent[written], atol=1e-5)
 
 
-def test_modules_give_what_the_functions_give(share: list[Item], offline: dict[str, Any]) -> None:
+def test_evaluate_modules_equal_the_functions(share: list[Item], offline: dict[str, Any]) -> None:
     import evaluate
 
     sources, outputs, _ = map(list, zip(*share, strict=True))
@@ -419,7 +419,7 @@ def test_modules_give_what_the_functions_give(share: list[Item], offline: dict[s
         assert result[f"{name}_per_sentence"] == values.tolist() and result[name] == pytest.approx(values.mean())
 
 
-def test_a_second_evaluation_is_read_from_the_cache(
+def test_a_second_evaluation_uses_the_cache(
     share: list[Item], offline: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And its results are a JSON file in UTF-8, whatever the outputs."""
@@ -454,7 +454,7 @@ def data(strings: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_command(strings: list[str], data: Path, protocols: dict[str, str], tmp_path: Path) -> None:
+def test_score_command(strings: list[str], data: Path, protocols: dict[str, str], tmp_path: Path) -> None:
     """Every string that a line of UTF-8 can hold, in files of 500 lines, in one call."""
     lines = [text for text in strings if well_formed(text) == text and "\n" not in text]
     parts = [lines[start : start + 500] for start in range(0, len(lines) - 499, 500)] + [lines[-500:]]
@@ -482,7 +482,7 @@ def test_the_command(strings: list[str], data: Path, protocols: dict[str, str], 
         in_range({name: [row[name] for row in rows] for name in columns}, outputs)
 
 
-def test_files_that_are_refused(
+def test_bad_files_are_refused(
     strings: list[str], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Exit code 2, one line, nothing written."""
@@ -513,7 +513,7 @@ def test_files_that_are_refused(
         assert lines[0].startswith("error: ") and not (tmp_path / "out.json").exists()
 
 
-def test_values_that_are_no_strings_are_refused() -> None:
+def test_values_other_than_strings_are_refused() -> None:
     for wrong in ("one string", None, [None], ["a", 1], [b"a"], [["a"]]):
         for call in (metrics.style_accuracy, metrics.fluency):
             with pytest.raises(InputError, match="predictions"):
