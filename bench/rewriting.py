@@ -64,8 +64,7 @@ def plain_loop(options: argparse.Namespace) -> list[str]:
     import torch
 
     from metrics.data.test_sets import load_test_set
-    from metrics.scorers import _shared
-    from metrics.scorers.heads import scorers
+    from metrics.scorers.heads.offline import offline_heads
 
     sources = load_test_set(options.test_set, None).limit(options.limit).sources
     loaded = load_leader(options.model)
@@ -82,7 +81,7 @@ def plain_loop(options: argparse.Namespace) -> list[str]:
             )
         ids = ids[:, 1:] if loaded.seq2seq else ids[:, inputs["input_ids"].shape[1] :]
         outputs += [" ".join(text.split()) for text in tokenizer.batch_decode(ids, skip_special_tokens=True)]
-    plain(_shared(scorers.OfflineHeads), Clock(), sources, outputs)
+    plain(offline_heads(), Clock(), sources, outputs)
     return outputs
 
 

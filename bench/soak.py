@@ -29,7 +29,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from metrics.scoring.evaluator import git_commit
+from metrics.scoring.environment import git_commit
 from metrics.util.errors import InputError, run_command
 from metrics.util.files import append_json_lines, cache_dir, content_hash, read_json_lines, sha256_file, write_json
 

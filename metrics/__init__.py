@@ -1,4 +1,4 @@
-"""Metrics of text detoxification: `style_accuracy`, `similarity`, `fluency`, `joint`, and what stands behind them."""
+"""Metrics of text detoxification: `style_accuracy`, `similarity`, `fluency` and `joint`."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ __all__ = ["fluency", "joint", "similarity", "style_accuracy"]
 
 
 def __getattr__(name: str) -> Any:
-    # Late: `--help` of a command must not import numpy and the models' libraries.
+    # Lazy, because `--help` of a command must not import numpy and the models' libraries.
     if name in __all__:
         from metrics.scoring import functions
 

@@ -68,7 +68,7 @@ def _report(judged: JudgedRewrites, profile: Profile) -> dict[str, Any]:
     evaluator = Evaluator(profile, ScoreCache(cache_dir() / "scores.sqlite"))
     scores = evaluator.score(judged.sources, judged.outputs)
     rows, systems = agreement(judged, scores), system_means(judged, scores)
-    print(f"profile {evaluator.measure['profile']}, {len(judged.outputs)} rewrites of {len(systems)} systems")
+    print(f"profile {evaluator.signature_fields['profile']}, {len(judged.outputs)} rewrites of {len(systems)} systems")
     print("metric\tjudgement\tlevel\tstatistic\tvalue [95 %]\tn")
     for row in rows:
         value = "undefined" if row["value"] is None else f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
@@ -76,7 +76,7 @@ def _report(judged: JudgedRewrites, profile: Profile) -> dict[str, Any]:
     print("system\t" + "\t".join(f"{aspect}\t{metric}" for metric, aspect in PAIRS))
     for name, means in systems.items():
         print(name, *(f"{means[aspect]:.3f}\t{means[metric]:.3f}" for metric, aspect in PAIRS), sep="\t")
-    return {"measure": evaluator.measure, "agreement": rows, "systems": systems}
+    return {"measure": evaluator.signature_fields, "agreement": rows, "systems": systems}
 
 
 if __name__ == "__main__":

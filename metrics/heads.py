@@ -1,4 +1,4 @@
-"""`python -m metrics.heads train [--data-dir DIR] [--only NAME] [--out DIR]`."""
+"""The command `python -m metrics.heads train`: trains the heads of the profile `offline`."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from metrics.util.errors import InputError, run_command
 
 def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m metrics.heads", description="Trains the heads of `offline`.")
-    train = parser.add_subparsers(dest="command", required=True).add_parser("train", help="remakes the head files")
+    train = parser.add_subparsers(dest="command", required=True).add_parser("train", help="train the heads")
     train.add_argument("--data-dir", help="folder with jigsaw/, cola/ and paradetox/ (default: SRO_DATA_DIR)")
-    train.add_argument("--only", choices=("toxicity", "acceptability"), help="trains one head, leaves the other")
-    train.add_argument("--out", metavar="DIR", help="where to write them (default: the package, over the shipped ones)")
+    train.add_argument("--only", choices=("toxicity", "acceptability"), help="train one head only")
+    train.add_argument("--out", metavar="DIR", help="folder for the head files (default: overwrite the package's)")
     options = parser.parse_args(argv)
     from pathlib import Path
 
     from metrics.data.sources import data_folder
-    from metrics.scorers.heads.train import HEADS, train_heads
+    from metrics.scorers.heads.offline import HEADS
+    from metrics.scorers.heads.train import train_heads
 
     folder = data_folder(options.data_dir)
     if folder is None:

@@ -22,7 +22,7 @@ from metrics.util.errors import InputError, run_command, suggest
 
 if TYPE_CHECKING:
     from metrics.data.test_sets import TestSet
-    from metrics.scoring.evaluator import Result
+    from metrics.scoring.result import Result
     from metrics.systems.resolve import System
 
 
@@ -61,7 +61,8 @@ def main(argv: list[str]) -> None:
     from metrics.profiles import load_profile
     from metrics.push import check_target, push
     from metrics.scoring.cache import ScoreCache
-    from metrics.scoring.evaluator import Evaluator, document, evaluate
+    from metrics.scoring.evaluator import Evaluator
+    from metrics.scoring.result import result_document
     from metrics.systems.rewriting import rewrite
     from metrics.util.files import cache_dir, require_writable, write_json
     from metrics.util.progress import progress
@@ -87,8 +88,8 @@ def main(argv: list[str]) -> None:
             raise InputError(f"profile {profile.name}: {test_set.name} has sentences without a reference")
     rewrites = [rewrite(system, test_set, batch_size=options.batch_size, seed=options.seed) for system in systems]
     pairs = progress([(evaluator, written) for evaluator in evaluators for written in rewrites], "scoring", "systems")
-    results = [evaluate(evaluator, written, test_set) for evaluator, written in pairs]
-    documents = [document(result) for result in results]
+    results = [evaluator.evaluate(written, test_set) for evaluator, written in pairs]
+    documents = [result_document(result) for result in results]
     if options.json:
         write_json(options.json, documents[0] if len(documents) == 1 else {"results": documents})
     _show(results, options)

@@ -74,7 +74,7 @@ def publish_documents(documents: Sequence[Mapping[str, Any]], repo: str, *, send
     """Open a pull request with results, and print what changes.
 
     Args:
-        documents: As `metrics.scoring.evaluator.Result.to_json` writes them.
+        documents: As `metrics.scoring.result.Result.to_json` writes them.
         repo: The leaderboard's data set on the Hub, ORG/NAME.
         send: Whether to open the pull request; else only print what would change.
 

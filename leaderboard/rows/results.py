@@ -18,7 +18,7 @@ from metrics.util.hub import HUB_ID
 
 
 class _Document(BaseModel):
-    """The fields that a row takes from a result document (`metrics.scoring.evaluator.Result.to_json`)."""
+    """The fields that a row takes from a result document (`metrics.scoring.result.Result.to_json`)."""
 
     model_config = ConfigDict(extra="ignore", strict=True, allow_inf_nan=False)
 
@@ -68,7 +68,7 @@ def row_from_result(
     """Return the row of a result document, and its sentences.
 
     Args:
-        document: As `metrics.scoring.evaluator.Result.to_json` writes it.
+        document: As `metrics.scoring.result.Result.to_json` writes it.
         where: Name of the file, with which errors begin.
         submitter: Name of the submitter.
         date: When the row is made.

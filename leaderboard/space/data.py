@@ -197,7 +197,7 @@ def _label(record: Record) -> str:
 def _differences(records: list[Record]) -> list[str]:
     """The fields in which the records' signatures differ, per record; long values as eight digits of a hash."""
     try:
-        fields = [dict(Signature.parse(str(record["signature"])).measure) for record in records]
+        fields = [dict(Signature.parse(str(record["signature"])).measurement) for record in records]
     except InputError:
         return [f"signature {_group_key(record)}" for record in records]
     apart = [name for name in fields[0] if len({field[name] for field in fields}) > 1]

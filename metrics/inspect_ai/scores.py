@@ -23,8 +23,7 @@ from rich.markup import escape
 
 from metrics.inspect_ai.eval_yaml import GRADER
 from metrics.scoring import FACTORS, METRICS
-from metrics.scoring.columns import columns
-from metrics.scoring.functions import measure
+from metrics.scoring.functions import load_measure, metric_values
 from metrics.util.errors import InputError
 
 # (source, output, references)
@@ -82,12 +81,12 @@ class BatchScorer:
 
     def _score_batch(self, batch: list[Rewrite]) -> dict[Rewrite, dict[str, float] | None]:
         with input_errors():
-            needs_references = any(measure(name, self._profile).needs_references for name in FACTORS)
+            needs_references = any(load_measure(name, self._profile).needs_references for name in FACTORS)
             scorable = [rewrite for rewrite in batch if rewrite[2] or not needs_references]
             if not scorable:
                 return dict.fromkeys(batch)
             sources, outputs, references = zip(*scorable, strict=True)
-            table = columns("j", sources, outputs, references, self._profile)
+            table = metric_values("j", sources, outputs, references, self._profile)
         values = {rewrite: {name: float(table[name][i]) for name in METRICS} for i, rewrite in enumerate(scorable)}
         return {**dict.fromkeys(batch), **values}
 

@@ -23,7 +23,7 @@ from metrics.inspect_ai.scores import detoxification, input_errors
 from metrics.models.prompts import CHAT_PREFIX, REWRITER_FILE, default_prompt
 from metrics.models.resolve import ModelRef
 from metrics.scoring import FACTORS
-from metrics.scoring.functions import measure
+from metrics.scoring.functions import load_measure
 from metrics.util.errors import InputError
 
 # With this chat template, inspect's `hf` passes on a message unchanged, without the prefix `user: `.
@@ -47,7 +47,7 @@ def detox(test_set: str = "paradetox-test", profile: str = "offline", prompt: st
         prompt = ",".join(prompt) if isinstance(prompt, list) else prompt
         if not isinstance(prompt, str | None):
             raise InputError(f"prompt {prompt}: not a string; put double quotes around it: -T 'prompt=\"…\"'")
-        measures = {name: measure(name, profile) for name in FACTORS}
+        measures = {name: load_measure(name, profile) for name in FACTORS}
         texts = load_test_set(test_set)
         if any(m.needs_references for m in measures.values()) and not all(texts.references):
             raise InputError(f"profile {profile}: {texts.name} has sentences without a reference")
@@ -68,7 +68,7 @@ def detox(test_set: str = "paradetox-test", profile: str = "offline", prompt: st
         metadata={
             "test_set": f"{texts.name} ({texts.origin}, {texts.revision})",
             "profile": profile,
-            **{name: m.description for name, m in measures.items()},
+            **{name: m.signature_field for name, m in measures.items()},
             "detox-suite": __version__,
         },
     )

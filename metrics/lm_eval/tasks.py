@@ -19,8 +19,7 @@ from metrics.data.test_sets import load_test_set
 from metrics.models.prompts import CHAT_PREFIX, default_prompt
 from metrics.models.resolve import ModelRef
 from metrics.scoring import FACTORS, METRICS
-from metrics.scoring.columns import columns
-from metrics.scoring.functions import measure
+from metrics.scoring.functions import load_measure, metric_values
 from metrics.util.errors import InputError
 
 # (source, output, references, profile)
@@ -61,7 +60,7 @@ class DetoxTask(ConfigurableTask):
         config = self.config
         profile = str(config.metadata["profile"])
         with _one_line():
-            measures = [measure(name, profile) for name in FACTORS]
+            measures = [load_measure(name, profile) for name in FACTORS]
             test_set = load_test_set(config.dataset_name)
             if any(m.needs_references for m in measures) and not all(test_set.references):
                 raise InputError(f"profile {profile}: {test_set.name} has sentences without a reference")
@@ -164,4 +163,4 @@ def j(rewrites: Sequence[Rewrite]) -> float:
 def _mean(metric: str, rewrites: Sequence[Rewrite]) -> float:
     sources, outputs, references, profiles = zip(*rewrites, strict=True)
     with _one_line():
-        return float(columns(metric, sources, outputs, references, profiles[0])[metric].mean())
+        return float(metric_values(metric, sources, outputs, references, profiles[0])[metric].mean())

@@ -1,27 +1,70 @@
-"""What every scorer does before a model sees a text: each distinct text once, and only what UTF-8 can hold."""
+"""What scorers do before a model sees a text: clean and truncate it, and compute each distinct text once."""
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from metrics.data.text import well_formed
 
-Array = np.ndarray[Any, np.dtype[np.float64]]
-# Words are shorter than this: what lies behind this many characters per token would be cut by max_tokens anyway.
+Array = NDArray[np.float64]
+# No tokenizer here makes tokens of more characters, so max_tokens truncates whatever lies behind.
 CHARACTERS_PER_TOKEN = 64
 
 
-def bounded(texts: Sequence[str], max_tokens: int) -> list[str]:
-    """Texts that a tokenizer takes, cut where `max_tokens` would cut them at the latest."""
+def truncate(texts: Sequence[str], max_tokens: int) -> list[str]:
+    """Return well-formed texts without characters that cannot be among the first `max_tokens` tokens."""
     return [well_formed(text)[: max_tokens * CHARACTERS_PER_TOKEN] for text in texts]
 
 
 def score_unique(texts: Sequence[str], score: Callable[[list[str]], Array]) -> Array:
-    """Applies `score` to the distinct texts and spreads the values: shape [len(texts), …]."""
+    """Apply `score` to the distinct texts.
+
+    Args:
+        texts: Texts [n].
+        score: Distinct texts [m] -> values [m, …].
+
+    Returns:
+        The values of `texts`, [n, …].
+    """
     unique = list(dict.fromkeys(texts))
     values = score(unique)
-    place = {text: i for i, text in enumerate(unique)}
-    return values[[place[text] for text in texts]]
+    index = {text: i for i, text in enumerate(unique)}
+    return values[[index[text] for text in texts]]
+
+
+class TextCache:
+    """An LRU cache: text -> value.
+
+    Args:
+        compute: Distinct texts -> their values; called with chunks of the texts that are not cached.
+        chunk_size: Texts per call of `compute`.
+        max_size: Texts that stay cached.
+    """
+
+    def __init__(
+        self, compute: Callable[[list[str]], Sequence[Any]], chunk_size: int = 1024, max_size: int = 65_536
+    ) -> None:
+        self._compute = compute
+        self._chunk_size = chunk_size
+        self._max_size = max_size
+        self._values: OrderedDict[str, Any] = OrderedDict()
+
+    def __call__(self, texts: Sequence[str]) -> list[Any]:
+        """Return the value of each text; each distinct text is computed once."""
+        # This call's values are collected separately: it may have more distinct texts than the cache holds.
+        current = {text: self._values[text] for text in texts if text in self._values}
+        missing = [text for text in dict.fromkeys(texts) if text not in current]
+        for start in range(0, len(missing), self._chunk_size):
+            chunk = missing[start : start + self._chunk_size]
+            current.update(zip(chunk, self._compute(chunk), strict=True))
+        for text in current:
+            self._values[text] = current[text]
+            self._values.move_to_end(text)
+        while len(self._values) > self._max_size:
+            self._values.popitem(last=False)
+        return [current[text] for text in texts]

@@ -1,4 +1,4 @@
-"""Scorers on transformers encoders, and the word-based classifier that a PyPI package ships."""
+"""Scorers on transformers encoders: sequence classifiers and sentence embeddings."""
 
 from __future__ import annotations
 
@@ -7,60 +7,42 @@ import sys
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from metrics.generation.batching import length_sorted_batches
 from metrics.models.pins import resolve_pinned
 from metrics.models.resolve import ModelRef, resolve_model
-from metrics.scorers.batching import Array, bounded, score_unique
-from metrics.util.errors import InputError
+from metrics.scorers.batching import Array, score_unique, truncate
+from metrics.util.errors import InputError, one_line
 from metrics.util.files import read_text
 
 
-class ProfanityCheck:
-    """Logits [n, 2] (neutral, toxic) of alt-profanity-check: a linear SVM on word counts (Jigsaw, Twitter).
-
-    It scores words, not meaning.
-    """
-
-    def __init__(self, model: str, revision: str | None = None, max_tokens: int = 512) -> None:
-        if model != "alt-profanity-check":
-            raise InputError(f"profanity-check is one model, alt-profanity-check, not {model}")
-
-    @property
-    def revision(self) -> str:
-        from importlib.metadata import version
-
-        return version("alt-profanity-check")
-
-    def __call__(self, texts: Sequence[str]) -> Array:
-        from profanity_check import predict_prob
-
-        if not texts:
-            return np.zeros((0, 2))
-        toxic = score_unique(texts, lambda unique: np.asarray(predict_prob(unique), dtype=np.float64))
-        toxic = np.clip(toxic, 1e-12, 1 - 1e-12)
-        return np.stack([np.log1p(-toxic), np.log(toxic)], axis=-1)
-
-
 class _Encoder:
-    """What classifiers and sentence encoders share: loading, and a pass in batches of similar length.
+    """Base class: loads a model and runs it on batches of similar length.
 
-    Texts are cut at `max_tokens`, or earlier where the model has no room for as many; the first cut is told on stderr.
+    Args:
+        model: A built-in name, a Hub id or a folder.
+        revision: A commit of the Hub; None: the default branch, pinned at first use.
+        max_tokens: Longer texts are truncated, or at the model's own limit; a warning on stderr says so once.
+        batch_size: Texts per forward pass.
+
+    Raises:
+        InputError: The model cannot be found; when it is first used: it cannot be loaded.
     """
 
-    auto_class: str
+    auto_class: ClassVar[str]
 
     def __init__(self, model: str, revision: str | None = None, max_tokens: int = 512, batch_size: int = 64) -> None:
         self.ref: ModelRef = resolve_pinned(resolve_model, model, revision)
         self.max_tokens = max_tokens
         self.batch_size = batch_size
-        self._told = False
+        self._warned = False
 
     @property
     def revision(self) -> str:
+        """The commit of the Hub, or a hash of the folder."""
         return self.ref.revision
 
     @cached_property
@@ -74,52 +56,53 @@ class _Encoder:
             )
             tokenizer = transformers.AutoTokenizer.from_pretrained(self.ref.folder, trust_remote_code=False)
         except Exception as error:
-            reason = " ".join(str(error).split())[:300]
+            reason = one_line(error)
             raise InputError(f"{self.ref.name}: cannot be loaded by {self.auto_class} ({reason})") from error
         return model.eval(), tokenizer
 
     @cached_property
-    def _longest(self) -> int:
-        """How many tokens of a text are read, special ones included."""
+    def _max_length(self) -> int:
+        """The maximal number of tokens of a text, special ones included."""
         model, tokenizer = self._loaded
-        # A tokenizer that was saved without a limit says 10^30.
+        # A tokenizer that was saved without a limit has 10^30.
         limits = [self.max_tokens, tokenizer.model_max_length]
         positions = getattr(model.config, "max_position_embeddings", None) or 0
         if positions > 0:
             tables = (module for name, module in model.named_modules() if name.endswith("position_embeddings"))
             padding = getattr(next(tables, None), "padding_idx", None)
-            # RoBERTa and its kin count positions from the one behind the padding index: 514 are room for 512 tokens.
+            # RoBERTa and its relatives count positions from padding_idx + 1: 514 positions serve 512 tokens.
             limits.append(positions if padding is None else positions - padding - 1)
         return int(min(limits))
 
     def __call__(self, texts: Sequence[str]) -> Array:
-        return score_unique(bounded(texts, self.max_tokens), self._score)
+        """Return the values [n, width] of n texts."""
+        return score_unique(truncate(texts, self.max_tokens), self._score)
 
     def _score(self, texts: list[str]) -> Array:
         import torch
 
         model, tokenizer = self._loaded
-        longest = self._longest
+        max_length = self._max_length
         values: list[Any] = [None] * len(texts)
         for indices in length_sorted_batches([len(t) for t in texts], self.batch_size):
             batch = tokenizer(
                 [texts[i] for i in indices],
                 padding=True,
                 truncation=True,
-                max_length=longest,
+                max_length=max_length,
                 return_tensors="pt",
             )
-            if not self._told and any(encoding.overflowing for encoding in batch.encodings or ()):
-                self._told = True
-                print(f"{self.ref.name}: texts are cut after {longest} tokens", file=sys.stderr)
+            if not self._warned and any(encoding.overflowing for encoding in batch.encodings or ()):
+                self._warned = True
+                print(f"{self.ref.name}: texts are truncated to {max_length} tokens", file=sys.stderr)
             with torch.inference_mode():
-                rows = self._read(model(**batch), batch["attention_mask"].unsqueeze(-1)).double().numpy()
+                rows = self._pool(model(**batch), batch["attention_mask"].unsqueeze(-1)).double().numpy()
             for i, row in zip(indices, rows, strict=True):
                 values[i] = row
         return np.array(values)
 
-    def _read(self, output: Any, mask: Any) -> Any:
-        """The values of a batch from the model's output; mask [n, length, 1] is 1 at real tokens."""
+    def _pool(self, output: Any, mask: Any) -> Any:
+        """The values [n, width] of a batch; `output` is the model's, mask [n, length, 1] is 0 at padding."""
         raise NotImplementedError
 
 
@@ -128,28 +111,27 @@ class SequenceClassifier(_Encoder):
 
     auto_class = "AutoModelForSequenceClassification"
 
-    def _read(self, output: Any, mask: Any) -> Any:
+    def _pool(self, output: Any, mask: Any) -> Any:
         return output.logits
 
 
 class SentenceEncoder(_Encoder):
-    """Unit-length sentence embeddings [n, width] as sentence-transformers makes them.
+    """Unit-length sentence embeddings [n, width] as sentence-transformers computes them (Reimers and Gurevych 2019).
 
-    Reads `1_Pooling` (mean over real tokens, or the first token), `2_Dense` (safetensors; LaBSE has it) and
-    `sentence_bert_config.json` (the longest sequence) where the folder has them; without: the mean (Reimers and
-    Gurevych 2019). Errors: other poolings, activations and modules.
+    The folder may contain `1_Pooling` (mean or first token; default mean), `2_Dense` (safetensors; LaBSE has it) and
+    `sentence_bert_config.json` (the maximal length). Other poolings, activations and modules raise an InputError.
     """
 
     auto_class = "AutoModel"
 
     @cached_property
-    def _longest(self) -> int:
-        own = _read_config(self.ref.folder / "sentence_bert_config.json").get("max_seq_length")
-        return min(super()._longest, own) if isinstance(own, int) else super()._longest
+    def _max_length(self) -> int:
+        limit = _read_config(self.ref.folder / "sentence_bert_config.json").get("max_seq_length")
+        return min(super()._max_length, limit) if isinstance(limit, int) else super()._max_length
 
     @cached_property
     def _pooling(self) -> tuple[bool, Any]:
-        """(whether the first token is taken, the dense layer or None)."""
+        """(whether the first token is used instead of the mean, the dense layer or None)."""
         folder, name = self.ref.folder, self.ref.name
         _require_known_modules(folder / "modules.json", name)
         config = _read_config(folder / "1_Pooling" / "config.json")
@@ -157,11 +139,11 @@ class SentenceEncoder(_Encoder):
         # Newer folders name the mode in one field.
         mode = "+".join(modes) or config.get("pooling_mode", "mean")
         if mode not in ("mean_tokens", "mean", "cls_token", "cls"):
-            raise InputError(f"{name}/1_Pooling: pooling by {mode} is not known here; mean and cls are")
+            raise InputError(f"{name}/1_Pooling: pooling by {mode} is not supported; mean and cls are")
         layers = folder / "2_Dense"
         return mode.startswith("cls"), _read_dense(layers, f"{name}/2_Dense") if layers.is_dir() else None
 
-    def _read(self, output: Any, mask: Any) -> Any:
+    def _pool(self, output: Any, mask: Any) -> Any:
         import torch
 
         first, dense = self._pooling
@@ -170,7 +152,7 @@ class SentenceEncoder(_Encoder):
         return torch.nn.functional.normalize(dense(pooled) if dense else pooled, dim=-1)
 
     def cosine(self, left: Sequence[str], right: Sequence[str]) -> Array:
-        """Cosines of the pairs, in [−1, 1], shape [n]; never clipped at 0."""
+        """Return the cosines of n pairs in [-1, 1], shape [n]; negative values are not clipped."""
         if not left:
             return np.zeros(0)
         both = self([*left, *right])
@@ -186,11 +168,11 @@ def _require_known_modules(path: Path, name: str) -> None:
         raise InputError(f"{path}: not a list of modules") from None
     unknown = [kind for kind in kinds if kind not in ("Transformer", "Pooling", "Dense", "Normalize")]
     if unknown or kinds.count("Dense") > 1:
-        raise InputError(f"{name}/modules.json: {(unknown or ['a second Dense'])[0]} is not known here")
+        raise InputError(f"{name}/modules.json: {(unknown or ['a second Dense'])[0]} is not supported")
 
 
 def _read_config(path: Path) -> dict[str, Any]:
-    """A JSON object; empty if there is no such file. Errors: anything else in it."""
+    """The JSON object in a file; empty if there is no such file."""
     if not path.is_file():
         return {}
     try:
@@ -203,23 +185,22 @@ def _read_config(path: Path) -> dict[str, Any]:
 
 
 def _read_dense(folder: Path, name: str) -> Any:
-    """A linear layer and its activation, as sentence-transformers stores them. Errors: pickled or other weights."""
+    """A linear layer and its activation, as sentence-transformers stores them."""
     import torch
     from safetensors.torch import load_file
 
     weights = folder / "model.safetensors"
     if not weights.is_file():
-        raise InputError(f"{name}: no model.safetensors; pickles are not read")
-    given = str(_read_config(folder / "config.json").get("activation_function", "Tanh"))
-    activation = {"Tanh": torch.nn.Tanh, "Identity": torch.nn.Identity}.get(given.rpartition(".")[2])
+        raise InputError(f"{name}: no model.safetensors; pickled weights are not loaded")
+    activation_name = str(_read_config(folder / "config.json").get("activation_function", "Tanh"))
+    activation = {"Tanh": torch.nn.Tanh, "Identity": torch.nn.Identity}.get(activation_name.rpartition(".")[2])
     if activation is None:
-        raise InputError(f"{name}: activation {given} is not known here; Tanh and Identity are")
+        raise InputError(f"{name}: activation {activation_name} is not supported; Tanh and Identity are")
     try:
         state = load_file(weights)
         outputs, inputs = state["linear.weight"].shape
         linear = torch.nn.Linear(inputs, outputs, bias="linear.bias" in state)
         linear.load_state_dict({key.removeprefix("linear."): tensor.float() for key, tensor in state.items()})
     except Exception as error:
-        reason = " ".join(str(error).split())[:300]
-        raise InputError(f"{name}/model.safetensors: not a linear layer ({reason})") from None
+        raise InputError(f"{name}/model.safetensors: not a linear layer ({one_line(error)})") from None
     return torch.nn.Sequential(linear, activation())

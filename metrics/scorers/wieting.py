@@ -1,7 +1,7 @@
-"""Wieting's paraphrase similarity (Wieting et al. 2019), the SIM of STRAP, s-nlp and SRO: a mean of piece embeddings.
+"""Wieting's paraphrase similarity (Wieting et al. 2019), the SIM of STRAP, s-nlp and SRO: mean subword embeddings.
 
-Its weights, sim.pt and sim.sp.30k.model, are on no hub; SRO_WIETING names the folder where the user keeps them. sim.pt
-is a torch file: it is read with weights-only unpickling, which builds tensors and plain containers and runs nothing.
+Its weights, sim.pt and sim.sp.30k.model, are not on the Hub; SRO_WIETING names the user's folder with them. sim.pt is a
+pickled torch file; weights-only unpickling builds tensors and plain containers and executes no code.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from metrics.scorers.batching import Array, bounded, score_unique
-from metrics.util.errors import InputError, missing_package
+from metrics.scorers.batching import Array, score_unique, truncate
+from metrics.util.errors import InputError, missing_package, one_line
 from metrics.util.files import content_hash, sha256_file
 
 FILES = ("sim.pt", "sim.sp.30k.model")
@@ -24,7 +24,16 @@ PLACEHOLDER = "UUUNKKK"
 
 
 class WietingSimilarity:
-    """Cosines [n] in [−1, 1]; negative values are real and stay (STRAP's own files hold −.2647)."""
+    """Cosine of mean subword embeddings.
+
+    Args:
+        model: The name that error messages use; the weights come from SRO_WIETING.
+        revision: Not used; a hash of both files is the revision.
+        max_tokens: Longer texts are truncated.
+
+    Raises:
+        InputError: A file or a package is missing.
+    """
 
     def __init__(self, model: str, revision: str | None = None, max_tokens: int = 512) -> None:
         folder = Path(os.environ.get("SRO_WIETING", "")).expanduser()
@@ -42,6 +51,7 @@ class WietingSimilarity:
 
     @cached_property
     def revision(self) -> str:
+        """A hash of both files."""
         return f"sha256:{content_hash([sha256_file(self._folder / name) for name in FILES])[:16]}"
 
     @cached_property
@@ -52,49 +62,53 @@ class WietingSimilarity:
         return vocabulary, embeddings, _read_pieces(self._folder / FILES[1]), TreebankWordTokenizer()
 
     def indices(self, text: str) -> list[int]:
-        """The vocabulary indices that the released code averages for `text`.
+        """Return the vocabulary indices whose embeddings the published code averages for `text`.
 
-        Lower case, Treebank tokens, sentencepiece pieces; unknown pieces are skipped, and so is the piece with index 0
-        (the released code tests the index itself for truth); with nothing left, the placeholder.
+        The text is lower-cased, split into Treebank tokens, then into sentencepiece pieces. Unknown pieces are skipped,
+        and so is the piece with index 0, because the published code tests the index itself for truth. If no piece is
+        left, the placeholder stands for the text.
         """
-        vocabulary, _, pieces, words = self._loaded
-        spaced = " ".join(words.tokenize(text.lower()))
-        found = [vocabulary.get(piece.lower()) for piece in pieces.encode(spaced, out_type=str)]
-        return [index for index in found if index] or [vocabulary[PLACEHOLDER]]
+        vocabulary, _, sentencepiece, treebank = self._loaded
+        tokens = " ".join(treebank.tokenize(text.lower()))
+        indices = [vocabulary.get(piece.lower()) for piece in sentencepiece.encode(tokens, out_type=str)]
+        return [index for index in indices if index] or [vocabulary[PLACEHOLDER]]
 
     def _embed(self, texts: list[str]) -> Array:
         embeddings = self._loaded[1]
         return np.stack([embeddings[self.indices(text)].mean(0) for text in texts])
 
     def cosine(self, left: Sequence[str], right: Sequence[str]) -> Array:
+        """Return the cosines of n pairs in [-1, 1], shape [n]; STRAP's own files have values down to -.2647."""
         if not left:
             return np.zeros(0)
-        both = score_unique(bounded([*left, *right], self._max_tokens), self._embed)
+        both = score_unique(truncate([*left, *right], self._max_tokens), self._embed)
         norms = np.maximum(np.linalg.norm(both, axis=-1, keepdims=True), 1e-8)
         unit = both / norms
         return np.clip((unit[: len(left)] * unit[len(left) :]).sum(-1), -1.0, 1.0)
 
 
 def _read_weights(path: Path) -> tuple[dict[str, int], Array]:
-    """(vocabulary, embeddings [pieces, width]). Errors: code in the file, another structure."""
+    """(vocabulary, embeddings [pieces, width]) of sim.pt; refuses a file that would execute code."""
     import argparse
 
     import torch
 
     try:
-        # `args` is a Namespace in the released file: a bag of attributes, safe to build.
+        # `args` is a Namespace in the published file: a plain container of attributes, safe to build.
         with torch.serialization.safe_globals([argparse.Namespace]):
             saved = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        # torch's own message advises to read the file as code after all; below it lies what was found.
-        reason = " ".join(str(error.__context__ or error).split())[:300] or type(error).__name__
-        raise InputError(f"{path}: not readable as weights only, which runs no code; refused ({reason})") from None
+        # torch's message advises to unpickle without weights_only; the exception below it names the reason.
+        reason = one_line(error.__context__ or error) or type(error).__name__
+        raise InputError(
+            f"{path}: cannot be read with weights-only unpickling, which executes no code ({reason})"
+        ) from None
     try:
         vocabulary, embeddings = saved["vocab_words"], saved["state_dict"]["embedding.weight"].double().numpy()
         rows = range(len(embeddings)) if embeddings.ndim == 2 else ()
         fits = all(type(index) is int and index in rows for index in vocabulary.values())
     except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        reason = one_line(f"{type(error).__name__}: {error}")
         raise InputError(f"{path}: not Wieting's sim.pt ({reason})") from None
     if not fits or PLACEHOLDER not in vocabulary:
         raise InputError(f"{path}: not Wieting's sim.pt (no {PLACEHOLDER}, or fewer embeddings than pieces)")
@@ -107,5 +121,4 @@ def _read_pieces(path: Path) -> Any:
     try:
         return sentencepiece.SentencePieceProcessor(model_file=str(path))
     except Exception as error:
-        reason = " ".join(str(error).split())[:300]
-        raise InputError(f"{path}: not a sentencepiece model ({reason})") from None
+        raise InputError(f"{path}: not a sentencepiece model ({one_line(error)})") from None

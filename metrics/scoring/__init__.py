@@ -1,7 +1,9 @@
-"""From rewrites to scores: rules, measures, signature, statistics."""
+"""From rewrites to scores: rules, measures, evaluator, signature, statistics, results."""
 
-# J is the product of these three, per sentence.
+# J is the product of these three for each sentence.
 FACTORS = ("sta", "sim", "fl")
 METRICS = (*FACTORS, "j")
-# Below this many decimals, a score depends on which sentences shared its batch.
+# What the measures return for each sentence, in this order.
+COLUMNS = ("sta", "soft_sta", "sim", "fl", "soft_fl")
+# Scores are rounded: further decimals depend on which sentences shared a batch.
 DECIMALS = 6

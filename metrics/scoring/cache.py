@@ -1,4 +1,4 @@
-"""Scores that were computed before, by content: one SQLite file in the cache folder, safe to kill and to share."""
+"""Cache of scores by content: one SQLite file in the cache folder, which processes can share."""
 
 from __future__ import annotations
 
@@ -7,16 +7,23 @@ from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 
+from metrics.scoring import COLUMNS
 from metrics.util.errors import InputError
 from metrics.util.files import require_writable
 
-# In the order of the measures' columns.
-COLUMNS = ("sta", "soft_sta", "sim", "fl", "soft_fl")
-_READ = 500  # SQLite's limit on variables in one statement is 999 in old builds
+# SQLite's limit on variables in one statement is 999 in old builds.
+_KEYS_PER_QUERY = 500
 
 
 class ScoreCache:
-    """Maps a key (a content hash) to five scores; what a killed run has committed is there for the next."""
+    """Maps a content hash to the scores of one sentence, in the order of `COLUMNS`.
+
+    Args:
+        path: The SQLite file; it is created if it does not exist.
+
+    Raises:
+        InputError: `path` cannot be written, or is not a cache of scores.
+    """
 
     def __init__(self, path: Path) -> None:
         require_writable(path)
@@ -32,16 +39,18 @@ class ScoreCache:
         return sqlite3.connect(self._path, timeout=60)
 
     def read(self, keys: Sequence[str]) -> dict[str, tuple[float, ...]]:
+        """Return key -> scores for those of `keys` that the cache contains."""
         found = {}
         with closing(self._connect()) as database:
-            for start in range(0, len(keys), _READ):
-                part = keys[start : start + _READ]
+            for start in range(0, len(keys), _KEYS_PER_QUERY):
+                part = keys[start : start + _KEYS_PER_QUERY]
                 marks = ",".join("?" * len(part))
                 rows = database.execute(f"SELECT key, {', '.join(COLUMNS)} FROM scores WHERE key IN ({marks})", part)
                 found.update({row[0]: tuple(row[1:]) for row in rows})
         return found
 
     def write(self, rows: Iterable[tuple[str, Sequence[float]]]) -> None:
+        """Store (key, scores) pairs in one transaction; a key that exists is overwritten."""
         marks = ",".join("?" * (1 + len(COLUMNS)))
         with closing(self._connect()) as database, database:
             database.executemany(f"INSERT OR REPLACE INTO scores VALUES ({marks})", [(k, *v) for k, v in rows])

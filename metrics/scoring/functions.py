@@ -1,4 +1,4 @@
-"""The metrics as plain functions on lists of strings: what other programs import.
+"""The metrics as functions on lists of strings: the public API of the package `metrics`.
 
     >>> import metrics
     >>> sources = ["you are a damn fool", "shut up, idiot"]
@@ -9,33 +9,38 @@
     >>> metrics.joint(sta, sim, fl) == metrics.joint(sources, predictions)
     True
 
-Each takes `profile`, the name of a metric protocol (metrics/profiles) or a profile file; values under different
-profiles cannot be compared. Nothing is cached on disk. Inputs are scored in batches of similar length, equal ones once.
+Each function takes `profile`: the name of a metric protocol (metrics/profiles) or the path of a profile file. Values
+under different profiles are not comparable. Nothing is cached on disk.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from metrics.profiles import load_profile
+from metrics.scoring.items import score_chunks, to_items
+from metrics.scoring.measures import MEASURES, Measure
+from metrics.scoring.scores import Array
 from metrics.util.errors import InputError
 
-if TYPE_CHECKING:
-    from metrics.scoring.measures import Measure
-
-Array = np.ndarray[Any, np.dtype[np.float64]]
 References = Sequence[str] | Sequence[Sequence[str]]
 
 
 @functools.lru_cache(maxsize=16)
-def measure(metric: str, profile: str = "offline") -> Measure:
-    """One metric of a profile, loaded once. Errors: an unknown profile, models or files that cannot be had."""
-    from metrics.profiles import load_profile
-    from metrics.scoring.measures import MEASURES
+def load_measure(metric: str, profile: str = "offline") -> Measure:
+    """Load one metric of a profile; the latest 16 stay loaded.
 
+    Args:
+        metric: "sta", "sim" or "fl".
+        profile: Name or path of the profile.
+
+    Raises:
+        InputError: The profile is unknown, or a model of it cannot be found.
+    """
     return MEASURES[metric](load_profile(profile))
 
 
@@ -46,11 +51,19 @@ def style_accuracy(
     references: References | None = None,
     profile: str = "offline",
 ) -> Array:
-    """STA: whether each prediction is not toxic, shape [n], in [0, 1] (0 or 1 unless the profile is soft).
+    """Compute STA: whether each prediction is not toxic (ACC in Krishna et al. 2020).
 
-    sources and references are needed by profiles that compare with them (clef2025). An empty prediction is worth 0.
-    Source: Krishna et al. 2020 (ACC); the profile names the protocol. Errors (InputError): unequal counts, missing
-    references, a profile whose models cannot be had.
+    Args:
+        predictions: The rewrites [n]; an empty one scores 0.
+        sources: The toxic sentences [n]; only profiles that compare with them need them (clef2025).
+        references: The human rewrites [n], one string or a list of strings each; needed like `sources`.
+        profile: The metric protocol.
+
+    Returns:
+        STA in [0, 1], shape [n]; 0 or 1 unless the profile's rule is soft.
+
+    Raises:
+        InputError: Unequal counts, missing references, or a profile that cannot be loaded.
     """
     return _score(sources, predictions, references, profile, ["sta"])[0]
 
@@ -62,10 +75,21 @@ def similarity(
     references: References | None = None,
     profile: str = "offline",
 ) -> Array:
-    """SIM: cosine of each prediction with its source (or references, if the profile says so), shape [n], in [−1, 1].
+    """Compute SIM: the cosine of each prediction with its source or its references, as the profile says.
 
-    Never clipped at 0. An empty prediction is worth 0. Source: Wieting et al. 2019, Krishna et al. 2020; the profile
-    names the model. Errors (InputError): as `style_accuracy`.
+    Krishna et al. 2020 use the embeddings of Wieting et al. 2019; the profile names the model.
+
+    Args:
+        sources: The toxic sentences [n].
+        predictions: The rewrites [n]; an empty one scores 0.
+        references: The human rewrites [n]; only profiles that compare with them need them.
+        profile: The metric protocol.
+
+    Returns:
+        Cosines in [-1, 1], shape [n]; negative values are not clipped.
+
+    Raises:
+        InputError: As `style_accuracy`.
     """
     return _score(_texts("sources", sources), predictions, references, profile, ["sim"])[0]
 
@@ -77,11 +101,19 @@ def fluency(
     references: References | None = None,
     profile: str = "offline",
 ) -> Array:
-    """FL: how acceptable each prediction is as a sentence, shape [n], in [0, 1].
+    """Compute FL: how acceptable each prediction is as a sentence (CoLA, Warstadt et al. 2019).
 
-    sources and references are needed by profiles that compare with them (clef2024, clef2025). An empty prediction is
-    worth 0. Source: CoLA (Warstadt et al. 2019) as used by Krishna et al. 2020. Errors (InputError): as
-    `style_accuracy`.
+    Args:
+        predictions: The rewrites [n]; an empty one scores 0.
+        sources: The toxic sentences [n]; only profiles that compare with them need them (clef2024, clef2025).
+        references: The human rewrites [n]; needed like `sources`.
+        profile: The metric protocol.
+
+    Returns:
+        FL in [0, 1], shape [n].
+
+    Raises:
+        InputError: As `style_accuracy`.
     """
     return _score(sources, predictions, references, profile, ["fl"])[0]
 
@@ -93,11 +125,21 @@ def joint(
     *,
     profile: str = "offline",
 ) -> float:
-    """J, the mean over sentences of STA · SIM · FL, in [−1, 1]: not the product of the means (Krishna et al. 2020).
+    """Compute J: the mean over sentences of STA * SIM * FL, not the product of the means (Krishna et al. 2020).
 
-    `joint(sta, sim, fl)`: from three arrays of per-sentence values [n], as the other functions give them.
-    `joint(sources, predictions)` and `joint(sources, predictions, references)`: from texts, under `profile`.
-    Errors (InputError): unequal counts, no sentence at all, values outside [−1, 1]; as `style_accuracy`.
+    Call it as `joint(sta, sim, fl)`, or as `joint(sources, predictions)` or `joint(sources, predictions, references)`.
+
+    Args:
+        first: STA of each sentence [n], or the sources [n].
+        second: SIM of each sentence [n], or the predictions [n].
+        third: FL of each sentence [n], or the references [n].
+        profile: The metric protocol; used for texts only.
+
+    Returns:
+        J in [-1, 1].
+
+    Raises:
+        InputError: No sentences, unequal counts, values outside [-1, 1]; as `style_accuracy`.
     """
     first = _list("sta or sources", first)
     if not first:
@@ -114,8 +156,57 @@ def joint(
     return float((arrays[0] * arrays[1] * arrays[2]).mean())
 
 
+def metric_values(
+    metric: str,
+    sources: Sequence[str],
+    predictions: Sequence[str],
+    references: References | None = None,
+    profile: str = "offline",
+) -> dict[str, Array]:
+    """Compute one metric by name, for the `evaluate` modules, their pages and the harness tasks.
+
+    The values of the latest texts stay in memory, so that four metrics on the same texts cost no more than J alone.
+
+    Args:
+        metric: "sta", "sim", "fl" or "j".
+        sources: The toxic sentences [n].
+        predictions: The rewrites [n].
+        references: The human rewrites [n], if the profile compares with them.
+        profile: The metric protocol.
+
+    Returns:
+        {metric: values [n]}; for "j" also the "sta", "sim" and "fl" that it is the product of, before it.
+
+    Raises:
+        InputError: No sentences; as `style_accuracy`.
+    """
+    if not sources:
+        raise InputError("no sentence was given: the mean is not defined")
+    texts = (tuple(sources), tuple(predictions), None if references is None else tuple(map(_hashable, references)))
+    if metric != "j":
+        return {metric: _cached_values(metric, *texts, profile)}
+    parts = {name: _cached_values(name, *texts, profile) for name in ("sta", "sim", "fl")}
+    return {**parts, "j": parts["sta"] * parts["sim"] * parts["fl"]}
+
+
+def _hashable(reference: str | Sequence[str]) -> tuple[str, ...]:
+    return (reference,) if isinstance(reference, str) else tuple(reference)
+
+
+# Three metrics of two sets of texts: evaluate.combine and the pages request the same texts once for each metric.
+@functools.lru_cache(maxsize=6)
+def _cached_values(
+    metric: str,
+    sources: tuple[str, ...],
+    predictions: tuple[str, ...],
+    references: tuple[tuple[str, ...], ...] | None,
+    profile: str,
+) -> Array:
+    return _score(sources, predictions, references, profile, [metric])[0]
+
+
 def _numbers(name: str, values: Any) -> Array:
-    """`values` as an array [n]. Errors: no list of finite numbers in [−1, 1]."""
+    """`values` as an array [n] of finite numbers in [-1, 1]."""
     listed = _list(name, values)
     try:
         array = np.asarray(listed)
@@ -129,10 +220,8 @@ def _numbers(name: str, values: Any) -> Array:
 
 
 def _score(sources: Any, predictions: Any, references: Any, profile: str, metrics: Sequence[str]) -> list[Array]:
-    """The first column of each metric, [n] each."""
-    from metrics.scoring.measures import score_chunks, to_items
-
-    measures = [measure(metric, profile) for metric in metrics]
+    """The first column [n] of each metric."""
+    measures = [load_measure(metric, profile) for metric in metrics]
     predictions = _texts("predictions", predictions)
     if sources is None:
         if any(m.needs_references for m in measures):
@@ -142,9 +231,9 @@ def _score(sources: Any, predictions: Any, references: Any, profile: str, metric
         references = [(r,) if isinstance(r, str) else r for r in _list("references", references)]
         references = [_texts(f"references[{i}]", texts) for i, texts in enumerate(references)]
     items = to_items(_texts("sources", sources), predictions, references, measures)
-    done = dict(score_chunks(items, measures, "scoring"))
+    scored = {item: values for chunk in score_chunks(items, measures, "scoring") for item, values in chunk.items()}
     starts = np.cumsum([0, *(len(m.columns) for m in measures)])[:-1]
-    return [np.array([done[i][start] if i in done else 0.0 for i in items], dtype=np.float64) for start in starts]
+    return [np.array([scored[i][start] if i in scored else 0.0 for i in items], dtype=np.float64) for start in starts]
 
 
 def _list(name: str, values: Any) -> list[Any]:
@@ -154,7 +243,7 @@ def _list(name: str, values: Any) -> list[Any]:
 
 
 def _texts(name: str, values: Any) -> list[str]:
-    """`values` as a list. Errors: no list, values that are not strings."""
+    """`values` as a list of strings."""
     texts = _list(name, values)
     for i, text in enumerate(texts):
         if not isinstance(text, str):

@@ -14,7 +14,8 @@ from typing import Any
 
 from metrics.data.test_sets import TestSet, load_test_set
 from metrics.profiles import load_profile
-from metrics.scoring.evaluator import Evaluator, document, evaluate
+from metrics.scoring.evaluator import Evaluator
+from metrics.scoring.result import result_document
 from metrics.systems.resolve import System, is_model, resolve_system
 from metrics.systems.rewriting import load_system, rewrite
 from metrics.util.errors import InputError
@@ -87,7 +88,7 @@ def run_jobs(jobs: Sequence[Job]) -> Iterator[JobResult]:
             test_set = _test_set(job.test_set, job.data_dir, job.limit)
             loaded = loaded or load_system(system)
             rewrites = rewrite(system, test_set, batch_size=job.batch_size, loaded=loaded)
-            documents = [document(evaluate(_evaluator(name), rewrites, test_set)) for name in job.profiles]
+            documents = [result_document(_evaluator(name).evaluate(rewrites, test_set)) for name in job.profiles]
         except InputError as error:
             yield JobResult(job, {}, " ".join(str(error).split()))
             continue

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from metrics.scoring import DECIMALS, METRICS
-from metrics.scoring.evaluator import SCHEMA
+from metrics.scoring.result import SCHEMA
 from metrics.scoring.signature import Signature
 from metrics.util.errors import InputError
 from metrics.util.files import read_text

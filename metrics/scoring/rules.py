@@ -1,23 +1,30 @@
-"""From classifier logits to scores: the thresholds by which published STA and FL differ. Pure functions on arrays."""
+"""From classifier logits to STA and FL: the thresholds in which published protocols differ. Pure functions on arrays."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from metrics.profiles import Profile
-from metrics.scorers.batching import Array
+from metrics.scoring.scores import Array
 
 
 def softmax(logits: Array) -> Array:
-    """Probabilities [n, classes]."""
+    """Return the probabilities [n, classes] of logits [n, classes]."""
     shifted = np.exp(logits - logits.max(-1, keepdims=True))
     return shifted / shifted.sum(-1, keepdims=True)
 
 
 def style(profile: Profile, output: Array, source: Array | None = None, reference: Array | None = None) -> Array:
-    """STA [n] under the profile's rule, in [0, 1], from the logits [n, classes] of outputs.
+    """Compute STA under the profile's `sta_rule`.
 
-    source, reference: logits of the inputs and of the human rewrites, for the rule "relative" only.
+    Args:
+        profile: The protocol.
+        output: Logits of the outputs [n, classes].
+        source: Logits of the sources [n, classes]; only the rule "relative" uses them.
+        reference: Logits of the human rewrites [n, classes]; only the rule "relative" uses them.
+
+    Returns:
+        STA in [0, 1], shape [n].
     """
     label = profile.sta_label
     if profile.sta_rule == "argmax":
@@ -37,7 +44,7 @@ def style(profile: Profile, output: Array, source: Array | None = None, referenc
 
 
 def acceptability(profile: Profile, logits: Array) -> Array:
-    """FL [n] under the profile's rule, in [0, 1], from the logits [n, classes] of outputs."""
+    """Compute FL [n], in [0, 1], under the profile's `fl_rule` from the logits of the outputs [n, classes]."""
     if profile.fl_rule == "argmax":
         return (logits.argmax(-1) == profile.fl_label).astype(np.float64)
     p = softmax(logits)[:, profile.fl_label]

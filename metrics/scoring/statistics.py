@@ -1,4 +1,4 @@
-"""Intervals and paired comparisons by the bootstrap over sentences."""
+"""Confidence intervals by the bootstrap over sentences, and paired tests."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import numpy as np
 
 RESAMPLES = 9_999
 CONFIDENCE = 0.95
+Values = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean and its 95 % percentile-bootstrap interval."""
+    """A mean and its 95 % percentile bootstrap interval."""
 
     mean: float
     low: float
@@ -21,14 +22,15 @@ class Interval:
 
     @property
     def excludes_zero(self) -> bool:
+        """Whether 0 lies outside the interval."""
         return self.low > 0 or self.high < 0
 
     def __str__(self) -> str:
         return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
-def mean_interval(values: np.ndarray[Any, Any], seed: int = 0) -> Interval:
-    """The mean of per-sentence `values` [n] with its interval; a single or constant value has none to speak of."""
+def mean_interval(values: Values, seed: int = 0) -> Interval:
+    """Return the mean of `values` [n] and its interval, which has no width if all values are equal."""
     from scipy.stats import bootstrap
 
     values = np.asarray(values, dtype=np.float64)
@@ -47,23 +49,36 @@ def mean_interval(values: np.ndarray[Any, Any], seed: int = 0) -> Interval:
     return Interval(mean, float(result.confidence_interval.low), float(result.confidence_interval.high))
 
 
-def paired_difference(left: np.ndarray[Any, Any], right: np.ndarray[Any, Any], seed: int = 0) -> Interval:
-    """Mean of left − right over the same sentences, with its paired-bootstrap interval. Errors: unequal lengths."""
-    if np.shape(left) != np.shape(right):
-        raise ValueError(f"paired values of {np.shape(left)} and {np.shape(right)} sentences")
+def paired_difference(left: Values, right: Values, seed: int = 0) -> Interval:
+    """Return the mean of left - right [n], over the same sentences, and its paired bootstrap interval.
+
+    Raises:
+        ValueError: Unequal lengths.
+    """
+    _require_pairs(left, right)
     return mean_interval(np.asarray(left) - np.asarray(right), seed)
 
 
-def randomisation_test(left: np.ndarray[Any, Any], right: np.ndarray[Any, Any], seed: int = 0) -> float:
-    """Two-sided p-value, in (0, 1], of the mean difference under approximate randomisation (Noreen 1989).
+def randomisation_test(left: Values, right: Values, seed: int = 0) -> float:
+    """Test whether two systems' means differ, by paired approximate randomisation (Noreen 1989).
 
-    Under the null hypothesis the two systems' scores of a sentence could be exchanged: signs of the paired differences
-    are drawn at random 9,999 times. Errors: unequal lengths.
+    Under the null hypothesis the two scores of a sentence are exchangeable: the test draws the signs of the paired
+    differences at random, 9,999 times.
+
+    Args:
+        left: Scores of one system [n].
+        right: Scores of the other system on the same sentences [n].
+        seed: Seed of the random signs.
+
+    Returns:
+        The two-sided p-value, in (0, 1].
+
+    Raises:
+        ValueError: Unequal lengths.
     """
     from scipy.stats import permutation_test
 
-    if np.shape(left) != np.shape(right):
-        raise ValueError(f"paired values of {np.shape(left)} and {np.shape(right)} sentences")
+    _require_pairs(left, right)
     if np.array_equal(left, right):
         return 1.0
     result = permutation_test(
@@ -78,11 +93,11 @@ def randomisation_test(left: np.ndarray[Any, Any], right: np.ndarray[Any, Any], 
     return float(result.pvalue)
 
 
-def seeds_interval(values: np.ndarray[Any, Any], seed: int = 0) -> Interval:
-    """The mean of `values` [seeds, sentences] with an interval over both: seeds and sentences are drawn anew together.
+def seeds_interval(values: Values, seed: int = 0) -> Interval:
+    """Return the mean of `values` [seeds, sentences] with an interval over both training seeds and sentences.
 
-    Training again gives other weights, and testing again other sentences; an interval over sentences alone would speak
-    of these weights only. With a handful of seeds it is itself rough.
+    Each resample draws seeds and sentences anew, because training again gives other weights; an interval over
+    sentences alone would hold for these weights only. With few seeds the interval itself is rough.
     """
     values = np.asarray(values, dtype=np.float64)
     rng = np.random.default_rng(seed)
@@ -93,3 +108,8 @@ def seeds_interval(values: np.ndarray[Any, Any], seed: int = 0) -> Interval:
         means.append(rows[rng.integers(sentences, size=sentences)].mean())
     low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return Interval(float(values.mean()), float(low), float(high))
+
+
+def _require_pairs(left: Values, right: Values) -> None:
+    if np.shape(left) != np.shape(right):
+        raise ValueError(f"paired values of {np.shape(left)} and {np.shape(right)} sentences")

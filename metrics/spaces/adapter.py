@@ -17,7 +17,7 @@ import evaluate
 
 from metrics.data.text import well_formed
 from metrics.profiles import load_profile
-from metrics.scoring.columns import columns
+from metrics.scoring.functions import metric_values
 from metrics.util.errors import InputError
 
 ARGUMENTS = """
@@ -108,7 +108,7 @@ class DetoxMetric(evaluate.Metric, ABC):
         references: Any = None,
         per_sentence: bool = False,
     ) -> dict[str, float | list[float]]:
-        values = columns(self.metric, sources, predictions, references, self._profile)[self.metric]
+        values = metric_values(self.metric, sources, predictions, references, self._profile)[self.metric]
         result: dict[str, float | list[float]] = {self.metric: float(values.mean())}
         if per_sentence:
             result[f"{self.metric}_per_sentence"] = values.tolist()

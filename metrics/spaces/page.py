@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import gradio as gr
 from gradio.events import api
 
-from metrics.scoring.columns import columns
-from metrics.scoring.functions import Array
+from metrics.scoring.functions import metric_values
+from metrics.scoring.scores import Array
 from metrics.spaces.theme import theme
 from metrics.util.errors import InputError
 
@@ -86,13 +86,13 @@ def _result(metric: str, sources: Sequence[str], predictions: Sequence[str]) -> 
 
 
 def _scored(metric: str, sources: Sequence[str], predictions: Sequence[str]) -> dict[str, Array]:
-    """`columns`; raises gr.Error, which gradio shows, in place of InputError."""
+    """`metric_values`; raises gr.Error, which gradio shows, in place of InputError."""
     if len(sources) > MAX_SENTENCES:
         raise gr.Error(f"{len(sources)} sentences: this page scores at most {MAX_SENTENCES} at once")
     if len(sources) != len(predictions):
         raise gr.Error(f"sources: {len(sources)}, rewrites: {len(predictions)}; each line needs its counterpart")
     try:
-        return columns(metric, sources, predictions)
+        return metric_values(metric, sources, predictions)
     except InputError as error:
         raise gr.Error(str(error)) from None
 

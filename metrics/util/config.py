@@ -147,7 +147,8 @@ def _explain(model: type[BaseModel], values: dict[Any, Any], error: ValidationEr
         return reason or first["msg"]
     if isinstance(value := _value_at(values, names), dict) and reason:
         return reason
-    return f"{'.'.join(names)} is {value!r}; {reason or f'it must be {describe(field.annotation, field.metadata)}'}"
+    shown = "null" if value is None else repr(value)
+    return f"{'.'.join(names)} is {shown}; {reason or f'it must be {describe(field.annotation, field.metadata)}'}"
 
 
 def _find_field(model: type[BaseModel], location: Sequence[str | int]) -> tuple[FieldInfo | None, list[str]]:

@@ -42,6 +42,11 @@ def name_option(option: str) -> Iterator[None]:
         raise InputError(f"{option}: {error}") from error
 
 
+def one_line(error: object) -> str:
+    """Return an error's text as one line of at most 300 characters, to be quoted in an `InputError`."""
+    return " ".join(str(error).split())[:300]
+
+
 def missing_package(package: str, needed_by: str = "this command") -> InputError:
     """Build the error for a Python package that is not installed, with the command that installs it.
 

@@ -19,8 +19,11 @@ from metrics.models.loading import load_model
 from metrics.models.prompts import write_prompt
 from metrics.models.resolve import ModelRef, resolve_model
 from metrics.profiles import load_profile
-from metrics.scoring.cache import COLUMNS
-from metrics.scoring.evaluator import Evaluator, Result, SentenceScores, git_commit, versions
+from metrics.scoring import COLUMNS
+from metrics.scoring.environment import git_commit, package_versions
+from metrics.scoring.evaluator import Evaluator
+from metrics.scoring.result import Result
+from metrics.scoring.scores import SentenceScores
 from metrics.systems.baselines import delete_rude_words
 from metrics.systems.outputs import Rewrites
 from metrics.systems.resolve import System, resolve_system
@@ -91,7 +94,7 @@ class Pipeline:
         warm = do("warm-up", warmed, self._warm_up)
         paraphraser = resolve_model(str(warm / "model")) if recipe.warmup != "none" else inputs.leader
         decoding = [recipe.max_new_tokens, recipe.generation_batch_size]
-        measure = self.evaluator.measure
+        measure = self.evaluator.signature_fields
         asked = [self._fields(*_TRAINING), recipe.screener_threshold, self._guards, num_processes(), is_sharded()]
         models, made = {"warm-up": paraphraser}, ["warm-up", "screener"]
         trained: Path | None = None
@@ -509,7 +512,7 @@ class Pipeline:
         return {
             "recipe": to_dict(self.recipe),
             "inputs": self.inputs.describe(),
-            "packages": {**versions(), **{name: version(name) for name in ("trl", "wordllama")}},
+            "packages": {**package_versions(), **{name: version(name) for name in ("trl", "wordllama")}},
             "guards": self._guards,
             "git_commit": git_commit(),
         }

@@ -11,7 +11,7 @@ import numpy as np
 
 from leaderboard.board.board import Board
 from leaderboard.board.markdown import table
-from metrics.scoring.evaluator import Result
+from metrics.scoring.result import Result
 from metrics.scoring.statistics import Interval, paired_difference
 from metrics.util.files import atomic_file, atomic_folder, link_files, sha256_folder, write_text
 from metrics.util.progress import progress

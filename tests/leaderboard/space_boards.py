@@ -46,7 +46,7 @@ def system(
     """A row with one sentence per value of `sta`, J = sta / 2. drop: metrics that it lacks."""
     made = document("x", sta, outputs=outputs or tuple(f"{name} {i}" for i in range(len(sta))), **more)
     signature = Signature.parse(made["signature"])
-    measure = {**dict(signature.measure), "n": str(len(sta)), **({"sim": sim_model} if sim_model else {})}
+    measure = {**dict(signature.measurement), "n": str(len(sta)), **({"sim": sim_model} if sim_model else {})}
     made["system"]["decoding"] = made["system"]["decoding"] if decoding is None else decoding
     made["signature"] = Signature.of(measure, made["system"]["decoding"]).long
     made["test_set"]["of"] = of or len(sta)

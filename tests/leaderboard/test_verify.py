@@ -27,7 +27,7 @@ from leaderboard.verification.leaderboard import check_files, check_tables, veri
 from leaderboard.verify import main
 from metrics.data.test_sets import load_test_set
 from metrics.profiles import load_profile
-from metrics.scoring.evaluator import Evaluator, evaluate
+from metrics.scoring.evaluator import Evaluator
 from metrics.systems.outputs import Rewrites
 from metrics.systems.resolve import resolve_system
 from metrics.systems.rewriting import rewrite
@@ -48,7 +48,7 @@ def honest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     polite = tuple(f"please {source.lower()}" for source in test_set.sources[:-1])
     systems = [rewrite(resolve_system(name), test_set) for name in ("delete", "reference")]
     systems.append(Rewrites("polite", "outputs", pin("1"), {}, (*polite, "")))
-    results = [evaluate(evaluator, written, test_set).to_json() for written in systems]
+    results = [evaluator.evaluate(written, test_set).to_json() for written in systems]
     entries = [row_from_result(result, "x", submitter="ann", date=DATE) for result in results]
     publish(LocalStore(folder), entries, show=lambda change: None)
     return folder

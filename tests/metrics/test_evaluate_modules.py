@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import dataclasses
 import doctest
 import importlib
 import importlib.util
@@ -101,13 +100,13 @@ def page(spaces: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
 
 def own_profile(folder: Path, **changes: Any) -> str:
     """A profile file of quick scorers; the fluency it has is none."""
-    profile = dataclasses.replace(
-        load_profile("offline"), name="quick", max_tokens=64, sta_scorer="profanity-check",
-        sta_model="alt-profanity-check", sta_label=0, sta_rule="probability", sta_threshold=0.5,
-        fl_scorer="profanity-check", fl_model="alt-profanity-check", fl_label=0, fl_rule="soft",
-    )  # fmt: skip
+    profile = load_profile("offline").model_dump() | {
+        "name": "quick", "max_tokens": 64, "sta_scorer": "profanity-check", "sta_model": "alt-profanity-check",
+        "sta_label": 0, "sta_rule": "probability", "sta_threshold": 0.5, "fl_scorer": "profanity-check",
+        "fl_model": "alt-profanity-check", "fl_label": 0, "fl_rule": "soft",
+    }  # fmt: skip
     path = folder / "quick.yaml"
-    path.write_text(yaml.safe_dump(dataclasses.asdict(dataclasses.replace(profile, **changes))))
+    path.write_text(yaml.safe_dump(profile | changes))
     return str(path)
 
 

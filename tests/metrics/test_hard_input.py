@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import csv
-import dataclasses
 import io
 import json
 import math
@@ -41,15 +40,16 @@ from metrics.generation.prompts import prompt_ids
 from metrics.models.builtin import BUILT_IN
 from metrics.profiles import load_profile
 from metrics.score import main as score_main
-from metrics.scorers import ChrF, ProfanityCheck
+from metrics.scorers.chrf import ChrF
 from metrics.scorers.heads.features import MiniLM, SmolLM2, canonical, character_ngrams, profanity_log_odds
-from metrics.scorers.heads.scorers import OfflineHeads
+from metrics.scorers.heads.offline import OfflineHeads
+from metrics.scorers.profanity_check import ProfanityCheck
 from metrics.scoring.agreement import _numbered, agreement
 from metrics.scoring.cache import ScoreCache
 from metrics.scoring.comparison import compare
-from metrics.scoring.evaluator import Evaluator, SentenceScores
-from metrics.scoring.evaluator import evaluate as evaluate_system
+from metrics.scoring.evaluator import Evaluator
 from metrics.scoring.result_files import read_result
+from metrics.scoring.scores import SentenceScores
 from metrics.systems.baselines import BASELINES, delete_rude_words
 from metrics.systems.outputs import Rewrites
 from metrics.systems.resolve import resolve_system
@@ -206,7 +206,7 @@ def test_no_rule_is_slow_on_long_text() -> None:
         "profanity": lambda text: profanity([text]),
         "chrf": lambda text: chrf.compare([text], [text], [text]),
         "tokens": lambda text: smol.tokenizer(text, add_special_tokens=False),
-        "words": lambda text: mini.words(canonical(text)),
+        "words": lambda text: mini.word_indices(canonical(text)),
         "prompt": lambda text: prompt_ids(smol.tokenizer, "chat:{text}", [text], False),
         # All tokens stand in front, and the cut must be found far from the end.
         "late": lambda text: prompt_ids(mini.tokenizer, "{text}", [f"{'dog ' * 512}{text}"], False),
@@ -333,11 +333,11 @@ def protocols(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, st
         for metric in ("sta", "sim", "fl"):
             scorer = getattr(profile, f"{metric}_scorer")
             if scorer in kinds:
-                profile = dataclasses.replace(profile, **{f"{metric}_model": str(folder / scorer)})
+                profile = profile.model_copy(update={f"{metric}_model": str(folder / scorer)})
         if profile.fl_scorer == "xcomet-lite":
-            profile = dataclasses.replace(profile, fl_scorer="profanity-check", fl_model="alt-profanity-check")
+            profile = profile.model_copy(update={"fl_scorer": "profanity-check", "fl_model": "alt-profanity-check"})
         path = folder / f"{name}.yaml"
-        path.write_text(yaml.safe_dump(dataclasses.asdict(profile)))
+        path.write_text(yaml.safe_dump(profile.model_dump()))
         found[name] = str(path)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SRO_WIETING", str(folder))
@@ -428,7 +428,7 @@ def test_a_second_evaluation_uses_the_cache(
     rewrites = Rewrites("x", "outputs", "r", {}, outputs)
     for _ in range(2):
         evaluator = Evaluator(load_profile("offline"), ScoreCache(tmp_path / "scores.sqlite"))
-        result = evaluate_system(evaluator, rewrites, test_set)
+        result = evaluator.evaluate(rewrites, test_set)
         for name, values in offline.items():
             assert result.scores.metric(name).tolist() == values.tolist()
         write_json(tmp_path / "x.json", result.to_json())

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from metrics.scorers.heads import scorers, train
+from metrics.scorers.batching import TextCache
+from metrics.scorers.heads import offline, train
 from metrics.scorers.heads.augment import corrupt, respell
-from metrics.scorers.heads.features import MiniLM, SmolLM2, canonical, surprise
-from metrics.scorers.heads.scorers import HEADS, Memo, OfflineHeads, Words, compare_words, smooth_maximum
+from metrics.scorers.heads.features import MiniLM, SmolLM2, canonical, surprisal_statistics
+from metrics.scorers.heads.offline import HEADS, OfflineHeads, TokenEmbeddings, alignment_cosines, smooth_maximum
 from metrics.util.errors import InputError
 from metrics.util.files import sha256_file
 
@@ -35,17 +36,17 @@ def test_comparing_words_by_hand() -> None:
     """Source: words a, b on the axes x, y. Output: a, and an invented word on z of two tokens, one of them half x."""
     x, y, z = np.eye(3, dtype=np.float32)
     half = np.array([0.6, 0, 0.8], dtype=np.float32)
-    source = Words(x, np.stack([x, y]), ((0,), (1,)))
-    output = Words(y, np.stack([x, z, half]), ((0,), (1, 2)))
+    source = TokenEmbeddings(x, np.stack([x, y]), ((0,), (1,)))
+    output = TokenEmbeddings(y, np.stack([x, z, half]), ((0,), (1, 2)))
     # Sentences are at right angles; the invented word is supported by 0 and .6; b is not kept at all.
-    assert compare_words(source, output) == pytest.approx((0.0, 0.3, 0.0))
-    assert compare_words(source, source) == pytest.approx((1.0, 1.0, 1.0))
-    assert scorers.SIMILARITY_WEIGHTS.sum() == pytest.approx(1.0)
+    assert alignment_cosines(source, output) == pytest.approx((0.0, 0.3, 0.0))
+    assert alignment_cosines(source, source) == pytest.approx((1.0, 1.0, 1.0))
+    assert offline.SIMILARITY_WEIGHTS.sum() == pytest.approx(1.0)
 
 
-def test_surprise_by_hand() -> None:
+def test_surprisal_by_hand() -> None:
     plain, alone = np.array([-1.0, -3.0]), np.array([-5.0, -2.0])
-    values = surprise(plain, alone, entropy=np.array([2.0, 2.0]), likeliest=np.array([-1.0, -0.5]))
+    values = surprisal_statistics(plain, alone, entropy=np.array([2.0, 2.0]), largest=np.array([-1.0, -0.5]))
     # Mean, least, mean of the two least of: plain, against the word alone, with the entropy, against the likeliest.
     for start, kind in enumerate(([-1, -3], [4, -1], [1, -1], [0, -2.5])):
         expected = [np.mean(kind), min(kind), np.mean(kind)]
@@ -58,13 +59,13 @@ def test_surprise_by_hand() -> None:
     assert values[20:].tolist() == pytest.approx([math.log(2), 0.5, -3.5, 1.0, -1.0])
 
 
-def test_surprise_is_what_the_language_model_says() -> None:
-    """Against a plain forward pass: log-probabilities, entropy and the rest, of texts of unlike length in one batch."""
+def test_surprisal_agrees_with_a_plain_forward_pass() -> None:
+    """Log-probabilities, entropy and the rest, of texts of unlike length in one batch."""
     import torch
 
     backbone = SmolLM2()
     texts = ["I can't believe it.", "A", "The weather in the north is cold at this time of the year."]
-    rows = backbone.read(texts, "", lambda reading: reading.surprise)
+    rows = backbone.extract(texts, "", lambda hidden: hidden.surprisal)
     for text, row in zip(texts, rows, strict=True):
         ids = backbone.tokenizer("\n" + text, add_special_tokens=False, return_tensors="pt")["input_ids"]
         with torch.inference_mode():
@@ -72,7 +73,7 @@ def test_surprise_is_what_the_language_model_says() -> None:
         tokens = ids[0, 1:]
         plain = logp.gather(1, tokens[:, None])[:, 0].numpy()
         entropy = -(logp.exp() * logp).sum(-1).numpy()
-        expected = surprise(plain, logp[0][tokens].numpy(), entropy, logp.amax(-1).numpy())
+        expected = surprisal_statistics(plain, logp[0][tokens].numpy(), entropy, logp.amax(-1).numpy())
         np.testing.assert_allclose(row, expected, atol=2e-4)
 
 
@@ -86,13 +87,13 @@ def test_canonical_form_by_hand() -> None:
 def test_words_of_a_text() -> None:
     mini = MiniLM()
     # [CLS] un ##bel ##ie ##va ##ble , yes [SEP], say: one group per word, none for the comma.
-    groups = mini.words("Unbelievable, yes")
+    groups = mini.word_indices("Unbelievable, yes")
     pieces = mini.tokenizer.convert_ids_to_tokens(mini._ids("Unbelievable, yes"))
     assert ["".join(pieces[i].removeprefix("##") for i in group) for group in groups] == ["unbelievable", "yes"]
-    assert mini.words("...") and mini.words("") == ((0,),)
+    assert mini.word_indices("...") and mini.word_indices("") == ((0,),)
 
 
-def test_merit_that_nobody_disputes(heads: OfflineHeads) -> None:
+def test_clear_cases(heads: OfflineHeads) -> None:
     rude, polite = heads.toxicity(["you are a stupid idiot", "you are mistaken, I think"])
     assert rude > 0.9 and polite < 0.3
     whole, salad = heads.acceptability(["The cat sat on the mat.", "Mat the on cat the sat."])
@@ -112,21 +113,21 @@ def test_no_text_at_all(heads: OfflineHeads) -> None:
         heads.similarity(["a"], [])
 
 
-def test_memo_keeps_the_latest_and_computes_each_text_once() -> None:
+def test_the_text_cache_keeps_the_latest_and_computes_each_text_once() -> None:
     seen: list[str] = []
 
     def compute(texts: list[str]) -> list[int]:
         seen.extend(texts)
         return [len(text) for text in texts]
 
-    memo = Memo(compute, size=2)
-    assert memo(["a", "bb", "a", "ccc"]) == [1, 2, 1, 3] and seen == ["a", "bb", "ccc"]
-    assert memo(["ccc", "bb"]) == [3, 2] and seen == ["a", "bb", "ccc"]
-    assert memo(["a"]) == [1] and seen[-1] == "a" and list(memo._values) == ["bb", "a"]
+    cache = TextCache(compute, max_size=2)
+    assert cache(["a", "bb", "a", "ccc"]) == [1, 2, 1, 3] and seen == ["a", "bb", "ccc"]
+    assert cache(["ccc", "bb"]) == [3, 2] and seen == ["a", "bb", "ccc"]
+    assert cache(["a"]) == [1] and seen[-1] == "a" and list(cache._values) == ["bb", "a"]
 
 
 def test_a_damaged_head_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scorers, "HEADS", tmp_path)
+    monkeypatch.setattr(offline, "HEADS", tmp_path)
     for content in (None, b"", (HEADS / "acceptability.safetensors").read_bytes()):
         if content is not None:
             (tmp_path / "toxicity.safetensors").write_bytes(content)
@@ -177,15 +178,15 @@ def test_training_gives_the_same_bytes_again(tmp_path: Path, monkeypatch: pytest
     digests = []
     for run in ("one", "two"):
         train.train_heads(tmp_path / "data", ["toxicity", "acceptability"], tmp_path / run)
-        digests.append([sha256_file(tmp_path / run / file) for file in scorers.FILES])
+        digests.append([sha256_file(tmp_path / run / file) for file in offline.FILES])
     assert digests[0] == digests[1]
-    monkeypatch.setattr(scorers, "HEADS", tmp_path / "two")
+    monkeypatch.setattr(offline, "HEADS", tmp_path / "two")
     own = OfflineHeads()
     assert own.toxicity(["my friend likes rain, you idiot!"])[0] > own.toxicity(["my friend likes rain."])[0]
     assert own.acceptability(["A teacher was here."])[0] > own.acceptability([". here was teacher a"])[0]
 
 
-def test_made_errors_and_spellings() -> None:
+def test_corruptions_and_spellings() -> None:
     import random
 
     rng = random.Random(0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 import shutil
@@ -137,13 +136,13 @@ def test_rewrites_that_wait_are_scored_in_one_batch(tmp_path: Path, monkeypatch:
     from metrics.inspect_ai import scores
 
     batches: list[int] = []
-    columns = scores.columns
+    compute = scores.metric_values
 
     def counted(*arguments: Any) -> Any:
         batches.append(len(arguments[1]))
-        return columns(*arguments)
+        return compute(*arguments)
 
-    monkeypatch.setattr(scores, "columns", counted)
+    monkeypatch.setattr(scores, "metric_values", counted)
     fresh, found = scores.BatchScorer("offline"), {}
     test_set = load_test_set("sample")
 
@@ -170,12 +169,12 @@ def test_samples_without_references_are_nan_and_excluded_from_means(tmp_path: Pa
     from metrics.inspect_ai.scores import detoxification
 
     # The profile compares with human rewrites, and one sample has none.
-    profile = dataclasses.replace(
-        load_profile("offline"), name="quick", sta_scorer="profanity-check", sta_model="alt-profanity-check",
-        fl_scorer="chrf", fl_model="sacrebleu", fl_rule="soft",
-    )  # fmt: skip
+    changes = {
+        "name": "quick", "sta_scorer": "profanity-check", "sta_model": "alt-profanity-check", "fl_scorer": "chrf",
+        "fl_model": "sacrebleu", "fl_rule": "soft",
+    }  # fmt: skip
     quick = tmp_path / "quick.yaml"
-    quick.write_text(yaml.safe_dump(dataclasses.asdict(profile)))
+    quick.write_text(yaml.safe_dump({**load_profile("offline").model_dump(), **changes}))
     references = ["""say: "no", 'please')"""], []
     samples = [
         Sample(id=i, input="you pig", target=list(texts), metadata={"references": texts})

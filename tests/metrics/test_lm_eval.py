@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import shutil
@@ -62,11 +61,11 @@ def means(outputs: list[str], folder: Path, *arguments: str) -> dict[str, float]
 
 def quick_profile(folder: Path) -> str:
     """A profile file of quick scorers that compares with the human references."""
-    profile = dataclasses.replace(
-        load_profile("offline"), name="quick", sta_scorer="profanity-check", sta_model="alt-profanity-check",
-        sim_anchor="references", fl_scorer="chrf", fl_model="sacrebleu", fl_rule="soft",
-    )  # fmt: skip
-    (folder / "quick.yaml").write_text(yaml.safe_dump(dataclasses.asdict(profile)))
+    profile = load_profile("offline").model_dump() | {
+        "name": "quick", "sta_scorer": "profanity-check", "sta_model": "alt-profanity-check",
+        "sim_anchor": "references", "fl_scorer": "chrf", "fl_model": "sacrebleu", "fl_rule": "soft",
+    }  # fmt: skip
+    (folder / "quick.yaml").write_text(yaml.safe_dump(profile))
     return str(folder / "quick.yaml")
 
 

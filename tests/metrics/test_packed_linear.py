@@ -55,7 +55,7 @@ def test_a_packed_language_model_has_the_same_logits() -> None:
 
 def test_scorers_are_packed() -> None:
     """Every linear layer of both; `tests/bench` compares their scores with unpacked layers."""
-    for model, layers in ((MiniLM().model, 6 * 6 + 1), (SmolLM2(depth=2).model, 2 * 7 + 1)):
+    for model, layers in ((MiniLM().model, 6 * 6 + 1), (SmolLM2(num_layers=2).model, 2 * 7 + 1)):
         assert count_packed(model) == layers and not any(type(module) is nn.Linear for module in model.modules())
 
 

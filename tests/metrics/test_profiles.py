@@ -6,7 +6,6 @@ import json
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,6 +21,7 @@ from metrics.scorers.encoders import SentenceEncoder, SequenceClassifier
 from metrics.scoring.evaluator import Evaluator
 from metrics.scoring.measures import Fluency, Similarity, Style
 from metrics.scoring.rules import acceptability, style
+from metrics.util.config import validate
 from metrics.util.errors import InputError
 
 PROFILES = Path(metrics.__file__).parent / "profiles"
@@ -264,6 +264,11 @@ def write_bert(folder: Path, positions: int = 512) -> Path:
     return folder
 
 
+def replace(profile: Profile, **changes: Any) -> Profile:
+    """A validated copy."""
+    return validate(Profile, {**profile.model_dump(), **changes}, "changed")
+
+
 def local(profile: Profile, metric: str, folder: Path) -> Profile:
     return replace(profile, **{f"{metric}_model": str(folder), f"{metric}_revision": None})
 
@@ -306,7 +311,7 @@ def test_a_classifier_without_the_class_is_refused(tmp_path: Path, classes: int,
     ("positions", "max_tokens", "longest"),
     [(514, 512, 512), (514, 4_096, 512), (34, 512, 32), (514, 16, 16)],
 )
-def test_over_long_texts_are_cut_and_the_cut_is_told(
+def test_over_long_texts_are_truncated_with_a_warning(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -317,33 +322,33 @@ def test_over_long_texts_are_cut_and_the_cut_is_told(
     """2,000 words and a tokenizer that knows no limit: RoBERTa has room for its positions less two."""
     scorer = SequenceClassifier(str(write_roberta(tmp_path / "model", positions=positions)), None, max_tokens)
     widths: list[int] = []
-    read = scorer._read
+    pool = scorer._pool
 
     def measured(output: Any, mask: Any) -> Any:
         widths.append(mask.shape[1])
-        return read(output, mask)
+        return pool(output, mask)
 
-    monkeypatch.setattr(scorer, "_read", measured)
+    monkeypatch.setattr(scorer, "_pool", measured)
 
-    def told() -> list[str]:
+    def warnings() -> list[str]:
         # Loading draws bars there, too.
-        return [line for line in capsys.readouterr().err.split("\n") if "cut" in line]
+        return [line for line in capsys.readouterr().err.split("\n") if "truncated" in line]
 
     words = (WORDS * 143)[:2_000]
     # Two of the tokens are <s> and </s>.
     kept = scorer([" ".join(words[: longest - 2]), "the dog"])
-    assert told() == [] and max(widths) == longest
+    assert warnings() == [] and max(widths) == longest
     widths.clear()
     values = scorer([" ".join(words), "the dog"])
-    assert told() == [f"{tmp_path / 'model'}: texts are cut after {longest} tokens"]
+    assert warnings() == [f"{tmp_path / 'model'}: texts are truncated to {longest} tokens"]
     assert max(widths) == longest
     np.testing.assert_allclose(values, kept, atol=1e-5)
     # Once is enough.
     scorer(["go " * 2_000])
-    assert told() == []
+    assert warnings() == []
 
 
-def test_other_encoders_are_cut_at_their_own_length(tmp_path: Path) -> None:
+def test_other_encoders_truncate_at_their_own_length(tmp_path: Path) -> None:
     """BERT uses every position; sentence-transformers' folders may ask for less."""
     folder = write_bert(tmp_path / "model", positions=40)
     words = WORDS * 30
@@ -356,7 +361,7 @@ def test_other_encoders_are_cut_at_their_own_length(tmp_path: Path) -> None:
         assert scorer.cosine([" ".join(words)], [" ".join(words[: longest - 3])])[0] < 1 - 1e-4
 
 
-def test_a_whole_profile_takes_over_long_texts(tmp_path: Path) -> None:
+def test_a_profile_scores_over_long_texts(tmp_path: Path) -> None:
     profile = local(load_profile("clef2024"), "sta", write_roberta(tmp_path / "classifier"))
     evaluator = Evaluator(local(profile, "sim", write_bert(tmp_path / "encoder")))
     long = "you are a fool " * 500
@@ -434,7 +439,7 @@ def test_mean_pooling_by_hand(tmp_path: Path) -> None:
         assert SentenceEncoder(str(folder)).cosine([left], [right])[0] == pytest.approx(expected, abs=1e-5)
 
 
-def test_what_a_sentence_encoder_cannot_do_is_refused_by_name(tmp_path: Path) -> None:
+def test_unsupported_sentence_encoders_are_refused_by_name(tmp_path: Path) -> None:
     folder = tmp_path / "labse"
     write_labse(folder)
 
@@ -447,27 +452,27 @@ def test_what_a_sentence_encoder_cannot_do_is_refused_by_name(tmp_path: Path) ->
     pooling = folder / "1_Pooling" / "config.json"
     kept = pooling.read_text()
     pooling.write_text('{"pooling_mode_cls_token": false, "pooling_mode_max_tokens": true}')
-    assert "pooling by max_tokens is not known here" in refusal()
+    assert "pooling by max_tokens is not supported" in refusal()
     pooling.write_text('{"pooling_mode_cls_token": true, "pooling_mode_mean_tokens": true}')
-    assert "pooling by cls_token+mean_tokens is not known here" in refusal()
+    assert "pooling by cls_token+mean_tokens is not supported" in refusal()
     pooling.write_text("[]")
     assert "1_Pooling/config.json: not a JSON object" in refusal()
     pooling.write_text(kept)
     (folder / "modules.json").write_text(
         json.dumps([*LABSE_MODULES[:2], {"type": "sentence_transformers.models.LayerNorm"}])
     )
-    assert "modules.json: LayerNorm is not known here" in refusal()
+    assert "modules.json: LayerNorm is not supported" in refusal()
     (folder / "modules.json").write_text(json.dumps([*LABSE_MODULES, LABSE_MODULES[2]]))
-    assert "modules.json: a second Dense is not known here" in refusal()
+    assert "modules.json: a second Dense is not supported" in refusal()
     (folder / "modules.json").unlink()
     dense = folder / "2_Dense"
     (dense / "config.json").write_text('{"activation_function": "torch.nn.modules.activation.ReLU"}')
-    assert "2_Dense: activation torch.nn.modules.activation.ReLU is not known here" in refusal()
+    assert "2_Dense: activation torch.nn.modules.activation.ReLU is not supported" in refusal()
     (dense / "config.json").unlink()
     (dense / "model.safetensors").write_bytes(b"garbage")
     assert "2_Dense/model.safetensors: not a linear layer" in refusal()
     (dense / "model.safetensors").rename(dense / "pytorch_model.bin")
-    assert "2_Dense: no model.safetensors; pickles are not read" in refusal()
+    assert "2_Dense: no model.safetensors; pickled weights are not loaded" in refusal()
 
 
 # -- anchors, J and empty outputs, with encoders and classifiers that a hand can follow ------------------------------
@@ -567,7 +572,7 @@ def test_a_copy_is_as_neutral_as_what_it_copies(by_hand: None) -> None:
     assert values[:, 1].tolist() == pytest.approx([p, p, 1 - p, 1 - p], abs=1e-6)
 
 
-def test_references_are_asked_for_where_they_are_needed(by_hand: None) -> None:
+def test_profiles_that_compare_with_references_need_them(by_hand: None) -> None:
     for name in ("sro-release", "clef2024"):
         with pytest.raises(InputError, match="each of the 2 sentences needs one"):
             Evaluator(load_profile(name)).score(["in", "in"], ["out", "out"], [["ref"], []])
@@ -595,7 +600,7 @@ def test_chrf_by_hand(output: str, reference: str, expected: float) -> None:
     assert fluency([("source", output, (reference, output))]).tolist() == [pytest.approx([expected, expected])]
     # The input plays no part, the version of sacrebleu does.
     assert fluency([("other", output, (reference,))])[0, 0] == pytest.approx(expected)
-    assert re.match(r"chrf\(sacrebleu@\d+\.\d+", fluency.description)
+    assert re.match(r"chrf\(sacrebleu@\d+\.\d+", fluency.signature_field)
 
 
 # -- the Hub --------------------------------------------------------------------------------------------------------
@@ -639,7 +644,9 @@ ONE_SENTENCE = TestSet("t", "folder", "r", ("in",), (("ref",),))
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_what_is_fetched_and_signed(name: str, hub: FakeHub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_commits_of_fetched_models_enter_the_signature(
+    name: str, hub: FakeHub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Pinned models at exactly their commit; of the others the commit that was found enters the signature."""
     monkeypatch.setitem(SIMILARITIES, "wieting", HandEncoder)
     profile = load_profile(name)
@@ -671,10 +678,10 @@ def test_a_damaged_list_of_pins_is_named(hub: FakeHub, tmp_path: Path) -> None:
             Fluency(load_profile("paradetox"))
 
 
-def test_a_commit_of_ones_own(hub: FakeHub) -> None:
+def test_a_changed_commit_is_fetched(hub: FakeHub) -> None:
     """A pinned copy of a profile asks for what it says, so that a run can be repeated."""
     pinned = replace(load_profile("paradetox"), fl_revision="3" * 40)
-    assert f"krishna2020@{'3' * 40};" in Fluency(pinned).description
+    assert f"krishna2020@{'3' * 40};" in Fluency(pinned).signature_field
     assert hub.fetched["cointegrated/roberta-large-cola-krishna2020"] == "3" * 40
 
 
@@ -692,55 +699,64 @@ def refusal(tmp_path: Path, text: str) -> str:
 
 
 @pytest.mark.parametrize("field", [line.partition(":")[0] for line in TEXT.split("\n") if re.match("[a-z]", line)])
-def test_every_field_must_be_there(field: str, tmp_path: Path) -> None:
+def test_a_missing_field_is_named(field: str, tmp_path: Path) -> None:
     text = re.sub(rf"(?m)^{field}:.*\n", "", TEXT)
-    assert refusal(tmp_path, text) == f"{tmp_path / 'own.yaml'}: missing field {field}"
+    assert refusal(tmp_path, text) == f"profile {tmp_path / 'own.yaml'}: missing field {field}"
+
+
+STA_RULES = "one of argmax, logit, probability, soft, relative"
+ONE_LINE = "it becomes part of the signature, so it must be one line of text without |"
 
 
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("sta_rule", "majority", "sta_rule 'majority' is not one of argmax, logit, probability, soft, relative"),
-        ("sim_anchor", "input", "sim_anchor 'input' is not one of source, references, both"),
-        ("fl_rule", "logit", "fl_rule 'logit' is not one of argmax, probability, soft"),
-        ("joint", "harmonic", "joint 'harmonic' is not one of product"),
-        ("sta_scorer", "gpt", "sta_scorer 'gpt' is not one of sequence-classifier, "),
-        ("sta_scorer", "chrf", "sta_scorer 'chrf' is not one of sequence-classifier, "),
-        ("sim_scorer", "bleu", "sim_scorer 'bleu' is not one of sentence-encoder, wieting, "),
-        ("fl_scorer", "ppl", "fl_scorer 'ppl' is not one of sequence-classifier, "),
-        ("fl_detokenise", "moses", "fl_detokenise 'moses' is not one of strap, none"),
+        ("sta_rule", "majority", f"sta_rule is 'majority'; it must be {STA_RULES}"),
+        ("sim_anchor", "input", "sim_anchor is 'input'; it must be one of source, references, both"),
+        ("fl_rule", "logit", "fl_rule is 'logit'; it must be one of argmax, probability, soft"),
+        ("joint", "harmonic", "joint is 'harmonic'; it must be product"),
+        ("sta_scorer", "gpt", "sta_scorer is 'gpt'; it must be one of sequence-classifier, "),
+        ("sta_scorer", "chrf", "sta_scorer is 'chrf'; it must be one of sequence-classifier, "),
+        ("sim_scorer", "bleu", "sim_scorer is 'bleu'; it must be one of sentence-encoder, wieting, "),
+        ("fl_scorer", "ppl", "fl_scorer is 'ppl'; it must be one of sequence-classifier, "),
+        ("fl_detokenise", "moses", "fl_detokenise is 'moses'; it must be one of strap, none"),
         # What a scorer would stumble over, or take for something else.
-        ("sta_threshold", "null", "sta_rule probability needs sta_threshold"),
-        ("sta_threshold", '"0.8"', "sta_threshold '0.8' is not a number or null"),
-        ("sta_threshold", "80", "sta_threshold 80 is not in [0, 1]"),
-        ("sta_threshold", ".nan", "sta_threshold nan is not finite"),
-        ("fl_threshold", "0.5", "fl_rule argmax does not use fl_threshold"),
-        ("sta_label", "neutral", "sta_label 'neutral' is not a whole number"),
-        ("sta_label", "-1", "sta_label -1 is not in [0, inf]"),
-        ("sta_label", "true", "sta_label True is not a whole number"),
-        ("sta_revision", "1234567", "sta_revision 1234567 is not a string or null"),
-        ("sim_source_weight", "1.5", "sim_source_weight 1.5 is not in [0, 1]"),
-        ("max_tokens", "0", "max_tokens 0 is not in [8, inf]"),
-        ("version", "1.0", "version 1.0 is not a whole number"),
-        ("name", '"a|b"', "name 'a|b' cannot stand in a signature"),
-        ("sim_model", '"a\\nb"', "sim_model 'a\\nb' cannot stand in a signature"),
-        ("sim_model", "null", "sim_model None is not a string"),
-        ("fl_model", '""', "fl_model '' cannot stand in a signature"),
+        ("sta_threshold", "null", "sta_threshold is null; sta_rule probability needs a number there"),
+        ("sta_threshold", '"0.8"', "sta_threshold is '0.8'; it must be a finite number or null"),
+        ("sta_threshold", "80", "sta_threshold is 80; a probability is a number from 0 to 1"),
+        ("sta_threshold", ".nan", "sta_threshold is nan; it must be a finite number or null"),
+        ("fl_threshold", "0.5", "fl_threshold is 0.5; fl_rule argmax needs null there"),
+        ("sta_label", "neutral", "sta_label is 'neutral'; it must be a whole number of at least 0"),
+        ("sta_label", "-1", "sta_label is -1; it must be a whole number of at least 0"),
+        ("sta_label", "true", "sta_label is True; it must be a whole number of at least 0"),
+        ("sta_revision", "1234567", "sta_revision is 1234567; it must be a string or null"),
+        ("sim_source_weight", "1.5", "sim_source_weight is 1.5; it must be a number from 0 to 1"),
+        ("max_tokens", "0", "max_tokens is 0; it must be a whole number of at least 8"),
+        ("version", "1.0", "version is 1.0; it must be a whole number"),
+        ("name", '"a|b"', f"name is 'a|b'; {ONE_LINE}"),
+        ("sim_model", '"a\\nb"', f"sim_model is 'a\\nb'; {ONE_LINE}"),
+        ("sim_model", "null", "sim_model is null; it must be a string"),
+        ("fl_model", '""', f"fl_model is ''; {ONE_LINE}"),
     ],
 )
 def test_a_field_with_another_value_is_named(field: str, value: str, message: str, tmp_path: Path) -> None:
     text = re.sub(rf"(?m)^{field}:.*$", lambda _: f"{field}: {value}", TEXT)
-    name = {'"a|b"': "a|b"}.get(value, "sro-release")
-    assert refusal(tmp_path, text).startswith(f"profile {name}: {message}")
+    assert refusal(tmp_path, text).startswith(f"profile {tmp_path / 'own.yaml'}: {message}")
 
 
-def test_other_files_are_no_profiles(tmp_path: Path) -> None:
+def test_whole_numbers_stay_whole_in_the_signature(tmp_path: Path) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text(TEXT.replace("sim_source_weight: 0.0", "sim_source_weight: 1"), encoding="utf-8")
+    assert repr(load_profile(path).choices("sim")["source_weight"]) == "1"
+
+
+def test_files_that_are_no_profiles_are_refused(tmp_path: Path) -> None:
     own = tmp_path / "own.yaml"
     assert refusal(tmp_path, TEXT + "sta_treshold: 0.9\n") == (
-        f"{own}: unknown field sta_treshold; did you mean sta_threshold?"
+        f"profile {own}: unknown field sta_treshold; did you mean sta_threshold?"
     )
-    assert refusal(tmp_path, TEXT + "zzz: 1\n") == f"{own}: unknown field zzz"
-    assert refusal(tmp_path, "- a\n- b\n") == f"{own}: not a profile: no fields"
+    assert refusal(tmp_path, TEXT + "zzz: 1\n") == f"profile {own}: unknown field zzz"
+    assert refusal(tmp_path, "- a\n- b\n") == f"{own}: not a mapping of fields to values (key: value lines)"
     assert refusal(tmp_path, "a: [1\nb: }").startswith(f"{own}: not YAML (")
     own.write_bytes(b"name: caf\xe9\n")
     with pytest.raises(InputError, match="not YAML"):

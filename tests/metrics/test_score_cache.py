@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 
 from metrics.profiles import load_profile
-from metrics.scoring import evaluator as scoring
-from metrics.scoring import measures
-from metrics.scoring.cache import COLUMNS, ScoreCache
+from metrics.scoring import COLUMNS
+from metrics.scoring.cache import ScoreCache
 from metrics.scoring.evaluator import Evaluator
 from metrics.scoring.measures import Item
 from metrics.util.errors import InputError
@@ -37,7 +36,7 @@ class Measures:
         class Counted:
             columns = measure.columns
             needs_references = measure.needs_references
-            description = measure.description
+            signature_field = measure.signature_field
 
             def __call__(self, items: Sequence[Item]) -> Any:
                 if self.columns[0] == "sta":
@@ -57,8 +56,7 @@ def evaluator(path: Path | None, counting: Measures) -> Evaluator:
 
 
 def test_an_interrupted_scoring_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measures, "CHUNK", 3)
-    monkeypatch.setattr(scoring, "CHUNK", 3)
+    monkeypatch.setattr("metrics.scoring.items.CHUNK", 3)
     path = tmp_path / "scores.sqlite"
     stopped, resumed, plain = Measures(stop_at=3), Measures(), Measures()
     with pytest.raises(KeyboardInterrupt):
@@ -75,14 +73,12 @@ def test_an_interrupted_scoring_goes_on(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_another_profile_or_source_is_another_key(tmp_path: Path) -> None:
-    import dataclasses
-
     path = tmp_path / "scores.sqlite"
     first, second, third = Measures(), Measures(), Measures()
     evaluator(path, first).score(SOURCES[:2], OUTPUTS[:2])
     evaluator(path, second).score(SOURCES[2:4], OUTPUTS[:2])
     assert len(second.seen) == 2
-    strict = Evaluator(dataclasses.replace(load_profile("offline"), sta_threshold=0.9), ScoreCache(path))
+    strict = Evaluator(load_profile("offline").model_copy(update={"sta_threshold": 0.9}), ScoreCache(path))
     strict._measures = {name: third.wrap(measure) for name, measure in strict._measures.items()}
     strict.score(SOURCES[:2], OUTPUTS[:2])
     assert len(third.seen) == 2

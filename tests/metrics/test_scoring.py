@@ -17,8 +17,11 @@ import metrics.scoring.evaluator
 from metrics.data.test_sets import TestSet
 from metrics.data.text import detokenise, is_copy, length_ratio, repetition
 from metrics.profiles import load_profile
-from metrics.scorers import ProfanityCheck, SentenceEncoder
-from metrics.scoring.evaluator import Evaluator, Result, SentenceScores, evaluate
+from metrics.scorers.encoders import SentenceEncoder
+from metrics.scorers.profanity_check import ProfanityCheck
+from metrics.scoring.evaluator import Evaluator
+from metrics.scoring.result import Result
+from metrics.scoring.scores import SentenceScores
 from metrics.scoring.signature import ORDER, Signature
 from metrics.scoring.statistics import mean_interval, paired_difference
 from metrics.systems.baselines import delete_rude_words
@@ -88,7 +91,7 @@ def base(evaluator: Evaluator) -> Signature:
 
 def _changed(**fields: Any) -> Signature:
     """The signature of the same test set under `offline` with other fields."""
-    return Evaluator(replace(load_profile("offline"), **fields)).signature(_test_set(3), {})
+    return Evaluator(load_profile("offline").model_copy(update=fields)).signature(_test_set(3), {})
 
 
 @pytest.mark.parametrize(
@@ -130,10 +133,10 @@ def test_a_signature_changes_with_the_models_that_were_used(
     evaluator: Evaluator, base: Signature, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same profile on weights of another revision."""
-    from metrics.scorers.heads.scorers import OfflineHeads
+    from metrics.scorers.heads.offline import OfflineHeads
 
-    # The loaded heads are shared, and know their revision.
-    monkeypatch.setattr("metrics.scorers._instances", {})
+    # The shared heads have computed their revision already.
+    monkeypatch.setattr("metrics.scorers.heads.offline.offline_heads", OfflineHeads)
     monkeypatch.setattr(OfflineHeads, "revision", "others")
     differing = [line.partition(":")[0] for line in base.differences(_changed())]
     assert differing == ["sta", "sim", "fl"]
@@ -161,7 +164,7 @@ def test_a_signature_changes_with_the_test_set(evaluator: Evaluator, base: Signa
     assert differing(replace(whole, origin="hub", revision="other", near_duplicates=5)) == []
     # References count where they are looked at, and nowhere else.
     assert differing(replace(whole, references=(("x",),) * 3)) == []
-    anchored = Evaluator(replace(load_profile("offline"), sim_anchor="references"))
+    anchored = Evaluator(load_profile("offline").model_copy(update={"sim_anchor": "references"}))
     others = replace(whole, references=(("x",),) * 3)
     assert anchored.signature(whole, {}) != anchored.signature(others, {})
 
@@ -250,7 +253,7 @@ def test_a_signature_has_all_its_fields_and_no_separator_in_them() -> None:
 
 def test_a_result_carries_both_spellings(evaluator: Evaluator, base: Signature) -> None:
     rewrites = Rewrites("x", "outputs", "1", {}, ("you are wrong", "", "the cat is here"))
-    document = evaluate(evaluator, rewrites, _test_set(3)).to_json()
+    document = evaluator.evaluate(rewrites, _test_set(3)).to_json()
     assert document["signature"] == base.long and document["signature_short"] == base.short
     assert document["test_set"]["n"] == len(document["sentences"]) == 3
 

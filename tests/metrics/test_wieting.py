@@ -149,7 +149,7 @@ def test_anchors_of_the_three_profiles(folder: Path) -> None:
 
 def test_the_revision_pins_both_files(folder: Path, scorer: WietingSimilarity) -> None:
     revisions = [scorer.revision]
-    assert f"wieting(wieting-sim@{scorer.revision};" in Similarity(load_profile("paradetox")).description
+    assert f"wieting(wieting-sim@{scorer.revision};" in Similarity(load_profile("paradetox")).signature_field
     shutil.copytree(folder, folder.parent / "elsewhere")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SRO_WIETING", str(folder.parent / "elsewhere"))
@@ -189,7 +189,7 @@ def test_a_malicious_pickle_is_refused_and_runs_nothing(folder: Path, tmp_path: 
     else:
         save(folder, **{place: payload})
     message = refusal(folder)
-    assert f"{folder / 'sim.pt'}: not readable as weights only, which runs no code; refused (" in message
+    assert f"{folder / 'sim.pt'}: cannot be read with weights-only unpickling, which executes no code (" in message
     assert "posix.system" in message and "Re-running" not in message
     assert not mark.exists()
     # The payload is a real one: whoever unpickles it gets the file.
@@ -245,9 +245,9 @@ def test_other_files_are_refused(folder: Path, pristine: Path) -> None:
     torch.save(["a", "list"], folder / "sim.pt")
     assert f"{folder / 'sim.pt'}: not Wieting's sim.pt" in refusal(folder)
     (folder / "sim.pt").write_bytes(b"garbage")
-    assert f"{folder / 'sim.pt'}: not readable as weights only" in refusal(folder)
+    assert f"{folder / 'sim.pt'}: cannot be read with weights-only unpickling" in refusal(folder)
     (folder / "sim.pt").write_bytes((pristine / "sim.pt").read_bytes()[:-200])
-    assert f"{folder / 'sim.pt'}: not readable as weights only" in refusal(folder)
+    assert f"{folder / 'sim.pt'}: cannot be read with weights-only unpickling" in refusal(folder)
     save(folder)
     (folder / "sim.sp.30k.model").write_bytes(b"garbage")
     assert f"{folder / 'sim.sp.30k.model'}: not a sentencepiece model" in refusal(folder)

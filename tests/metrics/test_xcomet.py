@@ -9,7 +9,6 @@ import pickle
 import random
 import zlib
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -82,17 +81,17 @@ def test_neither_order_nor_batches_change_a_score(folder: Path, batch_size: int)
 
 
 def test_equal_triples_are_scored_once(scorer: XCometLite, monkeypatch: pytest.MonkeyPatch) -> None:
-    read: list[int] = []
-    original = scorer._read
+    sizes: list[int] = []
+    original = scorer._predict
 
     def counted(sequences: Sequence[list[int]], pad: int) -> Any:
-        read.append(len(sequences))
+        sizes.append(len(sequences))
         return original(sequences, pad)
 
-    monkeypatch.setattr(scorer, "_read", counted)
+    monkeypatch.setattr(scorer, "_predict", counted)
     # The first two differ in their sources alone.
     values = scorer.compare(["you", "are", "you", "you"], ["no"] * 4, ["stop"] * 4)
-    assert read == [2, 2, 2]
+    assert sizes == [2, 2, 2]
     assert values[0] == values[2] == values[3] != values[1]
 
 
@@ -160,8 +159,8 @@ def test_a_hub_revision_names_both_commits(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_fluency_of_clef2025(folder: Path, scorer: XCometLite) -> None:
-    measure = Fluency(replace(load_profile("clef2025"), fl_model=str(folder)))
-    assert measure.needs_references and f"{folder}@{scorer.revision};" in measure.description
+    measure = Fluency(load_profile("clef2025").model_copy(update={"fl_model": str(folder)}))
+    assert measure.needs_references and f"{folder}@{scorer.revision};" in measure.signature_field
     items = [(s, o, (r, "another")) for s, o, r in zip(SOURCES, OUTPUTS, REFERENCES, strict=True)]
     assert measure(items) == pytest.approx(np.stack([SCORES, SCORES], axis=-1), abs=1e-5)
 
@@ -181,7 +180,7 @@ def test_pickled_weights_are_refused_by_name(folder: Path, tmp_path: Path) -> No
         ({"encoder_model": "XLM-RoBERTa"}, "encoder_model XLM-RoBERTa; XCOMET-lite has DeBERTa"),
         ({"pretrained_model": "/nowhere"}, "/nowhere: no such folder"),
         ({"word_layer": 5}, r"cannot be loaded as XCOMET-lite \(word_layer 5 of 4\)"),
-        ({"word_layer": "8"}, "word_layer 8 is not what XCOMET-lite takes"),
+        ({"word_layer": "8"}, "word_layer 8 has another type than XCOMET-lite's"),
         ({"hidden_sizes": [24]}, "cannot be loaded as XCOMET-lite .*estimator.ff.3"),
         ({"drop": "hidden2tag.bias"}, "cannot be loaded as XCOMET-lite .*hidden2tag.bias"),
     ],

@@ -1,5 +1,5 @@
-"""The `offline` profile's own metrics: small heads on frozen MiniLM, SmolLM2-135M and character n-grams.
+"""The scorers of the profile `offline`: small heads on frozen MiniLM, SmolLM2-135M and character n-grams.
 
-`metrics.scorers.heads.scorers.OfflineHeads` scores; `python -m metrics.heads train` makes the heads again, bit for bit.
-They learn from Jigsaw and CoLA alone: human judgements of rewrites only ever measure them.
+`metrics.scorers.heads.offline.OfflineHeads` scores. `python -m metrics.heads train` trains the heads again to the same
+bytes, on Jigsaw and CoLA; human judgements of rewrites are for evaluation only.
 """

@@ -1,4 +1,4 @@
-"""Sentences made from sentences: other spellings of the same text, and the errors that automatic rewriters make."""
+"""Data augmentation for the acceptability head: other spellings, and the errors that automatic rewriters make."""
 
 from __future__ import annotations
 
@@ -9,13 +9,19 @@ _ERRORS = ("replace", "replace", "replace", "insert", "drop", "swap", "repeat", 
 
 
 def words_of(texts: Sequence[str]) -> list[str]:
-    """All words of `texts`, lower case, as often as they occur."""
+    """Return all words of `texts` in lower case, as often as they occur."""
     words = (word.strip(".,!?\"'").lower() for text in texts for word in text.split())
     return [word for word in words if word.isalpha()]
 
 
 def corrupt(text: str, vocabulary: Sequence[str], rng: random.Random) -> str:
-    """`text` with one or two errors: a word replaced, inserted, dropped, swapped or repeated, or the end cut off."""
+    """Return `text` with one or two errors: a word replaced, inserted, dropped, swapped or repeated, or the end cut.
+
+    Args:
+        text: The sentence; one of fewer than three words is returned as it is.
+        vocabulary: Words to insert.
+        rng: Source of randomness.
+    """
     words = text.split()
     for _ in range(rng.choice((1, 1, 2))):
         if len(words) < 3:
@@ -37,7 +43,7 @@ def corrupt(text: str, vocabulary: Sequence[str], rng: random.Random) -> str:
 
 
 def respell(text: str, rng: random.Random) -> str:
-    """`text` as it is, in lower case, or in lower case without apostrophes, as comments and their rewrites come."""
+    """Return `text` as it is, in lower case, or in lower case without apostrophes, at random."""
     kind = rng.choice(("as is", "as is", "lower", "bare"))
     if kind == "as is":
         return text

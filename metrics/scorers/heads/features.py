@@ -1,6 +1,6 @@
-"""What the heads see of a text: hidden states of two frozen models, log-probabilities, character n-grams.
+"""Features of a text for the heads: hidden states of two frozen models, surprisal statistics, character n-grams.
 
-Every feature is computed from the text's canonical form, so that one pass of a backbone serves all heads and a score
+Callers compute all features from the text's canonical form, so that one forward pass serves all heads and a score
 depends on what a text says and not on how it was tokenised.
 """
 
@@ -10,29 +10,31 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from metrics.data.text import detokenise, well_formed
 from metrics.generation.batching import length_sorted_batches
 from metrics.models.resolve import resolve_model
+from metrics.scorers.batching import Array
 from metrics.util.progress import progress
 
-Floats = np.ndarray[Any, np.dtype[np.float32]]
+Floats = NDArray[np.float32]
 MAX_CHARACTERS = 4000
 NGRAM_BITS = 16
 CHUNK = 1024
-# Rows of logits at once: 25 MB, which stay near the processor.
-VOCABULARY_ROWS = 128
+# Rows of logits computed at once: 25 MB, which fit into the processor's cache.
+_LOGITS_ROWS = 128
 _CLITIC = re.compile(r"(\w)\s+(n't|'(?:s|m|d|re|ve|ll))\b", re.IGNORECASE)
 
 
 def canonical(text: str) -> str:
-    """`text` as running English: detokenised, contractions joined; sentence case where it had only one case.
+    """Return `text` as running English: detokenised, with joined contractions, in sentence case if it has one case only.
 
-    Jigsaw and most rewriters write "i ca n't ." where CoLA writes "I can't."; neither is worse English for it.
-    Lone surrogates become U+FFFD, and only the first 4,000 characters count.
+    Jigsaw and most rewriters write "i ca n't ." where CoLA writes "I can't."; the difference is spelling, not quality.
+    Lone surrogates become U+FFFD; the text is truncated to 4,000 characters.
     """
     text = _CLITIC.sub(r"\1\2", detokenise(" ".join(well_formed(text[:MAX_CHARACTERS]).split())))
     if not any(c.isupper() for c in text) or (text.isupper() and len(text.split()) > 2):
@@ -42,7 +44,7 @@ def canonical(text: str) -> str:
 
 
 def character_ngrams(texts: Sequence[str]) -> Any:
-    """Sparse [n, 2^16]: which hashed 3- to 5-grams of the lower-cased words occur, rows of unit length."""
+    """Return which hashed 3- to 5-grams of the lower-cased words occur: sparse [n, 2^16], rows of unit length."""
     from sklearn.feature_extraction.text import HashingVectorizer
 
     return HashingVectorizer(
@@ -50,8 +52,8 @@ def character_ngrams(texts: Sequence[str]) -> Any:
     ).transform(texts)
 
 
-def profanity_log_odds(texts: Sequence[str]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """[n]: log-odds of alt-profanity-check's P(offensive), within about ±7."""
+def profanity_log_odds(texts: Sequence[str]) -> Array:
+    """Return the log-odds [n] of alt-profanity-check's P(offensive), within about ±7."""
     from profanity_check import predict_prob
 
     p = np.asarray(predict_prob(list(texts)), dtype=np.float64) if len(texts) else np.zeros(0)
@@ -59,18 +61,30 @@ def profanity_log_odds(texts: Sequence[str]) -> np.ndarray[Any, np.dtype[np.floa
 
 
 @dataclass(frozen=True)
-class Reading:
-    """What a backbone saw of one text. states: layer -> [tokens, width]; surprise: see `surprise`, SmolLM2 only."""
+class HiddenStates:
+    """The hidden states of one text.
+
+    Attributes:
+        states: Layer -> states of the tokens [tokens, width].
+        surprisal: `surprisal_statistics` [25], from SmolLM2 with its language model head only.
+    """
 
     states: dict[int, Any]
-    surprise: Floats | None = None
+    surprisal: Floats | None = None
 
 
 class Backbone:
-    """A frozen built-in model that reads canonical texts in batches of similar length."""
+    """A frozen built-in model that encodes canonical texts in batches of similar length.
 
-    name: str
-    max_tokens: int
+    Attributes:
+        name: The model's built-in name.
+        max_tokens: Longer texts are truncated.
+        width: Size of a hidden state.
+    """
+
+    name: ClassVar[str]
+    max_tokens: ClassVar[int]
+    width: ClassVar[int]
 
     def __init__(self, batch_size: int = 32) -> None:
         self.ref = resolve_model(self.name)
@@ -78,22 +92,29 @@ class Backbone:
 
     @cached_property
     def tokenizer(self) -> Any:
+        """The model's transformers tokenizer."""
         from transformers import AutoTokenizer
 
         return AutoTokenizer.from_pretrained(self.ref.folder, trust_remote_code=False)
 
-    def _load(self, auto: Any) -> Any:
+    def _load(self, auto_class: Any) -> Any:
         import torch
 
-        model = auto.from_pretrained(
+        model = auto_class.from_pretrained(
             self.ref.folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
         )
         return model.eval()
 
-    def read(self, texts: Sequence[str], description: str, row: Callable[[Reading], Any]) -> list[Any]:
-        """`row` of each text's reading, the same whatever else is in `texts` (up to rounding).
+    def extract(self, texts: Sequence[str], description: str, feature: Callable[[HiddenStates], Any]) -> list[Any]:
+        """Compute a feature of each text; up to rounding it does not depend on the other texts.
 
-        Readings are let go at once: memory holds what `row` returns and one batch.
+        Args:
+            texts: Canonical texts [n].
+            description: The name of the stage on the progress bar.
+            feature: What to keep of a text's hidden states; the states themselves are freed after each batch.
+
+        Returns:
+            The features [n].
         """
         import torch
 
@@ -103,19 +124,19 @@ class Backbone:
             for indices in progress(
                 length_sorted_batches([len(i) for i in ids], self.batch_size), description, "batches"
             ):
-                for i, reading in zip(indices, self._batch([ids[i] for i in indices]), strict=True):
-                    rows[i] = row(reading)
+                for i, hidden in zip(indices, self._encode([ids[i] for i in indices]), strict=True):
+                    rows[i] = feature(hidden)
         return rows
 
     def _ids(self, text: str) -> list[int]:
         raise NotImplementedError
 
-    def _batch(self, ids: list[list[int]]) -> list[Reading]:
+    def _encode(self, ids: list[list[int]]) -> list[HiddenStates]:
         raise NotImplementedError
 
 
 class MiniLM(Backbone):
-    """all-MiniLM-L6-v2; a reading holds the states after each of its six layers, special tokens included."""
+    """all-MiniLM-L6-v2: the states of its embeddings (0) and after each of its six layers, special tokens included."""
 
     name = "minilm-l6"
     max_tokens = 256
@@ -123,6 +144,7 @@ class MiniLM(Backbone):
 
     @cached_property
     def model(self) -> Any:
+        """The transformers model, with packed linear layers."""
         from transformers import AutoModel
 
         from metrics.generation.packed_linear import pack_linear_layers
@@ -134,19 +156,19 @@ class MiniLM(Backbone):
     def _ids(self, text: str) -> list[int]:
         return list(self.tokenizer(text, truncation=True, max_length=self.max_tokens)["input_ids"])
 
-    def words(self, text: str) -> tuple[tuple[int, ...], ...]:
-        """The places of each word's tokens in a reading; of all signs if there are no words, of [CLS] if nothing is."""
+    def word_indices(self, text: str) -> tuple[tuple[int, ...], ...]:
+        """Return the indices of each word's tokens; of each sign's if `text` has no words, of [CLS] if it is empty."""
         pieces = self.tokenizer.convert_ids_to_tokens(self._ids(text))[1:-1]
         groups: list[list[int]] = []
-        for place, piece in enumerate(pieces, start=1):
+        for index, piece in enumerate(pieces, start=1):
             if piece.startswith("##") and groups:
-                groups[-1].append(place)
+                groups[-1].append(index)
             else:
-                groups.append([place])
+                groups.append([index])
         words = [group for group in groups if any(c.isalnum() for c in pieces[group[0] - 1])]
         return tuple(map(tuple, words or groups or [[0]]))
 
-    def _batch(self, ids: list[list[int]]) -> list[Reading]:
+    def _encode(self, ids: list[list[int]]) -> list[HiddenStates]:
         import torch
 
         width = max(map(len, ids))
@@ -154,46 +176,50 @@ class MiniLM(Backbone):
         mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in ids])
         states = self.model(input_ids=padded, attention_mask=mask, output_hidden_states=True).hidden_states
         return [
-            Reading({layer: state[r, : len(row)] for layer, state in enumerate(states)}) for r, row in enumerate(ids)
+            HiddenStates({layer: state[r, : len(row)] for layer, state in enumerate(states)})
+            for r, row in enumerate(ids)
         ]
 
 
 class SmolLM2(Backbone):
-    """SmolLM2-135M-Instruct as a reader; a reading holds the states after `layers`, and its surprise.
+    """SmolLM2-135M-Instruct: the states after `layers`, and surprisal statistics.
 
-    depth: with a number only the layers below it are computed, and no surprise.
+    Args:
+        batch_size: Texts per forward pass.
+        num_layers: Compute only the first layers, and no surprisal; None: the whole model.
     """
 
     name = "smollm2-135m-q4"
     max_tokens = 512
     width = 576
-    # Words are still told apart where toxicity is read, and sentences where acceptability is.
+    # Early layers still distinguish words, which toxicity needs; late layers distinguish sentences, for acceptability.
     toxic_layers = (6, 8, 10, 12)
     acceptable_layers = (12, 16, 20, 24)
     layers = tuple(sorted({*toxic_layers, *acceptable_layers}))
 
-    def __init__(self, batch_size: int = 32, depth: int | None = None) -> None:
+    def __init__(self, batch_size: int = 32, num_layers: int | None = None) -> None:
         super().__init__(batch_size)
-        self.depth = depth
+        self.num_layers = num_layers
         self._states: dict[int, Any] = {}
 
     @cached_property
     def model(self) -> Any:
+        """The transformers model, with packed linear layers."""
         from transformers import AutoModelForCausalLM
 
         from metrics.generation.packed_linear import pack_linear_layers
 
         model = self._load(AutoModelForCausalLM)
-        if self.depth is not None:
-            model.model.layers = model.model.layers[: self.depth]
-            model.config.num_hidden_layers = self.depth
+        if self.num_layers is not None:
+            model.model.layers = model.model.layers[: self.num_layers]
+            model.config.num_hidden_layers = self.num_layers
         pack_linear_layers(model)
         for number in self.layers:
-            if self.depth is None or number <= self.depth:
-                model.model.layers[number - 1].register_forward_hook(self._keep(number))
+            if self.num_layers is None or number <= self.num_layers:
+                model.model.layers[number - 1].register_forward_hook(self._store_states(number))
         return model
 
-    def _keep(self, number: int) -> Any:
+    def _store_states(self, number: int) -> Any:
         def hook(_module: Any, _inputs: Any, output: Any) -> None:
             self._states[number] = output[0] if isinstance(output, tuple) else output
 
@@ -201,79 +227,89 @@ class SmolLM2(Backbone):
 
     @cached_property
     def context(self) -> list[int]:
-        """A line break: what stands before a sentence, and the place where the model's attention may rest."""
+        """The tokens of a line break, the context of each sentence; the model can attend to it as to an empty context."""
         return list(self.tokenizer("\n", add_special_tokens=False)["input_ids"])
 
     def _ids(self, text: str) -> list[int]:
-        # A text without tokens is read as a line break: no sentence at all.
+        # A text without tokens becomes a line break: it has at least one state.
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])[: self.max_tokens] or self.context
 
-    def _batch(self, ids: list[list[int]]) -> list[Reading]:
+    def _encode(self, ids: list[list[int]]) -> list[HiddenStates]:
         import torch
 
         width, start = max(map(len, ids)), len(self.context)
         # Padding on the right needs no mask in a causal model.
         padded = torch.tensor([[*self.context, *row, *[0] * (width - len(row))] for row in ids])
         last = self.model.model(input_ids=padded, use_cache=False).last_hidden_state
-        natural: list[Floats | None] = [None] * len(ids)
-        if self.depth is None:
-            own = torch.cat([last[r, start - 1 : start - 1 + len(row)] for r, row in enumerate(ids)])
-            natural = list(self._surprises(own, ids))
-        readings = [
-            Reading({n: state[r, start : start + len(row)] for n, state in self._states.items()}, natural[r])
+        surprisal: list[Floats | None] = [None] * len(ids)
+        if self.num_layers is None:
+            before = torch.cat([last[r, start - 1 : start - 1 + len(row)] for r, row in enumerate(ids)])
+            surprisal = list(self._surprisal(before, ids))
+        hidden = [
+            HiddenStates({n: state[r, start : start + len(row)] for n, state in self._states.items()}, surprisal[r])
             for r, row in enumerate(ids)
         ]
         self._states.clear()
-        return readings
+        return hidden
 
-    def _surprises(self, states: Any, ids: list[list[int]]) -> Iterator[Floats]:
-        """`surprise` of each text; states: the last ones before each of its tokens, of all texts one below another."""
+    def _surprisal(self, states: Any, ids: list[list[int]]) -> Iterator[Floats]:
+        """`surprisal_statistics` of each text, from the last states before each token of all texts [tokens, width]."""
         import torch
 
         tokens = torch.tensor([token for row in ids for token in row])
-        # Every first state is the context's, and so its distribution is that of words on their own.
-        alone = self.model.lm_head(states[:1]).log_softmax(-1)[0][tokens]
-        plain, entropy, likeliest = [], [], []
-        for part, own in zip(states.split(VOCABULARY_ROWS), tokens.split(VOCABULARY_ROWS), strict=True):
+        # The first state is that of the context, and predicts a token without knowing its sentence.
+        unconditional = self.model.lm_head(states[:1]).log_softmax(-1)[0][tokens]
+        log_probs, entropy, largest = [], [], []
+        for part, targets in zip(states.split(_LOGITS_ROWS), tokens.split(_LOGITS_ROWS), strict=True):
             logits = self.model.lm_head(part)
             logits -= logits.amax(-1, keepdim=True)
-            odds = logits.exp()
-            total = odds.sum(-1)
-            likeliest.append(-total.log())
-            plain.append(logits.gather(1, own[:, None])[:, 0] + likeliest[-1])
-            entropy.append(-torch.linalg.vecdot(odds, logits) / total - likeliest[-1])
-        columns = [torch.cat(values).double().numpy() for values in (plain, [alone], entropy, likeliest)]
+            exponentials = logits.exp()
+            total = exponentials.sum(-1)
+            largest.append(-total.log())
+            log_probs.append(logits.gather(1, targets[:, None])[:, 0] + largest[-1])
+            entropy.append(-torch.linalg.vecdot(exponentials, logits) / total - largest[-1])
+        columns = [torch.cat(values).double().numpy() for values in (log_probs, [unconditional], entropy, largest)]
         ends = np.cumsum([len(row) for row in ids])[:-1]
-        yield from (surprise(*text) for text in zip(*(np.split(column, ends) for column in columns), strict=True))
+        texts = zip(*(np.split(column, ends) for column in columns), strict=True)
+        yield from (surprisal_statistics(*text) for text in texts)
 
 
-def token_states(reading: Reading, layers: Sequence[int]) -> Floats:
-    """[tokens, len(layers) × width]: the states of each token after `layers`, side by side."""
-    return np.concatenate([reading.states[layer].numpy() for layer in layers], axis=-1)
+def token_states(hidden: HiddenStates, layers: Sequence[int]) -> Floats:
+    """Return the states of each token after `layers`, concatenated: [tokens, len(layers) * width]."""
+    return np.concatenate([hidden.states[layer].numpy() for layer in layers], axis=-1)
 
 
-def pooled_states(reading: Reading) -> Floats:
-    """[6937]: mean, maximum and last token of SmolLM2's states after `acceptable_layers`, then its surprise."""
+def pooled_states(hidden: HiddenStates) -> Floats:
+    """Return the features of acceptability [6937], from SmolLM2.
+
+    They are the mean, the maximum and the last token of the states after `acceptable_layers`, then the surprisal.
+    """
     import torch
 
-    assert reading.surprise is not None
-    states = [reading.states[layer] for layer in SmolLM2.acceptable_layers]
+    assert hidden.surprisal is not None
+    states = [hidden.states[layer] for layer in SmolLM2.acceptable_layers]
     parts = [part.numpy() for s in states for part in (s.mean(0), torch.amax(s, 0), s[-1])]
-    return np.concatenate([*parts, reading.surprise])
+    return np.concatenate([*parts, hidden.surprisal])
 
 
-def surprise(plain: Any, alone: Any, entropy: Any, likeliest: Any) -> Floats:
-    """How natural a language model finds a sentence, [25], from four values of each of its tokens [n].
+def surprisal_statistics(log_probs: Any, unconditional: Any, entropy: Any, largest: Any) -> Floats:
+    """Summarise how natural a language model finds a sentence of n tokens.
 
-    plain: the token's log-probability. alone: the same at the start of a line, which stands for the word's own
-    frequency, as in SLOR (Kann et al. 2018). entropy: of the distribution it was drawn from. likeliest: the
-    log-probability of the token that was expected most.
+    Args:
+        log_probs: Log-probability of each token [n].
+        unconditional: Its log-probability at the start of a line [n]: the word's frequency, as in SLOR (Kann et al.
+            2018).
+        entropy: Entropy of the distribution that predicts the token [n].
+        largest: Log-probability of the most likely token there [n].
+
+    Returns:
+        25 statistics: means, minima and low quantiles of four differences, and the sentence's length.
     """
-    kinds = (plain, plain - alone, plain + entropy, plain - likeliest)
+    differences = (log_probs, log_probs - unconditional, log_probs + entropy, log_probs - largest)
     values = []
-    for kind in kinds:
-        ordered = np.sort(kind)
-        values += [kind.mean(), ordered[0], ordered[:2].mean(), *np.quantile(kind, (0.1, 0.25))]
-    n = len(plain)
-    values += [np.log(n), 1 / n, alone.mean(), plain.std(), kinds[2][-1]]
+    for difference in differences:
+        ordered = np.sort(difference)
+        values += [difference.mean(), ordered[0], ordered[:2].mean(), *np.quantile(difference, (0.1, 0.25))]
+    n = len(log_probs)
+    values += [np.log(n), 1 / n, unconditional.mean(), log_probs.std(), differences[2][-1]]
     return np.asarray(values, dtype=np.float32)

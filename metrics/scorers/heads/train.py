@@ -1,7 +1,7 @@
-"""Training of the heads: logistic regressions on features of frozen models, the same bytes on every run.
+"""Training of the heads: logistic regressions on features of frozen models, with the same bytes on every run.
 
-Toxicity learns from the Jigsaw sentences, acceptability from CoLA (Warstadt et al. 2019) and corruptions of its
-acceptable sentences. Held-out Jigsaw folds, CoLA's development files and 500 ParaDetox pairs measure the heads.
+The toxicity head is trained on Jigsaw, the acceptability head on CoLA (Warstadt et al. 2019) and on corruptions of its
+acceptable sentences. Both are evaluated on held-out Jigsaw folds, CoLA's development files and 500 ParaDetox pairs.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from metrics.data.formats import read_paradetox
+from metrics.scorers.batching import Array
 from metrics.scorers.heads import augment
 from metrics.scorers.heads.features import (
     CHUNK,
-    Reading,
+    HiddenStates,
     SmolLM2,
     canonical,
     character_ngrams,
@@ -25,13 +27,11 @@ from metrics.scorers.heads.features import (
     profanity_log_odds,
     token_states,
 )
-from metrics.scorers.heads.scorers import TEMPERATURE, smooth_maximum
+from metrics.scorers.heads.offline import HEADS, TEMPERATURE, smooth_maximum
 from metrics.util.errors import InputError
 from metrics.util.files import atomic_file, cache_dir, content_hash, read_lines, sha256_file
 from metrics.util.progress import progress
 
-Array = np.ndarray[Any, np.dtype[np.float64]]
-HEADS = Path(__file__).parent
 JIGSAW = ("jigsaw/dev_toxic.txt", "jigsaw/dev_normal.txt")
 COLA = "cola/in_domain_train.tsv"
 COLA_DEV = ("cola/in_domain_dev.tsv", "cola/out_of_domain_dev.tsv")
@@ -40,15 +40,24 @@ CORRUPTIONS = 4000
 FOLDS = 5
 # Weights of the token, n-gram and profanity-check members, chosen by the AUC on ParaDetox pairs outside its tests.
 MIX = (1.0, 0.25, 0.25)
-EPOCHS, BATCH, RATE = 3, 128, 2e-3
-# Log-probabilities say more than single units of a hidden state; a larger scale is penalised less.
-SURPRISE_SCALE = 3.0
-SURPRISE_START = 3 * SmolLM2.width * len(SmolLM2.acceptable_layers)
+EPOCHS, BATCH_SIZE, LEARNING_RATE = 3, 128, 2e-3
+# Surprisal statistics predict more than single units of a hidden state; a larger scale is regularised less.
+SURPRISAL_SCALE = 3.0
+SURPRISAL_START = 3 * SmolLM2.width * len(SmolLM2.acceptable_layers)
 
 
 def train_heads(folder: Path, names: Sequence[str], target: Path = HEADS) -> None:
-    """Writes `NAME.safetensors` for each name to `target`, with its origin and development figures in the header."""
-    # Loaded first: threadpool_limits reaches only the BLAS libraries that are there, and scikit-learn brings its own.
+    """Train heads and write them, with the hashes of their data and their evaluation in the header.
+
+    Args:
+        folder: The data folder, with jigsaw/, cola/ and paradetox/.
+        names: "toxicity", "acceptability" or both.
+        target: Folder for the files `NAME.safetensors`.
+
+    Raises:
+        InputError: A data file is missing or has another format.
+    """
+    # Imported first: threadpool_limits reaches only loaded BLAS libraries, and scikit-learn brings its own.
     import sklearn.linear_model  # noqa: F401
     import torch
     from threadpoolctl import threadpool_limits
@@ -57,20 +66,20 @@ def train_heads(folder: Path, names: Sequence[str], target: Path = HEADS) -> Non
     torch.use_deterministic_algorithms(True)
     with threadpool_limits(1):
         for name in names:
-            tensors, figures, files = (train_toxicity if name == "toxicity" else train_acceptability)(folder)
+            tensors, figures, files = (_train_toxicity if name == "toxicity" else _train_acceptability)(folder)
             trained_on = {file: sha256_file(folder / file) for file in files}
             path = target / f"{name}.safetensors"
-            # One entry: safetensors writes several in an order that changes from run to run.
+            # One entry: safetensors writes several entries in an order that changes from run to run.
             training = json.dumps({"trained_on": trained_on, "figures": figures}, sort_keys=True)
             _write(path, tensors, {"training": training})
             print(f"{path.name}: {path.stat().st_size} bytes, {json.dumps(figures)}", flush=True)
 
 
-def train_toxicity(folder: Path) -> tuple[dict[str, Any], dict[str, float], Sequence[str]]:
-    """Two members, on token states and on character n-grams; alt-profanity-check is the third.
+def _train_toxicity(folder: Path) -> tuple[dict[str, Any], dict[str, float], Sequence[str]]:
+    """(tensors, figures, training files) of an ensemble: token states, character n-grams and alt-profanity-check.
 
-    Each member is divided by the spread of its held-out log-odds, their sum weighted by `MIX`; Platt's scaling of the
-    sum is fitted on the held-out log-odds too.
+    Each member's log-odds are divided by their held-out standard deviation and weighted by `MIX`. Platt scaling of the
+    sum is fitted on the held-out log-odds, too.
     """
     from sklearn.model_selection import StratifiedKFold
 
@@ -113,8 +122,11 @@ def train_toxicity(folder: Path) -> tuple[dict[str, Any], dict[str, float], Sequ
     return tensors, _rounded(figures), JIGSAW
 
 
-def train_acceptability(folder: Path) -> tuple[dict[str, Any], dict[str, float], Sequence[str]]:
-    """One logistic regression on `SmolLM2`'s acceptable part, over CoLA and its corruptions, half of them respelled."""
+def _train_acceptability(folder: Path) -> tuple[dict[str, Any], dict[str, float], Sequence[str]]:
+    """(tensors, figures, training files) of a logistic regression on `pooled_states`, over CoLA and its corruptions.
+
+    Half of the sentences are respelled, because comments and their rewrites are often in lower case.
+    """
     rng = random.Random(0)
     sentences, labels = _cola(folder / COLA)
     good = [text for text, label in zip(sentences, labels, strict=True) if label]
@@ -124,9 +136,9 @@ def train_acceptability(folder: Path) -> tuple[dict[str, Any], dict[str, float],
     y = np.array([*labels, *[0] * len(broken)])
     states = _acceptable_states(texts)
     w, b = _fit_dense(states, y, 3e-4)
-    # The corruptions made good sentences rarer than CoLA's authors found them.
-    share, natural = y.mean(), np.mean(labels)
-    b += float(np.log(natural / (1 - natural)) - np.log(share / (1 - share)))
+    # The corruptions lower the share of acceptable sentences; the bias is shifted back to CoLA's prior.
+    share, prior = y.mean(), np.mean(labels)
+    b += float(np.log(prior / (1 - prior)) - np.log(share / (1 - share)))
     figures: dict[str, Any] = {}
     for file in COLA_DEV:
         sentences, labels = _cola(folder / file)
@@ -148,22 +160,24 @@ def train_acceptability(folder: Path) -> tuple[dict[str, Any], dict[str, float],
 
 
 def _token_states(texts: list[str]) -> list[Any]:
-    """Per text [tokens, 2304], float16: a gigabyte for the Jigsaw sentences, kept in the cache folder."""
-    depth = max(SmolLM2.toxic_layers)
+    """The states of each text's tokens [tokens, 2304] in float16: a gigabyte for Jigsaw, cached on disk."""
 
-    def row(reading: Reading) -> Any:
-        return token_states(reading, SmolLM2.toxic_layers).astype(np.float16)
+    def feature(hidden: HiddenStates) -> Any:
+        return token_states(hidden, SmolLM2.toxic_layers).astype(np.float16)
 
-    return _cached(SmolLM2(depth=depth), texts, f"tokens {SmolLM2.toxic_layers}", row)
+    backbone = SmolLM2(num_layers=max(SmolLM2.toxic_layers))
+    return _cached_features(backbone, texts, f"tokens {SmolLM2.toxic_layers}", feature)
 
 
 def _acceptable_states(texts: list[str]) -> Array:
-    rows = _cached(SmolLM2(), texts, "pooled", lambda reading: pooled_states(reading)[None])
+    rows = _cached_features(SmolLM2(), texts, "pooled", lambda hidden: pooled_states(hidden)[None])
     return np.concatenate(rows).astype(np.float64)
 
 
-def _cached(backbone: SmolLM2, texts: list[str], kind: str, row: Callable[[Reading], Any]) -> list[Any]:
-    """`row` of each text, kept in the cache folder in parts, as arrays that need no pickle."""
+def _cached_features(
+    backbone: SmolLM2, texts: list[str], kind: str, feature: Callable[[HiddenStates], Any]
+) -> list[Any]:
+    """The feature of each text, cached on disk in chunks of `CHUNK` texts, as arrays that need no pickle."""
     unique = sorted(set(texts))
     rows: dict[str, Any] = {}
     for start in range(0, len(unique), CHUNK):
@@ -171,18 +185,18 @@ def _cached(backbone: SmolLM2, texts: list[str], kind: str, row: Callable[[Readi
         key = content_hash([backbone.ref.revision, sha256_file(HEADS / "features.py"), kind, part])
         path = cache_dir() / "features" / f"{key[:32]}.npz"
         if not path.is_file():
-            read = backbone.read(part, f"{kind}, {start:,} of {len(unique):,} texts", row)
+            arrays = backbone.extract(part, f"{kind}, {start:,} of {len(unique):,} texts", feature)
             with atomic_file(path) as temporary, temporary.open("wb") as file:
-                np.savez(file, rows=np.concatenate(read), ends=np.cumsum([len(r) for r in read]))
-        with np.load(path, allow_pickle=False) as kept:
-            rows.update(zip(part, np.split(kept["rows"], kept["ends"][:-1]), strict=True))
+                np.savez(file, rows=np.concatenate(arrays), ends=np.cumsum([len(a) for a in arrays]))
+        with np.load(path, allow_pickle=False) as stored:
+            rows.update(zip(part, np.split(stored["rows"], stored["ends"][:-1]), strict=True))
     return [rows[text] for text in texts]
 
 
 def _fit_tokens(states: list[Any], y: Any, description: str) -> tuple[Array, float]:
-    """Weights and bias of token log-odds whose smooth maximum tells toxic sentences (multiple-instance learning).
+    """Weights and bias of token log-odds whose smooth maximum classifies sentences (multiple-instance learning).
 
-    AdamW on the cross-entropy, batches of similar length in a fixed random order.
+    AdamW minimises the cross-entropy over batches of similar length, in an order drawn with a fixed seed.
     """
     import torch
 
@@ -190,10 +204,10 @@ def _fit_tokens(states: list[Any], y: Any, description: str) -> tuple[Array, flo
     mean, spread = some.mean(0), some.std(0) + 1e-6
     w = torch.zeros(states[0].shape[1], requires_grad=True)
     b = torch.tensor(-3.0, requires_grad=True)
-    optimiser = torch.optim.AdamW([w, b], lr=RATE, weight_decay=1e-2)
+    optimiser = torch.optim.AdamW([w, b], lr=LEARNING_RATE, weight_decay=1e-2)
     rng = np.random.default_rng(0)
     order = sorted(range(len(y)), key=lambda i: (len(states[i]), i))
-    batches = [order[i : i + BATCH] for i in range(0, len(order), BATCH)]
+    batches = [order[i : i + BATCH_SIZE] for i in range(0, len(order), BATCH_SIZE)]
     plan = [batches[i] for _ in range(EPOCHS) for i in rng.permutation(len(batches))]
     for step, indices in enumerate(progress(plan, description)):
         x = torch.nn.utils.rnn.pad_sequence([torch.from_numpy(states[i]) for i in indices], batch_first=True)
@@ -203,7 +217,7 @@ def _fit_tokens(states: list[Any], y: Any, description: str) -> tuple[Array, flo
         loss = torch.nn.functional.binary_cross_entropy_with_logits(
             TEMPERATURE * log_odds.logsumexp(1), torch.from_numpy(y[indices]).float()
         )
-        optimiser.param_groups[0]["lr"] = RATE * (1 - step / len(plan))
+        optimiser.param_groups[0]["lr"] = LEARNING_RATE * (1 - step / len(plan))
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -215,17 +229,17 @@ def _fit_grams(x: Any, y: Any) -> tuple[Array, float]:
     from sklearn.linear_model import LogisticRegression
 
     model = LogisticRegression(C=10.0, solver="liblinear", max_iter=1000, random_state=0).fit(x.astype(np.float64), y)
-    # The file holds float16; what is measured here is what is stored.
+    # The file stores float16, so the evaluation uses it as well.
     return model.coef_[0].astype(np.float16).astype(np.float64), float(model.intercept_[0])
 
 
 def _fit_dense(x: Array, y: Any, c: float) -> tuple[Array, float]:
-    """Ridge-penalised logistic regression on standardised columns, as weights and bias of the columns as they are."""
+    """L2-regularised logistic regression on standardised columns; weights and bias are for the original columns."""
     from sklearn.linear_model import LogisticRegression
 
     mean, spread = x.mean(0), x.std(0) + 1e-6
     size = np.ones(x.shape[1])
-    size[SURPRISE_START:] = SURPRISE_SCALE
+    size[SURPRISAL_START:] = SURPRISAL_SCALE
     model = LogisticRegression(C=c, max_iter=1000).fit((x - mean) / spread * size, y)
     weights = model.coef_[0] * size / spread
     return weights, float(model.intercept_[0] - weights @ mean)
@@ -255,7 +269,7 @@ def _lines(folder: Path, file: str) -> list[str]:
 
 
 def _cola(path: Path) -> tuple[list[str], list[int]]:
-    """(sentences, labels with 1 = acceptable) of a CoLA TSV. Errors: a line without four columns."""
+    """(sentences, labels with 1 = acceptable) of a CoLA TSV."""
     rows = [line.split("\t") for line in read_lines(path)]
     for number, row in enumerate(rows, start=1):
         if len(row) != 4 or row[1] not in ("0", "1"):
@@ -264,9 +278,7 @@ def _cola(path: Path) -> tuple[list[str], list[int]]:
 
 
 def _paradetox(folder: Path) -> list[tuple[str, str]]:
-    """The first 500 toxic sentences with their first human rewrite; they measure, and no head learns from them."""
-    from metrics.data.formats import read_paradetox
-
+    """The first 500 toxic sentences with their first human rewrite; for evaluation, no head is trained on them."""
     return [(source, references[0]) for source, references in read_paradetox(folder / PARADETOX)[:500]]
 
 

@@ -12,7 +12,16 @@ from metrics.util.errors import InputError
 
 
 class ChrF:
-    """Sentence chrF of the output with its reference, in [0, 1] (Popović 2015; sacrebleu's default: chrF2, 6-grams)."""
+    """Sentence-level chrF in [0, 1] (Popović 2015) with sacrebleu's defaults: chrF2, character 6-grams.
+
+    Args:
+        model: "sacrebleu", the only implementation.
+        revision: Not used; sacrebleu's version is the revision.
+        max_tokens: Not used.
+
+    Raises:
+        InputError: Another `model`.
+    """
 
     def __init__(self, model: str, revision: str | None = None, max_tokens: int = 512) -> None:
         if model != "sacrebleu":
@@ -20,9 +29,11 @@ class ChrF:
 
     @property
     def revision(self) -> str:
+        """The version of sacrebleu."""
         return version("sacrebleu")
 
     def compare(self, sources: Sequence[str], outputs: Sequence[str], references: Sequence[str]) -> Array:
+        """Return the chrF [n] of each output with its reference; the sources are not used."""
         from sacrebleu.metrics.chrf import CHRF
 
         metric = CHRF()
