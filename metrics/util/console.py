@@ -14,6 +14,7 @@ _ENVIRONMENT = {
     "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",  # transformers' "Loading weights" follows it too
     "HF_HUB_VERBOSITY": "error",
+    "TQDM_DISABLE": "1",  # trl's bars
     "TRANSFORMERS_VERBOSITY": "error",
 }
 _LOGGERS = ("accelerate", "datasets", "evaluate", "huggingface_hub", "torch", "transformers", "trl")

@@ -29,18 +29,18 @@ def corrupt_sentence(text: str, others: Sequence[str], rng: random.Random) -> st
     """
     words = text.split()
     for _ in range(rng.randint(1, 2)):
-        place = rng.randrange(len(words))
+        position = rng.randrange(len(words))
         kind = rng.randrange(5)
         if kind == 0 and len(words) > 3:
-            del words[place]
+            del words[position]
         elif kind == 1:
-            words.insert(place, words[place])
-        elif kind == 2 and place + 1 < len(words):
-            words[place], words[place + 1] = words[place + 1], words[place]
+            words.insert(position, words[position])
+        elif kind == 2 and position + 1 < len(words):
+            words[position], words[position + 1] = words[position + 1], words[position]
         elif kind == 3:
-            words.insert(place, rng.choice(rng.choice(others).split()))
+            words.insert(position, rng.choice(rng.choice(others).split()))
         elif len(words) > 4:
-            del words[place : place + rng.randint(2, 3)]
+            del words[position : position + rng.randint(2, 3)]
     return " ".join(words)
 
 

@@ -10,6 +10,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from metrics.scorers.encoders import SequenceClassifier
+from metrics.scoring.rules import softmax
 from metrics.util.errors import InputError
 from repro.distributed import rank
 from repro.followers.ngrams import NgramClassifier
@@ -110,8 +112,6 @@ class ClassifierScreener:
     """
 
     def __init__(self, model: str, threshold: float = 0.5) -> None:
-        from metrics.scorers import SequenceClassifier
-
         self._classifier = SequenceClassifier(model)
         self.threshold = threshold
 
@@ -122,8 +122,6 @@ class ClassifierScreener:
 
     def passes(self, texts: Sequence[str], call: int = 0) -> np.ndarray[Any, Any]:
         """See `Screener.passes`."""
-        from metrics.scoring.rules import softmax
-
         return np.asarray(1.0 - softmax(self._classifier(texts))[:, 0] <= self.threshold)
 
 

@@ -1,7 +1,7 @@
 """Training rows of the warm-up: denoising, which needs no parallel detoxification data.
 
 Rude words, and short spans around rude words of toxic sentences, are added to a neutral sentence, inserted at random
-places or substituted for a word; the target is the neutral sentence. Paraphrase pairs are mixed in if there are any.
+positions or substituted for a word; the target is the neutral sentence. Paraphrase pairs are mixed in if there are any.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ def rude_noise(toxic: Sequence[str], rng: random.Random) -> Noise:
     for text in toxic:
         words = text.split()
         around = ["", *(word.lower() for word in words), ""]
-        for place, word in enumerate(words):
+        for position, word in enumerate(words):
             if word.lower().strip(".,!?") in rude:
-                left = rng.randint(0, min(_MAX_CONTEXT, place))
-                right = rng.randint(0, min(_MAX_CONTEXT, len(words) - 1 - place))
+                left = rng.randint(0, min(_MAX_CONTEXT, position))
+                right = rng.randint(0, min(_MAX_CONTEXT, len(words) - 1 - position))
                 bare = rng.random() < 0.5
-                noise.spans.append([word] if bare else words[place - left : place + right + 1])
-                noise.substitutes.setdefault((around[place], around[place + 2]), []).append(word)
+                noise.spans.append([word] if bare else words[position - left : position + right + 1])
+                noise.substitutes.setdefault((around[position], around[position + 2]), []).append(word)
     return noise
 
 
@@ -63,13 +63,13 @@ def add_noise(text: str, noise: Noise, changes: int, substitutions: float, rng: 
     words = text.split()
     for _ in range(rng.randint(1, changes)):
         around = ["", *(word.lower() for word in words), ""]
-        places = [i for i in range(len(words)) if (around[i], around[i + 2]) in noise.substitutes]
-        if places and rng.random() < substitutions:
-            place = rng.choice(places)
-            words[place] = rng.choice(noise.substitutes[around[place], around[place + 2]])
+        positions = [i for i in range(len(words)) if (around[i], around[i + 2]) in noise.substitutes]
+        if positions and rng.random() < substitutions:
+            position = rng.choice(positions)
+            words[position] = rng.choice(noise.substitutes[around[position], around[position + 2]])
         else:
-            place = rng.randint(0, len(words))
-            words[place:place] = rng.choice(noise.spans)
+            position = rng.randint(0, len(words))
+            words[position:position] = rng.choice(noise.spans)
     return " ".join(words)
 
 
