@@ -8,12 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 
 from tests.benches import ROOT, run_bench
 from tests.leaders import SMALL
 
 
+@pytest.mark.full
 def test_kills_are_counted_and_another_end_is_told(tiny_llama: Path, tmp_path: Path) -> None:
     recipe, out = tmp_path / "tiny.yaml", tmp_path / "soak"
     values = {key: yaml.safe_load(value) for key, value in (setting.split("=") for setting in SMALL)}

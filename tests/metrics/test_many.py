@@ -54,6 +54,7 @@ def busy_workers(parent: int) -> list[psutil.Process]:
     return found
 
 
+@pytest.mark.full
 def test_rows_of_ray_workers_equal_those_of_one_process_even_if_a_worker_is_killed(
     tiny_llama: Path, tmp_path: Path
 ) -> None:
@@ -108,6 +109,7 @@ def test_a_model_is_loaded_once_for_all_of_its_jobs(tiny_llama: Path, monkeypatc
     assert model.document["system"]["decoding"]["dtype"] == "bfloat16" and not baseline.error
 
 
+@pytest.mark.full
 def test_rows_of_a_cluster_of_two_nodes_equal_those_of_one_process(tiny_llama: Path, tmp_path: Path) -> None:
     pytest.importorskip("ray")
     from ray.cluster_utils import Cluster

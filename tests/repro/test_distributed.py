@@ -19,6 +19,7 @@ from safetensors.numpy import load_file
 
 from tests.leaders import SMALL
 
+pytestmark = pytest.mark.full
 ROOT = Path(__file__).resolve().parent.parent.parent
 # Batch sizes of each of two processes, and of a single one.
 HALF, ALL = ({"batch_size": n, "warmup_batch_size": n} for n in (2, 4))

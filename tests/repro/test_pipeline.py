@@ -110,6 +110,7 @@ def test_every_row_of_a_run_is_verified_from_its_outputs(smoke: Path) -> None:
     assert len(measured) == 5 and (measured["test_set_size"] == 234).all() and (measured["n"] == 8).all()
 
 
+@pytest.mark.full
 def test_killed_at_every_stage_it_ends_with_the_same_numbers(smoke: Path, tmp_path: Path) -> None:
     """kill -9 once inside warm-up, SRO, rewriting and scoring; the same command then finishes."""
     out = tmp_path / "out"
