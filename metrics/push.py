@@ -1,7 +1,4 @@
-"""`metrics.score --push`: hands the results to a publisher, which another package registers as an entry point.
-
-The metrics do not import the leaderboard, so that they can be used without it.
-"""
+"""`metrics.score --push`: calls the publisher that the leaderboard, which the metrics do not import, registers."""
 
 from __future__ import annotations
 
@@ -13,9 +10,6 @@ import huggingface_hub as hub
 
 from metrics.util.errors import InputError
 from metrics.util.hub import HUB_ID
-
-_GROUP = "detox_suite.publishers"
-_NAME = "leaderboard"
 
 
 def check_target(repo: str, *, send: bool) -> None:
@@ -59,6 +53,6 @@ def push(documents: Sequence[dict[str, Any]], repo: str, *, send: bool) -> None:
 
 def _publisher() -> Any:
     """Load the entry point: a function of (documents, repo, *, send)."""
-    for entry_point in entry_points(group=_GROUP, name=_NAME):
+    for entry_point in entry_points(group="detox_suite.publishers", name="leaderboard"):
         return entry_point.load()
     raise InputError("--push: no publisher is installed; install the suite: pip install -c constraints.txt -e .")

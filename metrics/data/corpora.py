@@ -12,16 +12,7 @@ from pathlib import Path
 
 from metrics.data.formats import read_comments, read_paraphrases
 from metrics.data.near_duplicates import NearDuplicates
-from metrics.data.sources import (
-    ParallelTexts,
-    data_file,
-    data_folder,
-    folder_revision,
-    hub_comments,
-    read_parallel,
-    sample_revision,
-    sample_training,
-)
+from metrics.data import sources
 from metrics.data.splits import OFFICIAL, split
 from metrics.util.errors import InputError
 from metrics.util.files import content_hash, read_lines
@@ -81,10 +72,10 @@ def load_corpus(name: str, data_dir: str | Path | None = None) -> Corpus:
         return _sample_corpus(name)
     if name == "paradetox-train":
         return _paradetox_train(data_dir)
-    folder = data_folder(data_dir)
+    folder = sources.data_folder(data_dir)
     if folder is not None:
         return _folder_corpus(name, folder)
-    found = None if name == "paraphrase-pairs" else hub_comments(sentences=name == "jigsaw-sentences")
+    found = None if name == "paraphrase-pairs" else sources.hub_comments(sentences=name == "jigsaw-sentences")
     if found is None:
         return _sample_corpus(name)
     revision, toxic, neutral = found
@@ -98,8 +89,8 @@ def training_texts(data_dir: str | Path | None) -> tuple[str, ...]:
 
 
 def _folder_corpus(name: str, folder: Path) -> Corpus:
-    paths = [data_file(folder, file) for file in _FILES[name]]
-    revision = folder_revision(folder, _FILES[name])
+    paths = [sources.data_file(folder, file) for file in _FILES[name]]
+    revision = sources.folder_revision(folder, _FILES[name])
     if name == "jigsaw-toxic":
         return Corpus(name, "folder", revision, toxic=tuple(read_comments(paths[0], toxic=True)))
     if name == "jigsaw-sentences":
@@ -113,22 +104,22 @@ def _folder_corpus(name: str, folder: Path) -> Corpus:
 
 def _sample_corpus(name: str) -> Corpus:
     if name == "paraphrase-pairs":
-        return Corpus(name, "sample", sample_revision())
-    toxic, neutral = sample_training()
-    return Corpus(name, "sample", sample_revision(), toxic, () if name == "jigsaw-toxic" else neutral)
+        return Corpus(name, "sample", sources.sample_revision())
+    toxic, neutral = sources.sample_training()
+    return Corpus(name, "sample", sources.sample_revision(), toxic, () if name == "jigsaw-toxic" else neutral)
 
 
 def _paradetox_train(data_dir: str | Path | None) -> Corpus:
     """Pairs of a toxic sentence and its first rewrite that share nothing with a test set; the sample has none."""
-    parallel = read_parallel(data_dir)
+    parallel = sources.read_parallel(data_dir)
     if parallel is None:
-        return Corpus("paradetox-train", "sample", sample_revision())
+        return Corpus("paradetox-train", "sample", sources.sample_revision())
     pairs = _training_pairs(parallel, training_texts(data_dir))
     return Corpus("paradetox-train", parallel.origin, parallel.revision, pairs=pairs)
 
 
 @functools.lru_cache(maxsize=4)
-def _training_pairs(parallel: ParallelTexts, training: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+def _training_pairs(parallel: sources.ParallelTexts, training: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     """Return the pairs in which no sentence is a near-duplicate of a text of a test set, or the reverse."""
     development, test, _ = split(parallel, training)
     held_out = [*parallel.rows[:OFFICIAL], *development, *test]

@@ -7,20 +7,12 @@ built-in sample, whose test set is always called `sample`, so that nobody takes 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from metrics.data.corpora import training_texts
-from metrics.data.sources import (
-    data_file,
-    data_folder,
-    folder_revision,
-    read_parallel,
-    sample_development,
-    sample_revision,
-    sample_test,
-)
+from metrics.data import sources
 from metrics.data.splits import DEVELOPMENT, OFFICIAL, TEST, Row, split
 from metrics.util.errors import InputError
 from metrics.util.files import content_hash, read_lines
@@ -86,15 +78,16 @@ def load_test_set(name: str, data_dir: str | Path | None = None) -> TestSet:
     if name not in TEST_SETS:
         raise InputError(f"test set {name}: unknown; one of {', '.join(TEST_SETS)}")
     if name == "sample":
-        return _test_set("sample", "sample", sample_revision(), sample_test())
+        return _test_set("sample", "sample", sources.sample_revision(), sources.sample_test())
     if name == "jigsaw-10k":
-        return _jigsaw_10k(data_folder(data_dir))
-    parallel = read_parallel(data_dir)
+        return _jigsaw_10k(sources.data_folder(data_dir))
+    parallel = sources.read_parallel(data_dir)
     if parallel is None:
         print(f"{name}: no data folder and no Hub; the built-in sample is used instead", file=sys.stderr)
         if name != "paradetox-dev":
             return load_test_set("sample")
-        return _test_set("sample-dev", "sample", sample_revision(), [(text, ()) for text in sample_development()])
+        rows = _without_references(sources.sample_development())
+        return _test_set("sample-dev", "sample", sources.sample_revision(), rows)
     if name == "paradetox-500":
         rows, dropped = list(parallel.rows[:OFFICIAL]), 0
     else:
@@ -111,8 +104,12 @@ def _jigsaw_10k(folder: Path | None) -> TestSet:
     """The 10,000 sentences of Dale et al. (EMNLP 2021), without references; only a data folder has them."""
     if folder is None:
         raise InputError("jigsaw-10k: not on the Hub; give a data folder (--data-dir or SRO_DATA_DIR)")
-    sources = read_lines(data_file(folder, _JIGSAW_10K))
-    return _test_set("jigsaw-10k", "folder", folder_revision(folder, [_JIGSAW_10K]), [(text, ()) for text in sources])
+    rows = _without_references(read_lines(sources.data_file(folder, _JIGSAW_10K)))
+    return _test_set("jigsaw-10k", "folder", sources.folder_revision(folder, [_JIGSAW_10K]), rows)
+
+
+def _without_references(texts: Iterable[str]) -> list[Row]:
+    return [(text, ()) for text in texts]
 
 
 def _test_set(name: str, origin: str, revision: str, rows: Sequence[Row], near_duplicates: int = 0) -> TestSet:

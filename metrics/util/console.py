@@ -1,11 +1,13 @@
-"""What other libraries write to the terminal of a command. This module imports only the standard library."""
+"""The parser of a command, and silence of other libraries. This module imports only the standard library."""
 
 from __future__ import annotations
 
+import argparse
 import logging
 import os
 import sys
 import warnings
+from typing import Any
 
 # The option of a command that lets other libraries write.
 VERBOSE = "--verbose"
@@ -18,6 +20,12 @@ _ENVIRONMENT = {
     "TRANSFORMERS_VERBOSITY": "error",
 }
 _LOGGERS = ("accelerate", "datasets", "evaluate", "huggingface_hub", "torch", "transformers", "trl")
+
+
+def command_parser(prog: str, description: str | None, **options: Any) -> argparse.ArgumentParser:
+    """Build a parser whose help shows `description`, the docstring of the command's module, without wrapping it."""
+    form = argparse.RawDescriptionHelpFormatter
+    return argparse.ArgumentParser(prog=prog, description=description, formatter_class=form, **options)
 
 
 def quieten_libraries() -> None:
