@@ -24,6 +24,7 @@ from typing import Any
 from training import settle
 
 from metrics.models.loading import DTYPES
+from metrics.util.console import command_parser
 from metrics.util.errors import InputError, run_command
 
 PROMPT_TOKENS = 32
@@ -114,9 +115,7 @@ def bytes_of(model: Any) -> tuple[int, int]:
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python bench/decoding.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser("python bench/decoding.py", __doc__)
     parser.add_argument("--model", default="smollm2-135m-q4", metavar="NAME", help="a causal model (smollm2-135m-q4)")
     parser.add_argument("--dtype", default=DTYPES[0], choices=DTYPES, help=f"dtype of its weights ({DTYPES[0]})")
     parser.add_argument("--rows", type=int, nargs="+", default=[1, 32, 192], metavar="N", help="batches (1 32 192)")

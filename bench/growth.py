@@ -13,7 +13,6 @@ the input, minus the start-up of the command. The caches are the command's own a
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
@@ -26,6 +25,7 @@ from pathlib import Path
 
 from soak import die_with_parent, environment
 
+from metrics.util.console import command_parser
 from metrics.util.errors import InputError, run_command
 from metrics.util.progress import progress
 
@@ -123,9 +123,7 @@ COMMANDS: dict[str, Callable[[Workspace, int], Cost]] = {
 
 def main(argv: list[str]) -> None:
     """Run the command."""
-    parser = argparse.ArgumentParser(
-        prog="python bench/growth.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser("python bench/growth.py", __doc__)
     parser.add_argument("--data-dir", metavar="DIR", help="folder with the corpora (default: SRO_DATA_DIR)")
     parser.add_argument("--times", type=int, nargs="+", default=[1, 10, 100], metavar="N", help="sizes (1 10 100)")
     parser.add_argument("--commands", nargs="+", choices=COMMANDS, default=list(COMMANDS), help="commands to run (all)")

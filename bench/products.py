@@ -13,13 +13,13 @@ It prints the median time of each variant and the operations per second.
 
 from __future__ import annotations
 
-import argparse
 import platform
 import statistics
 import time
 from collections.abc import Callable
 from typing import Any
 
+from metrics.util.console import command_parser
 from metrics.util.errors import InputError, run_command
 
 LAYERS = 30
@@ -50,9 +50,7 @@ def variants(rows: int) -> dict[str, Callable[[], Any]]:
 
 
 def main(argv: list[str]) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python bench/products.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser("python bench/products.py", __doc__)
     parser.add_argument("--rows", type=int, default=48, metavar="N", help="unfinished rollouts (48)")
     parser.add_argument("--repeats", type=int, default=9, metavar="N", help="measurements of each variant (9)")
     options = parser.parse_args(argv)

@@ -29,6 +29,7 @@ from leaders import PROMPT, load_leader, model_name
 from scoring import BATCH, Clock, plain
 from soak import environment
 
+from metrics.util.console import command_parser
 from metrics.util.errors import InputError, run_command
 from metrics.util.progress import progress
 
@@ -86,9 +87,7 @@ def plain_loop(options: argparse.Namespace) -> list[str]:
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python bench/rewriting.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser("python bench/rewriting.py", __doc__)
     parser.add_argument("model", metavar="MODEL", nargs="?", default="smollm2-135m-q4", help="(smollm2-135m-q4)")
     parser.add_argument("--test-set", default="paradetox-test", metavar="NAME", help="(paradetox-test)")
     parser.add_argument("--limit", type=int, default=400, metavar="N", help="the first N sentences (400)")

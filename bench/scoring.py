@@ -11,7 +11,6 @@ of the pairs. `--ours` leaves the baseline out, to measure this project's memory
 
 from __future__ import annotations
 
-import argparse
 import platform
 import resource
 import time
@@ -21,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from metrics.util.console import command_parser
 from metrics.util.errors import InputError, run_command
 
 BATCH_SIZE = 32
@@ -224,9 +224,7 @@ def ours(clock: Clock, sources: Sequence[str], outputs: Sequence[str]) -> tuple[
 
 
 def main(argv: list[str]) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python bench/scoring.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser("python bench/scoring.py", __doc__)
     parser.add_argument("--data-dir", metavar="DIR", help="folder with the corpora (default: SRO_DATA_DIR)")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N pairs")
     parser.add_argument("--ours", action="store_true", help="only this project's own time and memory")

@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from metrics.scoring.environment import git_commit
+from metrics.util.console import command_parser
 from metrics.util.errors import InputError, run_command
 from metrics.util.files import append_json_lines, cache_dir, content_hash, read_json_lines, sha256_file, write_json
 
@@ -138,9 +139,7 @@ def result(folder: Path) -> dict[str, Any]:
 
 
 def main(argv: list[str]) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python bench/soak.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser("python bench/soak.py", __doc__)
     parser.add_argument("--kills", type=int, default=200, metavar="N", help="end after so many kills (200)")
     parser.add_argument("--recipe", default="smoke", metavar="NAME", help="the recipe to run (smoke)")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the moments (1)")

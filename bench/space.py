@@ -11,7 +11,6 @@ the ratios.
 
 from __future__ import annotations
 
-import argparse
 import os
 import random
 import socket
@@ -27,6 +26,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from metrics.util.console import command_parser
 from metrics.util.errors import InputError, run_command
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -341,9 +341,7 @@ def screenshots(folder: Path, board: Path) -> None:
 
 
 def main(argv: list[str]) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python bench/space.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser("python bench/space.py", __doc__)
     parser.add_argument("--rows", type=int, default=10_000)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--screenshots", metavar="DIR", type=Path, help="take pictures of --local instead")

@@ -43,6 +43,7 @@ from leaders import PROMPT, load_leader
 from transformers import TrainerCallback
 
 from metrics.data.corpora import load_corpus
+from metrics.util.console import command_parser
 from metrics.util.errors import InputError, run_command
 from metrics.util.progress import progress
 from repro.followers.follower import ScreenerFollower
@@ -283,9 +284,7 @@ def rate_dtype(arm: str) -> str:
 
 def main(argv: list[str]) -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python bench/training.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser("python bench/training.py", __doc__)
     parser.add_argument(
         "--leader", default="smollm2-135m-q4", metavar="NAME", help="smollm2-135m-q4 (default), t5, or a model folder"
     )

@@ -11,17 +11,15 @@ a mismatch are left out and counted. Human references are not exported, since le
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
+from metrics.util.console import command_parser
 from metrics.util.errors import run_command
 
 
 def main(argv: list[str]) -> None:
     """Run the command."""
-    parser = argparse.ArgumentParser(
-        prog="python -m leaderboard.export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser("python -m leaderboard.export", __doc__)
     parser.add_argument("out", metavar="OUT_DIR", type=Path, help="created if it does not exist")
     parser.add_argument("--local", metavar="DIR", help="a leaderboard folder")
     parser.add_argument("--repo", metavar="ORG/NAME", help="a leaderboard on the Hub")

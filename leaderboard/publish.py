@@ -13,14 +13,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from metrics.util.console import command_parser
 from metrics.util.errors import InputError, run_command
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the command's parser."""
-    p = argparse.ArgumentParser(
-        prog="python -m leaderboard.publish", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    p = command_parser("python -m leaderboard.publish", __doc__)
     p.add_argument("results", metavar="RESULT", nargs="*", help="a result file, or a local leaderboard folder")
     p.add_argument("--repo", metavar="ORG/NAME", help="the leaderboard's data set on the Hub")
     p.add_argument("--local", metavar="DIR", help="a leaderboard folder; created if it does not exist")

@@ -18,14 +18,13 @@ from __future__ import annotations
 import argparse
 import sys
 
+from metrics.util.console import command_parser
 from metrics.util.errors import run_command
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the command's parser."""
-    p = argparse.ArgumentParser(
-        prog="python -m leaderboard.verify", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    p = command_parser("python -m leaderboard.verify", __doc__)
     p.add_argument("--local", metavar="DIR", help="a leaderboard folder (default: the one that tox -e reproduce left)")
     p.add_argument("--repo", metavar="ORG/NAME", help="a leaderboard on the Hub")
     p.add_argument("--only", action="append", metavar="RUN_ID", help="verify this row only; may be repeated")

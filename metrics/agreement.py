@@ -14,10 +14,10 @@ Exit codes: 0 done, 2 bad input (one line says what), 130 interrupted.
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from metrics.util.console import command_parser
 from metrics.util.errors import InputError, run_command
 
 if TYPE_CHECKING:
@@ -27,9 +27,7 @@ if TYPE_CHECKING:
 
 def main(argv: list[str]) -> None:
     """Run the command."""
-    parser = argparse.ArgumentParser(
-        prog="python -m metrics.agreement", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser("python -m metrics.agreement", __doc__)
     parser.add_argument("file", metavar="FILE", type=Path, help="the judged rewrites")
     parser.add_argument("--profile", action="append", metavar="NAME", help="may be repeated (default: offline)")
     parser.add_argument("--json", metavar="OUT", type=Path, help="also write the numbers to OUT")

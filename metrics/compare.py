@@ -10,17 +10,15 @@ Exit codes: 0 done, 2 bad input (one line says what), 130 interrupted.
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
+from metrics.util.console import command_parser
 from metrics.util.errors import run_command
 
 
 def main(argv: list[str]) -> None:
     """Run the command."""
-    parser = argparse.ArgumentParser(
-        prog="python -m metrics.compare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser("python -m metrics.compare", __doc__)
     parser.add_argument("first", metavar="A.json", type=Path, help="the result of system A")
     parser.add_argument("second", metavar="B.json", type=Path, help="the result of system B")
     options = parser.parse_args(argv)

@@ -18,15 +18,13 @@ import argparse
 import sys
 from pathlib import Path
 
+from metrics.util.console import command_parser
 from metrics.util.errors import InputError, run_command
 
 
 def parser() -> argparse.ArgumentParser:
     """Build the parser of the command."""
-    p = argparse.ArgumentParser(
-        prog="python -m metrics.many", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
-        fromfile_prefix_chars="@",
-    )  # fmt: skip
+    p = command_parser("python -m metrics.many", __doc__, fromfile_prefix_chars="@")
     p.add_argument("systems", metavar="SYSTEM", nargs="+", help="a system, or @FILE with one per line")
     p.add_argument("--test-set", action="append", metavar="NAME", help="may be repeated (default: paradetox-test)")
     p.add_argument("--limit", type=int, metavar="N", help="use only the first N sentences of each test set")

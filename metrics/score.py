@@ -18,6 +18,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from metrics.util.console import command_parser
 from metrics.util.errors import InputError, run_command, suggest
 
 if TYPE_CHECKING:
@@ -28,9 +29,7 @@ if TYPE_CHECKING:
 
 def parser() -> argparse.ArgumentParser:
     """Build the parser of the command."""
-    p = argparse.ArgumentParser(
-        prog="python -m metrics.score", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    p = command_parser("python -m metrics.score", __doc__)
     p.add_argument("systems", metavar="SYSTEM", nargs="+", help="what to score")
     p.add_argument(
         "--test-set", default="paradetox-test", metavar="NAME",

@@ -18,14 +18,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from metrics.util.console import command_parser
 from metrics.util.errors import run_command
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the command's parser."""
-    p = argparse.ArgumentParser(
-        prog="python -m metrics.stage", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    p = command_parser("python -m metrics.stage", __doc__)
     p.add_argument("name", metavar="NAME", choices=("sta", "sim", "fl", "j"), help="sta, sim, fl or j")
     p.add_argument("folder", metavar="DIR", type=Path, help="folder to write; must be new or empty")
     return p

@@ -9,13 +9,12 @@ import argparse
 import os
 from pathlib import Path
 
+from metrics.util.console import command_parser
 from metrics.util.errors import run_command
 
 
 def parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(
-        prog="python -m repro.run", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    p = command_parser("python -m repro.run", __doc__)
     p.add_argument("recipe", metavar="RECIPE", help="a name from repro/recipes (smollm2-cpu, smoke, …) or a YAML file")
     p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a key of the recipe")
     p.add_argument("--data-dir", metavar="DIR", help="folder with the corpora (default: SRO_DATA_DIR)")

@@ -15,6 +15,7 @@ import argparse
 import os
 from pathlib import Path
 
+from metrics.util.console import command_parser
 from metrics.util.errors import run_command
 
 EXAMPLE = Path(__file__).resolve().parent.parent / "example"
@@ -22,9 +23,7 @@ EXAMPLE = Path(__file__).resolve().parent.parent / "example"
 
 def parser() -> argparse.ArgumentParser:
     """Return the command's parser."""
-    p = argparse.ArgumentParser(
-        prog="python -m leaderboard.space", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    p = command_parser("python -m leaderboard.space", __doc__)
     what = p.add_mutually_exclusive_group()
     what.add_argument("--local", metavar="DIR", type=Path, help="show the leaderboard in this folder")
     what.add_argument("--repo", metavar="ORG/NAME", help="show this data set of the Hub")

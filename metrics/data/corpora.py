@@ -10,9 +10,9 @@ import functools
 from dataclasses import dataclass
 from pathlib import Path
 
+from metrics.data import sources
 from metrics.data.formats import read_comments, read_paraphrases
 from metrics.data.near_duplicates import NearDuplicates
-from metrics.data import sources
 from metrics.data.splits import OFFICIAL, split
 from metrics.util.errors import InputError
 from metrics.util.files import content_hash, read_lines

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from metrics.data.corpora import training_texts
 from metrics.data import sources
+from metrics.data.corpora import training_texts
 from metrics.data.splits import DEVELOPMENT, OFFICIAL, TEST, Row, split
 from metrics.util.errors import InputError
 from metrics.util.files import content_hash, read_lines

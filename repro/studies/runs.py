@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from metrics.util.console import command_parser
 from metrics.util.errors import InputError, out_of_space
 from metrics.util.files import content_hash
 from metrics.util.progress import ProgressBar
@@ -77,11 +78,7 @@ class Run:
 
 def study_parser(name: str, description: str | None, seeds: int = 3) -> argparse.ArgumentParser:
     """The options that all studies have."""
-    p = argparse.ArgumentParser(
-        prog=f"python -m repro.studies.{name}",
-        description=description,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    p = command_parser(f"python -m repro.studies.{name}", description)
     p.add_argument(
         "--seeds", type=int, default=seeds, metavar="N", help=f"runs per arm, seeds 1 to N (default {seeds})"
     )
