@@ -1,18 +1,18 @@
-"""The command `python bench/space.py`: the leaderboard's page with 10,000 rows, against gradio's own table of the same.
+"""The command `python bench/space.py`: compares the leaderboard's page with `gr.Dataframe`, both with 10,000 rows.
 
-Both pages are served from this machine, one after the other, and driven in headless Chromium. Measured inside the
-browser: the time from the start of the navigation until the first row is painted (cold: nothing in the browser's
-cache), and from an action (a typed letter, a chosen filter, a pressed head of a column) until the frame that shows its
-last effect. The peer is `gr.Dataframe` holding all rows, with its built-in search. Prints medians and worst cases, and
-the ratios.
+This machine serves both pages, one after the other, to headless Chromium. The browser measures two times: from the
+start of the navigation to the frame that shows the first row (cold: with an empty browser cache), and from an action
+(a typed letter, a selected filter, a click on a heading) to the last frame that it changes. `gr.Dataframe` has its
+built-in search only. The command prints medians, worst cases and ratios.
 
-`--screenshots DIR --local BOARD` takes the pictures of the documentation instead.
+`--screenshots DIR --local BOARD` takes the screenshots of the documentation instead.
 """
 
 from __future__ import annotations
 
 import os
 import random
+import shutil
 import socket
 import statistics
 import subprocess
@@ -26,16 +26,19 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from selenium import webdriver
+from selenium.webdriver.support.ui import WebDriverWait
+
 from metrics.util.console import command_parser
 from metrics.util.errors import InputError, run_command
 
 ROOT = Path(__file__).resolve().parent.parent
 LIMIT_PAINT, LIMIT_FILTER = 2_000, 150
 BACKSPACE = "\ue003"
-# Each letter of it leaves fewer rows.
+# Each letter leaves fewer rows.
 WORD = "lab12"
-# Shown by the peer: what the page shows by default.
-SHOWN = ["rank", "system", "ties", "j", "sta", "sim", "fl", "verification", "kind", "size", "parallel_data"]
+# The columns that the page shows by default.
+COLUMNS = ["rank", "system", "ties", "j", "sta", "sim", "fl", "verification", "kind", "size", "parallel_data"]
 PEER = """
 import sys, gradio as gr, pandas
 table = pandas.read_parquet(sys.argv[1])[sys.argv[2].split(",")]
@@ -43,24 +46,11 @@ with gr.Blocks() as demo:
     gr.Dataframe(table, elem_id="ranking", show_search="filter", pinned_columns=2, interactive=False)
 demo.launch(server_port=int(sys.argv[3]), quiet=True)
 """
-# Runs before the page's own scripts. Both pages call their table #ranking; a row is there when a score is.
-RECORDER = """
-window.painted = null; window.acted = 0; window.shown = 0;
-const afterFrame = (then) => requestAnimationFrame(() => setTimeout(() => then(performance.now()), 0));
-new MutationObserver((changes) => {
-  if (window.painted === null && /0\\.\\d{3}/.test(document.querySelector('#ranking')?.textContent)) {
-    window.painted = -1; afterFrame((now) => { window.painted = now; });
-  }
-  const table = document.querySelector('#ranking');
-  if (table && changes.some((change) => table.contains(change.target))) afterFrame((now) => { window.shown = now; });
-}).observe(document, {subtree: true, childList: true, characterData: true, attributes: true});
-for (const name of ['keydown', 'input', 'mousedown', 'click'])
-  window.addEventListener(name, (event) => { window.acted = event.timeStamp; }, true);
-"""
+RECORDER = (ROOT / "bench" / "space_recorder.js").read_text("utf-8")
 
 
 def make_board(folder: Path, n: int) -> None:
-    """A leaderboard folder of n rows in one group, 500 in another and 30 published figures."""
+    """Write a leaderboard of n rows in one group, 500 in another, and 30 published figures."""
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -87,7 +77,7 @@ def make_board(folder: Path, n: int) -> None:
         status = draw.choice(("verified", "verified", "unchecked", "mismatch"))
         board.verifications[row.run_id] = Verification(status, "as found", "2026-11-24", "0.3.0", row.sha256)  # type: ignore[arg-type]
     table = parquet.read_table(BytesIO(derive(board)[TABLES["latest"]]))
-    # Ranks and ties come from sentences, which these rows do not have.
+    # Ranks and ties are computed from sentences, which these rows lack.
     table = table.set_column(table.schema.names.index("rank"), "rank", pa.array(range(1, len(table) + 1)))
     letters = [f"{chr(97 + i * 26 // len(table))} {chr(97 + i * 26 // len(table))}{i % 9}" for i in range(len(table))]
     table = table.set_column(table.schema.names.index("ties"), "ties", pa.array(letters))
@@ -129,69 +119,65 @@ def _row(draw: random.Random, i: int) -> dict[str, Any]:
 
 # -- the browser ------------------------------------------------------------------------------------------------------
 def browser(width: int, height: int) -> Any:
-    """Headless Chromium. Errors: none here."""
-    import shutil
+    """Start headless Chromium.
 
-    from selenium import webdriver
-
+    Raises:
+        InputError: Chromium or its driver is not installed.
+    """
     chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if chromium is None or driver is None:
         raise InputError("no chromium and chromedriver here (Debian: apt-get install chromium chromium-driver)")
     options = webdriver.ChromeOptions()
     options.binary_location = chromium
-    arguments = (
-        "--headless=new",
-        "--no-sandbox",
-        "--disable-dev-shm-usage",
-        "--hide-scrollbars",
-        f"--window-size={width},{height}",
-    )
-    for argument in arguments:
-        options.add_argument(argument)
+    for argument in (
+        "headless=new",
+        "no-sandbox",
+        "disable-dev-shm-usage",
+        "hide-scrollbars",
+        f"window-size={width},{height}",
+    ):
+        options.add_argument(f"--{argument}")
     return webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
 
 
 @contextmanager
-def serving(command: list[str], port: int) -> Iterator[str]:
-    """Runs a page's program until it is not needed any more; gives its address."""
+def serving(command: list[str]) -> Iterator[str]:
+    """Run the server of a page, `command` and a free port, while the block runs; yields its address."""
     environment = {**os.environ, "GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1"}
-    address = f"http://127.0.0.1:{port}/"
-    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL) as process:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with subprocess.Popen([*command, str(port)], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL) as process:
         try:
             while True:
                 try:
-                    urllib.request.urlopen(address, timeout=5).close()
+                    urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5).close()
                     break
                 except OSError:
                     if process.poll() is not None:
-                        raise InputError("the page's program ended; run it alone to see why") from None
+                        raise InputError("the page's server ended; run it alone to see why") from None
                     time.sleep(0.2)
-            yield address
+            yield f"http://127.0.0.1:{port}/"
         finally:
             process.terminate()
 
 
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
-
-
 class Stopwatch:
-    """Times of one page, in milliseconds."""
+    """Measures one page; all times in milliseconds."""
 
     def __init__(self, chrome: Any, address: str) -> None:
         self.chrome, self.address = chrome, address
 
     def paint(self, cold: bool) -> float:
-        """Opens the page; until its first row is painted."""
+        """Open the page and return the time until its first row is painted."""
         if cold:
             self.chrome.execute_cdp_cmd("Network.clearBrowserCache", {})
         self.chrome.get(self.address)
-        return self._wait("return window.painted > 0 ? window.painted : null")
+        script = "return window.painted > 0 ? window.painted : null"
+        return float(WebDriverWait(self.chrome, 60, 0.01).until(lambda chrome: chrome.execute_script(script)))
 
     def action(self, act: Callable[[], None]) -> float | None:
-        """Until the last frame that the action changes; None if it changes nothing, as a letter that all rows have."""
+        """Return the time until the last frame that the action changes; None if it changes nothing."""
         self.chrome.execute_script("window.shown = 0")
         act()
         deadline = time.monotonic() + 3
@@ -199,28 +185,19 @@ class Stopwatch:
             if time.monotonic() > deadline:
                 return None
             time.sleep(0.02)
-        # Nothing changes any more for this long: that was the last frame.
+        # Without a change for this long, that was the last frame.
         while self.chrome.execute_script("return performance.now() - window.shown") < 250:
             time.sleep(0.05)
         return float(self.chrome.execute_script("return window.shown - window.acted"))
 
-    def _wait(self, script: str) -> float:
-        deadline = time.monotonic() + 60
-        while True:
-            value = self.chrome.execute_script(script)
-            if value is not None:
-                return float(value)
-            if time.monotonic() > deadline:
-                raise InputError(f"{self.address}: nothing happened within a minute")
-            time.sleep(0.01)
-
 
 def click(chrome: Any, css: str) -> Callable[[], None]:
+    """Return the action of clicking an element."""
     return lambda: chrome.find_element("css selector", css).click()
 
 
 def pick(chrome: Any, elem_id: str, choice: int) -> Callable[[], None]:
-    """Opens a menu now; the action is to press one of its choices."""
+    """Open a menu and return the action of selecting one of its choices."""
     chrome.find_element("css selector", f"#{elem_id} input").click()
     time.sleep(0.3)
     option = chrome.find_elements("css selector", "[role=option]")[choice]
@@ -228,7 +205,7 @@ def pick(chrome: Any, elem_id: str, choice: int) -> Callable[[], None]:
 
 
 def measure_page(watch: Stopwatch, repeats: int) -> dict[str, list[float]]:
-    """Every filter, sort and page turn of the leaderboard, some times over."""
+    """Measure every filter, sort and page turn of the page `repeats` times."""
     chrome, times = watch.chrome, {}
     chrome.find_element("css selector", "#filters button").click()
     time.sleep(0.8)
@@ -243,7 +220,7 @@ def measure_page(watch: Stopwatch, repeats: int) -> dict[str, list[float]]:
         for letter in [*WORD, *[BACKSPACE] * len(WORD)]:
             note("search, per letter", lambda letter=letter: search.send_keys(letter))  # type: ignore[misc]
         for field in ("kind", "size", "parallel", "verification", "contamination"):
-            # A choice that keeps some rows (of kinds: none, all are models here), then the one that keeps all.
+            # A choice that keeps some rows (no row, for the kind), then the one that keeps all.
             for choice in (2, 0):
                 note(f"filter {field}", pick(chrome, f"filter-{field}", choice))
         for choice in (1, 0):
@@ -257,7 +234,7 @@ def measure_page(watch: Stopwatch, repeats: int) -> dict[str, list[float]]:
 
 
 def measure_peer(watch: Stopwatch, repeats: int) -> dict[str, list[float]]:
-    """The same of gradio's table, as far as it has it: its search, and sorting by its heads."""
+    """Measure the search of `gr.Dataframe`."""
     chrome, times = watch.chrome, {}
     search = chrome.find_element("css selector", "#ranking input.search-input, #ranking input[type=text]")
     for letter in [*WORD, *[BACKSPACE] * len(WORD)] * repeats:
@@ -267,25 +244,24 @@ def measure_peer(watch: Stopwatch, repeats: int) -> dict[str, list[float]]:
     return times
 
 
-def show(name: str, times: list[float]) -> None:
+def print_times(name: str, times: list[float]) -> None:
+    """Print the median and the worst of `times`."""
     print(f"{name:34s} median {statistics.median(times):7.0f} ms   worst {max(times):7.0f} ms   n = {len(times)}")
 
 
 def compare(rows: int, repeats: int) -> None:
+    """Measure both pages on a leaderboard of `rows` rows and print the report."""
     from leaderboard.board.tables import TABLES
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make_board(folder, rows)
         print(f"{rows:,} rows in one group, 500 in another, 30 published; load {os.getloadavg()[0]:.1f} at the start")
-        port, other = free_port(), free_port()
-        page = [sys.executable, "-m", "leaderboard.space", "--local", name, "--port", str(port)]
-        peer = [sys.executable, "-c", PEER, str(folder / TABLES["latest"]), ",".join(SHOWN), str(other)]
+        page = [sys.executable, "-m", "leaderboard.space", "--local", name, "--port"]
+        peer = [sys.executable, "-c", PEER, str(folder / TABLES["latest"]), ",".join(COLUMNS)]
         found: dict[str, dict[str, list[float]]] = {}
-        for title, command, at, measure in (
-            ("page", page, port, measure_page), ("gr.Dataframe", peer, other, measure_peer),
-        ):  # fmt: skip
-            with serving(command, at) as address, browser(1280, 1000) as chrome:
+        for title, command, measure in (("page", page, measure_page), ("gr.Dataframe", peer, measure_peer)):
+            with serving(command) as address, browser(1280, 1000) as chrome:
                 chrome.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": RECORDER})
                 watch = Stopwatch(chrome, address)
                 times = {
@@ -296,12 +272,12 @@ def compare(rows: int, repeats: int) -> None:
                 found[title] = {**times, **measure(watch, repeats)}
             print(f"\n{title}")
             for what, values in found[title].items():
-                show(what, values)
+                print_times(what, values)
     report(found)
 
 
 def report(found: dict[str, dict[str, list[float]]]) -> None:
-    """The ratios, and whether the page keeps its limits."""
+    """Print the ratios, and how many times exceed the limits."""
     mine, peer = found["page"], found["gr.Dataframe"]
     print()
     for what in ("first paint, cold", "first paint, warm", "search, per letter"):
@@ -316,11 +292,10 @@ def report(found: dict[str, dict[str, list[float]]]) -> None:
 
 # -- screenshots ------------------------------------------------------------------------------------------------------
 def screenshots(folder: Path, board: Path) -> None:
-    """ranking-light, ranking-dark, compare and phone, in `folder`."""
+    """Take ranking-light.png, ranking-dark.png, compare.png and phone.png of the page of `board` into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    port = free_port()
-    page = [sys.executable, "-m", "leaderboard.space", "--local", str(board.resolve()), "--port", str(port)]
-    with serving(page, port) as address, browser(1280, 1000) as chrome:
+    page = [sys.executable, "-m", "leaderboard.space", "--local", str(board.resolve()), "--port"]
+    with serving(page) as address, browser(1280, 1000) as chrome:
 
         def take(name: str, theme: str, tab: str, height: int) -> None:
             chrome.get(f"{address}?__theme={theme}")
@@ -341,10 +316,13 @@ def screenshots(folder: Path, board: Path) -> None:
 
 
 def main(argv: list[str]) -> None:
+    """Run the command with the arguments `argv`."""
     parser = command_parser("python bench/space.py", __doc__)
     parser.add_argument("--rows", type=int, default=10_000)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--screenshots", metavar="DIR", type=Path, help="take pictures of --local instead")
+    parser.add_argument(
+        "--screenshots", metavar="DIR", type=Path, help="take screenshots of the leaderboard --local instead"
+    )
     parser.add_argument("--local", metavar="DIR", type=Path, default=ROOT / "leaderboard" / "example")
     options = parser.parse_args(argv)
     if options.screenshots:

@@ -22,12 +22,6 @@ CITATION = """\
   volume = {7},
   year = {2019}
 }
-@inproceedings{krishna-etal-2020-reformulating,
-  title = {Reformulating Unsupervised Style Transfer as Paraphrase Generation},
-  author = {Krishna, Kalpesh and Wieting, John and Iyyer, Mohit},
-  booktitle = {Proceedings of EMNLP 2020},
-  year = {2020}
-}
 """
 
 
@@ -36,4 +30,4 @@ class Fl(DetoxMetric):
 
     metric = "fl"
     meaning = "FL, fluency: how acceptable the rewrites are as sentences, in [0, 1]."
-    citation_text = CITATION
+    citation_text = CITATION + DetoxMetric.citation_text

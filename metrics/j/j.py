@@ -16,19 +16,9 @@ True
 
 from metrics.spaces.adapter import DetoxMetric
 
-CITATION = """\
-@inproceedings{krishna-etal-2020-reformulating,
-  title = {Reformulating Unsupervised Style Transfer as Paraphrase Generation},
-  author = {Krishna, Kalpesh and Wieting, John and Iyyer, Mohit},
-  booktitle = {Proceedings of EMNLP 2020},
-  year = {2020}
-}
-"""
-
 
 class J(DetoxMetric):
     """Joint score, as `evaluate.load` returns it."""
 
     metric = "j"
     meaning = "J, joint score: the mean over sentences of STA · SIM · FL, in [−1, 1]; not the product of the means."
-    citation_text = CITATION

@@ -23,12 +23,6 @@ CITATION = """\
   booktitle = {Proceedings of ACL 2019},
   year = {2019}
 }
-@inproceedings{krishna-etal-2020-reformulating,
-  title = {Reformulating Unsupervised Style Transfer as Paraphrase Generation},
-  author = {Krishna, Kalpesh and Wieting, John and Iyyer, Mohit},
-  booktitle = {Proceedings of EMNLP 2020},
-  year = {2020}
-}
 """
 
 
@@ -39,4 +33,4 @@ class Sim(DetoxMetric):
     meaning = (
         "SIM, content similarity: the mean cosine of the embeddings of source and rewrite, in [−1, 1], never clipped."
     )
-    citation_text = CITATION
+    citation_text = CITATION + DetoxMetric.citation_text

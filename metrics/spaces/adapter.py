@@ -32,6 +32,16 @@ Example:
 """
 
 
+CITATION = """\
+@inproceedings{krishna-etal-2020-reformulating,
+  title = {Reformulating Unsupervised Style Transfer as Paraphrase Generation},
+  author = {Krishna, Kalpesh and Wieting, John and Iyyer, Mohit},
+  booktitle = {Proceedings of EMNLP 2020},
+  year = {2020}
+}
+"""
+
+
 # `evaluate.load` takes the first class in a module that is not abstract: with ABC here, the module's own.
 class DetoxMetric(evaluate.Metric, ABC):
     """A metric of this project as an evaluate module.
@@ -40,12 +50,12 @@ class DetoxMetric(evaluate.Metric, ABC):
 
     Attributes:
         meaning: What the metric measures, and its range.
-        citation_text: BibTeX entries.
+        citation_text: BibTeX entries; by default the paper that defines J (Krishna et al., 2020).
     """
 
     config_name: str
     meaning: str
-    citation_text: str
+    citation_text = CITATION
 
     @property
     @abstractmethod

@@ -11,7 +11,7 @@ import base64
 import io
 import shutil
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from metrics.util.errors import InputError
@@ -20,30 +20,18 @@ from metrics.util.files import atomic_folder, require_writable
 ROOT = Path(__file__).resolve().parent.parent.parent
 METRICS_ROOT = ROOT / "metrics"
 # What the four metrics need. tests/metrics/test_evaluate_modules.py imports each module with nothing else at hand.
-METRIC_BUNDLE = (
-    "metrics/__init__.py",
-    "metrics/data/__init__.py",
-    "metrics/data/text.py",
-    "metrics/generation/*.py",
-    "metrics/models/*.py",
-    "metrics/profiles/*",
-    "metrics/scorers/*.py",
-    "metrics/scorers/heads/*.safetensors",
-    "metrics/scorers/heads/__init__.py",
-    "metrics/scorers/heads/features.py",
-    "metrics/scorers/heads/offline.py",
-    "metrics/scoring/__init__.py",
-    "metrics/scoring/functions.py",
-    "metrics/scoring/items.py",
-    "metrics/scoring/measures.py",
-    "metrics/scoring/rules.py",
-    "metrics/scoring/scores.py",
-    "metrics/spaces/__init__.py",
-    "metrics/spaces/adapter.py",
-    "metrics/spaces/page.py",
-    "metrics/spaces/theme.py",
-    "metrics/util/*.py",
-)
+METRIC_BUNDLE = {
+    "metrics": "__init__.py",
+    "metrics/data": "__init__.py text.py",
+    "metrics/generation": "*.py",
+    "metrics/models": "*.py",
+    "metrics/profiles": "*",
+    "metrics/scorers": "*.py",
+    "metrics/scorers/heads": "*.safetensors __init__.py features.py offline.py",
+    "metrics/scoring": "__init__.py functions.py items.py measures.py rules.py scores.py",
+    "metrics/spaces": "__init__.py adapter.py page.py theme.py page.css",
+    "metrics/util": "*.py",
+}
 _IMPORT = "from metrics.spaces.adapter import DetoxMetric\n"
 _PACKED_IMPORT = "from .packed import DetoxMetric\n"
 _TAIL = '''
@@ -56,11 +44,11 @@ DetoxMetric = importlib.import_module(f"{PACKAGE.__name__}.spaces.adapter").Deto
 '''
 
 
-def bundle(patterns: Iterable[str]) -> dict[str, Path]:
+def bundle(patterns: Mapping[str, str]) -> dict[str, Path]:
     """Find the files of a bundle.
 
     Args:
-        patterns: Glob patterns relative to the project's root.
+        patterns: File names or glob patterns, separated by spaces, by folder relative to the project's root.
 
     Returns:
         The source of each file, by its path in the bundle; sorted.
@@ -69,7 +57,7 @@ def bundle(patterns: Iterable[str]) -> dict[str, Path]:
         FileNotFoundError: A pattern matches no file, as after a module has moved.
     """
     files: dict[str, Path] = {}
-    for pattern in patterns:
+    for pattern in (f"{folder}/{name}" for folder, names in patterns.items() for name in names.split()):
         found = {path.relative_to(ROOT).as_posix(): path for path in ROOT.glob(pattern) if path.is_file()}
         if not found:
             raise FileNotFoundError(f"{pattern}: no such file in {ROOT}")

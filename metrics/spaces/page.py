@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
+from pathlib import Path
 
 import gradio as gr
 from gradio.events import api
@@ -16,28 +17,25 @@ from metrics.util.errors import InputError
 # A public Space has two CPU cores; evaluate.load scores longer lists elsewhere.
 MAX_SENTENCES = 200
 EXAMPLE = ("shut up, idiot\nwhy is this stupid thing so slow?", "please be quiet\nwhy is this so slow?")
-CSS = """
-.gradio-container {max-width: 1000px !important; margin: 0 auto !important}
-#result table {width: 100%; border-collapse: collapse}
-#result table, #result tr, #result th, #result td {border: 0 !important}
-#result tr {border-bottom: 1px solid var(--border-color-primary) !important}
-#result caption {text-align: left; font-size: 1.15rem; padding: .5rem 0 1rem}
-#result th, #result td {text-align: left; vertical-align: top; padding: .5rem; overflow-wrap: break-word}
-#result .value {text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap}
-@media (max-width: 600px) {#result th, #result td {padding: .5rem .25rem; font-size: .8rem}}
-"""
+PAGES = {
+    "sta": ("STA: style accuracy", "Is a rewritten sentence free of toxicity?"),
+    "sim": ("SIM: content similarity", "Does a rewritten sentence keep the meaning?"),
+    "fl": ("FL: fluency", "Is a rewritten sentence acceptable English?"),
+    "j": ("J: joint score", "Is a rewritten sentence polite, faithful and fluent at once?"),
+}
 
 
-def build(metric: str, title: str, question: str) -> gr.Blocks:
-    """Build the page of a metric under the profile `offline`, with a scored example; its API is /score.
+def serve(metric: str) -> None:
+    """Serve the page of a metric ("sta", "sim", "fl" or "j") until it is interrupted.
 
-    Scoring the example loads the models, so that the first visitor need not wait for them.
-
-    Args:
-        metric: "sta", "sim", "fl" or "j".
-        title: The heading.
-        question: The question that the metric answers, as a sentence.
+    The page scores its example before it is served: this loads the models, so that the first visitor need not wait.
     """
+    _build(metric).launch(theme=theme(), css_paths=[Path(__file__).with_suffix(".css")])
+
+
+def _build(metric: str) -> gr.Blocks:
+    """The page of a metric under the profile `offline`, with a scored example; its API is /score."""
+    title, question = PAGES[metric]
 
     def score(sources: list[str], predictions: list[str]) -> dict[str, list[float]]:
         """Return the values of each sentence, by metric name; `predictions` are the rewrites of `sources`."""
@@ -62,11 +60,6 @@ def build(metric: str, title: str, question: str) -> gr.Blocks:
             "them, and how to score more sentences with `evaluate`."
         )
     return demo
-
-
-def launch(demo: gr.Blocks) -> None:
-    """Serve a page until it is interrupted."""
-    demo.launch(theme=theme(), css=CSS)
 
 
 def _result(metric: str, sources: Sequence[str], predictions: Sequence[str]) -> str:

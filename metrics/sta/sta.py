@@ -12,19 +12,9 @@
 
 from metrics.spaces.adapter import DetoxMetric
 
-CITATION = """\
-@inproceedings{krishna-etal-2020-reformulating,
-  title = {Reformulating Unsupervised Style Transfer as Paraphrase Generation},
-  author = {Krishna, Kalpesh and Wieting, John and Iyyer, Mohit},
-  booktitle = {Proceedings of EMNLP 2020},
-  year = {2020}
-}
-"""
-
 
 class Sta(DetoxMetric):
     """Style accuracy, as `evaluate.load` returns it."""
 
     metric = "sta"
     meaning = "STA, style accuracy: the share of rewrites that a classifier does not find toxic, in [0, 1]."
-    citation_text = CITATION

@@ -6,7 +6,7 @@ A chart library would load megabytes of script, and its colours would not follow
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from leaderboard.space.data import Record
@@ -86,10 +86,11 @@ def _intervals(records: Sequence[Record]) -> str:
     for place, (name, r) in enumerate(zip(names, records, strict=True)):
         y = _TOP + _ROW * (place + 0.5)
         bar = _line(x(r["j_low"]), y, x(r["j_high"]), y, "whisker") if None not in (r["j_low"], r["j_high"]) else ""
+        mark = _mark(r["kind"], x(r["j"]), y)
         parts.append(
             f"<g><title>{_tooltip(r, ('j',))}</title>"
             f'<text x="{left - 12}" y="{y + 4:.1f}" text-anchor="end">{html.escape(name)}</text>'
-            f'{bar}{_mark(r, x(r["j"]), y)}<text x="{_WIDTH - 50}" y="{y + 4:.1f}">{r["j"]:.3f}</text></g>'
+            f'{bar}{mark}<text x="{_WIDTH - 50}" y="{y + 4:.1f}">{r["j"]:.3f}</text></g>'
         )
     return _svg(_WIDTH, bottom + 8, f"J of {len(records)} systems with their 95 % intervals", parts)
 
@@ -115,12 +116,12 @@ def _trade_off(records: Sequence[Record]) -> str:
     # The best last, on top of the others.
     for place, r in reversed(list(enumerate(records, start=1))):
         at = x(r["sim"]), y(r["sta"])
-        whiskers = ""
+        mark, whiskers = _mark(r["kind"], *at), ""
         if None not in (r["sim_low"], r["sta_low"]):
             whiskers = _line(x(r["sim_low"]), at[1], x(r["sim_high"]), at[1], "whisker")
             whiskers += _line(at[0], y(r["sta_low"]), at[0], y(r["sta_high"]), "whisker")
         parts.append(
-            f"<g><title>{_tooltip(r, ('sta', 'sim'))}</title>{whiskers}{_mark(r, *at)}"
+            f"<g><title>{_tooltip(r, ('sta', 'sim'))}</title>{whiskers}{mark}"
             f'<text class="place" x="{at[0] + 8:.1f}" y="{at[1] - 7:.1f}">{place}</text></g>'
         )
     return _svg(_SIDE + 20, _SIDE, f"STA against SIM of {len(records)} systems", parts)
@@ -143,39 +144,23 @@ def _product(x: Axis, y: Axis, value: float) -> str:
     return f'<polyline class="product" points="{path}"/>'
 
 
-def _mark(record: Record, x: float, y: float) -> str:
-    """A shape per kind, so that readers do not depend on colour."""
-    kind = record["kind"] if record["kind"] in _SHAPES else "model"
-    return _SHAPES[kind](x, y)
-
-
-def _circle(x: float, y: float) -> str:
-    return f'<circle class="mark model" cx="{x:.1f}" cy="{y:.1f}" r="5"/>'
-
-
-def _square(x: float, y: float) -> str:
-    return f'<rect class="mark outputs" x="{x - 4.5:.1f}" y="{y - 4.5:.1f}" width="9" height="9"/>'
-
-
-def _diamond(x: float, y: float) -> str:
-    return f'<path class="mark human" d="M{x:.1f} {y - 6.5:.1f}l6.5 6.5l-6.5 6.5l-6.5 -6.5z"/>'
-
-
-def _triangle(x: float, y: float) -> str:
-    return f'<path class="mark baseline" d="M{x:.1f} {y - 6:.1f}l6 10.5h-12z"/>'
-
-
-_SHAPES: dict[str, Callable[[float, float], str]] = {
-    "model": _circle,
-    "outputs": _square,
-    "human": _diamond,
-    "baseline": _triangle,
+# One shape per kind, so that readers do not depend on colour; SVG paths around the mark's centre.
+_SHAPES = {
+    "model": "m-5 0a5 5 0 1 0 10 0a5 5 0 1 0-10 0z",
+    "outputs": "m-4.5-4.5h9v9h-9z",
+    "human": "m0-6.5l6.5 6.5l-6.5 6.5l-6.5-6.5z",
+    "baseline": "m0-6l6 10.5h-12z",
 }
+
+
+def _mark(kind: str, x: float, y: float) -> str:
+    kind = kind if kind in _SHAPES else "model"
+    return f'<path class="mark {kind}" d="M{x:.1f} {y:.1f}{_SHAPES[kind]}"/>'
 
 
 def _legend() -> str:
     shapes = "".join(
-        f'<li><svg width="16" height="16" aria-hidden="true">{_SHAPES[kind](8, 8)}</svg> {kind}</li>'
+        f'<li><svg width="16" height="16" aria-hidden="true">{_mark(kind, 8, 8)}</svg> {kind}</li>'
         for kind in CHOICES["kind"]
     )
     return f'<ul class="legend">{shapes}</ul>'
