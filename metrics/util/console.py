@@ -19,7 +19,8 @@ _ENVIRONMENT = {
     "TQDM_DISABLE": "1",  # trl's bars
     "TRANSFORMERS_VERBOSITY": "error",
 }
-_LOGGERS = ("accelerate", "datasets", "evaluate", "huggingface_hub", "torch", "transformers", "trl")
+# The loggers of other libraries.
+LIBRARIES = ("accelerate", "datasets", "evaluate", "huggingface_hub", "torch", "transformers", "trl")
 
 
 def command_parser(prog: str, description: str | None, **options: Any) -> argparse.ArgumentParser:
@@ -38,7 +39,7 @@ def quieten_libraries() -> None:
         os.environ.setdefault(name, value)
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
-    for name in _LOGGERS:
+    for name in LIBRARIES:
         logging.getLogger(name).setLevel(logging.ERROR)
     # A library that is already imported no longer reads the environment.
     if "transformers" in sys.modules:

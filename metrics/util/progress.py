@@ -36,55 +36,76 @@ def progress(items: Iterable[T], description: str, unit: str = "items") -> Itera
 class ProgressBar:
     """A context manager that shows a stage's progress. A bar inside another one disappears when it ends.
 
+    A bar without a total shows the counts of the bar inside it, which then has no line of its own.
+
     Args:
         description: The name of the stage.
         total: How many units the stage has; None if unknown.
         completed: How many of them are already done, as in a run that resumes.
         unit: The plural of what is counted.
+        always: Whether a log gets a line even if the stage takes less than a second.
     """
 
     # All bars on the terminal belong to one display: rich allows no second one.
     _display: ClassVar[Progress | None] = None
-    _open: ClassVar[int] = 0
+    _open: ClassVar[list[ProgressBar]] = []
 
-    def __init__(self, description: str, total: int | None, *, completed: int = 0, unit: str = "items") -> None:
-        self._description, self._total, self._unit = description, total, unit
+    def __init__(
+        self, description: str, total: int | None, *, completed: int = 0, unit: str = "items", always: bool = False
+    ) -> None:
+        self._description, self._total, self._unit, self._always = description, total, unit, always
         self._initial = self._completed = completed
         self._start = 0.0
+        self._note = ""
         self._task: TaskID | None = None
+        self._inner: ProgressBar | None = None
 
     def __enter__(self) -> ProgressBar:
         self._start = time.monotonic()
-        if sys.stderr.isatty():
+        outer = ProgressBar._open[-1] if ProgressBar._open else None
+        ProgressBar._open.append(self)
+        if outer is not None and outer._total is None:
+            outer._inner = self
+            if outer._task is not None and ProgressBar._display is not None:
+                self._task = outer._task
+                ProgressBar._display.reset(self._task, total=self._total, completed=self._completed, unit=self._unit)
+        elif sys.stderr.isatty():
             if ProgressBar._display is None:
                 ProgressBar._display = _new_display()
                 ProgressBar._display.start()
             self._task = ProgressBar._display.add_task(
                 self._description, total=self._total, completed=self._completed, unit=self._unit, note=""
             )
-        ProgressBar._open += 1
         return self
 
     def update(self, n: int = 1, note: str | None = None) -> None:
         """Add `n` completed units; `note` is shown at the end of the line, such as "loss 0.41"."""
         self._completed += n
+        self._note = self._note if note is None else note
         if self._task is not None and ProgressBar._display is not None:
-            ProgressBar._display.update(self._task, advance=n)
-            if note is not None:
-                ProgressBar._display.update(self._task, note=note)
+            ProgressBar._display.update(self._task, advance=n, note=self._note)
 
     def __exit__(self, *error: object) -> None:
-        ProgressBar._open -= 1
-        outermost = ProgressBar._open == 0
+        ProgressBar._open.remove(self)
+        outer = ProgressBar._open[-1] if ProgressBar._open else None
+        seconds = time.monotonic() - self._start
         if self._task is not None and ProgressBar._display is not None:
-            if outermost:
+            if outer is None:
                 ProgressBar._display.stop()
                 ProgressBar._display = None
-            else:
+            elif self._task != outer._task:
                 ProgressBar._display.remove_task(self._task)
-        elif outermost and (seconds := time.monotonic() - self._start) >= _SHORT:
-            n = self._completed - self._initial
-            print(f"{self._description}: {n} {self._unit} in {seconds:.1f} s, {_rate(n / seconds)}", file=sys.stderr)
+        elif outer is None and (self._always or seconds >= _SHORT):
+            print(f"{self._description}: {self._summary(seconds)}", file=sys.stderr, flush=True)
+
+    def _summary(self, seconds: float) -> str:
+        shown = self._inner or self
+        if shown._total is None and not shown._completed:
+            return f"{seconds:.1f} s"
+        n = shown._completed - shown._initial
+        rate = f", {_rate(n / seconds)}" if n > 1 and seconds >= _SHORT else ""
+        counts = f"{n} {shown._unit} in {seconds:.1f} s{rate}"
+        return f"{counts}, {shown._note}" if shown._note else counts
 
 
 def _rate(per_second: float) -> str:
@@ -95,7 +116,7 @@ def _rate(per_second: float) -> str:
 
 def _new_display() -> Progress:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
     from rich.text import Text
 
     class RateColumn(ProgressColumn):
@@ -103,12 +124,16 @@ def _new_display() -> Progress:
             speed = task.finished_speed or task.speed
             return Text(_rate(speed) if speed else "")
 
+    class CountColumn(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            unit = task.fields["unit"]
+            return Text("" if task.total is None else f"{task.completed:.0f}/{task.total:.0f} {unit}")
+
     return Progress(
         # No markup: a description may hold a system's name with brackets.
         TextColumn("{task.description}", markup=False),
         BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[unit]}", markup=False),
+        CountColumn(),
         RateColumn(),
         TimeRemainingColumn(compact=True, elapsed_when_finished=True),
         TextColumn("{task.fields[note]}", markup=False),

@@ -14,7 +14,7 @@ import dataclasses
 from metrics.systems.outputs import Rewrites
 from metrics.systems.resolve import System
 from metrics.systems.rewriting import load_system, rewrite
-from repro.baselines import Setting
+from repro.baselines.setting import Setting
 from repro.followers.follower import Verdict
 
 
@@ -23,7 +23,7 @@ def rewrites(setting: Setting) -> Rewrites:
 
     Only sentences without a pass are drawn again, so that most of the k rewrites are never written.
     """
-    config, model, follower = setting.config, setting.made, setting.follower()
+    config, model, follower = setting.config, setting.rewriter, setting.load_follower()
     # As the checkpoint itself is read: what it wrote as a system of its own is not written again.
     likeliest = {"do_sample": False, "max_new_tokens": config.max_new_tokens}
     sampled = {**likeliest, "do_sample": True, "temperature": config.temperature, "top_k": 0}

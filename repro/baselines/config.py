@@ -14,5 +14,5 @@ class BestOfKConfig(Section):
     candidates: Count = Field(description="Most rewrites of a sentence that best-of-k draws.")
 
 
-class BaselineConfig(BestOfKConfig, RolloutConfig, LeaderConfig, RewritingConfig, SeedConfig):
+class BaselineConfig(BestOfKConfig, RolloutConfig, SeedConfig, LeaderConfig, RewritingConfig):
     """All fields that an untrained rewriter may read."""

@@ -12,7 +12,7 @@ from metrics.util.files import atomic_folder, cache_dir, content_hash, link_or_c
 
 if TYPE_CHECKING:
     from metrics.models.resolve import ModelRef
-    from repro.baselines import Setting
+    from repro.baselines.setting import Setting
 
 # Written for this project.
 EXAMPLES = (

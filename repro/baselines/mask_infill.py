@@ -25,7 +25,7 @@ from metrics.util.progress import progress
 
 if TYPE_CHECKING:
     from metrics.models.loading import LoadedModel
-    from repro.baselines import Setting
+    from repro.baselines.setting import Setting
 
 # As the delete baseline finds them.
 WORD = re.compile(r"[\w'*@$]+")

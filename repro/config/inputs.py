@@ -1,41 +1,72 @@
-"""What a run reads from outside: corpora, test sets and the leader, found and checked before the first stage begins."""
+"""The inputs of a run: corpora, test sets, models and metrics, found and checked before the first stage begins."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import copy
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
 from typing import Any
 
 from metrics.data.corpora import Corpus, load_corpus
 from metrics.data.test_sets import TestSet, load_test_set
 from metrics.models.resolve import ModelRef, resolve_model
 from metrics.profiles import load_profile
+from metrics.scoring.evaluator import Evaluator
 from metrics.systems.resolve import System, resolve_system
 from metrics.util.errors import InputError
 from repro.config.recipe import Recipe
+from repro.followers.content import ContentModel
 from repro.methods import PARALLEL
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """Everything from outside, found and checked before the first stage begins.
+    """Everything that a run reads from outside.
 
-    screener: what pins the classifier that screens, "" for NB-SVM, which is fitted here. others: the systems that are
-    neither baselines nor made by the run, by their names in the recipe.
+    Attributes:
+        toxic: The texts to roll out on.
+        screening: The corpora that the follower's models are fitted on.
+        noise: The corpora whose toxic sentences provide the warm-up's noise; none without a warm-up.
+        paraphrases: Paraphrase pairs, if the warm-up uses them.
+        parallel: Parallel data, if the method learns from it.
+        development: The sentences that choose the checkpoint.
+        test: The sentences that are scored.
+        leader: The model to train.
+        screener: Revision of the classifier that screens; "" for NB-SVM, which the run fits.
+        content_model: Revision of the model that compares contents; None if the run uses none.
+        others: Systems that are neither baselines nor trained by the run, by name.
+        evaluator: The metrics.
     """
 
     toxic: Corpus
     screening: tuple[Corpus, ...]
-    rudeness: tuple[Corpus, ...]
-    pairs: Corpus | None
+    noise: tuple[Corpus, ...]
+    paraphrases: Corpus | None
     parallel: Corpus | None
     development: TestSet
     test: TestSet
     leader: ModelRef
     screener: str
+    content_model: str | None
     others: dict[str, System]
+    evaluator: Evaluator
+
+    def only(self, names: Iterable[str]) -> Inputs:
+        """Return a copy with these attributes alone; reading another one raises `AttributeError`."""
+        narrowed = copy.copy(self)
+        for field in fields(self):
+            if field.name not in names:
+                object.__delattr__(narrowed, field.name)
+        return narrowed
+
+    def identity(self, name: str) -> Any:
+        """Return a JSON value that pins an input: origin and hash, a commit, or the fields of a signature."""
+        return _identity(getattr(self, name))
 
     def describe(self) -> dict[str, Any]:
-        corpora = {c.name: c for c in (self.toxic, *self.screening, *self.rudeness, self.pairs, self.parallel) if c}
+        """Return names, origins and hashes of all inputs as a JSON value, for the lock file and the rows."""
+        used = (self.toxic, *self.screening, *self.noise, self.paraphrases, self.parallel)
+        corpora = {c.name: c for c in used if c}
         tests = {"development": self.development, "test": self.test}
         return {
             "corpora": {
@@ -59,35 +90,65 @@ class Inputs:
         }
 
 
+def _identity(value: Any) -> Any:
+    match value:
+        case Corpus() | TestSet():
+            return [value.name, value.origin, value.revision, value.sha256]
+        case ModelRef() | System():
+            return value.revision
+        case Evaluator():
+            return value.signature_fields
+        case tuple():
+            return [_identity(item) for item in value]
+        case dict():
+            return {name: _identity(item) for name, item in value.items()}
+    return value
+
+
 def resolve_inputs(recipe: Recipe, data_dir: str | None) -> Inputs:
-    """Finds all corpora, test sets and models of a recipe. Errors: whatever cannot be used, in one line."""
+    """Find all corpora, test sets and models of a recipe.
+
+    Args:
+        recipe: The recipe.
+        data_dir: The folder with the corpora; None for SRO_DATA_DIR.
+
+    Raises:
+        InputError: Something is missing or cannot be used.
+    """
     profile = load_profile(recipe.profile)
     if recipe.screener in (profile.sta_model, profile.sim_model, profile.fl_model):
         raise InputError(
-            f"recipe {recipe.name}: {recipe.screener} is a model of profile {recipe.profile} too; what answers the "
-            "leader must not score it, so choose another screener or profile"
+            f"recipe {recipe.name}: profile {recipe.profile} scores with {recipe.screener} too; a model that the leader "
+            "learns from must not score it, so choose another screener or profile"
         )
     toxic = load_corpus(recipe.toxic_corpus, data_dir)
     screening = tuple(load_corpus(name, data_dir) for name in recipe.screener_corpora)
-    warmed = recipe.warmup != "none"
-    rudeness = tuple(load_corpus(name, data_dir) for name in recipe.warmup_corpora) if warmed else ()
-    use_pairs = warmed and recipe.warmup_pair_share > 0
-    pairs = load_corpus("paraphrase-pairs", data_dir) if use_pairs else None
+    warms_up = recipe.warmup != "none"
+    noise = tuple(load_corpus(name, data_dir) for name in recipe.warmup_corpora) if warms_up else ()
+    paraphrases = load_corpus("paraphrase-pairs", data_dir) if warms_up and recipe.warmup_pair_share > 0 else None
     parallel = load_corpus(recipe.parallel_corpus, data_dir) if recipe.method in PARALLEL else None
     if parallel is not None and not parallel.pairs:
         raise InputError(
             f"recipe {recipe.name}: method {recipe.method} needs parallel data, and {recipe.parallel_corpus} from the "
             f"{parallel.origin} has none; give a data folder (--data-dir or SRO_DATA_DIR)"
         )
-    development = load_test_set(recipe.development_set, data_dir)
-    test = load_test_set(recipe.test_set, data_dir)
-    screener = "" if recipe.screener == "nb-svm" else resolve_model(recipe.screener).revision
-    others = {name: resolve_system(name) for name in recipe.systems if "/" in name}
-    leader = resolve_model(recipe.leader)
-    return Inputs(toxic, screening, rudeness, pairs, parallel, _at_most(development, recipe.development_limit),
-                  _at_most(test, recipe.test_limit), leader, screener, others)  # fmt: skip
+    compares_content = recipe.follower == "guarded" or recipe.toxic_min_content > 0
+    return Inputs(
+        toxic=toxic,
+        screening=screening,
+        noise=noise,
+        paraphrases=paraphrases,
+        parallel=parallel,
+        development=_limit(load_test_set(recipe.development_set, data_dir), recipe.development_limit),
+        test=_limit(load_test_set(recipe.test_set, data_dir), recipe.test_limit),
+        screener="" if recipe.screener == "nb-svm" else resolve_model(recipe.screener).revision,
+        content_model=ContentModel().revision if compares_content else None,
+        others={name: resolve_system(name) for name in recipe.systems if "/" in name},
+        leader=resolve_model(recipe.leader),
+        evaluator=Evaluator(profile),
+    )
 
 
-def _at_most(test_set: TestSet, n: int) -> TestSet:
-    """The first n sentences, or all when there are fewer (the sample has fewer) or n is 0."""
+def _limit(test_set: TestSet, n: int) -> TestSet:
+    """The first n sentences; all of them if there are fewer or n is 0."""
     return test_set.limit(n) if 0 < n < len(test_set.sources) else test_set

@@ -30,7 +30,15 @@ class LeaderConfig(Section):
         return self
 
 
-class RolloutConfig(Section):
+class RolloutEngineConfig(Section):
+    """The program that rolls out."""
+
+    rollout_engine: Literal["none", "vllm"] = Field(
+        description='"vllm" (causal leaders, one process, no dropout), or "none" for the suite\'s sampler.'
+    )
+
+
+class RolloutConfig(RolloutEngineConfig):
     """How the leader rolls out training texts."""
 
     rollouts: Count = Field(description="Rollouts per text.")
@@ -38,9 +46,6 @@ class RolloutConfig(Section):
     temperature: Positive = Field(description="Sampling temperature.")
     rollout_max_new_tokens: Count = Field(description="Longest rollout, in tokens.")
     rollout_dtype: Dtype = Field(description="Dtype of the weights that roll out.")
-    rollout_engine: Literal["none", "vllm"] = Field(
-        description='"vllm" (causal leaders, one process, no dropout), or "none" for the suite\'s sampler.'
-    )
     rollout_dropout: Share = Field(description="Dropout rate while rolling out (as published: 0; as released: 0.1).")
 
     @model_validator(mode="after")

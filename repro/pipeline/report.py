@@ -1,56 +1,67 @@
-"""The report of a run: `report.md`, figures, the lock file, the model card, and the files a run leaves."""
+"""Stage "report": `report.md`, figures, the lock file, the model card, and copies of what the stages left."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 from leaderboard.board.board import Board
 from leaderboard.board.markdown import table
+from leaderboard.board.reading import load_board
+from leaderboard.stores import open_store
+from metrics.data.text import is_copy, length_ratio, repetition
+from metrics.scoring.environment import git_commit
 from metrics.scoring.result import Result
-from metrics.scoring.statistics import Interval, paired_difference
 from metrics.util.files import atomic_file, atomic_folder, link_files, sha256_folder, write_text
 from metrics.util.progress import progress
 from repro.config.recipe import Recipe
 from repro.methods import METHODS, PARALLEL
+from repro.pipeline.engine import MARK, Stage, StageRun
 from repro.pipeline.figures import draw_figures
+from repro.pipeline.outcome import TrainingOutcome, load_outcome
+from repro.pipeline.rows import packages, provenance
+from repro.pipeline.scoring import load_results
+from repro.pipeline.summary import paired_differences
+
+_ORIGINS = {"folder": "data folder", "hub": "Hub", "sample": "built-in sample"}
 
 
-def write_report(
-    out: Path,
-    *,
-    recipe: Recipe,
-    inputs: dict[str, Any],
-    outcome: dict[str, Any] | None,
-    board: Board,
-    results: Sequence[Result],
-    lock: dict[str, Any],
-    folders: dict[str, Path],
-    files: Sequence[Path],
-) -> None:
-    """Leaves in `out` the checkpoint with its card, the screener, rows, rewrites, scores, lock, figures, report.md.
-
-    outcome: how the training went (`repro.training.trainer.LeaderTrainer.outcome`); None where nothing was trained.
-    """
-    import yaml
-
-    text = report_text(recipe, inputs, outcome, board, results)
-    for name, folder in progress(folders.items(), "report"):
+def _build(run: StageRun[Recipe]) -> None:
+    """Write the run's results to its folder `out`, from where users take them."""
+    out, recipe, stages = run.out, run.config, run.folders
+    facts = provenance(run)
+    inputs = facts["inputs"]
+    outcome = load_outcome(stages["training"]) if "training" in stages else None
+    board = load_board(open_store(local=stages["rows"] / "leaderboard").snapshot())
+    results = load_results(stages["rewriting"], stages["scoring"], run.inputs.test, run.inputs.evaluator)
+    folders = {"screener": stages["screener"], "leaderboard": stages["rows"] / "leaderboard"}
+    if "choice" in stages:
+        folders = {"checkpoint": stages["choice"] / "model", **folders}
+    for name, folder in progress(folders.items(), "report", unit="folders"):
         with atomic_folder(out / name) as target:
-            link_files(folder, target, exclude=("stage.json", ".lock"))
-    for path in files:
+            link_files(folder, target, exclude=(MARK, ".lock"))
+    for path in (stages["rewriting"] / "rewrites.parquet", stages["scoring"] / "scores.parquet"):
         with atomic_file(out / path.name) as temporary:
             shutil.copyfile(path, temporary)
     if outcome is not None:
         write_text(out / "checkpoint" / "README.md", model_card(recipe, inputs, board))
-    lock = {**lock, "outputs": {name: sha256_folder(folder) for name, folder in folders.items()}}
+    lock = {
+        "recipe": facts["recipe"],
+        "inputs": inputs,
+        "packages": packages(),
+        "guards": facts["guards"],
+        "git_commit": git_commit(),
+        "stages": dict(run.keys),
+        "outputs": {name: sha256_folder(out / name) for name in folders},
+    }
     write_text(out / "recipe.lock.yaml", yaml.safe_dump(lock, sort_keys=False, allow_unicode=True, width=120))
     draw_figures(out / "figures", recipe.method, outcome, [row for row in board.latest if row.record == "measured"])
-    write_text(out / "report.md", text)
+    # Last, because its presence says that the run is complete.
+    write_text(out / "report.md", report_text(recipe, inputs, outcome, board, results))
 
 
 def first_line(inputs: dict[str, Any]) -> str:
@@ -66,19 +77,8 @@ def first_line(inputs: dict[str, Any]) -> str:
     )
 
 
-_ORIGINS = {"folder": "data folder", "hub": "Hub", "sample": "built-in sample"}
-
-
-def compare(method: str, results: Sequence[Result]) -> list[tuple[str, Interval]]:
-    """The method's J minus each other system's, sentence by sentence, with the paired 95 % interval."""
-    by_name = {result.rewrites.system: result.scores.j for result in results}
-    if method not in by_name:
-        return []
-    return [(name, paired_difference(by_name[method], j)) for name, j in by_name.items() if name != method]
-
-
 def report_text(
-    recipe: Recipe, inputs: dict[str, Any], outcome: dict[str, Any] | None, board: Board, results: Sequence[Result]
+    recipe: Recipe, inputs: dict[str, Any], outcome: TrainingOutcome | None, board: Board, results: Sequence[Result]
 ) -> str:
     parts = [first_line(inputs), "", f"# Recipe `{recipe.name}`", ""]
     for ranking in (ranking for ranking in board.rankings if ranking[0].record == "measured"):
@@ -120,12 +120,11 @@ def _judges(recipe: Recipe) -> list[str]:
 
 
 def _comparisons(method: str, results: Sequence[Result]) -> list[str]:
-    from metrics.data.text import is_copy, length_ratio, repetition
-
     name = method.upper()
     parts = [f"## {name} against the others (J, paired)", "", f"| {name} minus | difference [95 %] | reading |"]
     parts += ["|---|---|---|"]
-    for other, difference in compare(method, results):
+    j = {result.rewrites.system: result.scores.j for result in results}
+    for other, difference in paired_differences(method, j).items():
         verdict = "no difference shown" if not difference.excludes_zero else "above" if difference.mean > 0 else "below"
         parts.append(f"| {other} | {difference} | {f'{name} is ' if difference.excludes_zero else ''}{verdict} |")
     for result in results:
@@ -140,22 +139,20 @@ def _comparisons(method: str, results: Sequence[Result]) -> list[str]:
     return parts
 
 
-def _choice(recipe: Recipe, inputs: dict[str, Any], outcome: dict[str, Any]) -> list[str]:
-    history = outcome["history"]
-    best = max(history, key=lambda d: (d["j"], -d["step"]))
+def _choice(recipe: Recipe, inputs: dict[str, Any], outcome: TrainingOutcome) -> list[str]:
     return [
         "",
         "## Choice of checkpoint",
         "",
         f"Development set: {inputs['development']['name']}, {inputs['development']['rows']} sentences. "
-        f"Best step: {best['step']}. Training ended because: {outcome['stopped']}.",
+        f"Best step: {outcome.best.step}. Training ended because: {outcome.stopped}.",
         "",
         "| step | J | STA | SIM | FL | copies | length ratio | repetition |",
         "|--:|--:|--:|--:|--:|--:|--:|--:|",
         *(
-            f"| {d['step']} | {d['j']:.3f} | {d['sta']:.3f} | {d['sim']:.3f} | {d['fl']:.3f} | {d['copies']:.1%} "
-            f"| {d['length_ratio']:.2f} | {d['repetition']:.3f} |"
-            for d in history
+            f"| {d.step} | {d.j:.3f} | {d.sta:.3f} | {d.sim:.3f} | {d.fl:.3f} | {d.copies:.1%} "
+            f"| {d.length_ratio:.2f} | {d.repetition:.3f} |"
+            for d in outcome.history
         ),
         "",
         *_passes(recipe, outcome),
@@ -163,20 +160,13 @@ def _choice(recipe: Recipe, inputs: dict[str, Any], outcome: dict[str, Any]) -> 
     ]
 
 
-def passes_per_epoch(recipe: Recipe, outcome: dict[str, Any]) -> list[float]:
-    """The share of rollouts that passed the follower in each pass over the texts, the last one perhaps unfinished."""
-    steps = recipe.epoch_updates(outcome["texts"])
-    shares = [entry["passed"] for entry in outcome["passed"]]
-    return [float(np.mean(shares[i : i + steps])) for i in range(0, len(shares), steps)]
-
-
-def _passes(recipe: Recipe, outcome: dict[str, Any]) -> list[str]:
-    shares = passes_per_epoch(recipe, outcome)
+def _passes(recipe: Recipe, outcome: TrainingOutcome) -> list[str]:
+    shares = outcome.passes_per_epoch(recipe)
     if not shares:
         return []
     line = ", ".join(f"{share:.2f}" for share in shares)
     return [
-        f"Rollouts that passed the {recipe.follower} follower, per epoch of {outcome['texts']:,} texts: {line}.",
+        f"Rollouts that passed the {recipe.follower} follower, per epoch of {outcome.texts:,} texts: {line}.",
         "",
     ]
 
@@ -202,3 +192,12 @@ def model_card(recipe: Recipe, inputs: dict[str, Any], board: Board) -> str:
         "",
     ]
     return "\n".join(body)
+
+
+REPORT = Stage(
+    "report",
+    _build,
+    Recipe,
+    inputs=("test", "evaluator", "content_model"),
+    follows=("corpora", "screener", "warm-up", "training", "choice", "rewriting", "scoring", "rows"),
+)

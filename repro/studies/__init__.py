@@ -1,1 +1,1 @@
-"""Studies: many runs of the pipeline, compared; each a command, `python -m repro.studies.NAME`, that may be killed."""
+"""Studies: many runs of the pipeline, compared. Each is a command, `python -m repro.studies.NAME`, that resumes."""

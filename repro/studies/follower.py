@@ -1,22 +1,25 @@
-"""The paper's follower against the guarded one: training curves past the collapse, and what each trades for STA.
+"""The paper's follower against the guarded one: training curves past the collapse, and the price of STA.
 
-Both start from one warm-up per seed and see as many rollouts; nothing stops them and no checkpoint is chosen, because
-the end is what the study is about. Development sentences only.
+Both start from one warm-up per seed and see equally many rollouts. Nothing stops them early, because the study is about
+the end of training. All scores are those of development sentences.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from metrics.util.errors import run_command
 from metrics.util.files import write_text
-from repro.pipeline.figures import pyplot, save_figure
-from repro.studies.runs import Arm, Run, by_arm, do_runs, study_parser, table_of
+from repro.studies.arms import Arm, by_arm, markdown_table, study_parser
 
-# Long enough for a collapse, and never stopped.
+if TYPE_CHECKING:
+    from repro.studies.runs import Run
+
+# Long enough for a collapse; nothing stops the training.
 TO_THE_END = (
     "steps=48", "schedule=constant", "learning_rate=1.5e-4", "evaluate_every=8", "patience=0", "stop_repetition=1",
     "stop_length_ratio=0",
@@ -27,8 +30,8 @@ ARMS = (
     Arm("screener", "smollm2-cpu", (*PLAIN, *TO_THE_END, *DEVELOPMENT_ONLY)),
     Arm("guarded", "smollm2-cpu", ("follower=guarded", *TO_THE_END, *DEVELOPMENT_ONLY)),
 )
-COLOURS = {"screener": "tab:red", "guarded": "tab:blue"}
-SHOWN = (
+_COLOURS = {"screener": "tab:red", "guarded": "tab:blue"}
+_PANELS = (
     ("j", "J"),
     ("sta", "STA"),
     ("sim", "SIM"),
@@ -36,24 +39,29 @@ SHOWN = (
     ("length_ratio", "length ratio"),
     ("copies", "copies"),
 )
+_HEADER = (
+    "follower", "seed", "J at the start", "best J", "J at the end", "STA", "SIM", "FL", "length ratio", "repetition",
+)  # fmt: skip
 
 
-def curves(runs: Sequence[Run], metric: str) -> tuple[list[int], np.ndarray[tuple[int, int], np.dtype[np.float64]]]:
-    """(steps, values [seeds, steps]) of one development figure."""
-    histories = [run.history() for run in runs]
-    steps = [d.step for d in histories[0]]
-    return steps, np.array([[getattr(d, metric) for d in history] for history in histories])
+def _curves(runs: Sequence[Run], metric: str) -> tuple[list[int], np.ndarray[tuple[int, int], np.dtype[np.float64]]]:
+    """Steps, and a development score of shape [seeds, steps]."""
+    histories = [run.outcome().history for run in runs]
+    steps = [scores.step for scores in histories[0]]
+    return steps, np.array([[getattr(scores, metric) for scores in history] for history in histories])
 
 
 def draw_curves(arms: Mapping[str, Sequence[Run]], path: Path) -> None:
-    """Each figure along training, thin lines for seeds, a thick one for their mean."""
-    figure, axes = pyplot().subplots(2, 3, figsize=(11, 6), layout="constrained", sharex=True)
-    for axis, (metric, label) in zip(axes.flat, SHOWN, strict=True):
+    """Draw each score along training: thin lines for seeds, a thick one for their mean."""
+    from repro.pipeline.figures import save_figure, subplots
+
+    figure, axes = subplots(2, 3, figsize=(11, 6), layout="constrained", sharex=True)
+    for axis, (metric, label) in zip(axes.flat, _PANELS, strict=True):
         for name, runs in arms.items():
-            steps, values = curves(runs, metric)
+            steps, values = _curves(runs, metric)
             for own in values:
-                axis.plot(steps, own, color=COLOURS[name], linewidth=0.7, alpha=0.5)
-            axis.plot(steps, values.mean(0), color=COLOURS[name], linewidth=2.5, label=name)
+                axis.plot(steps, own, color=_COLOURS[name], linewidth=0.7, alpha=0.5)
+            axis.plot(steps, values.mean(0), color=_COLOURS[name], linewidth=2.5, label=name)
         axis.set(title=label, ylim=(0, None))
     for axis in axes[1]:
         axis.set_xlabel("training step")
@@ -62,11 +70,13 @@ def draw_curves(arms: Mapping[str, Sequence[Run]], path: Path) -> None:
 
 
 def draw_pareto(arms: Mapping[str, Sequence[Run]], path: Path) -> None:
-    """STA against SIM x FL along training: what a follower gives up for each bit of style, lines of equal product."""
-    figure, axis = pyplot().subplots(figsize=(6.5, 5), layout="constrained")
+    """Draw STA against SIM x FL along training, with lines of equal product."""
+    from repro.pipeline.figures import save_figure, subplots
+
+    figure, axis = subplots(figsize=(6.5, 5), layout="constrained")
     points = {}
     for name, runs in arms.items():
-        sta, sim, fl = (curves(runs, metric)[1] for metric in ("sta", "sim", "fl"))
+        sta, sim, fl = (_curves(runs, metric)[1] for metric in ("sta", "sim", "fl"))
         points[name] = sta, sim * fl
     low = [min(float(values[i].min()) for values in points.values()) - 0.03 for i in (0, 1)]
     high = max(float(values[1].max()) for values in points.values()) + 0.03
@@ -76,54 +86,45 @@ def draw_pareto(arms: Mapping[str, Sequence[Run]], path: Path) -> None:
         if low[1] < product / low[0] < high:
             axis.annotate(f" {product:.2f}", (low[0], product / low[0]), color="grey", fontsize=7, va="bottom")
     for name, (sta, kept) in points.items():
-        axis.scatter(sta, kept, color=COLOURS[name], s=12, alpha=0.35)
-        axis.plot(sta.mean(0), kept.mean(0), "o-", color=COLOURS[name], linewidth=2, label=name)
+        axis.scatter(sta, kept, color=_COLOURS[name], s=12, alpha=0.35)
+        axis.plot(sta.mean(0), kept.mean(0), "o-", color=_COLOURS[name], linewidth=2, label=name)
         axis.annotate("end", (sta.mean(0)[-1], kept.mean(0)[-1]), textcoords="offset points", xytext=(4, -12))
     axis.set(xlabel="STA", ylabel="SIM x FL", xlim=(low[0], 1.005), ylim=(low[1], high))
     axis.legend(frameon=False, title="follower", loc="upper right")
     save_figure(figure, path)
 
 
-def table(arms: Mapping[str, Sequence[Run]]) -> str:
-    """Start, best and end of each arm's development J by seed, and what the end looks like."""
+def follower_table(arms: Mapping[str, Sequence[Run]]) -> str:
+    """Return each run's development J at the start, best and end, and the other scores at the end."""
     rows = []
     for name, runs in arms.items():
         for run in runs:
-            history = run.history()
-            best, last = max(history, key=lambda d: (d.j, -d.step)), history[-1]
+            outcome = run.outcome()
+            best, last = outcome.best, outcome.history[-1]
             rows.append(
                 (
                     name,
                     run.recipe.seed,
-                    f"{history[0].j:.3f}",
+                    f"{outcome.history[0].j:.3f}",
                     f"{best.j:.3f} (step {best.step})",
                     *(f"{value:.3f}" for value in (last.j, last.sta, last.sim, last.fl)),
                     f"{last.length_ratio:.2f}",
                     f"{last.repetition:.3f}",
                 )
             )
-    header = (
-        "follower",
-        "seed",
-        "J at the start",
-        "best J",
-        "J at the end",
-        "STA",
-        "SIM",
-        "FL",
-        "length ratio",
-        "repetition",
-    )
-    return table_of(rows, header)
+    return markdown_table(rows, _HEADER)
 
 
 def main(argv: list[str]) -> None:
+    """Run the command."""
     options = study_parser("follower", __doc__).parse_args(argv)
+    from repro.studies.runs import do_runs
+
     arms = by_arm(do_runs(ARMS, options))
     out = Path(options.out)
     draw_curves(arms, out / "follower-curves.png")
     draw_pareto(arms, out / "follower-pareto.png")
-    text = f"{table(arms)}\n"
+    text = f"{follower_table(arms)}\n"
     write_text(out / "follower.md", text)
     print(text)
 

@@ -1,42 +1,47 @@
-"""The paper's claim that SRO is sensitive to the screener: J against the share of verdicts that are flipped."""
+"""The paper's claim that SRO is sensitive to the screener: J against the share of flipped verdicts."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from metrics.scoring.statistics import Interval, seeds_interval
 from metrics.util.errors import run_command
 from metrics.util.files import write_text
-from repro.pipeline.figures import pyplot, save_figure
-from repro.studies.runs import METRICS, Arm, Run, by_arm, do_runs, stacked, study_parser, table_of
+from repro.studies.arms import METRICS, Arm, by_arm, markdown_table, stacked, study_parser
+
+if TYPE_CHECKING:
+    from repro.studies.runs import Run
 
 RATES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)
 SLIGHT = (0.05, 0.1)
-# What "costs much" means here: a tenth of the J that the unperturbed screener leads to.
-MUCH = 0.1
+# A cost is "much" here from a tenth of the J that the unperturbed screener leads to.
+_MUCH = 0.1
 ARMS = tuple(Arm(f"{rate:g}", "smollm2-as-published", (f"flip_rate={rate}",)) for rate in RATES)
 
 Scores = Mapping[float, np.ndarray[Any, Any]]
 
 
 def reading(scores: Scores) -> str:
-    """Whether a slight perturbation costs much, in a sentence, with the test behind it.
+    """Say whether a slight perturbation costs much, with the test behind it.
 
-    scores: J [seeds, sentences] by flip rate. The test is the interval of the paired difference over seeds and
-    sentences; the slope over all rates is tested by permuting the rates within each seed.
+    The test is the interval of the paired difference over seeds and sentences. The slope over all rates is tested by
+    permuting the rates within each seed.
+
+    Args:
+        scores: J of shape [seeds, sentences], by flip rate.
     """
     parts = []
     base = scores[0.0].mean()
     for rate in SLIGHT:
         cost = seeds_interval(scores[0.0] - scores[rate])
         share = Interval(*(value / base for value in (cost.mean, cost.low, cost.high)))
-        if share.low > MUCH:
+        if share.low > _MUCH:
             verdict = "costs much"
-        elif share.high < MUCH:
+        elif share.high < _MUCH:
             verdict = "does not cost much" if cost.excludes_zero else "costs nothing that shows, and certainly not much"
         else:
             verdict = (
@@ -45,15 +50,22 @@ def reading(scores: Scores) -> str:
         parts.append(f"a flip rate of {rate:g} {verdict} (J falls by {cost}, {share.mean:.0%} of {base:.3f})")
     slope, p = slope_test(scores)
     return (
-        f"With much meaning {MUCH:.0%} of J, {'; '.join(parts)}. Over all rates J changes by {slope:+.3f} per unit of "
+        f"With much meaning {_MUCH:.0%} of J, {'; '.join(parts)}. Over all rates J changes by {slope:+.3f} per unit of "
         f"the rate (permutation test within seeds, p = {p:.3f})."
     )
 
 
 def slope_test(scores: Scores, permutations: int = 9_999) -> tuple[float, float]:
-    """(least-squares slope of J on the flip rate, two-sided p-value of permuting the rates within each seed).
+    """Test the slope of J on the flip rate.
 
-    Seeds are blocks: all rates of one seed start from one warm-up, and warm-ups differ.
+    Seeds are blocks, because all rates of one seed start from the same warm-up.
+
+    Args:
+        scores: J of shape [seeds, sentences], by flip rate.
+        permutations: Number of random permutations of the rates within each seed.
+
+    Returns:
+        The least-squares slope, and its two-sided p-value.
     """
     rates = np.array(list(scores))
     means = np.array([values.mean(1) for values in scores.values()]).T
@@ -68,9 +80,11 @@ def slope_test(scores: Scores, permutations: int = 9_999) -> tuple[float, float]
     return own, float((1 + np.sum(np.abs(others) >= abs(own) - 1e-12)) / (1 + permutations))
 
 
-def draw(scores: Scores, path: Path) -> None:
-    """J against the flip rate: mean with interval, and each seed."""
-    figure, axis = pyplot().subplots(figsize=(6.5, 4), layout="constrained")
+def draw_curve(scores: Scores, path: Path) -> None:
+    """Draw J against the flip rate: the mean with its interval, and each seed."""
+    from repro.pipeline.figures import save_figure, subplots
+
+    figure, axis = subplots(figsize=(6.5, 4), layout="constrained")
     rates = list(scores)
     intervals = [seeds_interval(scores[rate]) for rate in rates]
     means = [interval.mean for interval in intervals]
@@ -84,11 +98,12 @@ def draw(scores: Scores, path: Path) -> None:
     save_figure(figure, path)
 
 
-def table(runs: list[Run]) -> str:
+def perturbation_table(runs: Sequence[Run]) -> str:
+    """Return scores and share of passes for each flip rate."""
     rows = []
     for name, own in by_arm(runs).items():
         values = {metric: stacked(own, "sro", metric) for metric in METRICS}
-        passed = np.mean([entry["passed"] for run in own for entry in run.outcome()["passed"]])
+        passed = np.mean([share for run in own for share in run.outcome().passed])
         rows.append(
             (
                 name,
@@ -98,17 +113,20 @@ def table(runs: list[Run]) -> str:
                 ", ".join(f"{value:.3f}" for value in values["j"].mean(1)),
             )
         )
-    return table_of(rows, ("flip rate", "J", "STA", "SIM", "FL", "verdicts that say pass", "J of each seed"))
+    return markdown_table(rows, ("flip rate", "J", "STA", "SIM", "FL", "verdicts that say pass", "J of each seed"))
 
 
 def main(argv: list[str]) -> None:
+    """Run the command."""
     options = study_parser("perturbation", __doc__).parse_args(argv)
+    from repro.studies.runs import do_runs
+
     runs = do_runs(ARMS, options)
     scores = {float(name): stacked(own, "sro") for name, own in by_arm(runs).items()}
     seeds, sentences = scores[0.0].shape
-    text = f"{table(runs)}\n\n{seeds} seeds, {sentences} test sentences.\n\n{reading(scores)}\n"
+    text = f"{perturbation_table(runs)}\n\n{seeds} seeds, {sentences} test sentences.\n\n{reading(scores)}\n"
     out = Path(options.out)
-    draw(scores, out / "perturbation.png")
+    draw_curve(scores, out / "perturbation.png")
     write_text(out / "perturbation.md", text)
     print(text)
 

@@ -1,9 +1,9 @@
-"""Which settings of the training matter: a small designed sweep over seven factors, on development sentences only.
+"""Which training settings matter: a designed sweep over seven factors, on development sentences only.
 
-A 2^(7−4) fractional factorial (resolution III; Box, Hunter and Hunter, Statistics for Experimenters, ch. 6): eight runs
-in which each level of each factor meets both levels of every other equally often, so that every run speaks for all
-seven main effects. Interactions of two factors are mixed into them; the predicted winner is therefore run as well, and
-what counts is its own development J.
+A 2^(7−4) fractional factorial (resolution III; Box, Hunter and Hunter, Statistics for Experimenters, ch. 6): in eight
+runs each level of each factor meets both levels of every other equally often, so that every run informs all seven main
+effects. Interactions of two factors are confounded with them. The predicted winner is therefore run as well, and its
+own development J decides.
 """
 
 from __future__ import annotations
@@ -12,24 +12,28 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from metrics.util.errors import run_command
 from metrics.util.files import write_text
-from repro.studies.runs import Arm, Run, by_arm, do_runs, study_parser, table_of
+from repro.studies.arms import Arm, by_arm, markdown_table, study_parser
+
+if TYPE_CHECKING:
+    from repro.studies.runs import Run
 
 
 @dataclass(frozen=True)
 class Factor:
-    """A factor with its two levels: what the table calls each, and the overrides that set it."""
+    """A factor with two levels, each a name for the table and the overrides that set it."""
 
     name: str
     low: tuple[str, tuple[str, ...]]
     high: tuple[str, tuple[str, ...]]
 
     def level(self, high: bool) -> tuple[str, tuple[str, ...]]:
+        """Return the high or the low level."""
         return self.high if high else self.low
 
 
@@ -45,12 +49,12 @@ FACTORS = (
 )
 RECIPE = "smollm2-cpu"
 BUDGET = ("steps=16", "evaluate_every=8")
-# No test sentence takes part: the runs are tested on a few of the development sentences that chose their checkpoint.
+# A run needs a test set: these are a few of the development sentences, so that no test sentence is used.
 DEVELOPMENT_ONLY = ("test_set=paradetox-dev", "test_limit=8", "systems=[sro]")
 
 
 def design() -> list[tuple[bool, ...]]:
-    """The eight rows of the 2^(7−4) design: whether each factor is at its high level.
+    """Return the eight rows of the 2^(7−4) design: whether each factor is at its high level.
 
     Three factors take all combinations; the others' columns are their products (D = AB, E = AC, F = BC, G = ABC).
     """
@@ -61,33 +65,49 @@ def design() -> list[tuple[bool, ...]]:
 
 
 def arms() -> list[Arm]:
-    return [Arm(str(number), RECIPE, overrides(row)) for number, row in enumerate(design(), start=1)]
+    """Return an arm for each row of the design."""
+    return [Arm(str(number), RECIPE, _overrides(row)) for number, row in enumerate(design(), start=1)]
 
 
-def overrides(row: Sequence[bool]) -> tuple[str, ...]:
+def _overrides(row: Sequence[bool]) -> tuple[str, ...]:
     own = tuple(text for factor, high in zip(FACTORS, row, strict=True) for text in factor.level(high)[1])
     return (*own, *BUDGET, *DEVELOPMENT_ONLY)
 
 
 def effects(values: Sequence[float]) -> dict[str, float]:
-    """The main effect of each factor: mean of `values` at its high level minus mean at its low level, in run order."""
+    """Return each factor's main effect: the mean of `values` at its high level minus that at its low level.
+
+    Args:
+        values: A value per row of the design.
+    """
     signs = np.array(design())
     j = np.asarray(values, dtype=np.float64)
     return {f.name: float(j[signs[:, i]].mean() - j[~signs[:, i]].mean()) for i, f in enumerate(FACTORS)}
 
 
 def winner(values: Sequence[float]) -> tuple[bool, ...]:
-    """The level of each factor whose main effect is the better one."""
+    """Return the better level of each factor, by its main effect."""
     return tuple(effect > 0 for effect in effects(values).values())
 
 
-def best_j(runs: Sequence[Run]) -> float:
-    """The best development J along training, the mean over seeds."""
-    return float(np.mean([max(d.j for d in run.history()) for run in runs]))
+def _best_j(runs: Sequence[Run]) -> float:
+    """The best development J along training, a mean over seeds."""
+    return float(np.mean([run.outcome().best.j for run in runs]))
+
+
+def _gain(runs: Sequence[Run]) -> float:
+    """The best development J minus that of the warm-up, a mean over seeds."""
+    return _best_j(runs) - float(np.mean([run.outcome().history[0].j for run in runs]))
 
 
 def report(values: Mapping[str, float], predicted: float, gains: Mapping[str, float]) -> str:
-    """Markdown: the runs, the effects, the predicted winner. values: development J by run; gains: over its warm-up."""
+    """Return the runs, the effects and the predicted winner in Markdown.
+
+    Args:
+        values: Best development J by run.
+        predicted: That of the predicted winner.
+        gains: Gain over the warm-up by run.
+    """
     rows: list[Sequence[Any]] = []
     for number, row in enumerate(design(), start=1):
         levels = [factor.level(high)[0] for factor, high in zip(FACTORS, row, strict=True)]
@@ -105,22 +125,21 @@ def report(values: Mapping[str, float], predicted: float, gains: Mapping[str, fl
     ranked = sorted(effects(list(values.values())).items(), key=lambda item: -abs(item[1]))
     effect_rows = [(name, f"{effect:+.3f}") for name, effect in ranked]
     return (
-        f"{table_of(rows, header)}\n\nBest development J along training. Main effects, high level minus low:\n\n"
-        f"{table_of(effect_rows, ('factor', 'effect on J'))}\n"
+        f"{markdown_table(rows, header)}\n\nBest development J along training. Main effects, high level minus low:\n\n"
+        f"{markdown_table(effect_rows, ('factor', 'effect on J'))}\n"
     )
 
 
-def gain(runs: Sequence[Run]) -> float:
-    return best_j(runs) - float(np.mean([run.history()[0].j for run in runs]))
-
-
 def main(argv: list[str]) -> None:
+    """Run the command."""
     options = study_parser("sweep", __doc__, seeds=1).parse_args(argv)
+    from repro.studies.runs import do_runs
+
     runs = by_arm(do_runs(arms(), options))
-    values = {name: best_j(own) for name, own in runs.items()}
-    predicted = do_runs([Arm("predicted", RECIPE, overrides(winner(list(values.values()))))], options)
-    gains = {name: gain(own) for name, own in {**runs, "predicted": predicted}.items()}
-    text = report(values, best_j(predicted), gains)
+    values = {name: _best_j(own) for name, own in runs.items()}
+    predicted = do_runs([Arm("predicted", RECIPE, _overrides(winner(list(values.values()))))], options)
+    gains = {name: _gain(own) for name, own in {**runs, "predicted": predicted}.items()}
+    text = report(values, _best_j(predicted), gains)
     write_text(Path(options.out) / "sweep.md", text)
     print(text)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -110,6 +111,13 @@ def test_every_row_of_a_run_is_verified_from_its_outputs(smoke: Path) -> None:
     assert len(measured) == 5 and (measured["test_set_size"] == 234).all() and (measured["n"] == 8).all()
 
 
+def last_started(out: Path) -> str | None:
+    """The stage that the run in `out` started last, by its log."""
+    log = out / "log.jsonl"
+    events = [json.loads(line) for line in log.read_text().splitlines()] if log.is_file() else []
+    return next((event["stage"] for event in reversed(events) if event.get("event") == "start"), None)
+
+
 @pytest.mark.full
 def test_killed_at_every_stage_it_ends_with_the_same_numbers(smoke: Path, tmp_path: Path) -> None:
     """kill -9 once inside warm-up, SRO, rewriting and scoring; the same command then finishes."""
@@ -121,17 +129,14 @@ def test_killed_at_every_stage_it_ends_with_the_same_numbers(smoke: Path, tmp_pa
     (own / "models").symlink_to(cache_dir() / "models")
     for stage in ("warm-up", "training", "rewriting"):
         process = subprocess.Popen(
-            arguments, cwd=ROOT, env=environment(SRO_HOME=str(own)), stderr=subprocess.PIPE, text=True,
-            start_new_session=True,
-        )  # fmt: skip
-        assert process.stderr is not None
-        for line in process.stderr:
-            if f"] {stage}" in line and "done before" not in line:
-                time.sleep(2.0)
-                break
+            arguments, cwd=ROOT, env=environment(SRO_HOME=str(own)), stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        while last_started(out) != stage:
+            assert process.poll() is None
+            time.sleep(0.05)
+        time.sleep(2.0)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        process.stderr.close()
         assert not (out / "report.md").exists()
     done = run("repro.run", "smoke", "--out", str(out), SRO_HOME=str(own))
     assert done.returncode == 0, done.stderr[-3000:]

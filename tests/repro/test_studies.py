@@ -13,7 +13,8 @@ from metrics.scoring.statistics import mean_interval, seeds_interval
 from metrics.util.errors import InputError
 from repro.config.recipe import load_recipe
 from repro.studies import departures, follower, methods, perturbation, sweep
-from repro.studies.runs import Arm, by_arm, do_runs, stacked
+from repro.studies.arms import Arm, by_arm, stacked
+from repro.studies.runs import do_runs
 
 
 def test_each_level_meets_each_other_level_equally_often() -> None:
@@ -98,14 +99,14 @@ def test_the_methods_table_compares_sentence_by_sentence() -> None:
         values = np.array([[value] * 20 for value in j])
         return dict.fromkeys(("j", "sta", "sim", "fl"), values)
 
-    rows = methods.table({"delete": made(0.1), "sro": made(0.3, 0.5), "sft": made(0.35)}).split("\n")[2:5]
+    rows = methods.methods_table({"delete": made(0.1), "sro": made(0.3, 0.5), "sft": made(0.35)}).split("\n")[2:5]
     assert [row.split(" | ")[0].strip("| ") for row in rows] == ["sro", "sft", "delete"]
     # The smallest two-sided p of 9,999 resamples is 2 in 10,000.
     assert "0.300 [0.200, 0.400] | 0.0002" in rows[2] and "| no |" in rows[2]
     # It began where SRO's first seed began.
     assert "-0.050 [-0.050, -0.050]" in rows[1] and "| yes |" in rows[1]
     asked = {"sro": made(0.3, 0.5), "sro, best of k": made(0.4, 0.5), "sft": made(0.35)}
-    best, own, tuned = methods.table(asked).split("\n")[2:5]
+    best, own, tuned = methods.methods_table(asked).split("\n")[2:5]
     assert best.split(" | ")[7:] == ["-0.050 [-0.100, 0.000]", "0.0002", "", " |"]
     assert own.split(" | ")[9] == "0.050 [0.000, 0.100]" and tuned.split(" | ")[9] == "0.050 [0.050, 0.050]"
 
@@ -129,7 +130,7 @@ def test_runs_are_shared_resumed_and_fail_in_one_line(
     assert [run.folder for run in runs["plain"]] == [run.folder for run in runs["again"]]
     assert [run.folder for run in runs["once"]] == [runs["plain"][0].folder]
     assert stacked(runs["plain"], "sro").shape == (2, 4)
-    assert [d.step for d in runs["plain"][0].history()] == [0, 2]
+    assert [d.step for d in runs["plain"][0].outcome().history] == [0, 2]
     logs = {run.folder: run.folder.with_name(f"{run.folder.name}.log").read_text() for run in runs["plain"]}
     do_runs(arms, options)
     for folder, before in logs.items():

@@ -1,0 +1,230 @@
+"""The stage engine: it builds each stage once for the same declared inputs, and resumes after a kill at any moment.
+
+A stage declares the recipe fields, the inputs and the earlier stages that it reads. Its cache key is computed from these
+and from the hash of the program, and it is given nothing else. Runs of a study share stages with equal keys.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from metrics.util.files import (
+    atomic_folder,
+    content_hash,
+    link_files,
+    remove_folder,
+    remove_temporaries,
+    sha256_file,
+    write_json,
+)
+from metrics.util.progress import ProgressBar
+from repro.config.inputs import Inputs
+from repro.config.recipe import Recipe
+from repro.config.section import Section
+from repro.distributed import broadcast_from_main, is_main_process, is_sharded, num_processes, wait_for_everyone
+
+# The file that marks a stage's folder as complete.
+MARK = "stage.json"
+_ROOT = Path(__file__).resolve().parents[2]
+
+C = TypeVar("C", bound=Section)
+
+
+@dataclass(frozen=True)
+class StageRun(Generic[C]):
+    """What a stage may read, and where it writes.
+
+    Attributes:
+        config: The recipe fields that the stage declares.
+        inputs: The inputs that it declares; reading another one raises `AttributeError`.
+        folders: The folders of the stages that it follows, by name.
+        keys: The cache keys of these stages, and its own.
+        work: Its own folder. After a kill it still holds what was written.
+        out: The folder of the run.
+        log: Appends an event to the run's log.
+    """
+
+    config: C
+    inputs: Inputs
+    folders: Mapping[str, Path]
+    keys: Mapping[str, str]
+    work: Path
+    out: Path
+    log: Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Stage(Generic[C]):
+    """A step of a run.
+
+    Attributes:
+        name: Its name, and that of its folder.
+        build: Fills the folder `work`; a killed build is started again with the same folder.
+        config: The recipe fields that it reads: a section, or a class that joins several.
+        inputs: The names of the inputs that it reads (attributes of `Inputs`).
+        follows: The earlier stages whose folders it reads; those that the run does not have are left out.
+        shared: Whether the runs of a study share its folder.
+        distributed: Whether all processes build it together; the main process alone builds the others.
+    """
+
+    name: str
+    build: Callable[[StageRun[C]], None]
+    config: type[C]
+    inputs: tuple[str, ...] = ()
+    follows: tuple[str, ...] = ()
+    shared: bool = False
+    distributed: bool = False
+
+
+class Engine:
+    """Runs the stages of one run, in `out/stages/NAME`, and writes its log `out/log.jsonl`.
+
+    A stage builds in a hidden folder, which is renamed when the stage is complete.
+
+    Args:
+        recipe: The recipe, from which each stage gets the fields that it declares.
+        inputs: The inputs of the run.
+        out: The folder of the run.
+        shared: Folder of the stages that the runs of a study share; None for a run on its own.
+    """
+
+    def __init__(self, recipe: Recipe, inputs: Inputs, out: Path, shared: Path | None = None) -> None:
+        self._recipe = recipe
+        self._inputs = inputs
+        self._out = out
+        self._shared = shared
+        self._code = _code_hash()
+        self._keys: dict[str, str] = {}
+        self._current = ""
+
+    def run(self, stages: Sequence[Stage[Any]]) -> None:
+        """Build the stages that are not complete yet, in their order."""
+        # The main process alone: when the others arrive, it may already work on new temporary files.
+        broadcast_from_main(lambda: remove_temporaries(self._out))
+        for number, stage in enumerate(stages, 1):
+            self._run_stage(stage, f"[{number}/{len(stages)}] {stage.name}")
+
+    def log(self, event: Mapping[str, Any]) -> None:
+        """Append an event of the current stage to the log; only the main process writes."""
+        if is_main_process():
+            self._out.mkdir(parents=True, exist_ok=True)
+            with (self._out / "log.jsonl").open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"time": round(time.time(), 3), "stage": self._current, **event}) + "\n")
+
+    def _run_stage(self, stage: Stage[Any], title: str) -> None:
+        self._current = stage.name
+        config = self._recipe.narrow(stage.config)
+        follows = [name for name in stage.follows if name in self._keys]
+        key = self._keys[stage.name] = content_hash(
+            [
+                stage.name,
+                config.model_dump(),
+                {name: self._inputs.identity(name) for name in stage.inputs},
+                [num_processes(), is_sharded()] if stage.distributed else [],
+                {name: self._keys[name] for name in follows},
+                self._code,
+            ]
+        )
+        folder = self._out / "stages"
+        run = StageRun(
+            config,
+            self._inputs.only(stage.inputs),
+            {name: folder / name for name in follows},
+            {name: self._keys[name] for name in (*follows, stage.name)},
+            folder / f".{stage.name}-{key[:16]}",
+            self._out,
+            self.log,
+        )
+        if is_main_process():
+            self._find_or_build(stage, run, title)
+        elif stage.distributed and broadcast_from_main(lambda: False):
+            stage.build(run)
+        wait_for_everyone()
+
+    def _find_or_build(self, stage: Stage[Any], run: StageRun[Any], title: str) -> None:
+        key, final = run.keys[stage.name], self._out / "stages" / stage.name
+        if _complete_key(final) == key:
+            self._skip(stage, f"{title}: done before")
+        elif self._shared is None or not stage.shared:
+            self._build(stage, run, final, title)
+        else:
+            common = self._shared / f"{stage.name}-{key[:16]}"
+            with exclusive_lock(self._shared / f"{common.name}.lock"):
+                if _complete_key(common) == key:
+                    self._skip(stage, f"{title}: done by another run")
+                    _link_folder(common, final)
+                else:
+                    self._build(stage, run, final, title)
+                    _link_folder(final, common)
+
+    @staticmethod
+    def _skip(stage: Stage[Any], line: str) -> None:
+        _announce(stage, builds=False)
+        print(line, file=sys.stderr, flush=True)
+
+    def _build(self, stage: Stage[Any], run: StageRun[Any], final: Path, title: str) -> None:
+        run.log({"event": "start"})
+        started = time.time()
+        for stale in final.parent.glob(f".{stage.name}-*"):
+            if stale != run.work:
+                remove_folder(stale)
+        run.work.mkdir(parents=True, exist_ok=True)
+        _announce(stage, builds=True)
+        with ProgressBar(title, None, always=True):
+            stage.build(run)
+        seconds = round(time.time() - started, 1)
+        write_json(run.work / MARK, {"key": run.keys[stage.name], "seconds": seconds})
+        remove_folder(final)
+        os.replace(run.work, final)
+        run.log({"event": "end", "seconds": seconds})
+
+
+def _announce(stage: Stage[Any], *, builds: bool) -> None:
+    """Tell the other processes whether the main process builds a distributed stage."""
+    if stage.distributed:
+        broadcast_from_main(lambda: builds)
+
+
+def _code_hash() -> str:
+    """A hash over the program itself: outputs of another version are not reused."""
+    files = [
+        path
+        for package in ("metrics", "leaderboard", "repro")
+        for pattern in ("*.py", "*.json", "*.yaml", "lexicon.txt")
+        for path in sorted((_ROOT / package).rglob(pattern))
+        # A recipe's values are declared by the stages that read them; studies only read finished runs.
+        if not {"recipes", "example", "studies"} & set(path.relative_to(_ROOT).parts)
+    ]
+    return content_hash([[path.relative_to(_ROOT).as_posix(), sha256_file(path)] for path in files])
+
+
+@contextmanager
+def exclusive_lock(path: Path) -> Iterator[None]:
+    """Hold the lock of a file; the lock of a killed process is released."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _link_folder(source: Path, target: Path) -> None:
+    """Make `target` a copy of `source`, with hard links where the file system allows them."""
+    with atomic_folder(target) as folder:
+        link_files(source, folder)
+
+
+def _complete_key(folder: Path) -> str | None:
+    """The key of a complete stage; None if the folder is missing or incomplete."""
+    try:
+        return str(json.loads((folder / MARK).read_text("utf-8"))["key"])
+    except (FileNotFoundError, ValueError, KeyError):
+        return None

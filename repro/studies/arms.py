@@ -1,0 +1,70 @@
+"""The parts of a study: its arms, its options, and its table. This module imports neither torch nor the pipeline."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from metrics.util.console import command_parser
+
+if TYPE_CHECKING:
+    from repro.studies.runs import Run
+
+METRICS = ("j", "sta", "sim", "fl")
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One setting of a study.
+
+    Attributes:
+        name: Its name in the study's table.
+        recipe: A recipe's name.
+        overrides: KEY=VALUE settings that differ from the recipe.
+        most_seeds: Most seeds to run; None for as many as the study has.
+    """
+
+    name: str
+    recipe: str
+    overrides: tuple[str, ...] = ()
+    most_seeds: int | None = None
+
+
+def study_parser(name: str, description: str | None, seeds: int = 3) -> argparse.ArgumentParser:
+    """Return a parser with the options that all studies have."""
+    p = command_parser(f"python -m repro.studies.{name}", description)
+    p.add_argument(
+        "--seeds", type=int, default=seeds, metavar="N", help=f"runs per arm, seeds 1 to N (default {seeds})"
+    )
+    p.add_argument(
+        "--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="runs at a time (default: cores)"
+    )
+    p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a key of every recipe")
+    p.add_argument("--data-dir", metavar="DIR", help="folder with the corpora (default: SRO_DATA_DIR)")
+    p.add_argument("--out", metavar="DIR", default="runs/studies", help="where runs and results go (runs/studies)")
+    p.add_argument("--verbose", action="store_true", help="show messages of other libraries")
+    return p
+
+
+def markdown_table(rows: Sequence[Sequence[Any]], header: Sequence[str]) -> str:
+    """Return a Markdown table, the first column aligned to the left and the others to the right."""
+    lines = [f"| {' | '.join(header)} |", f"|---|{'--:|' * (len(header) - 1)}"]
+    return "\n".join([*lines, *(f"| {' | '.join(map(str, row))} |" for row in rows)])
+
+
+def by_arm(runs: Sequence[Run]) -> dict[str, list[Run]]:
+    """Return the runs of each arm by its name, in the order of the study."""
+    arms: dict[str, list[Run]] = {}
+    for run in runs:
+        arms.setdefault(run.arm, []).append(run)
+    return arms
+
+
+def stacked(runs: Sequence[Run], system: str, metric: str = "j") -> np.ndarray[Any, Any]:
+    """Return one metric of a system, shape [seeds, sentences]."""
+    return np.stack([run.scores(system)[metric] for run in runs])
