@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from metrics.util.console import command_parser
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from repro.studies.runs import Run
 
 METRICS = ("j", "sta", "sim", "fl")
@@ -67,4 +67,6 @@ def by_arm(runs: Sequence[Run]) -> dict[str, list[Run]]:
 
 def stacked(runs: Sequence[Run], system: str, metric: str = "j") -> np.ndarray[Any, Any]:
     """Return one metric of a system, shape [seeds, sentences]."""
+    import numpy as np
+
     return np.stack([run.scores(system)[metric] for run in runs])

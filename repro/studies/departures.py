@@ -10,9 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from metrics.scoring.statistics import seeds_interval
 from metrics.util.errors import run_command
 from metrics.util.files import write_text
 from repro.studies.arms import METRICS, Arm, by_arm, markdown_table, stacked, study_parser
@@ -33,6 +30,10 @@ _HEADER = ("", "J", "minus as published", "STA", "SIM", "FL", "passes per epoch"
 
 def departures_table(runs: Sequence[Run]) -> str:
     """Return means over seeds, and J with its paired difference; intervals over seeds and sentences."""
+    import numpy as np
+
+    from metrics.scoring.statistics import seeds_interval
+
     arms = by_arm(runs)
     published = stacked(arms[ARMS[0].name], "sro")
     rows = []

@@ -10,13 +10,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from metrics.util.errors import run_command
 from metrics.util.files import write_text
 from repro.studies.arms import Arm, by_arm, markdown_table, study_parser
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from repro.studies.runs import Run
 
 # Long enough for a collapse; nothing stops the training.
@@ -46,6 +46,8 @@ _HEADER = (
 
 def _curves(runs: Sequence[Run], metric: str) -> tuple[list[int], np.ndarray[tuple[int, int], np.dtype[np.float64]]]:
     """Steps, and a development score of shape [seeds, steps]."""
+    import numpy as np
+
     histories = [run.outcome().history for run in runs]
     steps = [scores.step for scores in histories[0]]
     return steps, np.array([[getattr(scores, metric) for scores in history] for history in histories])
@@ -71,6 +73,8 @@ def draw_curves(arms: Mapping[str, Sequence[Run]], path: Path) -> None:
 
 def draw_pareto(arms: Mapping[str, Sequence[Run]], path: Path) -> None:
     """Draw STA against SIM x FL along training, with lines of equal product."""
+    import numpy as np
+
     from repro.pipeline.figures import save_figure, subplots
 
     figure, axis = subplots(figsize=(6.5, 5), layout="constrained")

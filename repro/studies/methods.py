@@ -9,14 +9,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from metrics.scoring.statistics import randomisation_test, seeds_interval
 from metrics.util.errors import InputError, run_command
 from metrics.util.files import write_text
 from repro.studies.arms import METRICS, Arm, by_arm, markdown_table, stacked, study_parser
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Scores = Mapping[str, np.ndarray[Any, Any]]
 
 SRO_RECIPE = "smollm2-cpu"
 SRO, BEST_OF_K = "sro", "sro, best of k"
@@ -30,8 +32,6 @@ _PARALLEL = (
     "sft", "few-shot", "reference", "s-nlp/bart-base-detox", "s-nlp/t5-paranmt-detox", "s-nlp/mt0-xl-detox-orpo",
 )  # fmt: skip
 
-Scores = Mapping[str, np.ndarray[Any, Any]]
-
 
 def methods_table(scores: Mapping[str, Scores]) -> str:
     """Return one row per system, by J, with the paired differences of SRO, and of SRO with best-of-k, from it.
@@ -41,6 +41,8 @@ def methods_table(scores: Mapping[str, Scores]) -> str:
     Args:
         scores: Metric -> array of shape [seeds, sentences], by system.
     """
+    from metrics.scoring.statistics import randomisation_test, seeds_interval
+
     compared = [name for name in (SRO, BEST_OF_K) if name in scores]
     rows = []
     for name, values in sorted(scores.items(), key=lambda item: -item[1]["j"].mean()):

@@ -6,23 +6,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from metrics.scoring.statistics import Interval, seeds_interval
 from metrics.util.errors import run_command
 from metrics.util.files import write_text
 from repro.studies.arms import METRICS, Arm, by_arm, markdown_table, stacked, study_parser
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from repro.studies.runs import Run
+
+    Scores = Mapping[float, np.ndarray[Any, Any]]
 
 RATES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)
 SLIGHT = (0.05, 0.1)
 # A cost is "much" here from a tenth of the J that the unperturbed screener leads to.
 _MUCH = 0.1
 ARMS = tuple(Arm(f"{rate:g}", "smollm2-as-published", (f"flip_rate={rate}",)) for rate in RATES)
-
-Scores = Mapping[float, np.ndarray[Any, Any]]
 
 
 def reading(scores: Scores) -> str:
@@ -34,6 +33,8 @@ def reading(scores: Scores) -> str:
     Args:
         scores: J of shape [seeds, sentences], by flip rate.
     """
+    from metrics.scoring.statistics import Interval, seeds_interval
+
     parts = []
     base = scores[0.0].mean()
     for rate in SLIGHT:
@@ -67,6 +68,8 @@ def slope_test(scores: Scores, permutations: int = 9_999) -> tuple[float, float]
     Returns:
         The least-squares slope, and its two-sided p-value.
     """
+    import numpy as np
+
     rates = np.array(list(scores))
     means = np.array([values.mean(1) for values in scores.values()]).T
     centred = rates - rates.mean()
@@ -82,6 +85,7 @@ def slope_test(scores: Scores, permutations: int = 9_999) -> tuple[float, float]
 
 def draw_curve(scores: Scores, path: Path) -> None:
     """Draw J against the flip rate: the mean with its interval, and each seed."""
+    from metrics.scoring.statistics import seeds_interval
     from repro.pipeline.figures import save_figure, subplots
 
     figure, axis = subplots(figsize=(6.5, 4), layout="constrained")
@@ -100,6 +104,10 @@ def draw_curve(scores: Scores, path: Path) -> None:
 
 def perturbation_table(runs: Sequence[Run]) -> str:
     """Return scores and share of passes for each flip rate."""
+    import numpy as np
+
+    from metrics.scoring.statistics import seeds_interval
+
     rows = []
     for name, own in by_arm(runs).items():
         values = {metric: stacked(own, "sro", metric) for metric in METRICS}

@@ -14,8 +14,6 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from metrics.util.errors import run_command
 from metrics.util.files import write_text
 from repro.studies.arms import Arm, by_arm, markdown_table, study_parser
@@ -80,6 +78,8 @@ def effects(values: Sequence[float]) -> dict[str, float]:
     Args:
         values: A value per row of the design.
     """
+    import numpy as np
+
     signs = np.array(design())
     j = np.asarray(values, dtype=np.float64)
     return {f.name: float(j[signs[:, i]].mean() - j[~signs[:, i]].mean()) for i, f in enumerate(FACTORS)}
@@ -92,11 +92,15 @@ def winner(values: Sequence[float]) -> tuple[bool, ...]:
 
 def _best_j(runs: Sequence[Run]) -> float:
     """The best development J along training, a mean over seeds."""
+    import numpy as np
+
     return float(np.mean([run.outcome().best.j for run in runs]))
 
 
 def _gain(runs: Sequence[Run]) -> float:
     """The best development J minus that of the warm-up, a mean over seeds."""
+    import numpy as np
+
     return _best_j(runs) - float(np.mean([run.outcome().history[0].j for run in runs]))
 
 
