@@ -38,8 +38,8 @@ def render_ranking(group: Group | None, filters: Filters, columns: Sequence[str]
     return (
         f"{above_table(f'Systems: {count}{total}', page, pages)}"
         f"{table('ranking', head, rows, 'Ranking', to_html(group.label))}"
-        "<p>Brackets: 95 % confidence intervals by the bootstrap over sentences. Systems that share a letter under "
-        "“Ties” do not differ in a paired test at 5 %. Ranks hold within the test set and profile chosen above.</p>"
+        "<p>Brackets: 95 % confidence intervals by the bootstrap over sentences. Ties: a paired test at 5 % finds no "
+        "difference between systems that share a letter. Ranks hold within the test set and profile chosen above.</p>"
     )
 
 
