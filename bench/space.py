@@ -26,9 +26,13 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+from pyarrow import parquet
 from selenium import webdriver
 from selenium.webdriver.support.ui import WebDriverWait
 
+from leaderboard.board.board import Board
+from leaderboard.board.tables import TABLES, derive
 from metrics.util.console import command_parser
 from metrics.util.errors import InputError, run_command
 
@@ -49,81 +53,52 @@ demo.launch(server_port=int(sys.argv[3]), quiet=True)
 RECORDER = (ROOT / "bench" / "space_recorder.js").read_text("utf-8")
 
 
-def make_board(folder: Path, n: int) -> None:
-    """Write a leaderboard of n rows in one group, 500 in another, and 30 published figures."""
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    from leaderboard.board.board import Board, Verification
-    from leaderboard.board.tables import TABLES, derive
-    from leaderboard.rows.row import Row, load_row, run_id
-    from metrics.scoring.signature import ORDER, Signature
-
+def write_leaderboard(folder: Path, n: int) -> Path:
+    """Write a leaderboard of n rows in one group, 500 in another, and 30 published figures; return its table."""
     draw = random.Random(1)
-    board = Board()
-    for i in range(n + 530):
-        profile = "offline.v2" if i < n else "paradetox.v1"
-        document = _row(draw, i)
-        signature = Signature.of({f: "x" * 60 for f in ORDER if f != "decoding"} | {"profile": profile, "n": "400"}, {})
-        document |= {"profile": profile, "signature": signature.long}
-        if i >= n + 500:
-            scores = {metric: {"mean": score["mean"]} for metric, score in document["scores"].items()}
-            source = {"title": f"Paper {i}", "url": "https://aclanthology.org/x"}
-            document |= {"record": "published", "signature": "", "scores": scores, "source": source}
-        name, revision = document["system"]["name"], document["system"]["revision"]
-        document["run_id"] = run_id(name, revision, document["decoding"], signature.key)
-        row: Row = load_row(document, "made up")
-        board.rows[row.run_id] = row
-        status = draw.choice(("verified", "verified", "unchecked", "mismatch"))
-        board.verifications[row.run_id] = Verification(status, "as found", "2026-11-24", "0.3.0", row.sha256)  # type: ignore[arg-type]
-    table = parquet.read_table(BytesIO(derive(board)[TABLES["latest"]]))
-    # Ranks and ties are computed from sentences, which these rows lack.
-    table = table.set_column(table.schema.names.index("rank"), "rank", pa.array(range(1, len(table) + 1)))
-    letters = [f"{chr(97 + i * 26 // len(table))} {chr(97 + i * 26 // len(table))}{i % 9}" for i in range(len(table))]
-    table = table.set_column(table.schema.names.index("ties"), "ties", pa.array(letters))
-    (folder / TABLES["latest"]).parent.mkdir(parents=True)
-    parquet.write_table(table, folder / TABLES["latest"])
+    rows = [_row(draw, i, "offline.v2" if i < n else "paradetox.v1", published=i >= n + 500) for i in range(n + 530)]
+    rows.sort(key=lambda row: (row["record"], row["profile"], -row["j"]))
+    for i, row in enumerate(rows):
+        letter = chr(97 + i * 26 // len(rows))
+        row |= {"rank": i + 1, "ties": f"{letter} {letter}{i % 9}"}
+    path = folder / TABLES["latest"]
+    path.parent.mkdir(parents=True)
+    schema = parquet.read_schema(BytesIO(derive(Board())[TABLES["latest"]]))
+    parquet.write_table(pa.Table.from_pylist(rows, schema=schema), path)
+    return path
 
 
-def _row(draw: random.Random, i: int) -> dict[str, Any]:
+def _row(draw: random.Random, i: int, profile: str, published: bool) -> dict[str, Any]:
     org = draw.choice(("lab", "uni", "company", "group", "team")) + str(draw.randrange(400))
-    base = draw.choice(
-        ("t5-base", "bart-large", "llama-3.2-1B", "mistral-7B", "gemma-2-2B", "smollm2-135M", "qwen-0.5B")
-    )
+    base = draw.choice(("t5-base", "bart-large", "llama-3.2-1B", "mistral-7B", "gemma-2-2B", "smollm2-135M"))
     sta, sim, fl = draw.uniform(0.2, 1), draw.uniform(0.4, 1), draw.uniform(0.4, 1)
-    scores = {
-        metric: {"mean": mean, "low": max(0.0, mean - 0.03), "high": min(1.0, mean + 0.03)}
-        for metric, mean in (("sta", sta), ("sim", sim), ("fl", fl), ("j", sta * sim * fl))
-    }
-    about = {
-        "size": draw.choice((135_000_000, 220_000_000, 1_200_000_000, 7_000_000_000, None)),
-        "licence": draw.choice(("apache-2.0", "mit", "openrail++", "")),
-        "base": f"{org}/{base}",
+    signature = f"profile:{profile}|" + "|".join(f"{name}:{'x' * 60}" for name in ("sta", "sim", "fl", "joint", "test"))
+    row = {
+        "system": f"{org}/{base}-detox-{i}", "kind": "model", "revision": f"{i:040x}", "submitter": org, "n": 400,
+        "base": f"{org}/{base}", "size": draw.choice((135_000_000, 1_200_000_000, 7_000_000_000, None)),
+        "licence": draw.choice(("apache-2.0", "mit", "openrail++", "")), "parallel_data": draw.choice((True, False, None)),
         "training_data": draw.sample(("s-nlp/paradetox", "jigsaw-toxic", "ParaNMT", "own corpus"), 2),
-        "parallel_data": draw.choice((True, False, None)),
         "contamination": draw.choice(("clean", "contaminated", "unknown")),
-        "note": draw.choice(
-            ("", "Tuned on paired sentences.", "Asked in its chat template, without further training.")
-        ),
-    }
-    return {
-        "schema_version": 2,
-        "system": {"name": f"{org}/{base}-detox-{i}", "kind": "model", "revision": f"{i:040x}", "about": about},
-        "test_set": {"name": "paradetox-test", "origin": "Hub", "revision": "7", "sha256": "0", "n": 400, "of": 2000},
-        "decoding": {"do_sample": False, "num_beams": draw.choice((1, 4)), "max_new_tokens": 48, "batch_size": 32},
-        "scores": scores, "soft_sta": sta, "soft_fl": fl, "length_ratio": 0.9, "copies": 0.02, "empty": 0,
-        "cost": {"seconds": draw.uniform(5, 500), "device": "cuda"}, "submitter": org, "date": "2026-11-24T12:00:00Z",
-        "provenance": {"packages": {"torch": "2.13.0", "transformers": "5.23.0"}, "git_commit": f"{i:040x}"},
+        "note": draw.choice(("", "Tuned on paired sentences.", "Prompted by its chat template, without training.")),
+        "verification": draw.choice(("verified", "verified", "unchecked", "mismatch")), "verification_note": "as found",
+        "test_set": "paradetox-test", "test_set_origin": "Hub", "test_set_size": 2000, "profile": profile,
+        "decoding": '{"batch_size": 32, "do_sample": false, "max_new_tokens": 48, "num_beams": 1}',
+        "signature": signature, "comparable": signature, "soft_sta": sta, "soft_fl": fl, "length_ratio": 0.9,
+        "copies": 0.02, "empty": 0, "seconds": draw.uniform(5, 500), "device": "cuda", "date": "2026-11-24 12:00:00",
+        "provenance": f'{{"git_commit": "{i:040x}", "packages": {{"torch": "2.13.0", "transformers": "5.23.0"}}}}',
+        "record": "published" if published else "measured", "source": f"Paper {i}", "run_id": f"{i:016x}",
+        "path": f"results/{org}__{base}-detox-{i}/{i:016x}.json", "schema_version": 2,
     }  # fmt: skip
+    for metric, mean in (("sta", sta), ("sim", sim), ("fl", fl), ("j", sta * sim * fl)):
+        row[metric] = mean
+        if not published:
+            row |= {f"{metric}_low": max(0.0, mean - 0.03), f"{metric}_high": min(1.0, mean + 0.03)}
+    return row
 
 
 # -- the browser ------------------------------------------------------------------------------------------------------
 def browser(width: int, height: int) -> Any:
-    """Start headless Chromium.
-
-    Raises:
-        InputError: Chromium or its driver is not installed.
-    """
+    """Start headless Chromium; raises InputError if it is not installed."""
     chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if chromium is None or driver is None:
         raise InputError("no chromium and chromedriver here (Debian: apt-get install chromium chromium-driver)")
@@ -251,14 +226,11 @@ def print_times(name: str, times: list[float]) -> None:
 
 def compare(rows: int, repeats: int) -> None:
     """Measure both pages on a leaderboard of `rows` rows and print the report."""
-    from leaderboard.board.tables import TABLES
-
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        make_board(folder, rows)
+        table = write_leaderboard(Path(name), rows)
         print(f"{rows:,} rows in one group, 500 in another, 30 published; load {os.getloadavg()[0]:.1f} at the start")
         page = [sys.executable, "-m", "leaderboard.space", "--local", name, "--port"]
-        peer = [sys.executable, "-c", PEER, str(folder / TABLES["latest"]), ",".join(COLUMNS)]
+        peer = [sys.executable, "-c", PEER, str(table), ",".join(COLUMNS)]
         found: dict[str, dict[str, list[float]]] = {}
         for title, command, measure in (("page", page, measure_page), ("gr.Dataframe", peer, measure_peer)):
             with serving(command) as address, browser(1280, 1000) as chrome:

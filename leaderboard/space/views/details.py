@@ -9,7 +9,7 @@ from typing import Any
 
 from leaderboard.space.data import Leaderboard, Record
 from leaderboard.space.escaping import MAX_NAME, MISSING, external_link, hub_link, to_html
-from leaderboard.space.views.columns import score, size, status
+from leaderboard.space.views.columns import PARALLEL, score, size, status
 from leaderboard.space.views.reproduce import json_mapping, reproduce_command, verify_command
 from leaderboard.space.views.tables import number
 from metrics.scoring import METRICS
@@ -39,7 +39,7 @@ def render_details(board: Leaderboard, key: str | None) -> str:
         parts.append("<p>A published figure: it was not measured here, and its J cannot be compared with others.</p>")
     parts.append(_command(record, board.repo))
     parts.append('<div class="facts">')
-    parts += [_facts(title, rows) for title, rows in _sections(board, record)]
+    parts += [_facts(title, rows) for title, rows in _sections(board, record).items()]
     parts.append("</div>")
     return "".join(parts)
 
@@ -72,65 +72,53 @@ def _facts(title: str, rows: Iterable[tuple[str, str]]) -> str:
     return f"<section><h3>{title}</h3><dl>{items}</dl></section>"
 
 
-def _sections(board: Leaderboard, r: Record) -> list[tuple[str, list[tuple[str, str]]]]:
+def _sections(board: Leaderboard, r: Record) -> dict[str, list[tuple[str, str]]]:
     provenance = json_mapping(r["provenance"]) or {}
     packages = provenance.get("packages")
     group = board.group_of(r["key"])
     seconds = number(r["seconds"], 0)
-    return [
-        (
-            "Scores",
-            [(metric.upper(), score(r, metric)) for metric in METRICS]
-            + [
-                ("Rank", number(r["rank"], 0)),
-                ("Ties", to_html(r["ties"])),
-                ("Soft STA, soft FL", f"{number(r['soft_sta'])}, {number(r['soft_fl'])}"),
-                ("Length ratio", number(r["length_ratio"], 2)),
-                ("Copies, empty", f"{number(r['copies'])}, {number(r['empty'], 0)}"),
-                ("Checked", _checked(r)),
-            ],
-        ),
-        (
-            "System",
-            [
-                ("Kind", to_html(r["kind"])),
-                ("Revision", f"{to_html(r['revision'])} {hub_link(str(r['system']), str(r['revision']))}"),
-                ("Parameters", size(r["size"])),
-                ("Licence", to_html(r["licence"])),
-                ("Base model", to_html(r["base"])),
-                ("Training data", to_html("; ".join(map(str, r["training_data"] or ())))),
-                ("Parallel data", {True: "used", False: "not used", None: "unknown"}[r["parallel_data"]]),
-                ("Test set seen", to_html(r["contamination"])),
-                ("Note", to_html(r["note"])),
-            ],
-        ),
-        (
-            "Measurement",
-            [
-                ("Test set", f"{to_html(r['test_set'])} from {to_html(r['test_set_origin'])}"),
-                ("Sentences", f"{number(r['n'], 0)} of {number(r['test_set_size'], 0)}"),
-                ("Test set revision", to_html(r["test_set_revision"])),
-                ("Test set SHA-256", to_html(r["test_set_sha256"])),
-                ("Profile", to_html(r["profile"])),
-                ("Decoding", _decoding(r)),
-                ("Signature, short", to_html(_short(str(r["signature"] or "")))),
-                ("Signature", to_html(r["signature"], _LONG)),
-                ("Compared with", f"{len(group.records) - 1:,} other rows" if group else "nothing"),
-            ],
-        ),
-        (
-            "Provenance",
-            [
-                ("Submitter, date", f"{to_html(r['submitter'])}, {to_html(r['date'])}"),
-                ("Run", to_html(r["run_id"])),
-                ("Stored at", _stored(board, r)),
-                ("Code", to_html(provenance.get("git_commit"))),
-                ("Packages", to_html(_pairs(packages) if isinstance(packages, dict) else "", _LONG)),
-                ("Generation time", f"{seconds} s on {to_html(r['device'])}" if r["seconds"] is not None else MISSING),
-                ("Schema version", number(r["schema_version"], 0)),
-            ],
-        ),
-    ]
+    return {
+        "Scores": [
+            *((metric.upper(), score(r, metric)) for metric in METRICS),
+            ("Rank", number(r["rank"], 0)),
+            ("Ties", to_html(r["ties"])),
+            ("Soft STA, soft FL", f"{number(r['soft_sta'])}, {number(r['soft_fl'])}"),
+            ("Length ratio", number(r["length_ratio"], 2)),
+            ("Copies, empty", f"{number(r['copies'])}, {number(r['empty'], 0)}"),
+            ("Checked", _checked(r)),
+        ],
+        "System": [
+            ("Kind", to_html(r["kind"])),
+            ("Revision", f"{to_html(r['revision'])} {hub_link(str(r['system']), str(r['revision']))}"),
+            ("Parameters", size(r["size"])),
+            ("Licence", to_html(r["licence"])),
+            ("Base model", to_html(r["base"])),
+            ("Training data", to_html("; ".join(map(str, r["training_data"] or ())))),
+            ("Parallel data", PARALLEL[r["parallel_data"]]),
+            ("Test set seen", to_html(r["contamination"])),
+            ("Note", to_html(r["note"])),
+        ],
+        "Measurement": [
+            ("Test set", f"{to_html(r['test_set'])} from {to_html(r['test_set_origin'])}"),
+            ("Sentences", f"{number(r['n'], 0)} of {number(r['test_set_size'], 0)}"),
+            ("Test set revision", to_html(r["test_set_revision"])),
+            ("Test set SHA-256", to_html(r["test_set_sha256"])),
+            ("Profile", to_html(r["profile"])),
+            ("Decoding", _decoding(r)),
+            ("Signature, short", to_html(_short(str(r["signature"] or "")))),
+            ("Signature", to_html(r["signature"], _LONG)),
+            ("Compared with", f"{len(group.records) - 1:,} other rows" if group else "nothing"),
+        ],
+        "Provenance": [
+            ("Submitter, date", f"{to_html(r['submitter'])}, {to_html(r['date'])}"),
+            ("Run", to_html(r["run_id"])),
+            ("Stored at", _stored(board, r)),
+            ("Code", to_html(provenance.get("git_commit"))),
+            ("Packages", to_html(_pairs(packages) if isinstance(packages, dict) else "", _LONG)),
+            ("Generation time", f"{seconds} s on {to_html(r['device'])}" if r["seconds"] is not None else MISSING),
+            ("Schema version", number(r["schema_version"], 0)),
+        ],
+    }
 
 
 def _checked(r: Record) -> str:
