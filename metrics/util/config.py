@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 import types
 import typing
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -67,11 +67,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def parse_yaml(text: str, where: str) -> Any:
-    """Parse one YAML document.
-
-    Args:
-        text: The document.
-        where: What the error message names: a path or a command line option.
+    """Parse one YAML document; `where` is the path or option that error messages name.
 
     Raises:
         InputError: `text` is not YAML.
@@ -103,100 +99,70 @@ def read_yaml(path: Path) -> dict[Any, Any]:
 
 
 def validate(model: type[Model], values: dict[Any, Any], where: str) -> Model:
-    """Build `model` from `values`.
+    """Build a configuration.
 
     Args:
-        model: The configuration's class.
+        model: Its class.
         values: Field name -> value, as YAML reads them.
-        where: What the error message names: a file, or the kind and name of the configuration.
+        where: What error messages name: a file, or the kind and name of the configuration.
 
     Raises:
-        InputError: One line for the first fault: an unknown field, a missing field, or a field with a wrong value and
-            what is allowed there. A `ValueError` of a validator becomes that line too.
+        InputError: An unknown or missing field, or a wrong value and what is allowed; or a validator's ValueError.
     """
-    check_names(values, model.model_fields, where)
+    unknown = sorted(str(name) for name in values if name not in model.model_fields)
+    if unknown:
+        hint = suggest(unknown[0], model.model_fields)
+        raise InputError(f"{where}: unknown field {', '.join(unknown)}{hint}")
     try:
         return model.model_validate(values)
     except ValidationError as error:
         raise InputError(f"{where}: {_explain(model, values, error)}") from None
 
 
-def check_names(values: Iterable[Any], known: Collection[str], where: str) -> None:
-    """Refuse field names that are not known.
-
-    Raises:
-        InputError: A name in `values` is not in `known`; the message suggests the nearest known name.
-    """
-    unknown = sorted(str(name) for name in values if name not in known)
-    if unknown:
-        raise InputError(f"{where}: unknown field {', '.join(unknown)}{suggest(unknown[0], known)}")
-
-
 def _explain(model: type[BaseModel], values: dict[Any, Any], error: ValidationError) -> str:
     """The first error as one line; missing fields are listed together."""
     errors = error.errors(include_url=False)
-    missing = [_join(e["loc"]) for e in errors if e["type"] == "missing"]
+    missing = [".".join(map(str, e["loc"])) for e in errors if e["type"] == "missing"]
     if missing:
         return f"missing field {', '.join(sorted(missing))}"
     first = errors[0]
-    field, names = _find_field(model, first["loc"])
     if first["type"] == "extra_forbidden":
-        return f"unknown field {_join(first['loc'])}"
+        return f"unknown field {'.'.join(map(str, first['loc']))}"
     reason = str(first["ctx"]["error"]) if first["type"] == "value_error" else ""
-    if field is None:
-        return reason or first["msg"]
-    if isinstance(value := _value_at(values, names), dict) and reason:
-        return reason
-    shown = "null" if value is None else repr(value)
-    return f"{'.'.join(names)} is {shown}; {reason or f'it must be {describe(field.annotation, field.metadata)}'}"
-
-
-def _find_field(model: type[BaseModel], location: Sequence[str | int]) -> tuple[FieldInfo | None, list[str]]:
-    """(the innermost declared field at `location`, the names that lead to it); pydantic appends members of unions."""
+    # The location leads through nested models; behind the innermost field, pydantic appends members of unions and lists.
     field: FieldInfo | None = None
     names: list[str] = []
     inner: Any = model
-    for part in location:
+    value: Any = values
+    for part in first["loc"]:
         fields = inner.model_fields if isinstance(inner, type) and issubclass(inner, BaseModel) else {}
         if part not in fields:
             break
-        field = fields[str(part)]
+        field, value = fields[str(part)], value[part]
         names.append(str(part))
         inner = field.annotation
-    return field, names
+    if field is None or (reason and isinstance(value, dict)):
+        return reason or first["msg"]
+    shown = "null" if value is None else repr(value)
+    return f"{'.'.join(names)} is {shown}; {reason or f'it must be {_describe(field.annotation, field.metadata)}'}"
 
 
-def _value_at(values: Any, names: Sequence[str]) -> Any:
-    for name in names:
-        values = values[name]
-    return values
-
-
-def _join(location: Sequence[str | int]) -> str:
-    return ".".join(map(str, location))
-
-
-def describe(annotation: Any, metadata: Sequence[Any] = ()) -> str:
-    """What a field takes, in words: "a number from 0 to 1 or null", "one of constant, linear".
-
-    Args:
-        annotation: The field's type.
-        metadata: Its constraints, as in `FieldInfo.metadata`.
-    """
+def _describe(annotation: Any, metadata: Sequence[Any] = ()) -> str:
+    """What a field takes, in words: "a number from 0 to 1 or null", "one of constant, linear"."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Annotated:
         nested = [m.metadata if isinstance(m, FieldInfo) else [m] for m in arguments[1:]]
-        return describe(arguments[0], [*metadata, *(m for group in nested for m in group)])
+        return _describe(arguments[0], [*metadata, *(m for group in nested for m in group)])
     if origin in (typing.Union, types.UnionType):
         # Every whole number is a number.
         members = [m for m in arguments if not (m is int and float in arguments)]
-        return " or ".join(describe(m, () if m is type(None) else metadata) for m in members)
+        return " or ".join(_describe(m, () if m is type(None) else metadata) for m in members)
     choices = arguments if origin is typing.Literal else next((m.choices for m in metadata if isinstance(m, OneOf)), ())
     if choices:
         return f"one of {', '.join(map(str, choices))}" if len(choices) > 1 else str(*choices)
     if origin in (list, tuple) and arguments:
         plural = {"a string": "strings", "a whole number": "whole numbers", "a number": "numbers"}
-        inner = describe(arguments[0])
+        inner = _describe(arguments[0])
         return f"a list of {plural.get(inner, inner)}"
     noun, bounds = _NOUNS.get(annotation, "a mapping"), _describe_bounds(metadata)
     return f"a finite {noun.removeprefix('a ')}" if annotation is float and not bounds else f"{noun}{bounds}"
