@@ -19,9 +19,19 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import torch
+import transformers
 
+from metrics.data.sources import data_folder
+from metrics.data.text import detokenise
+from metrics.profiles import load_profile
+from metrics.scorers.heads import features, offline
+from metrics.scorers.heads.features import canonical
+from metrics.scoring.evaluator import Evaluator
 from metrics.util.console import command_parser
 from metrics.util.errors import InputError, run_command
+from metrics.util.files import read_lines
+from metrics.util.progress import progress
 
 BATCH_SIZE = 32
 
@@ -59,21 +69,10 @@ class Clock:
 
 
 def plain(heads: Any, clock: Clock, sources: Sequence[str], outputs: Sequence[str]) -> dict[str, Any]:
-    """Score as the published scripts do.
+    """Score rewrites [n] as the published scripts do: "sta", "soft_sta", "sim" and "fl" [n].
 
-    Args:
-        heads: An `OfflineHeads`, for its models and weights.
-        clock: Measures the steps.
-        sources: The toxic sentences [n].
-        outputs: Their rewrites [n].
-
-    Returns:
-        "sta", "soft_sta", "sim" and "fl" [n].
+    heads: An `OfflineHeads`, for its models and weights.
     """
-    import torch
-
-    from metrics.scorers.heads.offline import sigmoid
-
     not_empty = np.array([bool(text.strip()) for text in outputs])
     with torch.inference_mode():
         toxic = _plain_toxicity(heads, clock, outputs)
@@ -83,24 +82,17 @@ def plain(heads: Any, clock: Clock, sources: Sequence[str], outputs: Sequence[st
         "sta": (toxic <= 0.5) * not_empty,
         "soft_sta": (1 - toxic) * not_empty,
         "sim": sim * not_empty,
-        "fl": sigmoid(log_odds) * not_empty,
+        "fl": offline.sigmoid(log_odds) * not_empty,
     }
 
 
 def _load(class_name: str, backbone: Any) -> Any:
-    import torch
-    import transformers
-
     auto_class = getattr(transformers, class_name)
     return auto_class.from_pretrained(backbone.ref.folder, dtype=torch.float32, use_safetensors=True).eval()
 
 
 def _batches(texts: Sequence[str], tokenize: Callable[[str], list[int]], step: str) -> Iterator[tuple[Any, Any, Any]]:
     """(token ids, mask, token ids of each text) of each batch in file order."""
-    import torch
-
-    from metrics.util.progress import progress
-
     for start in progress(range(0, len(texts), BATCH_SIZE), f"plain loop, {step}", "batches"):
         rows = [tokenize(text) for text in texts[start : start + BATCH_SIZE]]
         width = max(map(len, rows))
@@ -113,13 +105,9 @@ def _batches(texts: Sequence[str], tokenize: Callable[[str], list[int]], step: s
 
 def _plain_toxicity(heads: Any, clock: Clock, outputs: Sequence[str]) -> Any:
     """P(toxic) [n]."""
-    import torch
-
-    from metrics.scorers.heads import features, offline
-
     smol, head = heads._smol, heads._toxicity
     start = len(smol.context)
-    texts = [features.canonical(text) for text in outputs]
+    texts = [canonical(text) for text in outputs]
     with clock.step("STA: SmolLM2"):
         model = _load("AutoModelForCausalLM", smol)
         tokens = []
@@ -136,14 +124,9 @@ def _plain_toxicity(heads: Any, clock: Clock, outputs: Sequence[str]) -> Any:
 
 def _plain_acceptability(heads: Any, clock: Clock, outputs: Sequence[str]) -> Any:
     """Log-odds of being acceptable [n]."""
-    import torch
-
-    from metrics.data.text import detokenise
-    from metrics.scorers.heads import features
-
     smol, head = heads._smol, heads._acceptability
     start = len(smol.context)
-    texts = [features.canonical(detokenise(text)) for text in outputs]
+    texts = [canonical(detokenise(text)) for text in outputs]
     log_odds = []
     with clock.step("FL: SmolLM2"):
         model = _load("AutoModelForCausalLM", smol)
@@ -167,9 +150,6 @@ def _plain_acceptability(heads: Any, clock: Clock, outputs: Sequence[str]) -> An
 
 def _plain_similarity(heads: Any, clock: Clock, sources: Sequence[str], outputs: Sequence[str]) -> Any:
     """Similarities [n] of the pairs."""
-    from metrics.scorers.heads import offline
-    from metrics.scorers.heads.features import canonical
-
     mini = heads._mini
     with clock.step("SIM: MiniLM"):
         model = _load("AutoModel", mini)
@@ -190,28 +170,13 @@ def _plain_similarity(heads: Any, clock: Clock, sources: Sequence[str], outputs:
 
 
 def ours(clock: Clock, sources: Sequence[str], outputs: Sequence[str]) -> tuple[dict[str, Any], Any, list[int]]:
-    """Score with this project.
-
-    Args:
-        clock: Measures the steps.
-        sources: The toxic sentences [n].
-        outputs: Their rewrites [n].
-
-    Returns:
-        The scores as `plain` returns them, the heads, and the peak memory (KiB) after a tenth, half and all pairs.
-    """
-    from metrics.profiles import load_profile
-    from metrics.scorers.heads import offline
-    from metrics.scoring.evaluator import Evaluator
-    from metrics.scoring.measures import MEASURES
-
+    """(the scores as `plain` returns them, the heads, the peak memory (KiB) after a tenth, half and all pairs)."""
     heads = offline.offline_heads()
     clock.watch(heads._smol, "extract", "STA and FL: SmolLM2")
     clock.watch(heads._mini, "extract", "SIM: MiniLM")
     clock.watch(heads, "similarity", "SIM: comparing words")
     clock.watch(offline, "character_ngrams", "STA: n-grams, profanity-check")
     clock.watch(offline, "profanity_log_odds", "STA: n-grams, profanity-check")
-    assert set(MEASURES) == {"sta", "sim", "fl"}
     evaluator = Evaluator(load_profile("offline"))
     peaks, parts = [], []
     n = len(sources)
@@ -231,11 +196,6 @@ def main(argv: list[str]) -> None:
     options = parser.parse_args(argv)
     if options.limit is not None and options.limit < 10:
         raise InputError(f"--limit {options.limit}: at least 10 pairs")
-    import torch
-
-    from metrics.data.sources import data_folder
-    from metrics.util.files import read_lines
-
     folder = data_folder(options.data_dir)
     if folder is None:
         raise InputError("no data folder; give --data-dir or SRO_DATA_DIR")

@@ -22,15 +22,7 @@ def truncate(texts: Sequence[str], max_tokens: int) -> list[str]:
 
 
 def score_unique(texts: Sequence[str], score: Callable[[list[str]], Array]) -> Array:
-    """Apply `score` to the distinct texts.
-
-    Args:
-        texts: Texts [n].
-        score: Distinct texts [m] -> values [m, …].
-
-    Returns:
-        The values of `texts`, [n, …].
-    """
+    """Return the values [n, …] of texts [n]; `score` computes those of the distinct texts."""
     unique = list(dict.fromkeys(texts))
     values = score(unique)
     index = {text: i for i, text in enumerate(unique)}
@@ -38,13 +30,7 @@ def score_unique(texts: Sequence[str], score: Callable[[list[str]], Array]) -> A
 
 
 class TextCache:
-    """An LRU cache: text -> value.
-
-    Args:
-        compute: Distinct texts -> their values; called with chunks of the texts that are not cached.
-        chunk_size: Texts per call of `compute`.
-        max_size: Texts that stay cached.
-    """
+    """An LRU cache: text -> value. `compute` maps chunks of distinct texts that are not cached to their values."""
 
     def __init__(
         self, compute: Callable[[list[str]], Sequence[Any]], chunk_size: int = 1024, max_size: int = 65_536

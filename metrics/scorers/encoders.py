@@ -20,13 +20,7 @@ from metrics.util.files import read_text
 
 
 class _Encoder:
-    """Base class: loads a model and runs it on batches of similar length.
-
-    Args:
-        model: A built-in name, a Hub id or a folder.
-        revision: A commit of the Hub; None: the default branch, pinned at first use.
-        max_tokens: Longer texts are truncated, or at the model's own limit; a warning on stderr says so once.
-        batch_size: Texts per forward pass.
+    """Loads a model and runs it on batches of similar length. A warning on stderr says so once if it truncates texts.
 
     Raises:
         InputError: The model cannot be found; when it is first used: it cannot be loaded.
@@ -56,8 +50,7 @@ class _Encoder:
             )
             tokenizer = transformers.AutoTokenizer.from_pretrained(self.ref.folder, trust_remote_code=False)
         except Exception as error:
-            reason = one_line(error)
-            raise InputError(f"{self.ref.name}: cannot be loaded by {self.auto_class} ({reason})") from error
+            raise InputError(f"{self.ref.name}: {self.auto_class} cannot load it ({one_line(error)})") from error
         return model.eval(), tokenizer
 
     @cached_property
@@ -85,13 +78,8 @@ class _Encoder:
         max_length = self._max_length
         values: list[Any] = [None] * len(texts)
         for indices in length_sorted_batches([len(t) for t in texts], self.batch_size):
-            batch = tokenizer(
-                [texts[i] for i in indices],
-                padding=True,
-                truncation=True,
-                max_length=max_length,
-                return_tensors="pt",
-            )
+            batch_texts = [texts[i] for i in indices]
+            batch = tokenizer(batch_texts, padding=True, truncation=True, max_length=max_length, return_tensors="pt")
             if not self._warned and any(encoding.overflowing for encoding in batch.encodings or ()):
                 self._warned = True
                 print(f"{self.ref.name}: texts are truncated to {max_length} tokens", file=sys.stderr)

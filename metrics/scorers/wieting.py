@@ -24,12 +24,7 @@ PLACEHOLDER = "UUUNKKK"
 
 
 class WietingSimilarity:
-    """Cosine of mean subword embeddings.
-
-    Args:
-        model: The name that error messages use; the weights come from SRO_WIETING.
-        revision: Not used; a hash of both files is the revision.
-        max_tokens: Longer texts are truncated.
+    """Cosine of mean subword embeddings. The weights come from SRO_WIETING, whatever `model` and `revision` are.
 
     Raises:
         InputError: A file or a package is missing.

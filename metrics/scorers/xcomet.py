@@ -47,16 +47,11 @@ UNUSED = ("layerwise_attention.dropout_mask", "layerwise_attention.dropout_fill"
 class XCometLite:
     """Scores outputs against sources and references: 1 is perfect, and there is no lower bound.
 
-    Args:
-        model: A Hub id or folder with the weights and the constructor arguments (config.json), which name the model
-            that the encoder's config and tokenizer come from.
-        revision: "COMMIT+COMMIT" of the model and of the encoder, as the property `revision` returns it; None: the
-            default branches, pinned at first use.
-        max_tokens: Longer texts are truncated.
-        batch_size: Outputs per forward pass.
+    The encoder's config and tokenizer come from a second model, which the first one's config.json names. `revision` is
+    "COMMIT+COMMIT" of the two; None: their default branches, pinned at first use.
 
     Raises:
-        InputError: The model or its encoder cannot be found; when it is first used: it cannot be loaded.
+        InputError: A model cannot be found; when it is first used: it cannot be loaded.
     """
 
     def __init__(self, model: str, revision: str | None = None, max_tokens: int = 512, batch_size: int = 16) -> None:

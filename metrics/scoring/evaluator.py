@@ -39,11 +39,7 @@ class Evaluator:
         self._measures = {name: measure(profile) for name, measure in MEASURES.items()}
 
     def evaluate(self, rewrites: Rewrites, test_set: TestSet) -> Result:
-        """Score the outputs of one system on a test set.
-
-        Raises:
-            InputError: As `score`.
-        """
+        """Score the outputs of one system on a test set; raises as `score` does."""
         scores = self.score(test_set.sources, rewrites.outputs, test_set.references)
         return Result(rewrites, test_set, scores, self.signature(test_set, rewrites.decoding))
 
@@ -89,12 +85,7 @@ class Evaluator:
         return {"profile": profile, **fields, "joint": self.profile.joint, "version": __version__}
 
     def signature(self, test_set: TestSet, decoding: dict[str, Any]) -> Signature:
-        """Return the signature of scores on `test_set`.
-
-        Args:
-            test_set: The sentences; its content is hashed, its references only if the profile uses them.
-            decoding: The decoding settings of the system; empty for systems that do not generate.
-        """
+        """Return the signature of scores on `test_set`; `decoding`: the system's settings, {} if it does not generate."""
         content = [test_set.sources, test_set.references if self.profile.needs_references else []]
         test = f"{test_set.name}@{content_hash(content)[:16]}"
         return Signature.of({**self.signature_fields, "test": test, "n": str(len(test_set.sources))}, decoding)

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from metrics.profiles import load_profile
+from metrics.scoring import FACTORS
 from metrics.scoring.items import score_chunks, to_items
 from metrics.scoring.measures import MEASURES, Measure
 from metrics.scoring.scores import Array
@@ -32,11 +33,7 @@ References = Sequence[str] | Sequence[Sequence[str]]
 
 @functools.lru_cache(maxsize=16)
 def load_measure(metric: str, profile: str = "offline") -> Measure:
-    """Load one metric of a profile; the latest 16 stay loaded.
-
-    Args:
-        metric: "sta", "sim" or "fl".
-        profile: Name or path of the profile.
+    """Load one metric ("sta", "sim" or "fl") of a profile; the latest 16 stay loaded.
 
     Raises:
         InputError: The profile is unknown, or a model of it cannot be found.
@@ -145,12 +142,11 @@ def joint(
     if not first:
         raise InputError("J of no sentences is not defined")
     if isinstance(first[0], str):
-        arrays = _score(first, second, third, profile, ["sta", "sim", "fl"])
+        arrays = _score(first, second, third, profile, FACTORS)
     elif third is None:
         raise InputError("joint takes (sta, sim, fl), or (sources, predictions[, references])")
     else:
-        named = zip(("sta", "sim", "fl"), (first, second, third), strict=True)
-        arrays = [_numbers(name, values) for name, values in named]
+        arrays = [_numbers(name, values) for name, values in zip(FACTORS, (first, second, third), strict=True)]
     if len({array.shape for array in arrays}) != 1:
         raise InputError(f"sta, sim and fl of {', '.join(str(len(array)) for array in arrays)} sentences")
     return float((arrays[0] * arrays[1] * arrays[2]).mean())
@@ -167,15 +163,8 @@ def metric_values(
 
     The values of the latest texts stay in memory, so that four metrics on the same texts cost no more than J alone.
 
-    Args:
-        metric: "sta", "sim", "fl" or "j".
-        sources: The toxic sentences [n].
-        predictions: The rewrites [n].
-        references: The human rewrites [n], if the profile compares with them.
-        profile: The metric protocol.
-
     Returns:
-        {metric: values [n]}; for "j" also the "sta", "sim" and "fl" that it is the product of, before it.
+        {metric: values [n]}; for "j" its factors "sta", "sim" and "fl" come first.
 
     Raises:
         InputError: No sentences; as `style_accuracy`.
@@ -185,8 +174,8 @@ def metric_values(
     texts = (tuple(sources), tuple(predictions), None if references is None else tuple(map(_hashable, references)))
     if metric != "j":
         return {metric: _cached_values(metric, *texts, profile)}
-    parts = {name: _cached_values(name, *texts, profile) for name in ("sta", "sim", "fl")}
-    return {**parts, "j": parts["sta"] * parts["sim"] * parts["fl"]}
+    factors = {name: _cached_values(name, *texts, profile) for name in FACTORS}
+    return {**factors, "j": factors["sta"] * factors["sim"] * factors["fl"]}
 
 
 def _hashable(reference: str | Sequence[str]) -> tuple[str, ...]:

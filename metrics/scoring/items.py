@@ -45,15 +45,10 @@ def to_items(
 def score_chunks(
     items: Sequence[Item], measures: Collection[Measure], description: str
 ) -> Iterator[dict[Item, list[float]]]:
-    """Score each distinct item whose output is not empty.
-
-    Args:
-        items: The sentences.
-        measures: The measures whose columns are joined.
-        description: The name of the stage on the progress bar.
+    """Score each distinct item whose output is not empty; `description` is the name of the stage on the progress bar.
 
     Yields:
-        Item -> its scores, for at most `CHUNK` items at a time, so that the caller can store them as they come.
+        Item -> its scores, the columns of all measures, for at most `CHUNK` items at a time.
 
     Raises:
         InputError: A score is not finite.

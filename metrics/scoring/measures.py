@@ -25,12 +25,9 @@ Item = tuple[str, str, tuple[str, ...]]
 class Measure(ABC):
     """One metric under one profile: calling it with n items returns their scores [n, len(columns)].
 
-    Args:
-        profile: The protocol; its fields with the prefix `metric` choose the scorer and the rule.
-
     Attributes:
         metric: The metric's name, and the prefix of its fields in a profile.
-        columns: The names of the returned columns, the metric itself first.
+        columns: The names of the columns, the metric itself first.
         scorers: The scorers that a profile may choose from, by name.
         needs_references: Whether items must have references.
     """

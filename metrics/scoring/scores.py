@@ -12,14 +12,10 @@ Array = np.ndarray[Any, np.dtype[np.float64]]
 
 @dataclass(frozen=True)
 class SentenceScores:
-    """Scores of each sentence, arrays [n]. An empty output is a failure: all its scores are 0.
+    """Scores of each sentence, arrays [n]; all scores of an empty output are 0.
 
-    Attributes:
-        sta: Style accuracy by the profile's rule, in [0, 1].
-        sim: Cosine similarity in [-1, 1].
-        fl: Fluency by the profile's rule, in [0, 1].
-        soft_sta: P(neutral), behind `sta`.
-        soft_fl: P(acceptable), behind `fl`.
+    sta and fl are in [0, 1], by the profile's rules, and soft_sta and soft_fl are the probabilities that the rules are
+    applied to: P(neutral) and P(acceptable). sim is a cosine in [-1, 1].
     """
 
     sta: Array

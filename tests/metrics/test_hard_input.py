@@ -40,10 +40,9 @@ from metrics.generation.prompts import prompt_ids
 from metrics.models.builtin import BUILT_IN
 from metrics.profiles import load_profile
 from metrics.score import main as score_main
-from metrics.scorers.chrf import ChrF
+from metrics.scorers.classical import ChrF, ProfanityCheck
 from metrics.scorers.heads.features import MiniLM, SmolLM2, canonical, character_ngrams, profanity_log_odds
 from metrics.scorers.heads.offline import OfflineHeads
-from metrics.scorers.profanity_check import ProfanityCheck
 from metrics.scoring.agreement import _numbered, agreement
 from metrics.scoring.cache import ScoreCache
 from metrics.scoring.comparison import compare

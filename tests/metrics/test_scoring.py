@@ -17,8 +17,8 @@ import metrics.scoring.evaluator
 from metrics.data.test_sets import TestSet
 from metrics.data.text import detokenise, is_copy, length_ratio, repetition
 from metrics.profiles import load_profile
+from metrics.scorers.classical import ProfanityCheck
 from metrics.scorers.encoders import SentenceEncoder
-from metrics.scorers.profanity_check import ProfanityCheck
 from metrics.scoring.evaluator import Evaluator
 from metrics.scoring.result import Result
 from metrics.scoring.scores import SentenceScores

@@ -62,25 +62,14 @@ def profanity_log_odds(texts: Sequence[str]) -> Array:
 
 @dataclass(frozen=True)
 class HiddenStates:
-    """The hidden states of one text.
-
-    Attributes:
-        states: Layer -> states of the tokens [tokens, width].
-        surprisal: `surprisal_statistics` [25], from SmolLM2 with its language model head only.
-    """
+    """The hidden states of one text: layer -> [tokens, width], and the `surprisal_statistics` [25] of a whole SmolLM2."""
 
     states: dict[int, Any]
     surprisal: Floats | None = None
 
 
 class Backbone:
-    """A frozen built-in model that encodes canonical texts in batches of similar length.
-
-    Attributes:
-        name: The model's built-in name.
-        max_tokens: Longer texts are truncated.
-        width: Size of a hidden state.
-    """
+    """A frozen built-in model that encodes canonical texts in batches of similar length."""
 
     name: ClassVar[str]
     max_tokens: ClassVar[int]
@@ -97,13 +86,22 @@ class Backbone:
 
         return AutoTokenizer.from_pretrained(self.ref.folder, trust_remote_code=False)
 
-    def _load(self, auto_class: Any) -> Any:
+    def _load(self, class_name: str, num_layers: int | None = None) -> Any:
+        """The transformers model, cut to its first layers, with packed linear layers."""
         import torch
+        import transformers
 
-        model = auto_class.from_pretrained(
+        from metrics.generation.packed_linear import pack_linear_layers
+
+        model = getattr(transformers, class_name).from_pretrained(
             self.ref.folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
         )
-        return model.eval()
+        if num_layers is not None:
+            model.model.layers = model.model.layers[:num_layers]
+            model.config.num_hidden_layers = num_layers
+        model.eval()
+        pack_linear_layers(model)
+        return model
 
     def extract(self, texts: Sequence[str], description: str, feature: Callable[[HiddenStates], Any]) -> list[Any]:
         """Compute a feature of each text; up to rounding it does not depend on the other texts.
@@ -111,10 +109,7 @@ class Backbone:
         Args:
             texts: Canonical texts [n].
             description: The name of the stage on the progress bar.
-            feature: What to keep of a text's hidden states; the states themselves are freed after each batch.
-
-        Returns:
-            The features [n].
+            feature: Computes what to keep; the hidden states are freed after each batch.
         """
         import torch
 
@@ -145,13 +140,7 @@ class MiniLM(Backbone):
     @cached_property
     def model(self) -> Any:
         """The transformers model, with packed linear layers."""
-        from transformers import AutoModel
-
-        from metrics.generation.packed_linear import pack_linear_layers
-
-        model = self._load(AutoModel)
-        pack_linear_layers(model)
-        return model
+        return self._load("AutoModel")
 
     def _ids(self, text: str) -> list[int]:
         return list(self.tokenizer(text, truncation=True, max_length=self.max_tokens)["input_ids"])
@@ -182,12 +171,7 @@ class MiniLM(Backbone):
 
 
 class SmolLM2(Backbone):
-    """SmolLM2-135M-Instruct: the states after `layers`, and surprisal statistics.
-
-    Args:
-        batch_size: Texts per forward pass.
-        num_layers: Compute only the first layers, and no surprisal; None: the whole model.
-    """
+    """SmolLM2-135M-Instruct: the states after `layers`, and surprisal statistics unless only `num_layers` are computed."""
 
     name = "smollm2-135m-q4"
     max_tokens = 512
@@ -205,15 +189,7 @@ class SmolLM2(Backbone):
     @cached_property
     def model(self) -> Any:
         """The transformers model, with packed linear layers."""
-        from transformers import AutoModelForCausalLM
-
-        from metrics.generation.packed_linear import pack_linear_layers
-
-        model = self._load(AutoModelForCausalLM)
-        if self.num_layers is not None:
-            model.model.layers = model.model.layers[: self.num_layers]
-            model.config.num_hidden_layers = self.num_layers
-        pack_linear_layers(model)
+        model = self._load("AutoModelForCausalLM", self.num_layers)
         for number in self.layers:
             if self.num_layers is None or number <= self.num_layers:
                 model.model.layers[number - 1].register_forward_hook(self._store_states(number))
