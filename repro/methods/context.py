@@ -28,7 +28,6 @@ class TrainingContext:
         pairs: Parallel texts (toxic, neutral), for methods that learn from them.
         log: Appends an event to the run's log.
         evaluate: Returns the leader's development scores at a step.
-        stop: Returns why training should stop after these development scores, or None.
         output_dir: Folder of the checkpoints, from which an interrupted training resumes.
     """
 
@@ -39,7 +38,6 @@ class TrainingContext:
     pairs: Sequence[tuple[str, str]]
     log: Log
     evaluate: Callable[[int], DevelopmentScores]
-    stop: Callable[[Sequence[DevelopmentScores]], str | None]
     output_dir: Path
 
     def arguments(self) -> dict[str, Any]:
@@ -60,7 +58,7 @@ class TrainingContext:
 
     def logging(self) -> dict[str, Any]:
         """Return the keyword arguments `log` and `callbacks` of `LeaderTrainer`."""
-        return {"log": self.log, "callbacks": [DevelopmentCallback(self.leader, self.evaluate, self.stop, self.log)]}
+        return {"log": self.log, "callbacks": [DevelopmentCallback(self.leader, self.evaluate, self.config, self.log)]}
 
 
 def training_method(name: str) -> Callable[[TrainingContext], LeaderTrainer]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,8 @@ from metrics.util.progress import ProgressBar
 from repro.distributed import broadcast_from_main, is_main_process, unsharded, wait_for_everyone
 from repro.leader.leader import Leader
 from repro.training.checkpoints import BEST, COMPLETE, save_trained_weights
-from repro.training.development import DevelopmentScores, best_step, development_history
+from repro.training.config import DevelopmentConfig
+from repro.training.development import DevelopmentScores, best_step, development_history, stop_reason
 
 Log = Callable[[dict[str, Any]], None]
 
@@ -96,18 +97,18 @@ class DevelopmentCallback(TrainerCallback):
     Args:
         leader: The leader in training.
         evaluate: Returns the leader's scores at a step.
-        stop: Returns why training should stop after these scores, or None.
-        log: Receives scores and reason.
+        config: When to stop.
+        log: Receives scores and stop reason.
     """
 
     def __init__(
         self,
         leader: Leader,
         evaluate: Callable[[int], DevelopmentScores],
-        stop: Callable[[Sequence[DevelopmentScores]], str | None],
+        config: DevelopmentConfig,
         log: Log,
     ) -> None:
-        self._leader, self._evaluate, self._stop, self._log = leader, evaluate, stop, log
+        self._leader, self._evaluate, self._config, self._log = leader, evaluate, config, log
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -132,7 +133,7 @@ class DevelopmentCallback(TrainerCallback):
         history = development_history(state.log_history)
         if best_step(history) == scores.step:
             save_trained_weights(self._leader, Path(str(args.output_dir)) / BEST)
-        reason = self._stop(history)
+        reason = stop_reason(history, self._config)
         if reason is not None:
             control.should_training_stop = True
             state.log_history.append({"step": scores.step, "stopped": reason})

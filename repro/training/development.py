@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from repro.training.config import DevelopmentConfig
+
 
 @dataclass(frozen=True)
 class DevelopmentScores:
@@ -39,25 +41,17 @@ def best_step(history: Sequence[DevelopmentScores]) -> int:
     return max(history, key=lambda scores: (scores.j, -scores.step)).step
 
 
-def stop_reason(
-    history: Sequence[DevelopmentScores], *, max_repetition: float, max_length_ratio: float, patience: int
-) -> str | None:
-    """Return why training should stop after the scores in `history`, or None.
-
-    Args:
-        history: The scores so far, in order.
-        max_repetition: Stop above this repetition, because the text degenerates.
-        max_length_ratio: Stop above this length ratio or below its inverse; 0 allows any length.
-        patience: Stop after so many evaluations in a row without a better J; 0 never.
-    """
+def stop_reason(history: Sequence[DevelopmentScores], config: DevelopmentConfig) -> str | None:
+    """Return why training should stop after the scores so far, or None: degenerate text, or no better J."""
     if not history:
         return None
     last = history[-1]
-    if last.repetition > max_repetition:
-        return f"degenerate at step {last.step}: repetition {last.repetition:.2f} > {max_repetition}"
-    if max_length_ratio and not 1 / max_length_ratio <= last.length_ratio <= max_length_ratio:
-        return f"degenerate at step {last.step}: length ratio {last.length_ratio:.2f} (limit {max_length_ratio})"
+    if last.repetition > config.stop_repetition:
+        return f"degenerate at step {last.step}: repetition {last.repetition:.2f} > {config.stop_repetition}"
+    limit = config.stop_length_ratio
+    if limit and not 1 / limit <= last.length_ratio <= limit:
+        return f"degenerate at step {last.step}: length ratio {last.length_ratio:.2f} (limit {limit})"
     since_best = sum(scores.step > best_step(history) for scores in history)
-    if patience and since_best >= patience:
+    if config.patience and since_best >= config.patience:
         return f"no better development J in {since_best} evaluations, step {best_step(history)} to {last.step}"
     return None

@@ -32,7 +32,7 @@ from tests.leaders import scores_by_norm, weights
 
 METHODS = ("dpo", "kto", "grpo", "sft")
 SMALL = ["train=2", "steps=4", "batch_size=4", "rollouts=2", "evaluate_every=2", "rollout_max_new_tokens=6",
-         "learning_rate=1e-2", "temperature=1.0", "systems=[reference]"]  # fmt: skip
+         "learning_rate=1e-2", "temperature=1.0", "systems=[reference]", "stop_repetition=1", "stop_length_ratio=0"]  # fmt: skip
 
 
 @dataclass
@@ -61,7 +61,7 @@ def make_context(
     pairs = list(pairwise(texts))
     context = TrainingContext(
         recipe.narrow(ContextConfig), leader, follower or EvenFollower(), texts, pairs, events.append,
-        scores_by_norm(leader, die_after), lambda _: None, out,
+        scores_by_norm(leader, die_after), out,
     )  # fmt: skip
     return context, events
 

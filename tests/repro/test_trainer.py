@@ -20,6 +20,7 @@ from repro.methods.config import SROConfig
 from repro.methods.sro import SROTrainer
 from repro.training.callbacks import DevelopmentCallback
 from repro.training.checkpoints import COMPLETE
+from repro.training.config import DevelopmentConfig
 from repro.training.development import DevelopmentScores, best_step, stop_reason
 from repro.training.trainer import training_arguments
 from tests.leaders import scores_by_norm, weights
@@ -31,6 +32,13 @@ GREEDY = SROConfig(
 )  # fmt: skip
 SAMPLED = GREEDY.__class__(**{**vars(GREEDY), "sample": True, "rollouts": 2})
 BFLOAT16 = GREEDY.__class__(**{**vars(SAMPLED), "rollout_dtype": "bfloat16"})
+
+
+def stop_limits(**limits: float) -> DevelopmentConfig:
+    return DevelopmentConfig(development_set="sample-dev", development_limit=0, evaluate_every=2, **limits)
+
+
+NEVER_STOP = stop_limits(stop_repetition=1, stop_length_ratio=0, patience=0)
 
 
 class WordScreener:
@@ -54,7 +62,7 @@ def make_trainer(
         optim="sgd",
     )  # fmt: skip
     events: list[dict[str, Any]] = []
-    development = DevelopmentCallback(leader, scores_by_norm(leader, die_after), lambda _: None, events.append)
+    development = DevelopmentCallback(leader, scores_by_norm(leader, die_after), NEVER_STOP, events.append)
     follower = ScreenerFollower(WordScreener())
     trainer = SROTrainer(leader, follower, config, arguments, texts, log=events.append, callbacks=[development])
     return trainer, events
@@ -211,14 +219,14 @@ def scores(step: int, j: float, *, length: float = 1.0, repeat: float = 0.0) -> 
 
 
 def test_stop_reasons_and_best_step_by_hand() -> None:
-    limits = {"max_repetition": 0.3, "max_length_ratio": 1.6, "patience": 2}
+    limits = stop_limits(stop_repetition=0.3, stop_length_ratio=1.6, patience=2)
     rising = [scores(0, 0.2), scores(5, 0.3)]
-    assert stop_reason([], **limits) is None
-    assert stop_reason(rising, **limits) is None
-    assert stop_reason([*rising, scores(10, 0.29)], **limits) is None
-    assert "no better development J in 2" in str(stop_reason([*rising, scores(10, 0.29), scores(15, 0.3)], **limits))
-    assert "repetition 0.40" in str(stop_reason([scores(5, 0.9, repeat=0.4)], **limits))
-    assert "length ratio 1.70" in str(stop_reason([scores(5, 0.9, length=1.7)], **limits))
-    assert "length ratio 0.60" in str(stop_reason([scores(5, 0.9, length=0.6)], **limits))
-    assert stop_reason([scores(5, 0.9, length=0.0)], **{**limits, "max_length_ratio": 0}) is None
+    assert stop_reason([], limits) is None
+    assert stop_reason(rising, limits) is None
+    assert stop_reason([*rising, scores(10, 0.29)], limits) is None
+    assert "no better development J in 2" in str(stop_reason([*rising, scores(10, 0.29), scores(15, 0.3)], limits))
+    assert "repetition 0.40" in str(stop_reason([scores(5, 0.9, repeat=0.4)], limits))
+    assert "length ratio 1.70" in str(stop_reason([scores(5, 0.9, length=1.7)], limits))
+    assert "length ratio 0.60" in str(stop_reason([scores(5, 0.9, length=0.6)], limits))
+    assert stop_reason([scores(5, 0.9, length=0.0)], limits.model_copy(update={"stop_length_ratio": 0})) is None
     assert best_step([*rising, scores(10, 0.3)]) == 5
