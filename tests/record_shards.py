@@ -15,7 +15,7 @@ from torch.distributed.tensor import DTensor
 
 from repro import run
 from repro.distributed import rank
-from repro.pipeline import pipeline
+from repro.pipeline import engine
 from repro.training.trainer import LeaderTrainer
 
 
@@ -25,7 +25,7 @@ def local_size(tensor: torch.Tensor) -> int:
 
 
 def main(folder: Path, arguments: list[str]) -> None:
-    train, remove = LeaderTrainer.train_or_resume, pipeline.remove_temporaries
+    train, remove = LeaderTrainer.train_or_resume, engine.remove_temporaries
 
     def train_and_record(trainer: LeaderTrainer) -> None:
         train(trainer)
@@ -38,7 +38,7 @@ def main(folder: Path, arguments: list[str]) -> None:
         (folder / f"cleanup-{rank()}").touch()
         remove(out)
 
-    pipeline.remove_temporaries = remove_and_record
+    engine.remove_temporaries = remove_and_record
     LeaderTrainer.train_or_resume = train_and_record  # type: ignore[method-assign]
     run.main(arguments)
 

@@ -1,22 +1,19 @@
-"""Loading the leader that a stage trains, and exporting it as a model folder."""
+"""Loading the leader that a stage trains."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import torch
-from transformers import GenerationConfig
 
 from metrics.generation.engines.vllm import require_supported
 from metrics.models.loading import load_model
-from metrics.models.prompts import write_prompt
 from metrics.models.resolve import ModelRef, resolve_model
 from metrics.util.errors import name_option
-from metrics.util.files import atomic_folder, remove_folder
-from repro.config.section import RewritingConfig, SeedConfig
+from metrics.util.files import remove_folder
+from repro.config.section import SeedConfig
 from repro.distributed import broadcast_from_main, is_main_process
 from repro.leader.config import LeaderConfig, RolloutEngineConfig
-from repro.leader.export import export_model
 from repro.leader.leader import Leader
 
 
@@ -44,18 +41,6 @@ def load_leader(model: ModelRef, config: LoadingConfig) -> Leader:
         lora_rank=config.lora_rank,
         dtype=config.train_dtype,
     )
-
-
-def export_leader(leader: Leader, folder: Path, config: RewritingConfig) -> None:
-    """Write a model folder that rewrites as this run does: weights, tokenizer, prompt and decoding settings."""
-    with atomic_folder(folder) as target:
-        export_model(leader, target)
-        write_prompt(target, leader.prompt)
-        stored = leader.model.generation_config
-        tokens = {k: getattr(stored, k) for k in ("bos_token_id", "eos_token_id", "pad_token_id")}
-        start = getattr(stored, "decoder_start_token_id", None)
-        settings = {"max_new_tokens": config.max_new_tokens, "do_sample": False}
-        GenerationConfig(**settings, **tokens, decoder_start_token_id=start).save_pretrained(target)
 
 
 def paraphraser(leader: ModelRef, warm_up: Path) -> ModelRef:

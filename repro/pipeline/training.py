@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Sequence
 
 from metrics.data.corpora import Corpus
 from metrics.data.test_sets import TestSet
@@ -26,7 +25,7 @@ from repro.pipeline.leaders import LoadingConfig, load_leader, paraphraser, was_
 from repro.pipeline.screener import JudgingConfig, load_follower
 from repro.training.checkpoints import BEST
 from repro.training.config import TextsConfig
-from repro.training.development import DevelopmentScores, stop_reason
+from repro.training.development import DevelopmentScores
 
 _MIN_WORDS = 3
 
@@ -45,14 +44,6 @@ def _build(run: StageRun[TrainingStageConfig]) -> None:
     def evaluate(step: int) -> DevelopmentScores:
         return _score_development(leader, step, inputs.development, inputs.evaluator, config)
 
-    def stop(history: Sequence[DevelopmentScores]) -> str | None:
-        return stop_reason(
-            history,
-            max_repetition=config.stop_repetition,
-            max_length_ratio=config.stop_length_ratio,
-            patience=config.patience,
-        )
-
     context = TrainingContext(
         config,
         leader,
@@ -61,7 +52,6 @@ def _build(run: StageRun[TrainingStageConfig]) -> None:
         inputs.parallel.pairs if inputs.parallel else (),
         log=run.log,
         evaluate=evaluate,
-        stop=stop,
         output_dir=run.work / "training",
     )
     outcome = training_method(config.method)(context).outcome()

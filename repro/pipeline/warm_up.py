@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from metrics.util.files import remove_folder
 from repro.config.section import RewritingConfig
-from repro.distributed import is_main_process, is_sharded, num_processes
+from repro.distributed import is_main_process, is_sharded
+from repro.leader.export import export_model
 from repro.pipeline.engine import Stage, StageRun
-from repro.pipeline.leaders import LoadingConfig, export_leader, load_leader, was_trained
+from repro.pipeline.leaders import LoadingConfig, load_leader, was_trained
 from repro.training.config import WarmupConfig
-from repro.training.denoising import MAX_TOXIC_WORDS, denoising_rows
+from repro.training.denoising import denoising_rows
 from repro.training.trainer import training_arguments
 from repro.training.warmup import WarmupTrainer
 
@@ -21,17 +22,12 @@ def _build(run: StageRun[WarmupStageConfig]) -> None:
     config, inputs = run.config, run.inputs
     if config.warmup == "none" or was_trained(run.work, run.work / "model"):
         return
-    toxic = [text for corpus in inputs.noise for text in corpus.toxic]
     rows = denoising_rows(
         [text for corpus in inputs.screening for text in corpus.neutral],
-        [text for text in dict.fromkeys(toxic) if len(text.split()) <= MAX_TOXIC_WORDS],
+        [text for corpus in inputs.noise for text in corpus.toxic],
         inputs.paraphrases.pairs if inputs.paraphrases else (),
-        rows=config.warmup_steps * config.warmup_batch_size * num_processes(),
-        changes=config.warmup_changes,
-        substitutions=config.warmup_substitutions,
-        pair_share=config.warmup_pair_share,
-        max_words=config.warmup_max_words,
-        seed=config.seed,
+        config,
+        config.seed,
     )
     arguments = training_arguments(
         run.work / "training",
@@ -50,7 +46,7 @@ def _build(run: StageRun[WarmupStageConfig]) -> None:
             # A sharded model cannot be exported.
             leader = load_leader(inputs.leader, config)
             leader.load_trainable_state(trained)
-        export_leader(leader, run.work / "model", config)
+        export_model(leader, run.work / "model", config.max_new_tokens)
         remove_folder(run.work / "training")
 
 

@@ -52,19 +52,14 @@ class LogCallback(TrainerCallback):
 
 
 class ProgressBarCallback(TrainerCallback):
-    """Shows steps, loss, share of passes and development J in one line.
+    """Shows steps, loss, share of passes and development J in one line."""
 
-    Args:
-        description: The name of the stage.
-    """
-
-    def __init__(self, description: str) -> None:
-        self._description = description
+    def __init__(self) -> None:
         self._bar: ProgressBar | None = None
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, *rest: Any, **kwargs: Any) -> None:
         if is_main_process():
-            self._bar = ProgressBar(self._description, state.max_steps, completed=state.global_step, unit="steps")
+            self._bar = ProgressBar("training", state.max_steps, completed=state.global_step, unit="steps")
             self._bar.__enter__()
 
     def on_log(self, args: TrainingArguments, state: TrainerState, *rest: Any, logs: Any = None, **kwargs: Any) -> None:

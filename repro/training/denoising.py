@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from metrics.systems.baselines import lexicon
+from repro.distributed import num_processes
+from repro.training.config import WarmupConfig
 
 _MAX_CONTEXT = 2
 # Longest toxic text, in words, that noise is taken from: longer ones are comments, not sentences.
-MAX_TOXIC_WORDS = 25
+_MAX_TOXIC_WORDS = 25
 
 
 @dataclass(frozen=True)
@@ -77,25 +79,16 @@ def denoising_rows(
     neutral: Sequence[str],
     toxic: Sequence[str],
     pairs: Sequence[tuple[str, str]],
-    *,
-    rows: int,
-    changes: int,
-    substitutions: float,
-    pair_share: float,
-    max_words: int,
+    config: WarmupConfig,
     seed: int,
 ) -> list[dict[str, Any]]:
-    """Return training rows of the warm-up.
+    """Return the training rows of all processes.
 
     Args:
         neutral: Neutral sentences; those with a rude word are left out, so that the leader does not learn to write it.
-        toxic: Toxic sentences, which the noise is taken from.
+        toxic: Toxic texts, which the noise is taken from; long ones are left out.
         pairs: Paraphrases (source, target).
-        rows: How many rows to return.
-        changes: See `add_noise`.
-        substitutions: See `add_noise`.
-        pair_share: Share of rows that are paraphrases, if there are any.
-        max_words: Longest sentence, in words.
+        config: Number of rows, noise, and share of paraphrases.
         seed: Seed of everything that is drawn.
 
     Returns:
@@ -103,17 +96,18 @@ def denoising_rows(
     """
     rng = random.Random(seed)
     rude = lexicon()
-    noise = rude_noise(toxic, rng)
+    noise = rude_noise([t for t in dict.fromkeys(toxic) if len(t.split()) <= _MAX_TOXIC_WORDS], rng)
     if not noise.spans:
         noise = Noise([[word] for word in sorted(rude)], {})
-    clean = [t for t in neutral if 4 <= len(t.split()) <= max_words and not rude & set(t.lower().split())]
-    short_pairs = [p for p in pairs if max(len(p[0].split()), len(p[1].split())) <= max_words]
+    longest = config.warmup_max_words
+    clean = [t for t in neutral if 4 <= len(t.split()) <= longest and not rude & set(t.lower().split())]
+    short_pairs = [p for p in pairs if max(len(p[0].split()), len(p[1].split())) <= longest]
     result = []
-    for _ in range(rows):
-        if short_pairs and rng.random() < pair_share:
+    for _ in range(config.warmup_steps * config.warmup_batch_size * num_processes()):
+        if short_pairs and rng.random() < config.warmup_pair_share:
             source, target = rng.choice(short_pairs)
         else:
             target = rng.choice(clean)
-            source = add_noise(target, noise, changes, substitutions, rng)
+            source = add_noise(target, noise, config.warmup_changes, config.warmup_substitutions, rng)
         result.append({"source": source, "target": target, "length": len(source.split()) + len(target.split())})
     return result

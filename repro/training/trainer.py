@@ -37,12 +37,11 @@ class LeaderTrainer(Trainer):
     # Losses are means over the micro-batch. The Trainer would not divide them by the number of micro-batches for a T5,
     # which claims to accept `num_items_in_batch`.
     loss_is_scaled_for_ga: bool | None = False
-    stage = "training"
 
     def __init__(self, leader: Leader, *, log: Log, callbacks: Sequence[TrainerCallback] = (), **kwargs: Any) -> None:
         self.leader = leader
         self._verdicts: list[Verdict] = []
-        self._progress = ProgressBarCallback(self.stage)
+        self._progress = ProgressBarCallback()
         own = [CompleteCheckpointCallback(), LogCallback(log), self._progress]
         super().__init__(callbacks=[*own, *callbacks], **kwargs)
         self.remove_callback(PrinterCallback)

@@ -11,8 +11,6 @@ from repro.training.distributed_trainer import DistributedTrainer
 class WarmupTrainer(DistributedTrainer):
     """Maximises the likelihood of `target` given `source`; see `repro.training.denoising` for the rows."""
 
-    stage = "warm-up"
-
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:

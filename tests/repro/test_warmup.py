@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import random
-from typing import Any
 
 import pytest
 
 from metrics.systems.baselines import lexicon
+from repro.training.config import WarmupConfig
 from repro.training.denoising import add_noise, denoising_rows, rude_noise
 
 NEUTRAL = ["the soup was cold when it came", "we waited for an hour at the door"]
@@ -30,8 +30,11 @@ def test_substitutions_have_the_neighbours_of_a_rude_word() -> None:
 
 def test_rows_have_the_given_shares_and_no_rude_target() -> None:
     pairs = [("it rained a lot", "there was much rain")]
-    settings: dict[str, Any] = {"rows": 2_000, "changes": 3, "substitutions": 0.0, "max_words": 14, "seed": 1}
-    rows = denoising_rows(NEUTRAL, TOXIC, pairs, pair_share=0.25, **settings)
+    config = WarmupConfig(
+        warmup="denoise", warmup_corpora=[], warmup_steps=100, warmup_batch_size=20, warmup_learning_rate=0,
+        warmup_changes=3, warmup_substitutions=0.0, warmup_pair_share=0.25, warmup_max_words=14,
+    )  # fmt: skip
+    rows = denoising_rows(NEUTRAL, TOXIC, pairs, config, seed=1)
     sources = [(row["source"], row["target"]) for row in rows]
     # A quarter are pairs. 2,000 draws: standard deviation .01.
     assert sources.count(pairs[0]) / 2_000 == pytest.approx(0.25, abs=0.04)
@@ -39,4 +42,4 @@ def test_rows_have_the_given_shares_and_no_rude_target() -> None:
     assert len(restored) == 2_000 - sources.count(pairs[0])
     assert all(len(row["source"].split()) > len(row["target"].split()) for row in restored)
     assert not any(lexicon() & set(row["target"].split()) for row in restored)
-    assert rows == denoising_rows(NEUTRAL, TOXIC, pairs, pair_share=0.25, **settings)
+    assert rows == denoising_rows(NEUTRAL, TOXIC, pairs, config, seed=1)
