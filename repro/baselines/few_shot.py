@@ -1,21 +1,21 @@
-"""Few-shot: the untouched leader, shown six rude sentences with polite ones before the one it is asked."""
+"""Few-shot: the untouched leader, prompted with six pairs of a rude and a polite sentence."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from transformers import AutoConfig, AutoTokenizer, GenerationConfig
+
+from metrics.models.resolve import ModelRef
 from metrics.systems.outputs import Rewrites
 from metrics.systems.resolve import System
 from metrics.systems.rewriting import rewrite
 from metrics.util.files import atomic_folder, cache_dir, content_hash, link_or_copy, write_json
-
-if TYPE_CHECKING:
-    from metrics.models.resolve import ModelRef
-    from repro.baselines.setting import Setting
+from repro.baselines.setting import Setting
 
 # Written for this project.
-EXAMPLES = (
+_EXAMPLES = (
     ("who the hell parked in front of my garage again?", "who parked in front of my garage again?"),
     ("your new haircut looks like crap.", "your new haircut does not look good."),
     ("he is a lying bastard and nobody should vote for him", "he is not honest and nobody should vote for him"),
@@ -29,21 +29,21 @@ EXAMPLES = (
         "the last update broke my phone and support did not help",
     ),
 )
-RUDE, POLITE = 'Rude: "', 'Polite: "'
-# The best of eight formats, chat turns among them, on 48 development sentences: quotes and a heading keep a small model
-# at the sentence.
+_RUDE, _POLITE = 'Rude: "', 'Polite: "'
+# The best of eight formats, among them chat turns, on 48 development sentences: with quotes and a heading a small model
+# stays with the sentence.
 PROMPT = (
     "Each rude sentence is followed by a polite one that says the same.\n\n"
-    + "".join(f'{RUDE}{rude}"\n{POLITE}{polite}"\n\n' for rude, polite in EXAMPLES)
-    + f'{RUDE}{{text}}"\n{POLITE}'
+    + "".join(f'{_RUDE}{rude}"\n{_POLITE}{polite}"\n\n' for rude, polite in _EXAMPLES)
+    + f'{_RUDE}{{text}}"\n{_POLITE}'
 )
 
 
 def rewrites(setting: Setting) -> Rewrites:
-    """The leader's greedy line for every test sentence, cut at the line end and without the quotes around it."""
+    """Return the leader's greedy continuation for every test sentence: one line, without its quotes."""
     config, leader = setting.config, setting.leader
     settings = {"do_sample": False, "num_beams": 1, "max_new_tokens": config.max_new_tokens}
-    # The cache of rewrites must not take what the leader writes beyond the line end, for this prompt, for these.
+    # The revision differs, so that the cache of rewrites keeps these apart from outputs that do not end at the line end.
     system = System("few-shot", "model", f"{leader.revision}+line", ends_at_line(leader), PROMPT, settings)
     done = rewrite(system, setting.test, batch_size=config.generation_batch_size, seed=config.seed)
     return dataclasses.replace(
@@ -55,22 +55,20 @@ def rewrites(setting: Setting) -> Rewrites:
 
 
 def first_line(output: str) -> str:
-    """The answer alone: without its quotes, and without further examples of a model that knows no line ends.
+    """Return the answer without its quotes, and without further examples that the model has added.
 
-    `metrics.systems.rewriting.rewrite` gives outputs with white space folded; what starts the next example still tells
-    its place.
+    Args:
+        output: An output with white space folded, in which only the heading of an example marks where it begins.
     """
-    return output.partition(RUDE.rstrip('"').rstrip())[0].strip().strip('"').strip()
+    return output.partition(_RUDE.rstrip('"').rstrip())[0].strip().strip('"').strip()
 
 
 def ends_at_line(ref: ModelRef) -> ModelRef:
-    """The same model, in a folder of the cache whose generation config ends a text at the line end.
+    """Return the same model in a cache folder, with a generation config that ends a text at the line end.
 
-    Without it the model would go on with examples of its own until there is no more room. A model whose tokenizer has
-    no token for the line end is returned as it is.
+    Otherwise the model would go on with examples of its own up to `max_new_tokens`. A model whose tokenizer has no token
+    for the line end is returned unchanged.
     """
-    from transformers import AutoConfig, AutoTokenizer, GenerationConfig
-
     if ref.base is not None:
         return dataclasses.replace(ref, base=ends_at_line(ref.base))
     tokenizer = AutoTokenizer.from_pretrained(ref.folder, trust_remote_code=False)
@@ -88,7 +86,7 @@ def ends_at_line(ref: ModelRef) -> ModelRef:
         ends = own if isinstance(own, list) else [own, tokenizer.eos_token_id]
         stored = {**config.to_dict(), "eos_token_id": sorted({*ids, *(end for end in ends if end is not None)})}
         with atomic_folder(folder) as target:
-            # The weights are linked, not copied; the file that differs must be a new one.
+            # All files are linked except the one that differs.
             for path in sorted(p for p in ref.folder.iterdir() if p.is_file() and p.name != name):
                 link_or_copy(path.resolve(), target / path.name)
             write_json(target / name, stored)

@@ -1,9 +1,9 @@
-"""Mask and infill (after Wu et al. 2019, arXiv 1908.08039): rude words are marked, then each place is filled anew.
+"""Mask and infill (after Wu et al. 2019, arXiv 1908.08039): rude words are masked, and each place is filled again.
 
-There a masked language model that was told the style fills in; here the untouched causal leader does: it proposes
-words from what stands to the left, and nothing, and the likeliest text is taken. Marked are the words of the lexicon.
-Marking also those by which the NB-SVM screener still fails a sentence won STA .05 and lost SIM .04 on 64 development
-sentences, J the same, and was left out.
+There, a masked language model with a style label fills the places. Here, the untouched causal leader does: it proposes
+words from the text to the left, and no word at all, and the likeliest text wins. The masked words are those of the
+lexicon. Masking also the words by which the NB-SVM screener still rejected a sentence gained STA .05 and lost SIM .04 on
+64 development sentences, with the same J.
 """
 
 from __future__ import annotations
@@ -13,56 +13,53 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import torch
+import transformers
 
 from metrics.models.cards import card_facts
-from metrics.models.loading import load_model
+from metrics.models.loading import LoadedModel, load_model
 from metrics.systems.baselines import lexicon
 from metrics.systems.outputs import Rewrites
 from metrics.util.errors import InputError
 from metrics.util.files import append_json_lines, cache_dir, content_hash, read_json_lines
 from metrics.util.progress import progress
+from repro.baselines.setting import Setting
 
-if TYPE_CHECKING:
-    from metrics.models.loading import LoadedModel
-    from repro.baselines.setting import Setting
-
-# As the delete baseline finds them.
-WORD = re.compile(r"[\w'*@$]+")
-# Words proposed for a place.
-PROPOSED = 50
-# Tokens after the place that a proposal is judged by; what the later ones cost is hardly the proposal's doing.
-WINDOW = 3
-# What a word may cost in log-likelihood: without it nothing nearly always wins, as a shorter text is the likelier one.
-# 2, 4, 6 and the mean per token were tried on 64 development sentences: J .294, .280, .270, .292.
-ALLOWANCE = 2.0
+# Words as the delete baseline finds them.
+_WORD = re.compile(r"[\w'*@$]+")
+# Number of words proposed for a place.
+_PROPOSED = 50
+# Number of tokens after the place whose likelihood counts; later ones hardly depend on the proposal.
+_WINDOW = 3
+# Log-likelihood that a word may cost. Without it "no word" nearly always wins, because a shorter text is likelier. Tried
+# on 64 development sentences: 2, 4, 6 and the mean per token gave J .294, .280, .270, .292.
+_ALLOWANCE = 2.0
 
 Span = tuple[int, int]
 
 
 def rewrites(setting: Setting) -> Rewrites:
-    """Each test sentence with its rude words filled anew; finished ones are kept, and a killed run goes on after them.
+    """Replace the rude words of each test sentence. Finished sentences are cached, so that a run resumes.
 
-    Errors: a leader that is not causal.
+    Raises:
+        InputError: The leader is not a causal model.
     """
-    import torch
-    import transformers
-
     leader, sources = setting.leader, setting.test.sources
-    marked = [rude_words(source) for source in sources]
+    masked = [_rude_words(source) for source in sources]
     loaded = load_model(leader)
     if loaded.seq2seq:
-        raise InputError(f"mask-infill: {leader.name} is no causal model; choose another leader")
-    settings = {"proposed": PROPOSED, "window": WINDOW, "allowance": ALLOWANCE}
+        raise InputError(f"mask-infill: {leader.name} is not a causal model; choose another leader")
+    settings = {"proposed": _PROPOSED, "window": _WINDOW, "allowance": _ALLOWANCE}
     device = loaded.model.device.type
     versions = [torch.__version__, transformers.__version__, device]
-    # The lexicon decides what is marked and what may be proposed.
-    key = content_hash([leader.revision, settings, sources, marked, sorted(lexicon()), versions])
+    # The lexicon decides which words are masked and which may be proposed.
+    key = content_hash([leader.revision, settings, sources, masked, sorted(lexicon()), versions])
     infiller = Infiller(loaded)
-    done = kept(
+    done = _cached(
         cache_dir() / "mask-infill" / f"{key[:32]}.jsonl",
         len(sources),
-        lambda i: infiller.fill(sources[i], marked[i]),
+        lambda i: infiller.fill(sources[i], masked[i]),
         "rewriting, mask-infill",
     )
     return Rewrites(
@@ -77,37 +74,41 @@ def rewrites(setting: Setting) -> Rewrites:
     )
 
 
-def kept(path: Path, n: int, work: Callable[[int], str], description: str) -> list[tuple[str, float]]:
-    """(work(i), its seconds) for i in 0 … n − 1, each kept as a line of `path` and not worked on again."""
+def _cached(path: Path, n: int, work: Callable[[int], str], description: str) -> list[tuple[str, float]]:
+    """(work(i), its seconds) for i in 0 … n − 1, from the lines of `path` where they are there."""
     done = {i: (text, seconds) for i, text, seconds in read_json_lines(path)}
     with append_json_lines(path) as append:
-        for i in progress(range(n), description):
+        for i in progress(range(n), description, unit="sentences"):
             if i not in done:
-                begun = time.monotonic()
-                done[i] = work(i), round(time.monotonic() - begun, 3)
+                start = time.monotonic()
+                done[i] = work(i), round(time.monotonic() - start, 3)
                 append([i, *done[i]])
     return [done[i] for i in range(n)]
 
 
-def rude_words(text: str) -> list[Span]:
-    """Where the words of `text` that stand in the lexicon begin and end, in order."""
-    return [found.span() for found in WORD.finditer(text) if found[0].lower() in lexicon()]
+def _rude_words(text: str) -> list[Span]:
+    """Start and end of each word of the lexicon in `text`, in order."""
+    return [found.span() for found in _WORD.finditer(text) if found[0].lower() in lexicon()]
 
 
-def without(text: str, spans: Sequence[Span]) -> str:
-    """`text` without these parts, white space folded."""
+def _remove(text: str, spans: Sequence[Span]) -> str:
+    """`text` without these spans, with white space folded."""
     for start, end in sorted(spans, reverse=True):
         text = text[:start] + text[end:]
     return " ".join(text.split())
 
 
 class Infiller:
-    """Fills places with what a causal model finds likeliest."""
+    """Fills masked places with the words that a causal model finds likeliest.
+
+    Args:
+        loaded: The model.
+    """
 
     def __init__(self, loaded: LoadedModel) -> None:
         self.model, self.tokenizer = loaded.model, loaded.tokenizer
         specials = (self.tokenizer.bos_token_id, self.tokenizer.eos_token_id, self.tokenizer.pad_token_id)
-        # Models must go on from something.
+        # A causal model needs at least one token of context.
         self.start = self._ids("\n") or [token for token in specials if token is not None][:1]
         self.words = self._words()
 
@@ -115,50 +116,57 @@ class Infiller:
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def _words(self) -> dict[int, str]:
-        """The tokens that make a word of their own behind another, and these words: what may be proposed."""
+        """The proposals: each token that is a word of its own after another word, and that word."""
         before = self._ids("the")
         head = self.tokenizer.decode(before)
         texts = self.tokenizer.batch_decode([[*before, token] for token in range(len(self.tokenizer))])
         found = {token: re.fullmatch(f"{head} ([a-z]+|I)", text) for token, text in enumerate(texts)}
         return {token: match[1] for token, match in found.items() if match and match[1] not in lexicon()}
 
-    def fill(self, source: str, marked: Sequence[Span]) -> str:
-        """`source` with the marked words filled anew from left to right; those still to come are left out meanwhile.
+    def fill(self, source: str, masked: Sequence[Span]) -> str:
+        """Fill the masked places of `source` from left to right; places further right are empty meanwhile.
 
-        Nothing else changes but white space; without marked words nothing does.
+        White space is folded unless nothing is masked.
+
+        Args:
+            source: The sentence.
+            masked: Start and end of each masked word, in order.
         """
-        if not marked:
+        if not masked:
             return source
         left, place = "", 0
-        for number, (start, end) in enumerate(marked):
+        for number, (start, end) in enumerate(masked):
             left += source[place:start]
             right = source[end:]
-            rest = without(right, [(a - end, b - end) for a, b in marked[number + 1 :]])
-            words, scores = self.judge(left.rstrip(), " " + rest if right[:1].isspace() else rest)
-            scores = [score + ALLOWANCE * bool(word) for word, score in zip(words, scores, strict=True)]
+            rest = _remove(right, [(a - end, b - end) for a, b in masked[number + 1 :]])
+            words, scores = self.score(left.rstrip(), " " + rest if right[:1].isspace() else rest)
+            scores = [score + _ALLOWANCE * bool(word) for word, score in zip(words, scores, strict=True)]
             left += words[scores.index(max(scores))]
             place = end
         return " ".join((left + source[place:]).split())
 
-    def judge(self, left: str, right: str) -> tuple[list[str], list[float]]:
-        """What may stand between `left` and `right`, "" for nothing first; ln P(it and the next tokens | left) of each.
+    def score(self, left: str, right: str) -> tuple[list[str], list[float]]:
+        """Score the proposals for a place.
 
-        `left` is read once for all, the proposals in one batch behind it.
+        Args:
+            left: The text to its left.
+            right: The text to its right.
+
+        Returns:
+            The proposals, "" for no word first, and for each ln P(proposal and the next tokens | left).
         """
-        import torch
-
-        context, after = [*self.start, *self._ids(left)], self._ids(right)[:WINDOW]
+        context, after = [*self.start, *self._ids(left)], self._ids(right)[:_WINDOW]
         device = self.model.device
         allowed = torch.tensor(sorted(self.words), device=device)
         with torch.no_grad():
-            read = self.model(torch.tensor([context], device=device), use_cache=True, logits_to_keep=1)
-            first = read.logits[0, -1].log_softmax(-1)
-            proposed = allowed[first[allowed].topk(min(PROPOSED, len(allowed))).indices].tolist()
-            # Nothing is one token shorter than a word; the token that pads it is not counted.
+            prefill = self.model(torch.tensor([context], device=device), use_cache=True, logits_to_keep=1)
+            first = prefill.logits[0, -1].log_softmax(-1)
+            proposed = allowed[first[allowed].topk(min(_PROPOSED, len(allowed))).indices].tolist()
+            # "No word" is one token shorter than the others; the token that pads it does not count.
             rows = torch.tensor([[*after, 0], *([word, *after] for word in proposed)], device=device)
             tokens = first[rows[:, :1]]
             if after:
-                cache = read.past_key_values
+                cache = prefill.past_key_values
                 cache.batch_repeat_interleave(len(rows))
                 logits = self.model(rows[:, :-1], past_key_values=cache, use_cache=True).logits
                 chosen = logits.gather(2, rows[:, 1:].unsqueeze(2)).squeeze(2)

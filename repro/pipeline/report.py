@@ -64,8 +64,8 @@ def _build(run: StageRun[Recipe]) -> None:
     write_text(out / "report.md", report_text(recipe, inputs, outcome, board, results))
 
 
-def first_line(inputs: dict[str, Any]) -> str:
-    """Which corpora and which test set were used, and where they came from."""
+def _texts_line(inputs: dict[str, Any]) -> str:
+    """The corpora and the test set, and where they came from."""
     corpora = "; ".join(
         f"{name} from the {_ORIGINS[c['origin']]} ({c['rows']:,} rows, {c['sha256'][:12]})"
         for name, c in inputs["corpora"].items()
@@ -80,56 +80,65 @@ def first_line(inputs: dict[str, Any]) -> str:
 def report_text(
     recipe: Recipe, inputs: dict[str, Any], outcome: TrainingOutcome | None, board: Board, results: Sequence[Result]
 ) -> str:
-    parts = [first_line(inputs), "", f"# Recipe `{recipe.name}`", ""]
+    """Return the report in Markdown.
+
+    Args:
+        recipe: The recipe.
+        inputs: The inputs, as `Inputs.describe` returns them.
+        outcome: How the training went; None if nothing was trained.
+        board: The run's leaderboard.
+        results: One result per system.
+    """
+    parts = [_texts_line(inputs), "", f"# Recipe `{recipe.name}`", ""]
     for ranking in (ranking for ranking in board.rankings if ranking[0].record == "measured"):
         parts += [
             table(ranking, board),
             "",
             f"n = {ranking[0].test_set.n}; 95 % intervals by the bootstrap over sentences.",
+            "Systems that share a letter do not differ significantly (paired test at 5 %).",
+            f"Signature: `{ranking[0].comparable}`",
+            "",
         ]
-        parts += ["Systems that share a letter are not told apart by a paired test at 5 %."]
-        parts += [f"Signature: `{ranking[0].comparable}`", ""]
     if outcome is not None:
         parts += [*_comparisons(recipe.method, results), *_choice(recipe, inputs, outcome)]
     parts += [
         "![J per system](figures/systems.png)",
         "![STA against SIM](figures/tradeoff.png)",
         "",
-        *_judges(recipe),
-        "Everything that decided these numbers is in `recipe.lock.yaml`.",
+        *_follower_lines(recipe),
+        "`recipe.lock.yaml` pins everything that these numbers depend on.",
         "",
     ]
     return "\n".join(parts)
 
 
-def _judges(recipe: Recipe) -> list[str]:
-    """Which models answered the leader, if any did; `repro.config.inputs` refuses those that score."""
+def _follower_lines(recipe: Recipe) -> list[str]:
+    """The models whose verdicts the run used; `repro.config.inputs` refuses those that also score."""
     lines = []
-    asked = recipe.method not in ("none", *PARALLEL)
-    if asked or "best-of-k" in recipe.systems:
-        guards = ", WordLlama for content, an n-gram model of the same corpora for fluency"
-        who = recipe.screener + (guards if asked and recipe.follower == "guarded" else "")
-        lines.append(
-            f"Who answered the leader: {who}. None of these scores: profile `{recipe.profile}` has models of its own."
-        )
+    learns = recipe.method not in ("none", *PARALLEL)
+    if learns or "best-of-k" in recipe.systems:
+        guards = ", WordLlama (content), an n-gram model of the same corpora (fluency)"
+        models = recipe.screener + (guards if learns and recipe.follower == "guarded" else "")
+        lines.append(f"Follower: {models}. None of these models scores; those of profile `{recipe.profile}` do.")
     if recipe.method != "none":
         lines.append(
-            "The development J that chose the checkpoint uses the scoring models, on development sentences only."
+            "The development J that chose the checkpoint comes from the scoring models, on development sentences only."
         )
     return lines
 
 
 def _comparisons(method: str, results: Sequence[Result]) -> list[str]:
     name = method.upper()
-    parts = [f"## {name} against the others (J, paired)", "", f"| {name} minus | difference [95 %] | reading |"]
+    parts = [f"## {name} against the others (J, paired)", "", f"| {name} minus | difference [95 %] | result |"]
     parts += ["|---|---|---|"]
     j = {result.rewrites.system: result.scores.j for result in results}
     for other, difference in paired_differences(method, j).items():
-        verdict = "no difference shown" if not difference.excludes_zero else "above" if difference.mean > 0 else "below"
-        parts.append(f"| {other} | {difference} | {f'{name} is ' if difference.excludes_zero else ''}{verdict} |")
-    for result in results:
-        if result.rewrites.system == method:
-            pairs = list(zip(result.test_set.sources, result.rewrites.outputs, strict=True))
+        side = "above" if difference.mean > 0 else "below"
+        result = f"{name} is {side}" if difference.excludes_zero else "not significant"
+        parts.append(f"| {other} | {difference} | {result} |")
+    for scored in results:
+        if scored.rewrites.system == method:
+            pairs = list(zip(scored.test_set.sources, scored.rewrites.outputs, strict=True))
             parts += [
                 "",
                 f"{name}'s outputs: mean length ratio {np.mean([length_ratio(*p) for p in pairs]):.2f}, exact copies "
@@ -172,6 +181,7 @@ def _passes(recipe: Recipe, outcome: TrainingOutcome) -> list[str]:
 
 
 def model_card(recipe: Recipe, inputs: dict[str, Any], board: Board) -> str:
+    """Return the README of the checkpoint; the arguments are those of `report_text`."""
     own = [row for row in board.latest if row.system.name == recipe.method]
     tags = f"[text-detoxification, {recipe.method}]"
     header = f"---\nlibrary_name: transformers\ntags: {tags}\nlanguage: en\n---\n"
@@ -181,14 +191,14 @@ def model_card(recipe: Recipe, inputs: dict[str, Any], board: Board) -> str:
         "A leader that rewrites toxic text."
         + (" SRO is Stackelberg response optimisation (arXiv 2410.20298)." if recipe.method == "sro" else ""),
         "",
-        first_line(inputs),
+        _texts_line(inputs),
         "",
         table(own, board),
         "",
         f"Signature: `{own[0].comparable}`" if own else "",
         "",
-        "Use: `python -m metrics.score FOLDER`. Prompt and decoding are stored in the folder. It makes mistakes: it "
-        "may drop content or leave a text toxic.",
+        "Use: `python -m metrics.score FOLDER`. Prompt and decoding settings are stored in the folder. The "
+        "model makes mistakes: it may drop content or leave a text toxic.",
         "",
     ]
     return "\n".join(body)

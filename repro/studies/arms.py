@@ -6,14 +6,9 @@ import argparse
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from metrics.util.console import command_parser
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from repro.studies.runs import Run
 
 METRICS = ("j", "sta", "sim", "fl")
 
@@ -55,18 +50,3 @@ def markdown_table(rows: Sequence[Sequence[Any]], header: Sequence[str]) -> str:
     """Return a Markdown table, the first column aligned to the left and the others to the right."""
     lines = [f"| {' | '.join(header)} |", f"|---|{'--:|' * (len(header) - 1)}"]
     return "\n".join([*lines, *(f"| {' | '.join(map(str, row))} |" for row in rows)])
-
-
-def by_arm(runs: Sequence[Run]) -> dict[str, list[Run]]:
-    """Return the runs of each arm by its name, in the order of the study."""
-    arms: dict[str, list[Run]] = {}
-    for run in runs:
-        arms.setdefault(run.arm, []).append(run)
-    return arms
-
-
-def stacked(runs: Sequence[Run], system: str, metric: str = "j") -> np.ndarray[Any, Any]:
-    """Return one metric of a system, shape [seeds, sentences]."""
-    import numpy as np
-
-    return np.stack([run.scores(system)[metric] for run in runs])

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from metrics.util.errors import run_command
 from metrics.util.files import write_text
-from repro.studies.arms import METRICS, Arm, by_arm, markdown_table, stacked, study_parser
+from repro.studies.arms import METRICS, Arm, markdown_table, study_parser
 
 if TYPE_CHECKING:
     from repro.studies.runs import Run
@@ -33,6 +33,7 @@ def departures_table(runs: Sequence[Run]) -> str:
     import numpy as np
 
     from metrics.scoring.statistics import seeds_interval
+    from repro.studies.runs import by_arm, stacked
 
     arms = by_arm(runs)
     published = stacked(arms[ARMS[0].name], "sro")

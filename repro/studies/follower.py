@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from metrics.util.errors import run_command
 from metrics.util.files import write_text
-from repro.studies.arms import Arm, by_arm, markdown_table, study_parser
+from repro.studies.arms import Arm, markdown_table, study_parser
 
 if TYPE_CHECKING:
     import numpy as np
@@ -122,7 +122,7 @@ def follower_table(arms: Mapping[str, Sequence[Run]]) -> str:
 def main(argv: list[str]) -> None:
     """Run the command."""
     options = study_parser("follower", __doc__).parse_args(argv)
-    from repro.studies.runs import do_runs
+    from repro.studies.runs import by_arm, do_runs
 
     arms = by_arm(do_runs(ARMS, options))
     out = Path(options.out)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from metrics.util.errors import InputError, run_command
 from metrics.util.files import write_text
-from repro.studies.arms import METRICS, Arm, by_arm, markdown_table, stacked, study_parser
+from repro.studies.arms import METRICS, Arm, markdown_table, study_parser
 
 if TYPE_CHECKING:
     import numpy as np
@@ -110,7 +110,7 @@ def main(argv: list[str]) -> None:
     options = parser.parse_args(argv)
     from metrics.data.corpora import load_corpus
     from repro.config.recipe import load_recipe
-    from repro.studies.runs import do_runs
+    from repro.studies.runs import by_arm, do_runs, stacked
 
     wanted = [*arms(), *(Arm(name, "hub-models", _systems(name), 1) for name in hub_systems())]
     skipped = set(options.skip)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from metrics.util.errors import run_command
 from metrics.util.files import write_text
-from repro.studies.arms import METRICS, Arm, by_arm, markdown_table, stacked, study_parser
+from repro.studies.arms import METRICS, Arm, markdown_table, study_parser
 
 if TYPE_CHECKING:
     import numpy as np
@@ -107,6 +107,7 @@ def perturbation_table(runs: Sequence[Run]) -> str:
     import numpy as np
 
     from metrics.scoring.statistics import seeds_interval
+    from repro.studies.runs import by_arm, stacked
 
     rows = []
     for name, own in by_arm(runs).items():
@@ -127,7 +128,7 @@ def perturbation_table(runs: Sequence[Run]) -> str:
 def main(argv: list[str]) -> None:
     """Run the command."""
     options = study_parser("perturbation", __doc__).parse_args(argv)
-    from repro.studies.runs import do_runs
+    from repro.studies.runs import by_arm, do_runs, stacked
 
     runs = do_runs(ARMS, options)
     scores = {float(name): stacked(own, "sro") for name, own in by_arm(runs).items()}

@@ -154,3 +154,16 @@ def _do_run(recipe: Recipe, data_dir: str | None, folder: Path, shared: Path) ->
             traceback.print_exc(file=sys.stderr)
             return out_of_space(error) or f"{type(error).__name__}: {error}"
     return None
+
+
+def by_arm(runs: Sequence[Run]) -> dict[str, list[Run]]:
+    """Return the runs of each arm by its name, in the order of the study."""
+    arms: dict[str, list[Run]] = {}
+    for run in runs:
+        arms.setdefault(run.arm, []).append(run)
+    return arms
+
+
+def stacked(runs: Sequence[Run], system: str, metric: str = "j") -> np.ndarray[Any, Any]:
+    """Return one metric of a system, shape [seeds, sentences]."""
+    return np.stack([run.scores(system)[metric] for run in runs])

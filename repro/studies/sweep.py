@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from metrics.util.errors import run_command
 from metrics.util.files import write_text
-from repro.studies.arms import Arm, by_arm, markdown_table, study_parser
+from repro.studies.arms import Arm, markdown_table, study_parser
 
 if TYPE_CHECKING:
     from repro.studies.runs import Run
@@ -137,7 +137,7 @@ def report(values: Mapping[str, float], predicted: float, gains: Mapping[str, fl
 def main(argv: list[str]) -> None:
     """Run the command."""
     options = study_parser("sweep", __doc__, seeds=1).parse_args(argv)
-    from repro.studies.runs import do_runs
+    from repro.studies.runs import by_arm, do_runs
 
     runs = by_arm(do_runs(arms(), options))
     values = {name: _best_j(own) for name, own in runs.items()}

@@ -124,7 +124,7 @@ def test_mask_infill_goes_on_where_it_was_killed(
 def test_mask_infill_judges_by_the_likelihood_of_the_text(tiny_llama: Path) -> None:
     loaded = load_model(resolve_model(str(tiny_llama)))
     infiller = mask_infill.Infiller(loaded)
-    words, scores = infiller.judge("you are a", " cat and dog with rain")
+    words, scores = infiller.score("you are a", " cat and dog with rain")
     assert words[0] == "" and "good" in words and not set(words) & lexicon()
     for word in ("", "good", words[-1]):
         context = [*infiller.start, *infiller._ids("you are a")]

@@ -13,8 +13,8 @@ from metrics.scoring.statistics import mean_interval, seeds_interval
 from metrics.util.errors import InputError
 from repro.config.recipe import load_recipe
 from repro.studies import departures, follower, methods, perturbation, sweep
-from repro.studies.arms import Arm, by_arm, stacked
-from repro.studies.runs import do_runs
+from repro.studies.arms import Arm
+from repro.studies.runs import by_arm, do_runs, stacked
 
 
 def test_each_level_meets_each_other_level_equally_often() -> None:
