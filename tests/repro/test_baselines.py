@@ -1,4 +1,4 @@
-"""The untrained baselines on tiny models: what each takes, fills in and cuts; they go on where they stopped."""
+"""The untrained rewriters on tiny models: what they change, and how they resume."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_mask_infill_leaves_no_rude_word_and_clean_sentences_alone(make_setting:
     )
 
 
-def test_mask_infill_goes_on_where_it_was_killed(
+def test_mask_infill_resumes_after_a_kill(
     make_setting: Callable[..., Setting], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     setting = make_setting(Verdicts())
@@ -121,7 +121,7 @@ def test_mask_infill_goes_on_where_it_was_killed(
     assert filled == list(SOURCES[2:])
 
 
-def test_mask_infill_judges_by_the_likelihood_of_the_text(tiny_llama: Path) -> None:
+def test_mask_infill_scores_proposals_by_the_likelihood_of_the_text(tiny_llama: Path) -> None:
     loaded = load_model(resolve_model(str(tiny_llama)))
     infiller = mask_infill.Infiller(loaded)
     words, scores = infiller.score("you are a", " cat and dog with rain")
@@ -136,21 +136,21 @@ def test_mask_infill_judges_by_the_likelihood_of_the_text(tiny_llama: Path) -> N
 
 
 # -- few-shot ----------------------------------------------------------------------------------------------------------
-def test_few_shot_asks_for_one_sentence_and_keeps_one_line() -> None:
+def test_few_shot_prompts_with_one_sentence_and_returns_one_line() -> None:
     assert few_shot.PROMPT.count("{text}") == 1 and few_shot.PROMPT.count("{") == 1
     assert few_shot.first_line('please stop."') == "please stop."
     assert few_shot.first_line('please stop." Rude: "you fool" Polite: "you') == "please stop."
     assert few_shot.first_line("") == ""
 
 
-def test_few_shot_writes_a_line_for_every_sentence(make_setting: Callable[..., Setting]) -> None:
+def test_few_shot_rewrites_every_sentence(make_setting: Callable[..., Setting]) -> None:
     setting = make_setting(Verdicts())
     done = few_shot.rewrites(setting)
     assert len(done.outputs) == len(SOURCES) and done.revision == setting.leader.revision
     assert done.decoding["stop"] == "line end" and done.decoding["prompt"] == few_shot.PROMPT
 
 
-def test_a_line_end_ends_the_text_in_a_copy_of_the_model_alone(
+def test_the_line_end_stops_generation_only_in_a_copy_of_the_model(
     tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from tokenizers import Tokenizer, models, pre_tokenizers

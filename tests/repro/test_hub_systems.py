@@ -14,7 +14,7 @@ from tests.repro.test_pipeline import bad, run
 SETTINGS = ["--set", "method=none", "--set", "warmup=none"]
 
 
-def test_a_model_of_the_hub_is_a_system(hub: HubServer, tiny_t5: Path, tmp_path: Path) -> None:
+def test_a_hub_model_can_be_a_system_of_a_recipe(hub: HubServer, tiny_t5: Path, tmp_path: Path) -> None:
     api = hub.api("hf_alice")
     api.create_repo("lab/tiny-t5")
     api.upload_folder(repo_id="lab/tiny-t5", folder_path=tiny_t5)
@@ -28,12 +28,12 @@ def test_a_model_of_the_hub_is_a_system(hub: HubServer, tiny_t5: Path, tmp_path:
     assert len(latest.loc["lab/tiny-t5", "revision"]) == 40
 
 
-def test_a_model_that_is_not_there_stops_a_run_before_it_begins(hub: HubServer, tmp_path: Path) -> None:
+def test_a_missing_hub_model_stops_a_run_before_its_first_stage(hub: HubServer, tmp_path: Path) -> None:
     own = {**hub.environment(None, tmp_path / "home"), "HF_HUB_OFFLINE": "0"}
     assert "lab/nothing" in bad(tmp_path, "smoke", *SETTINGS, "--set", "systems=[lab/nothing]", **own)
 
 
-def test_without_the_hub_the_study_names_what_it_leaves_out(
+def test_without_the_hub_the_methods_study_lists_the_systems_it_leaves_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from huggingface_hub import constants

@@ -1,4 +1,4 @@
-"""The whole way through, as a user starts it: the smoke recipe, killed and resumed; both T5 recipes; bad input."""
+"""Whole runs from the command line: the smoke recipe, killed and resumed; both T5 recipes; bad input."""
 
 from __future__ import annotations
 
@@ -45,10 +45,13 @@ def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("smoke") / "out"
     done = run("repro.run", "smoke", "--out", str(out))
     assert done.returncode == 0, done.stderr[-3000:]
+    # One line per stage; the other lines say where the texts come from.
+    assert [line for line in done.stderr.splitlines() if "built-in sample" not in line and line[:1] != "["] == []
+    assert done.stderr.count("/9] ") == 9
     return out
 
 
-def test_smoke_leaves_everything_a_run_should(smoke: Path) -> None:
+def test_a_run_leaves_report_figures_checkpoint_screener_and_lock(smoke: Path) -> None:
     text = (smoke / "report.md").read_text()
     assert text.startswith("Texts: jigsaw-sentences from the built-in sample")
     assert "test set sample from the built-in sample" in text.split("\n")[0]
@@ -71,7 +74,7 @@ def test_smoke_leaves_everything_a_run_should(smoke: Path) -> None:
     assert lock["inputs"]["test"]["origin"] == "sample"
 
 
-def test_the_leaderboard_shows_the_run(smoke: Path) -> None:
+def test_show_ranks_the_systems_of_a_run_by_j(smoke: Path) -> None:
     shown = run("leaderboard.show", str(smoke / "leaderboard"))
     assert shown.returncode == 0, shown.stderr
     ranking = [line.split("|")[3].strip() for line in shown.stdout.split("\n") if line.startswith("| ") and "[" in line]
@@ -79,7 +82,7 @@ def test_the_leaderboard_shows_the_run(smoke: Path) -> None:
     assert ranking == means.sort_values(ascending=False).index.tolist()
 
 
-def test_the_checkpoint_scores_again_as_in_its_table(smoke: Path) -> None:
+def test_scoring_the_checkpoint_reproduces_its_row(smoke: Path) -> None:
     """Anyone who scores the folder gets the row: same outputs, same J, same signature."""
     # The same number of sentences and the same batches as in the run.
     arguments = ["--test-set", "sample", "--limit", "8", "--batch-size", "8"]
@@ -119,8 +122,8 @@ def last_started(out: Path) -> str | None:
 
 
 @pytest.mark.full
-def test_killed_at_every_stage_it_ends_with_the_same_numbers(smoke: Path, tmp_path: Path) -> None:
-    """kill -9 once inside warm-up, SRO, rewriting and scoring; the same command then finishes."""
+def test_a_run_killed_in_several_stages_resumes_to_the_same_numbers(smoke: Path, tmp_path: Path) -> None:
+    """SIGKILL once in the warm-up, the training and the rewriting; the same command then finishes."""
     out = tmp_path / "out"
     arguments = command("repro.run", "smoke", "--out", str(out))
     # Rewrites and models are cached by content: with a home of its own the killed run must make its rewrites anew.
@@ -149,11 +152,14 @@ def test_killed_at_every_stage_it_ends_with_the_same_numbers(smoke: Path, tmp_pa
     assert latest.loc["sro", "seconds"] > 0 and pd.isna(latest.loc["delete", "seconds"])
 
 
-def test_a_second_run_does_nothing(smoke: Path) -> None:
+def test_a_second_run_reuses_every_stage(smoke: Path) -> None:
     before = (smoke / "report.md").read_text()
     again = run("repro.run", "smoke", "--out", str(smoke))
     assert again.returncode == 0
     assert again.stderr.count("done before") == 9
+    assert "reference" in again.stdout and "95 % bootstrap intervals" in again.stdout
+    for command in ("less", "python -m leaderboard.space --local", "python -m leaderboard.verify --local"):
+        assert f"{command} {smoke}" in again.stdout
     assert (smoke / "report.md").read_text() == before
 
 
@@ -168,7 +174,7 @@ def test_t5_recipes_run_on_a_tiny_local_t5(recipe: str, tiny_t5: Path, tmp_path:
 
 
 def bad(tmp_path: Path, *arguments: str, **extra: str) -> str:
-    """Runs what cannot work; returns its one line. Nothing may be left behind."""
+    """Run a command that must fail; return its error line. It must leave no folder."""
     out = tmp_path / "never"
     done = run("repro.run", *arguments, "--out", str(out), **extra)
     assert done.returncode == 2, done.stderr[-3000:]
@@ -189,12 +195,12 @@ def test_data_folder_without_a_file_names_it(tmp_path: Path) -> None:
     assert "no such folder" in bad(tmp_path, "smoke", SRO_DATA_DIR=str(tmp_path / "nowhere"))
 
 
-def test_what_answers_the_leader_must_not_score_it(tmp_path: Path) -> None:
+def test_the_screener_must_not_be_a_scoring_model(tmp_path: Path) -> None:
     own = ["--set", "screener=s-nlp/roberta_toxicity_classifier", "--set", "profile=paradetox"]
     assert "must not score it" in bad(tmp_path, "smoke", *own)
 
 
-def test_leaders_that_cannot_be_used(tmp_path: Path, tiny_llama: Path) -> None:
+def test_unusable_leaders_are_refused(tmp_path: Path, tiny_llama: Path) -> None:
     import shutil
 
     empty = shutil.copytree(tiny_llama, tmp_path / "no-weights")
@@ -208,7 +214,7 @@ def test_leaders_that_cannot_be_used(tmp_path: Path, tiny_llama: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a small file system")
-def test_full_disk_is_one_line_and_loses_nothing(tmp_path: Path, tiny_t5: Path) -> None:
+def test_a_full_disk_is_reported_in_one_line_and_finished_stages_stay(tmp_path: Path, tiny_t5: Path) -> None:
     small = tmp_path / "small"
     small.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(small)]).returncode:

@@ -36,7 +36,7 @@ def test_the_released_set_up_is_the_documented_one() -> None:
     assert (recipe.test_set, recipe.sample, recipe.train) == ("paradetox-500", False, "full")
 
 
-def test_overrides_are_typed() -> None:
+def test_overrides_are_parsed_as_yaml_and_converted() -> None:
     recipe = load_recipe(
         "smoke", ["beta=1e-1", "train=lora", "toxic_limit=5", "prompt=null", "sample=false", "rollouts=1"]
     )
@@ -71,7 +71,7 @@ def test_overrides_are_typed() -> None:
         ("warmup_changes=0", "warmup_changes is 0; it must be a whole number of at least 1"),
     ],
 )
-def test_bad_overrides(override: str, message: str) -> None:
+def test_invalid_overrides_are_refused_with_the_reason(override: str, message: str) -> None:
     with pytest.raises(InputError) as error:
         load_recipe("smoke", [override])
     assert message in str(error.value)
@@ -86,7 +86,7 @@ def test_vllm_rolls_out_in_one_process_and_without_dropout(monkeypatch: pytest.M
         load_recipe("smoke", ["rollout_engine=vllm"])
 
 
-def test_grpo_needs_siblings() -> None:
+def test_grpo_needs_two_rollouts_per_text() -> None:
     with pytest.raises(InputError, match="set rollouts to at least 2"):
         load_recipe("smoke", ["method=grpo", "systems=[grpo]", "rollouts=1"])
 

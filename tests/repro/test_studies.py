@@ -57,7 +57,7 @@ def test_the_departures_are_one_switch_each() -> None:
     assert (published["flip_rate"], published["rollout_dropout"], published["follower"]) == (0, 0, "screener")
 
 
-def test_an_interval_over_seeds_sees_both_sources_of_chance() -> None:
+def test_an_interval_over_seeds_covers_seeds_and_sentences() -> None:
     rng = np.random.default_rng(0)
     sentences = rng.normal(0.3, 0.1, 200)
     constant = seeds_interval(np.full((3, 5), 0.25))
@@ -77,7 +77,7 @@ def scores(by_rate: dict[float, float]) -> dict[float, np.ndarray]:
     return {rate: mean + noise + rng.normal(0, 0.001, (3, 100)) for rate, mean in by_rate.items()}
 
 
-def test_the_reading_follows_the_test() -> None:
+def test_the_perturbation_study_says_what_its_test_shows() -> None:
     fragile = scores({0.0: 0.3, 0.05: 0.25, 0.1: 0.2, 0.2: 0.1, 0.3: 0.1, 0.5: 0.1})
     sturdy = scores(dict.fromkeys(perturbation.RATES, 0.3))
     assert perturbation.reading(fragile).count("costs much") == 2
