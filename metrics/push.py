@@ -13,11 +13,7 @@ from metrics.util.hub import HUB_ID
 
 
 def check_target(repo: str, *, send: bool) -> None:
-    """Check before the scoring what would make `push` fail after it.
-
-    Args:
-        repo: The id of the leaderboard's data set on the Hub.
-        send: Whether the results will be sent.
+    """Check before the scoring what would make `push`, which has the same arguments, fail after it.
 
     Raises:
         InputError: The id is not ORG/NAME, no publisher is installed, or there is no token to send with.

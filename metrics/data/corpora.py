@@ -33,8 +33,7 @@ class Corpus:
         name: One of `CORPORA`.
         origin: "folder", "hub" or "sample".
         revision: A hash of the files, or the Hub data set with its commit.
-        toxic: Toxic sentences.
-        neutral: Neutral sentences.
+        toxic, neutral: Sentences.
         pairs: (text, paraphrase) pairs.
     """
 

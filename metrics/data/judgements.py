@@ -26,9 +26,7 @@ class JudgedRewrites:
     """Rewrites with the mean human judgement of each.
 
     Attributes:
-        sources: [n] texts.
-        outputs: [n] texts.
-        systems: [n] names.
+        sources, outputs, systems: [n] strings each.
         judgements: Aspect, or "joint" for the product of the three -> [n] in [0, 1]; higher is better.
     """
 

@@ -19,8 +19,7 @@ class Difference:
 
     Attributes:
         metric: "sta", "sim", "fl" or "j".
-        first: The mean of the first system.
-        second: The mean of the second system.
+        first, second: The means of the two systems.
         interval: first − second, with the 95 % interval of a paired bootstrap over sentences.
         p: The p-value of an approximate randomisation test (Noreen 1989).
     """

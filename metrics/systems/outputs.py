@@ -15,9 +15,7 @@ class Rewrites:
     """A system's outputs for a test set, one per sentence, in order.
 
     Attributes:
-        system: The system's name.
-        kind: See `metrics.systems.resolve.System`.
-        revision: See `metrics.systems.resolve.System`.
+        system, kind, revision: Name, kind and revision of the `metrics.systems.resolve.System`.
         decoding: Generation settings, prompt and batch size; empty for systems that do not generate.
         outputs: [n] texts.
         seconds: The time that generating took, without loading; None if it was not measured.

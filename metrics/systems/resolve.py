@@ -61,11 +61,7 @@ def resolve_system(
 
     Args:
         name: A baseline, a file with one output per line, or a model (see `metrics.models.resolve.resolve_model`).
-        revision: The commit, tag or branch of a Hub model.
-        prompt: See `System`, as for the arguments below.
-        decoding: Generation settings.
-        engine: The program that generates.
-        dtype: The data type of the weights.
+        revision: The commit, tag or branch of a Hub model; the other settings are those of `System`.
 
     Raises:
         InputError: There is no such system, or a setting of models is given for another kind of system.
