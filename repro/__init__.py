@@ -1,1 +1,1 @@
-"""SRO retrained: recipes, screener, warm-up, objective, trainer, and the run that ties them together."""
+"""Trains a rewriter of toxic text by SRO or another method, and scores it beside baselines."""

@@ -1,1 +1,1 @@
-"""Recipes and the inputs that they name."""
+"""Recipes, and the inputs that a run reads."""

@@ -1,1 +1,1 @@
-"""The stages of a run, from corpora to report."""
+"""The stages of a run, from the corpora to the report."""
