@@ -68,7 +68,9 @@ class ProgressBar:
             outer._inner = self
             if outer._task is not None and ProgressBar._display is not None:
                 self._task = outer._task
-                ProgressBar._display.reset(self._task, total=self._total, completed=self._completed, unit=self._unit)
+                ProgressBar._display.reset(
+                    self._task, total=self._total, completed=self._completed, unit=self._unit, note=""
+                )
         elif sys.stderr.isatty():
             if ProgressBar._display is None:
                 ProgressBar._display = _new_display()
