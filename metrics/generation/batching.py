@@ -17,14 +17,14 @@ _MAX_PADDING = 64
 
 
 def length_sorted_batches(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
-    """Group items into batches of similar length, longest first, so that a batch too large for the memory fails at once.
+    """Group items into batches of similar length, the longest first: a batch too large for the memory fails at once.
 
     Args:
-        lengths: The length of each item in tokens.
+        lengths: The length of each item in tokens; those in a batch differ by at most 64.
         batch_size: The greatest number of items in a batch.
 
     Returns:
-        The indices of each batch; lengths within a batch differ by at most 64.
+        The indices of the items in each batch.
     """
     batches: list[list[int]] = []
     for i in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
@@ -40,11 +40,6 @@ def default_batch_size(loaded: LoadedModel, texts: Sequence[str], settings: dict
     An engine states its own. Greedy decoding by `metrics.generation.sampler` takes up to 256 prompts, as many as need
     no more memory than 32 prompts of `MAX_PROMPT_TOKENS` (on a GPU twice that, because `cuda_graphs` caches two batch
     shapes). Everything else takes 32; samples depend on the batch, so their batch size never depends on the texts.
-
-    Args:
-        loaded: The model that rewrites.
-        texts: The texts to rewrite.
-        settings: Its decoding settings.
     """
     if loaded.engine:
         return loaded.engine.batch_size

@@ -35,7 +35,7 @@ def decoding_settings(model: Any, overrides: dict[str, Any] | None = None) -> di
 
     Args:
         model: A transformers model.
-        overrides: Values by a name of `DECODING_KEYS`.
+        overrides: Values by name, see `DECODING_KEYS`.
     """
     config = model.generation_config
     stored = {k: getattr(config, k, None) for k in DECODING_KEYS}

@@ -94,12 +94,9 @@ class PreallocatedCache(DynamicCache):
 
     @classmethod
     def concatenate(cls, config: Any, parts: Sequence[DynamicCache], prefix_length: int) -> PreallocatedCache:
-        """Join the rows of several caches into one, and reset those.
+        """Move the rows of `parts`, which begin with the same prefix, into one cache.
 
-        Args:
-            config: The model's configuration.
-            parts: The caches, which begin with the same prefix.
-            prefix_length: The length of the prefix. Shorter parts get columns of zeros behind it.
+        Shorter parts get columns of zeros after the prefix.
         """
         cache = cls(config)
         for layer, *layers in zip(cache.layers, *(part.layers for part in parts), strict=True):

@@ -83,12 +83,12 @@ def decode(
         ids, likeliest = _forward(model, cache, mask, inputs)
         accepted = (likeliest[:, :-1] == ids[:, 1:]).cumprod(1).sum(1)
         left = []
-        for place, (row, chosen, right) in enumerate(zip(active, likeliest.tolist(), accepted.tolist(), strict=True)):
+        for i, (row, chosen, right) in enumerate(zip(active, likeliest.tolist(), accepted.tolist(), strict=True)):
             new = cut_after_eos(chosen[: min(right + 1, max_new_tokens - counts[row])], eos_token_ids)
             tokens[row] += new
             counts[row] += len(new)
             if new[-1] not in eos_token_ids and counts[row] < max_new_tokens:
-                left.append(place)
+                left.append(i)
         # Columns that no row accepts are dropped; those that another row accepts are masked.
         columns = 1 + int(accepted.max())
         if columns < ids.shape[1]:
@@ -97,7 +97,7 @@ def decode(
         mask = torch.cat([mask, accepted_columns.to(mask.dtype)], 1)
         if len(left) < len(active):
             cache.batch_select_indices(mask.new_tensor(left))
-            mask, active = mask[left], [active[place] for place in left]
+            mask, active = mask[left], [active[i] for i in left]
     return [row[len(text) :] for row, text in zip(tokens, texts, strict=True)]
 
 

@@ -19,23 +19,16 @@ from metrics.util.progress import ProgressBar
 
 
 def generate_ids(
-    model: Any,
-    tokenizer: Any,
-    prompts: Sequence[Sequence[int]],
-    seq2seq: bool,
-    settings: dict[str, Any],
+    model: Any, tokenizer: Any, prompts: Sequence[Sequence[int]], seq2seq: bool, settings: dict[str, Any]
 ) -> list[list[int]]:
     """Generate outputs for one batch: with `metrics.generation.sampler` if it supports the settings, else transformers.
 
     Args:
         model: A transformers model.
         tokenizer: Its tokenizer.
-        prompts: The token ids of each prompt.
+        prompts: The token ids of each prompt; the result has the new tokens of each, including the EOS token.
         seq2seq: Whether the model is an encoder-decoder.
         settings: Its decoding settings; samples depend on torch's global random state.
-
-    Returns:
-        The new tokens for each prompt, including the EOS token.
     """
     pad = tokenizer.pad_token_id
     eos_token_ids = get_eos_token_ids(model, tokenizer)
@@ -106,8 +99,8 @@ def rewrite_batches(
         texts: The texts to rewrite.
         settings: The decoding settings.
         batch_size: The greatest number of texts in a batch.
-        seed: Together with the number of a batch the seed of its samples.
-        done: Batches of an earlier call; they are skipped, and the others give the same outputs as without the skip.
+        seed: Seeds the samples, together with the number of the batch.
+        done: Batches of an earlier call to skip; the others have the same outputs as without it.
 
     Yields:
         The outputs of a batch, one line each, by the index of their text; None where the first pass cut it off.
@@ -131,8 +124,8 @@ def rewrite_batches(
         unfinished.update(i for i, output in zip(indices, outputs, strict=True) if output is None)
         yield dict(zip(indices, outputs, strict=True))
     rest = sorted(unfinished)
-    for number, places in enumerate(length_sorted_batches([len(prompts[i]) for i in rest], batch_size), len(texts)):
-        indices = [rest[place] for place in places]
+    for number, positions in enumerate(length_sorted_batches([len(prompts[i]) for i in rest], batch_size), len(texts)):
+        indices = [rest[position] for position in positions]
         if not all(i in done.outputs for i in indices):
             batch = [prompts[i] for i in indices]
             outputs = _rewrite_batch(loaded, batch, settings, limit, seed * 1_000_003 + number)
@@ -168,20 +161,12 @@ def rewrite_all(
     done: RewritingProgress | None = None,
     record: Callable[[dict[int, str | None]], None] = lambda _: None,
 ) -> list[str]:
-    """Rewrite texts under a progress bar.
+    """Return the output of each text, in order, and show a progress bar; the other arguments are `rewrite_batches`'.
 
     Args:
-        loaded: The model that rewrites.
-        texts: The texts to rewrite.
-        settings: The decoding settings.
         description: The label of the progress bar.
-        batch_size: As in `rewrite_batches`.
-        seed: As in `rewrite_batches`.
-        done: As in `rewrite_batches`; this function adds the new batches.
+        done: Batches of an earlier call; this function adds the new ones.
         record: Called with each new batch, as `rewrite_batches` yields it.
-
-    Returns:
-        The output of each text, in order.
     """
     done = done or RewritingProgress()
     batches = rewrite_batches(loaded, texts, settings, batch_size=batch_size, seed=seed, done=done)

@@ -16,14 +16,7 @@ from metrics.util.files import atomic_folder, cache_dir, sha256_file
 
 @dataclass(frozen=True)
 class WheelModel:
-    """A model inside a PyPI wheel.
-
-    Args:
-        wheel: The name of the PyPI project.
-        version: The version of the wheel.
-        sha256: The hash of the wheel.
-        member: The path inside the wheel: a GGUF file, or a folder with a trailing slash.
-    """
+    """A model inside a PyPI wheel. member: its path there, a GGUF file or a folder with a trailing slash."""
 
     wheel: str
     version: str
@@ -60,10 +53,7 @@ BUILT_IN = {
 
 
 def built_in_folder(name: str) -> Path:
-    """Return the folder of a built-in model, which the first call downloads into the cache folder.
-
-    Args:
-        name: A key of `BUILT_IN`.
+    """Return the folder of the model `BUILT_IN[name]`, which the first call downloads into the cache folder.
 
     Raises:
         InputError: pip cannot download the wheel, or the wheel has another hash.

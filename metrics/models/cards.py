@@ -43,10 +43,10 @@ def _front_matter(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text("utf-8")
         head = text.removeprefix("---\n").partition("\n---")[0] if text.startswith("---\n") else ""
-        found = yaml.safe_load(head)
+        metadata = yaml.safe_load(head)
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return metadata if isinstance(metadata, dict) else {}
 
 
 def _count_parameters(folder: Path) -> int:

@@ -12,11 +12,7 @@ from metrics.util.files import write_json
 
 
 def dequantize_gguf(file: Path, target: Path) -> None:
-    """Write the model of a GGUF file, dequantized to float32, as safetensors.
-
-    Args:
-        file: The GGUF file of a causal model.
-        target: An existing folder for weights, config and tokenizer.
+    """Write the causal model of a GGUF file, dequantized to float32, to the folder `target` as safetensors.
 
     Raises:
         InputError: transformers cannot read the file.

@@ -29,14 +29,13 @@ KNOWN_PROMPTS = {
 def default_prompt(ref: ModelRef, tokenizer: Any, seq2seq: bool) -> str:
     """Return the prompt template of a model for which the user gives none.
 
+    That is the prompt in `rewriter.json` of the model's or its base's folder, else the known prompt of a published
+    model, else `CHAT_PROMPT` for chat models and the text alone for others.
+
     Args:
         ref: The resolved model.
         tokenizer: Its tokenizer; only the attribute `chat_template` is read.
         seq2seq: Whether the model is an encoder-decoder.
-
-    Returns:
-        The prompt of `rewriter.json` in the model's or its base's folder, else the known prompt of a published model,
-        else `CHAT_PROMPT` for chat models and the bare text for others.
 
     Raises:
         InputError: `rewriter.json` has no prompt.

@@ -61,14 +61,9 @@ def resolve_model(name: str, revision: str | None = None) -> ModelRef:
 
 
 def resolve_config(name: str, revision: str | None = None) -> ModelRef:
-    """Resolve config and tokenizer of a model, without its weights.
+    """Resolve config and tokenizer of a model as `resolve_model` does, but without its weights.
 
-    Args:
-        name: A local folder or a Hub id.
-        revision: A branch, tag or commit on the Hub; None for the default branch.
-
-    Returns:
-        A reference whose revision, for a local folder, covers the config and tokenizer files only.
+    The revision of a local folder covers these files only.
 
     Raises:
         InputError: No such model, a folder without a config, or the Hub cannot be reached.

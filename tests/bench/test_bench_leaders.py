@@ -10,7 +10,7 @@ from tests.benches import bench_module
 VOCABULARY, START, END = 2000, 5, 6
 
 
-def test_it_copies_a_line_and_ends() -> None:
+def test_the_t5_copies_a_line_and_ends() -> None:
     """A batch of lines of several lengths with repeated words; two layers instead of twelve."""
     torch.manual_seed(0)
     config = T5Config(

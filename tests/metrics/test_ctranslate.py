@@ -58,9 +58,9 @@ def test_causal_models_give_the_outputs_of_transformers(
     tokenizer.bos_token = tokenizer.eos_token
     tokenizer.save_pretrained(folder)
     test = TestSet("own", "folder", "1", tuple(sentences), ((),) * len(sentences))
-    given = {"prompt": "rude : {text} polite :", "decoding": {"max_new_tokens": 12}}
-    plain = rewrite(resolve_system(str(folder), **given), test, batch_size=8)
-    fast = rewrite(resolve_system(str(folder), **given, engine="ctranslate2"), test, batch_size=8)
+    options = {"prompt": "rude : {text} polite :", "decoding": {"max_new_tokens": 12}}
+    plain = rewrite(resolve_system(str(folder), **options), test, batch_size=8)
+    fast = rewrite(resolve_system(str(folder), **options, engine="ctranslate2"), test, batch_size=8)
     assert len(set(plain.outputs)) > 5
     assert fast.outputs == plain.outputs
     assert fast.decoding == {**plain.decoding, "engine": "ctranslate2-4.8.5-float32"}
@@ -84,12 +84,12 @@ def test_a_model_that_ends_at_once_gives_empty_outputs(tiny_t5: Path, sentences:
 
 def test_unsupported_requests_are_errors(lively_t5: Path) -> None:
     test = TestSet("own", "folder", "1", ("the dog",), ((),))
-    for folder, given, why in (
+    for folder, options, message in (
         (lively_t5, {"num_beams": 2}, "decoding num_beams=2: ctranslate2-4.8.5-float32 decodes greedily only"),
         (lively_t5, {"do_sample": True}, "decoding do_sample=True"),
     ):
-        with pytest.raises(InputError, match=why):
-            rewrite(resolve_system(str(folder), decoding=given, engine="ctranslate2"), test)
+        with pytest.raises(InputError, match=message):
+            rewrite(resolve_system(str(folder), decoding=options, engine="ctranslate2"), test)
     with pytest.raises(InputError, match="unknown; one of ctranslate2, ctranslate2-int8"):
         rewrite(resolve_system(str(lively_t5), engine="onnx"), test)
     with pytest.raises(InputError, match="--engine, --dtype and --revision are for models"):

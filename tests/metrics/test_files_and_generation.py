@@ -84,7 +84,7 @@ def test_only_line_feeds_end_lines(tmp_path: Path) -> None:
 
 
 @given(st.lists(st.integers(0, 50), max_size=60), st.integers(1, 9))
-def test_batches_hold_every_index_once(lengths: list[int], size: int) -> None:
+def test_batches_contain_every_index_once(lengths: list[int], size: int) -> None:
     batches = length_sorted_batches(lengths, size)
     assert sorted(i for batch in batches for i in batch) == list(range(len(lengths)))
     assert all(len(batch) <= size for batch in batches)

@@ -78,10 +78,10 @@ def test_greedy_rewrites_stay_the_same_and_sampling_is_not_packed(
         tokenizer.save_pretrained(folder)
     else:
         folder = request.getfixturevalue(kind)
-    given = {"prompt": "rude : {text}", "decoding": {"max_new_tokens": 10}}
+    options = {"prompt": "rude : {text}", "decoding": {"max_new_tokens": 10}}
     test = TestSet("own", "folder", "1", tuple(sentences), ((),) * len(sentences))
-    system = resolve_system(str(folder), **given)
-    packed, plain = load_system(system), load_model(resolve_model(str(folder)), prompt=given["prompt"])
+    system = resolve_system(str(folder), **options)
+    packed, plain = load_system(system), load_model(resolve_model(str(folder)), prompt=options["prompt"])
     assert packed is not None and count_packed(packed.model) > 10
     outputs = []
     for number, loaded in enumerate((packed, plain)):

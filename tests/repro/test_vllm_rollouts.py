@@ -31,9 +31,9 @@ def test_rollouts_follow_the_weights(train: str | int, monkeypatch: pytest.Monke
     leader = Leader(load_model(resolve_model("smollm2-135m-q4"), prompt="Rude: {text}\nPolite:"), train=train)
     suite = RolloutGenerator(leader, GREEDY.model_copy(update={"rollout_engine": "none"}))
     vllm = RolloutGenerator(leader, GREEDY.model_copy(update={"sample": True, "rollouts": 3}))
-    drawn = vllm.generate(texts, 5)
-    assert drawn == vllm.generate(texts, 5) != vllm.generate(texts, 6)
-    assert len(drawn) == 12 and len(set(map(str, drawn[:3]))) > 1
+    samples = vllm.generate(texts, 5)
+    assert samples == vllm.generate(texts, 5) != vllm.generate(texts, 6)
+    assert len(samples) == 12 and len(set(map(str, samples[:3]))) > 1
     vllm.config = GREEDY
     seen = []
     for seed in range(3):

@@ -39,5 +39,5 @@ def engine_option(recorded: str) -> str:
     A name of no known engine is returned unchanged.
     """
     program, weights = recorded.partition("-")[0], recorded.rpartition("-")[2]
-    options = (name for name, (_, own) in ENGINES.items() if own == weights and name.startswith(program))
+    options = (name for name, (_, kind) in ENGINES.items() if kind == weights and name.startswith(program))
     return next(options, recorded)

@@ -1,4 +1,4 @@
-"""The engine vLLM (extra "vllm"), for rewriting and rollouts: causal models of half a billion parameters or more, on a GPU.
+"""The engine vLLM (extra "vllm") for rewriting and rollouts; it pays for causal models from .5B parameters on a GPU.
 
 Its arithmetic differs from that of transformers, and so may its outputs: name, version and dtype are part of the
 decoding settings and the signature.
@@ -82,7 +82,7 @@ class VLLM:
             raise InputError(f"vLLM cannot serve {loaded.ref.name} ({reason})") from error
 
     def __call__(self, prompts: Sequence[Sequence[int]], settings: dict[str, Any]) -> list[list[int]]:
-        """Return the new tokens for each prompt, including the EOS token; samples depend on torch's global random state.
+        """Return the new tokens for each prompt, including the EOS token; torch's random state seeds the samples.
 
         Raises:
             InputError: A setting is not supported, or a prompt leaves too few tokens for `max_new_tokens`.
@@ -129,7 +129,7 @@ class VLLM:
 
 
 def _repack_tied_head(model: torch.nn.Module) -> None:
-    """Pack a head anew that is tied to the embeddings: on a CPU it holds a packed copy that a reload leaves unchanged."""
+    """Pack a head anew that is tied to the embeddings: on a CPU its packed copy survives a reload of the weights."""
     head: Any = getattr(model, "lm_head", None)
     if head is not None and head.weight is model.get_submodule("model.embed_tokens").weight:
         head.quant_method.process_weights_after_loading(head)
