@@ -94,5 +94,5 @@ def test_unsupported_requests_are_errors(lively_t5: Path) -> None:
         rewrite(resolve_system(str(lively_t5), engine="onnx"), test)
     with pytest.raises(InputError, match="--engine, --dtype and --revision are for models"):
         resolve_system("delete", engine="ctranslate2")
-    with pytest.raises(InputError, match="--engine ctranslate2 keeps weights in its own way"):
+    with pytest.raises(InputError, match="--engine ctranslate2 sets the data type of the weights"):
         resolve_system(str(lively_t5), engine="ctranslate2", dtype="bfloat16")
