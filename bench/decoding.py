@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from training import settle
+from training import synchronize
 
 from metrics.models.loading import DTYPES
 from metrics.util.console import command_parser
@@ -40,10 +40,10 @@ def memory_bandwidth(device: Any) -> float:
     array = torch.ones((2**31 if device.type == "cuda" else 2**28) // 4, device=device)
     times = []
     for _ in range(6):
-        settle()
+        synchronize()
         start = time.perf_counter()
         array.sum()
-        settle()
+        synchronize()
         times.append(time.perf_counter() - start)
     return array.numel() * array.element_size() / statistics.median(times[1:])
 
@@ -92,7 +92,7 @@ def seconds_per_step(
             moments = [time.perf_counter()]
             for count in (tokens, 1):
                 outputs = generate(prompts, count)
-                settle()
+                synchronize()
                 moments.append(time.perf_counter())
                 if [len(row) for row in outputs] != [count] * len(prompts):
                     raise InputError(f"{name}: not {count} tokens in each of {len(prompts)} rows")
