@@ -85,7 +85,7 @@ class Evaluator:
         return {"profile": profile, **fields, "joint": self.profile.joint, "version": __version__}
 
     def signature(self, test_set: TestSet, decoding: dict[str, Any]) -> Signature:
-        """Return the signature of scores on `test_set`; `decoding`: the system's settings, {} if it does not generate."""
+        """Return the signature of scores on `test_set`; `decoding` is {} for systems that do not generate."""
         content = [test_set.sources, test_set.references if self.profile.needs_references else []]
         test = f"{test_set.name}@{content_hash(content)[:16]}"
         return Signature.of({**self.signature_fields, "test": test, "n": str(len(test_set.sources))}, decoding)

@@ -1,4 +1,4 @@
-"""From classifier logits to STA and FL: the thresholds in which published protocols differ. Pure functions on arrays."""
+"""From classifier logits to STA and FL: the thresholds in which published protocols differ. Pure functions."""
 
 from __future__ import annotations
 

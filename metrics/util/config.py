@@ -129,7 +129,7 @@ def _explain(model: type[BaseModel], values: dict[Any, Any], error: ValidationEr
     if first["type"] == "extra_forbidden":
         return f"unknown field {'.'.join(map(str, first['loc']))}"
     reason = str(first["ctx"]["error"]) if first["type"] == "value_error" else ""
-    # The location leads through nested models; behind the innermost field, pydantic appends members of unions and lists.
+    # The location leads through nested models; after the innermost field it has members of unions and lists.
     field: FieldInfo | None = None
     names: list[str] = []
     inner: Any = model

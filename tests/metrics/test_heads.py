@@ -135,7 +135,7 @@ def test_a_damaged_head_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             OfflineHeads().toxicity(["a"])
 
 
-def test_the_shipped_heads_learned_from_jigsaw_and_cola_alone(data_dir: Path) -> None:
+def test_the_shipped_heads_were_trained_on_jigsaw_and_cola_only(data_dir: Path) -> None:
     from safetensors import safe_open
 
     learned = {"toxicity": set(train.JIGSAW), "acceptability": {train.COLA}}
@@ -167,7 +167,7 @@ def _tiny_corpora(folder: Path) -> None:
     (folder / train.PARADETOX).write_text("toxic\tneutral1\n" + "".join(pairs))
 
 
-def test_training_gives_the_same_bytes_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_is_byte_identical(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once from nothing, once from the states that the first training kept; both learn their sentences."""
     from metrics.util.files import cache_dir
 

@@ -549,7 +549,7 @@ def test_negative_terms_stay_in_j(by_hand: None) -> None:
 
 
 @pytest.mark.parametrize("name", ["paradetox", "emnlp2021", "sro-release", "clef2024"])
-def test_empty_outputs_are_failures_and_count(by_hand: None, name: str) -> None:
+def test_empty_outputs_score_zero_and_count(by_hand: None, name: str) -> None:
     """Empty texts never reach a model, which might like them: the tables above do not even know them."""
     outputs = ["", "out", "  ", "\u2028\t", "out", ""]
     scores = Evaluator(load_profile(name)).score(["in"] * 6, outputs, [["ref"]] * 6)
@@ -562,7 +562,7 @@ def test_empty_outputs_are_failures_and_count(by_hand: None, name: str) -> None:
     assert scores.j.mean() == pytest.approx(scores.j[1] / 3)
 
 
-def test_a_copy_is_as_neutral_as_what_it_copies(by_hand: None) -> None:
+def test_a_copy_is_as_neutral_as_its_original(by_hand: None) -> None:
     """clef2025: ≤ holds for a copy of the input and of the reference, whatever rounding other batches bring."""
     profile = load_profile("clef2025")
     p = 1 / (1 + math.exp(4))  # logits (−2, 2)
@@ -739,7 +739,7 @@ ONE_LINE = "it becomes part of the signature, so it must be one line of text wit
         ("fl_model", '""', f"fl_model is ''; {ONE_LINE}"),
     ],
 )
-def test_a_field_with_another_value_is_named(field: str, value: str, message: str, tmp_path: Path) -> None:
+def test_a_wrong_value_is_refused_with_what_is_allowed(field: str, value: str, message: str, tmp_path: Path) -> None:
     text = re.sub(rf"(?m)^{field}:.*$", lambda _: f"{field}: {value}", TEXT)
     assert refusal(tmp_path, text).startswith(f"profile {tmp_path / 'own.yaml'}: {message}")
 
@@ -750,7 +750,7 @@ def test_whole_numbers_stay_whole_in_the_signature(tmp_path: Path) -> None:
     assert repr(load_profile(path).choices("sim")["source_weight"]) == "1"
 
 
-def test_files_that_are_no_profiles_are_refused(tmp_path: Path) -> None:
+def test_files_that_are_not_profiles_are_refused(tmp_path: Path) -> None:
     own = tmp_path / "own.yaml"
     assert refusal(tmp_path, TEXT + "sta_treshold: 0.9\n") == (
         f"profile {own}: unknown field sta_treshold; did you mean sta_threshold?"

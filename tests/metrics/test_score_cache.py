@@ -55,7 +55,7 @@ def evaluator(path: Path | None, counting: Measures) -> Evaluator:
     return made
 
 
-def test_an_interrupted_scoring_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_scoring_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("metrics.scoring.items.CHUNK", 3)
     path = tmp_path / "scores.sqlite"
     stopped, resumed, plain = Measures(stop_at=3), Measures(), Measures()
@@ -72,7 +72,7 @@ def test_an_interrupted_scoring_goes_on(tmp_path: Path, monkeypatch: pytest.Monk
     assert again.seen == [] and same.sim[::-1].tolist() == scores.sim.tolist()
 
 
-def test_another_profile_or_source_is_another_key(tmp_path: Path) -> None:
+def test_profile_and_source_are_part_of_the_key(tmp_path: Path) -> None:
     path = tmp_path / "scores.sqlite"
     first, second, third = Measures(), Measures(), Measures()
     evaluator(path, first).score(SOURCES[:2], OUTPUTS[:2])

@@ -58,7 +58,7 @@ def test_offline_scores_of_real_models(evaluator: Evaluator) -> None:
     np.testing.assert_allclose(again.sim[::-1], scores.sim, atol=1e-5)
 
 
-def test_equal_texts_score_alike_wherever_they_stand() -> None:
+def test_equal_texts_have_equal_scores() -> None:
     texts = ["a fool", "a much longer sentence about the weather in the north", "a fool", "fine"]
     for scorer in (ProfanityCheck("alt-profanity-check"), SentenceEncoder("minilm-l6")):
         values = scorer(texts)
@@ -124,7 +124,7 @@ def test_a_signature_changes_with_every_choice_of_the_profile(
     assert ("test" in differing) == (changed.get("sim_anchor") in ("references", "both"))
 
 
-def test_the_length_at_which_texts_are_cut_counts_for_all_three(base: Signature) -> None:
+def test_max_tokens_changes_the_signature_of_all_three_metrics(base: Signature) -> None:
     differing = [line.partition(":")[0] for line in base.differences(_changed(max_tokens=256))]
     assert differing == ["sta", "sim", "fl"]
 
@@ -169,9 +169,7 @@ def test_a_signature_changes_with_the_test_set(evaluator: Evaluator, base: Signa
     assert anchored.signature(whole, {}) != anchored.signature(others, {})
 
 
-def test_decoding_stands_in_a_signature_but_systems_that_decode_differently_are_comparable(
-    evaluator: Evaluator, base: Signature
-) -> None:
+def test_signatures_include_the_decoding_but_compare_without_it(evaluator: Evaluator, base: Signature) -> None:
     greedy = {"do_sample": False, "max_new_tokens": 64, "prompt": "rewrite | {text}", "batch_size": 32}
     first = evaluator.signature(_test_set(3), greedy)
     second = evaluator.signature(_test_set(3), {**greedy, "batch_size": 1, "num_beams": 5})
@@ -185,7 +183,7 @@ def test_decoding_stands_in_a_signature_but_systems_that_decode_differently_are_
     assert "decoding:batch_size=1,do_sample=False" in second.long
 
 
-def test_long_and_short_spelling_are_ordered_with_the_version_last(base: Signature) -> None:
+def test_long_and_short_forms_are_ordered_with_the_version_last(base: Signature) -> None:
     for spelling, names in (
         (base.long, ["profile", "sta", "sim", "fl", "joint", "test", "n", "decoding", "version"]),
         (base.short, ["p", "s", "m", "f", "j", "t", "n", "d", "v"]),
@@ -210,7 +208,7 @@ DECODINGS = st.dictionaries(st.sampled_from(["num_beams", "prompt", "seed"]), st
 
 
 @given(MEASURES, DECODINGS)
-def test_a_long_spelling_is_read_back(measure: dict[str, str], decoding: dict[str, Any]) -> None:
+def test_the_long_form_is_parsed_back(measure: dict[str, str], decoding: dict[str, Any]) -> None:
     signature = Signature.of(measure, decoding)
     again = Signature.parse(signature.long)
     assert again == signature and again.fields() == signature.fields()
@@ -219,7 +217,7 @@ def test_a_long_spelling_is_read_back(measure: dict[str, str], decoding: dict[st
 
 
 @given(MEASURES, MEASURES, st.data())
-def test_short_spellings_differ_when_long_ones_do(
+def test_short_forms_differ_if_long_forms_do(
     first: dict[str, str], second: dict[str, str], data: st.DataObject
 ) -> None:
     taken = data.draw(st.sets(st.sampled_from(MEASURED)))
@@ -239,19 +237,19 @@ def test_short_spellings_differ_when_long_ones_do(
         lambda s: "|".join(reversed(s.long.split("|"))),
     ],
 )
-def test_other_lines_are_no_signatures(base: Signature, spoil: Callable[[Signature], str]) -> None:
+def test_other_lines_are_not_signatures(base: Signature, spoil: Callable[[Signature], str]) -> None:
     with pytest.raises(InputError, match="not a signature of this program"):
         Signature.parse(spoil(base))
 
 
-def test_a_signature_has_all_its_fields_and_no_separator_in_them() -> None:
+def test_a_signature_needs_all_fields_and_no_separator_in_them() -> None:
     good = dict.fromkeys(MEASURED, "x")
     for bad in ({**good, "sta": "a|b"}, {**good, "extra": "x"}, {k: v for k, v in good.items() if k != "n"}):
         with pytest.raises(ValueError, match="not the fields of a signature"):
             Signature.of(bad, {})
 
 
-def test_a_result_carries_both_spellings(evaluator: Evaluator, base: Signature) -> None:
+def test_a_result_contains_both_forms_of_its_signature(evaluator: Evaluator, base: Signature) -> None:
     rewrites = Rewrites("x", "outputs", "1", {}, ("you are wrong", "", "the cat is here"))
     document = evaluator.evaluate(rewrites, _test_set(3)).to_json()
     assert document["signature"] == base.long and document["signature_short"] == base.short
@@ -291,7 +289,7 @@ def test_delete_by_hand() -> None:
     assert delete_rude_words("fuck") == ""
 
 
-def test_outputs_files_keep_their_count(tmp_path: Path) -> None:
+def test_output_files_keep_their_number_of_lines(tmp_path: Path) -> None:
     path = tmp_path / "outputs.txt"
     path.write_bytes(b"one\r\n\nthr\xe2\x80\xa8ee\n")
     assert read_outputs(path, 3) == ["one", "", "thr\u2028ee"]

@@ -166,7 +166,7 @@ def test_every_output_of_straps_file_is_read(data_dir: Path, tmp_path: Path) -> 
         read_outputs(path, LINES + 2)
 
 
-def test_classifiers_see_no_line_ends_and_only_fl_sees_detokenised_text(
+def test_classifiers_get_no_line_ends_and_only_fl_gets_detokenised_text(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[list[str]] = []

@@ -113,13 +113,13 @@ def test_cosines_by_hand(scorer: WietingSimilarity) -> None:
     assert scorer.cosine([], []).shape == (0,)
 
 
-def test_the_mean_counts_what_is_used_only(scorer: WietingSimilarity) -> None:
+def test_the_mean_is_over_known_pieces_only(scorer: WietingSimilarity) -> None:
     """Skipped pieces do not pull the mean: neither to zero nor to the embedding of index 0."""
     (value,) = scorer.cosine(["you are xyzzy a"], ["you a"])
     assert value == pytest.approx(1.0)
 
 
-def test_an_embedding_of_zeros_is_no_division_by_zero(scorer: WietingSimilarity) -> None:
+def test_a_zero_embedding_causes_no_division_by_zero(scorer: WietingSimilarity) -> None:
     assert scorer.cosine(["dog"], ["you"]).tolist() == [0.0]
 
 
@@ -181,7 +181,7 @@ class Payload:
 
 
 @pytest.mark.parametrize("place", ["args", "vocab_words", "plain"])
-def test_a_malicious_pickle_is_refused_and_runs_nothing(folder: Path, tmp_path: Path, place: str) -> None:
+def test_a_malicious_pickle_is_refused_and_not_executed(folder: Path, tmp_path: Path, place: str) -> None:
     mark = tmp_path / "executed"
     payload = Payload(f"touch {mark}")
     if place == "plain":
@@ -214,7 +214,7 @@ def test_missing_files_are_named(folder: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("name", ["paradetox", "emnlp2021", "sro-release"])
-def test_profiles_substitute_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_profiles_do_not_substitute_another_model(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SRO_WIETING", raising=False)
     with pytest.raises(InputError, match=r"wieting-sim: sim\.pt and sim\.sp\.30k\.model not found; set SRO_WIETING"):
         Similarity(load_profile(name))

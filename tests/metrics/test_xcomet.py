@@ -95,7 +95,7 @@ def test_equal_triples_are_scored_once(scorer: XCometLite, monkeypatch: pytest.M
     assert values[0] == values[2] == values[3] != values[1]
 
 
-def test_texts_that_hold_nothing_or_no_utf8_get_finite_scores(scorer: XCometLite) -> None:
+def test_empty_and_malformed_texts_have_finite_scores(scorer: XCometLite) -> None:
     odd = ["", " \n\t", "\ud800", "ok \udfff ok", "\x00", "x" * 100_000]
     values = scorer.compare(odd, odd, odd[::-1])
     assert np.isfinite(values).all() and len(set(values.tolist())) > 2
@@ -103,7 +103,7 @@ def test_texts_that_hold_nothing_or_no_utf8_get_finite_scores(scorer: XCometLite
     assert scorer.compare([], [], []).shape == (0,)
 
 
-def test_spans_cost_what_their_first_token_says() -> None:
+def test_the_first_token_of_a_span_decides_its_penalty() -> None:
     assert mqm([0, 0, 0]) == 1.0
     assert mqm([0, 1, 0]) == pytest.approx(24 / 25)
     assert mqm([2, 3, 3, 0, 0]) == pytest.approx(20 / 25)

@@ -31,7 +31,7 @@ _CLITIC = re.compile(r"(\w)\s+(n't|'(?:s|m|d|re|ve|ll))\b", re.IGNORECASE)
 
 
 def canonical(text: str) -> str:
-    """Return `text` as running English: detokenised, with joined contractions, in sentence case if it has one case only.
+    """Return `text` as running English: detokenised, contractions joined, in sentence case if it has one case only.
 
     Jigsaw and most rewriters write "i ca n't ." where CoLA writes "I can't."; the difference is spelling, not quality.
     Lone surrogates become U+FFFD; the text is truncated to 4,000 characters.
@@ -62,7 +62,7 @@ def profanity_log_odds(texts: Sequence[str]) -> Array:
 
 @dataclass(frozen=True)
 class HiddenStates:
-    """The hidden states of one text: layer -> [tokens, width], and the `surprisal_statistics` [25] of a whole SmolLM2."""
+    """The hidden states of one text: layer -> [tokens, width]; of a whole SmolLM2 also `surprisal_statistics` [25]."""
 
     states: dict[int, Any]
     surprisal: Floats | None = None
@@ -171,7 +171,7 @@ class MiniLM(Backbone):
 
 
 class SmolLM2(Backbone):
-    """SmolLM2-135M-Instruct: the states after `layers`, and surprisal statistics unless only `num_layers` are computed."""
+    """SmolLM2-135M-Instruct: the states after `layers`, and surprisal statistics unless `num_layers` limits the model."""
 
     name = "smollm2-135m-q4"
     max_tokens = 512
@@ -203,7 +203,7 @@ class SmolLM2(Backbone):
 
     @cached_property
     def context(self) -> list[int]:
-        """The tokens of a line break, the context of each sentence; the model can attend to it as to an empty context."""
+        """The tokens of a line break, the context of each sentence; the model attends to it as to an empty context."""
         return list(self.tokenizer("\n", add_special_tokens=False)["input_ids"])
 
     def _ids(self, text: str) -> list[int]:
