@@ -1,4 +1,4 @@
-"""Headless Chromium, and waiting for the pages that it opens."""
+"""Headless Chromium, and a wait for the pages that it opens."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def browser(downloads: Path | None = None) -> Any:
 
 
 def wait_for(address: str, process: subprocess.Popen[Any]) -> None:
-    """Returns when the page that `process` serves answers. Errors: the process ended, two minutes are over."""
+    """Wait until the page that `process` serves responds; fails if the process ends or after two minutes."""
     deadline = time.monotonic() + 120
     while True:
         try:

@@ -1,4 +1,4 @@
-"""What a staged Space imports, read from its files and tried in a process that knows nothing of this checkout."""
+"""The imports of a staged Space: read from its files, and run in a process without this checkout."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Leaderboard folders for the tests of the page: rows made by hand, also such as somebody might send to do harm."""
+"""Leaderboard folders for the tests of the page: constructed rows, among them hostile ones."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def write(folder: Path, *entries: Entry, verified: dict[str, str] | None = None)
 
 
 def tamper(folder: Path, name: str, **values: Any) -> None:
-    """Writes other values into the table that the page reads, past all checks."""
+    """Write values that no check has seen into the table that the page reads."""
     table = parquet.read_table(folder / LATEST)
     rows = [{**row, **values} if row["system"] == name else row for row in table.to_pylist()]
     parquet.write_table(pa.Table.from_pylist(rows, schema=table.schema), folder / LATEST)

@@ -1,4 +1,4 @@
-"""The leaderboard's page without a browser: what is shown of rows made by hand, and what nothing gets in through."""
+"""The leaderboard's page without a browser: its HTML for constructed and for hostile rows, its commands, the Space."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ from tests.leaderboard.space_boards import COMMIT, COPIED, HOSTILE, published_ro
 
 @pytest.fixture
 def board(tmp_path: Path) -> Leaderboard:
-    """Four systems of one group with J .5, 5/12, 1/4 and 0, one of another, one published."""
+    """Four systems of one group with J .5, 5/12, 1/4 and 0, one of another group, one published figure."""
     write(
         tmp_path,
         system("reference", [1] * 6, kind="human"),
@@ -390,7 +390,7 @@ def test_no_name_is_run_by_the_shell(name: str, kind: str, tmp_path: Path) -> No
 
 
 def run(command: str, folder: Path) -> list[list[str]]:
-    """Runs a command in a shell whose `python` only tells its arguments."""
+    """The arguments of each `python` call of a shell command; `python` itself is replaced."""
     fake = folder / "python"
     fake.write_text(f"#!{sys.executable} -I\nimport json, sys\nprint(json.dumps(sys.argv[1:]), file=sys.stderr)\n")
     fake.chmod(0o755)
@@ -399,7 +399,7 @@ def run(command: str, folder: Path) -> list[list[str]]:
     return [json.loads(line) for line in done.stderr.splitlines()]
 
 
-# -- what gets in -----------------------------------------------------------------------------------------------------
+# -- hostile rows ----------------------------------------------------------------------------------------------------
 def test_hostile_rows_are_escaped_everywhere(tmp_path: Path) -> None:
     write(
         tmp_path,
@@ -438,7 +438,7 @@ def test_hostile_rows_are_escaped_everywhere(tmp_path: Path) -> None:
 
 
 class Elements(HTMLParser):
-    """Collects (element, attribute) and addresses of links."""
+    """Collects the (element, attribute) pairs and the link addresses of a page."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The leaderboard's page in headless Chromium: what nothing gets in through, what a keyboard and a phone can do."""
+"""The leaderboard's page in headless Chromium: hostile rows, filters, keyboard, contrast, phone, and the staged Space."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 class Visitor:
-    """Somebody at the page, who finds things as people do: by their labels and names."""
+    """A visitor of the page, who finds controls by their labels and names."""
 
     def __init__(self, chrome: Any, address: str) -> None:
         self.chrome = chrome

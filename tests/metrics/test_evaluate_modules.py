@@ -1,4 +1,4 @@
-"""The four `evaluate` modules, their cards, and the Space folders that are made of them."""
+"""The four `evaluate` modules, their cards, and their staged Spaces."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ print(json.dumps(result))
 
 @pytest.fixture(scope="module")
 def spaces(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the four staged Spaces, far from the repository."""
+    """A folder with the four staged Spaces, outside the repository."""
     folder = tmp_path_factory.mktemp("spaces")
     for name in METRICS:
         main([name, str(folder / name)])
@@ -99,7 +99,7 @@ def page(spaces: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
 
 
 def own_profile(folder: Path, **changes: Any) -> str:
-    """A profile file of quick scorers; the fluency it has is none."""
+    """A profile file of fast scorers; its FL is not a fluency."""
     profile = load_profile("offline").model_dump() | {
         "name": "quick", "max_tokens": 64, "sta_scorer": "profanity-check", "sta_model": "alt-profanity-check",
         "sta_label": 0, "sta_rule": "probability", "sta_threshold": 0.5, "fl_scorer": "profanity-check",

@@ -1,4 +1,4 @@
-"""The inspect-ai task and the Hub's eval.yaml: the prompts of metrics.score, and its numbers for the same rewrites."""
+"""The inspect-ai task and the Hub's eval.yaml: prompts and scores equal those of `metrics.score`."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def chat_model(tiny_llama: Path, folder: Path, prompt: str | None = None) -> Pat
 def scored(
     outputs: list[str], folder: Path, profile: str = "offline"
 ) -> tuple[list[dict[str, float]], dict[str, float]]:
-    """What `metrics.score` gives a file with these outputs, one per line: per sentence, and the means."""
+    """The scores per sentence and the means that `metrics.score` gives these outputs."""
     (folder / "outputs.txt").write_text("".join(f"{output}\n" for output in outputs), encoding="utf-8")
     report = folder / "scores.json"
     score.main([
@@ -81,7 +81,7 @@ def scored(
 
 
 def folded(samples: list[Any]) -> list[str]:
-    """The outputs in a log, one line each, in the order of the test set."""
+    """The outputs of a log, each in one line, in the order of the test set."""
     return [" ".join(sample.output.completion.split()) for sample in sorted(samples, key=lambda sample: sample.id)]
 
 

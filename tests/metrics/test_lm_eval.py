@@ -1,4 +1,4 @@
-"""The lm-eval tasks: the prompts of metrics.score, and its numbers for the same rewrites, in one call per metric."""
+"""The lm-eval tasks: prompts and scores equal those of `metrics.score`, with one scoring call per metric."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def evaluated(model: Any, metadata: dict[str, Any], **options: Any) -> tuple[dic
 
 
 def means(outputs: list[str], folder: Path, *arguments: str) -> dict[str, float]:
-    """STA, SIM, FL and J of a file with these outputs, one per line, under `metrics.score --json`."""
+    """The STA, SIM, FL and J that `metrics.score --json` gives these outputs."""
     (folder / "outputs.txt").write_text("".join(f"{output}\n" for output in outputs), encoding="utf-8")
     report = folder / "scores.json"
     score.main([
@@ -60,7 +60,7 @@ def means(outputs: list[str], folder: Path, *arguments: str) -> dict[str, float]
 
 
 def quick_profile(folder: Path) -> str:
-    """A profile file of quick scorers that compares with the human references."""
+    """A profile file of fast scorers that uses the human references."""
     profile = load_profile("offline").model_dump() | {
         "name": "quick", "sta_scorer": "profanity-check", "sta_model": "alt-profanity-check",
         "sim_anchor": "references", "fl_scorer": "chrf", "fl_model": "sacrebleu", "fl_rule": "soft",
@@ -70,14 +70,14 @@ def quick_profile(folder: Path) -> str:
 
 
 def lm_eval_command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """`lm_eval run --tasks detox_sample …` in `folder`, away from the repository."""
+    """Run `lm_eval run --tasks detox_sample …` in `folder`, outside the repository."""
     own = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     command = ["lm_eval", "run", "--tasks", "detox_sample", "--include_path", str(TASKS), "--limit", "6"]
     return run_module(*command, *arguments, env={**own, "HF_HUB_OFFLINE": "1"}, cwd=folder, timeout=300)
 
 
 def scripted(outputs: list[str]) -> Any:
-    """A model that answers with these, in order."""
+    """A model that returns these outputs in order."""
     from lm_eval.api.model import LM
 
     class Scripted(LM):

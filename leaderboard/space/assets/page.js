@@ -1,5 +1,5 @@
-// Runs once per block of HTML, with gradio's `element` and `trigger`. Texts of others never reach it as code: buttons are
-// made by the server, and all that is read of them are data-event and data-value.
+// gradio runs this once per HTML block, with `element` and `trigger`. Text from outside never becomes code: the server
+// builds the buttons, and the script reads only their data-event and data-value.
 const events = ['sort', 'turn', 'choose'];
 
 element.addEventListener('click', (event) => {
