@@ -1,5 +1,7 @@
 """Training methods: how the leader learns from texts, verdicts or pairs, all in the same budget.
 
+Methods that use trl give it token ids instead of text, because tokens that are decoded and encoded again may differ.
+
 To add one, write a module with `train(context: TrainingContext) -> LeaderTrainer` (`repro.methods.context`), which trains
 and leaves `best.safetensors` in `context.output_dir`, and add its name to `METHODS`.
 """

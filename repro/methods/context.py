@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from metrics.util.errors import InputError
 from repro.followers.follower import Follower
 from repro.leader.leader import Leader
 from repro.methods.config import ContextConfig
@@ -55,6 +56,36 @@ class TrainingContext:
             save_steps=config.evaluate_every,
             seed=config.seed,
         )
+
+    @property
+    def num_updates(self) -> int:
+        """The number of updates in the recipe's budget, which is the same for every method."""
+        return self.config.steps or self.config.epochs * self.config.epoch_updates(len(self.texts))
+
+    def trl_arguments(self) -> dict[str, Any]:
+        """Return the budget as keyword arguments of trl's configs; an update sees as many answers as one of SRO's.
+
+        Raises:
+            InputError: The leader is an encoder-decoder model, which trl does not train, or `train_dtype` is not
+                float32.
+        """
+        config = self.config
+        if config.train_dtype != "float32":
+            raise InputError(
+                f"train_dtype={config.train_dtype} is for SRO; give train_dtype=float32 with method {config.method}"
+            )
+        if self.leader.seq2seq:
+            raise InputError(
+                f"{config.leader} is an encoder-decoder model; trl trains causal ones only, "
+                f"so method {config.method} cannot be used with it"
+            )
+        size = config.batch_size * config.rollouts
+        return {**self.arguments(), "max_steps": self.num_updates, "per_device_train_batch_size": size}
+
+    def fill_last_update(self, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return the rows, and as many of the first ones again as fill the last update of a pass over them."""
+        size = self.config.batch_size * self.config.accumulation * self.config.rollouts
+        return [rows[i % len(rows)] for i in range(-(-len(rows) // size) * size)]
 
     def logging(self) -> dict[str, Any]:
         """Return the keyword arguments `log` and `callbacks` of `LeaderTrainer`."""

@@ -13,7 +13,6 @@ from datasets import Dataset
 from trl import DPOConfig, DPOTrainer
 
 from repro.methods.context import TrainingContext
-from repro.methods.trl_budget import fill_last_update, trl_arguments
 from repro.methods.untrained_rollouts import untrained_rollouts
 from repro.training.trainer import LeaderTrainer
 
@@ -31,7 +30,7 @@ class LeaderDPOTrainer(LeaderTrainer, DPOTrainer):
             context.leader,
             model=context.leader.model,
             args=DPOConfig(
-                **trl_arguments(context),
+                **context.trl_arguments(),
                 beta=context.config.beta,
                 loss_type=["sigmoid"],
                 max_length=None,
@@ -53,7 +52,7 @@ def train(context: TrainingContext) -> LeaderDPOTrainer:
     Raises:
         InputError: trl cannot train the leader, or no rollout passes.
     """
-    trl_arguments(context)  # refuses before the rollouts
+    context.trl_arguments()  # refuses before the rollouts
     passed = [rollout for rollout in untrained_rollouts(context) if rollout.passed]
     texts = [rollout.text for rollout in passed]
     prompts, rejected = context.leader.prompt_ids(texts), context.leader.target_ids(texts)
@@ -61,6 +60,6 @@ def train(context: TrainingContext) -> LeaderDPOTrainer:
         {"prompt_ids": prompt, "chosen_ids": rollout.output, "rejected_ids": toxic}
         for prompt, rollout, toxic in zip(prompts, passed, rejected, strict=True)
     ]
-    trainer = LeaderDPOTrainer(context, fill_last_update(context, rows))
+    trainer = LeaderDPOTrainer(context, context.fill_last_update(rows))
     trainer.train_or_resume()
     return trainer

@@ -18,7 +18,6 @@ from repro.followers.follower import Verdict
 from repro.leader.rollouts import RolloutGenerator
 from repro.methods.context import TrainingContext
 from repro.methods.sro import SEED_STRIDE
-from repro.methods.trl_budget import trl_arguments
 from repro.training.trainer import LeaderTrainer
 
 
@@ -44,7 +43,7 @@ class LeaderGRPOTrainer(LeaderTrainer, GRPOTrainer):
                 context.leader,
                 model=context.leader.model,
                 args=GRPOConfig(
-                    **trl_arguments(context),
+                    **context.trl_arguments(),
                     num_generations=config.rollouts,
                     temperature=config.temperature,
                     max_completion_length=config.rollout_max_new_tokens,

@@ -16,7 +16,6 @@ from trl import KTOConfig, KTOTrainer
 
 from metrics.util.errors import InputError
 from repro.methods.context import TrainingContext
-from repro.methods.trl_budget import trl_arguments
 from repro.methods.untrained_rollouts import untrained_rollouts
 from repro.training.trainer import LeaderTrainer
 
@@ -36,7 +35,7 @@ class LeaderKTOTrainer(LeaderTrainer, KTOTrainer):
             context.leader,
             model=context.leader.model,
             args=KTOConfig(
-                **trl_arguments(context),
+                **context.trl_arguments(),
                 beta=context.config.beta,
                 desirable_weight=max(1.0, ratio),
                 undesirable_weight=max(1.0, 1 / ratio),
@@ -63,7 +62,7 @@ def train(context: TrainingContext) -> LeaderKTOTrainer:
     Raises:
         InputError: trl cannot train the leader, a batch is too small for the KL term, or no rollout passes.
     """
-    trl_arguments(context)  # refuses before the rollouts
+    context.trl_arguments()  # refuses before the rollouts
     config = context.config
     if config.batch_size * config.rollouts < 2:
         raise InputError("kto needs batch_size x rollouts of at least 2, for its KL term")

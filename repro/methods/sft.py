@@ -14,7 +14,6 @@ from trl import SFTConfig, SFTTrainer
 
 from metrics.util.errors import InputError
 from repro.methods.context import TrainingContext
-from repro.methods.trl_budget import fill_last_update, trl_arguments
 from repro.training.trainer import LeaderTrainer
 
 # The label of a token that is not learned (PyTorch's `ignore_index`).
@@ -36,7 +35,7 @@ class LeaderSFTTrainer(LeaderTrainer, SFTTrainer):
         super().__init__(
             context.leader,
             model=context.leader.model,
-            args=SFTConfig(**trl_arguments(context), max_length=None),
+            args=SFTConfig(**context.trl_arguments(), max_length=None),
             train_dataset=Dataset.from_list(list(rows)),
             processing_class=context.leader.tokenizer,
             **context.logging(),
@@ -49,7 +48,7 @@ def train(context: TrainingContext) -> LeaderSFTTrainer:
     Raises:
         InputError: trl cannot train the leader, or there are no pairs.
     """
-    arguments = trl_arguments(context)
+    arguments = context.trl_arguments()
     if not context.pairs:
         raise InputError("sft needs parallel data, and the parallel corpus has no pairs")
     pairs = list(context.pairs)
@@ -63,6 +62,6 @@ def train(context: TrainingContext) -> LeaderSFTTrainer:
         {"input_ids": [*prompt, *target], "labels": [*[IGNORED] * len(prompt), *target]}
         for prompt, target in zip(prompts, targets, strict=True)
     ]
-    trainer = LeaderSFTTrainer(context, fill_last_update(context, rows))
+    trainer = LeaderSFTTrainer(context, context.fill_last_update(rows))
     trainer.train_or_resume()
     return trainer

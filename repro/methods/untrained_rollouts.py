@@ -11,7 +11,6 @@ from repro.followers.follower import Verdict, verdict_shares
 from repro.leader.rollouts import RolloutGenerator
 from repro.methods.context import TrainingContext
 from repro.methods.sro import SEED_STRIDE
-from repro.methods.trl_budget import num_updates
 
 ROLLOUTS_FILE = "rollouts.jsonl"
 
@@ -48,7 +47,7 @@ def untrained_rollouts(context: TrainingContext) -> list[Rollout]:
     generator = RolloutGenerator(leader, config)
     path = context.output_dir / ROLLOUTS_FILE
     done = {batch["batch"]: (batch["outputs"], batch["verdicts"]) for batch in read_json_lines(path)}
-    batches = range(num_updates(context) * config.accumulation)
+    batches = range(context.num_updates * config.accumulation)
     missing = [batch for batch in batches if batch not in done]
     with append_json_lines(path) as append:
         for batch in progress(missing, "rollouts", unit="batches"):
