@@ -23,7 +23,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from soak import die_with_parent, environment
+from soak import die_with_parent, isolated_environment
 
 from metrics.util.console import command_parser
 from metrics.util.errors import InputError, run_command
@@ -53,7 +53,7 @@ class Workspace:
 
     def run(self, *arguments: str) -> Cost:
         """Run `python -m …` and return its cost; raises InputError if it fails."""
-        env = {**environment(self.folder / "caches"), "SRO_DATA_DIR": str(self.data)}
+        env = {**isolated_environment(self.folder / "caches"), "SRO_DATA_DIR": str(self.data)}
         command = [sys.executable, "-m", *arguments]
         start = time.perf_counter()
         with (self.folder / "log.txt").open("wb") as log:

@@ -26,8 +26,8 @@ import time
 from pathlib import Path
 
 from leaders import PROMPT, load_leader, model_name
-from scoring import BATCH, Clock, plain
-from soak import environment
+from scoring import BATCH_SIZE, Clock, plain
+from soak import isolated_environment
 
 from metrics.util.console import command_parser
 from metrics.util.errors import InputError, run_command
@@ -42,7 +42,7 @@ def ours(options: argparse.Namespace, more: list[str], folder: Path) -> list[str
     command = [sys.executable, "-m", "metrics.score", model_name(options.model), "--test-set", options.test_set]
     command += ["--limit", str(options.limit), "--no-cache", "--json", str(report), "--prompt", PROMPT]
     command += ["--decoding", f"max_new_tokens={options.max_new_tokens}", "--decoding", "do_sample=false"]
-    _run(OURS, [*command, *more], environment(folder / "caches"))
+    _run(OURS, [*command, *more], isolated_environment(folder / "caches"))
     return [sentence["output"] for sentence in json.loads(report.read_text("utf-8"))["sentences"]]
 
 
@@ -72,8 +72,8 @@ def plain_loop(options: argparse.Namespace) -> list[str]:
     model, tokenizer = loaded.model.eval(), loaded.tokenizer
     tokenizer.padding_side = "right" if loaded.seq2seq else "left"
     outputs = []
-    for start in progress(range(0, len(sources), BATCH), "plain loop, rewriting"):
-        prompts = [PROMPT.format(text=text) for text in sources[start : start + BATCH]]
+    for start in progress(range(0, len(sources), BATCH_SIZE), "plain loop, rewriting"):
+        prompts = [PROMPT.format(text=text) for text in sources[start : start + BATCH_SIZE]]
         inputs = tokenizer(prompts, return_tensors="pt", padding=True, add_special_tokens=loaded.seq2seq)
         inputs.pop("token_type_ids", None)
         with torch.no_grad():

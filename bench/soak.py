@@ -42,8 +42,8 @@ _WAITS = (0.1, 0.8)
 _PATIENCE = 20
 
 
-def _environment(caches: Path) -> dict[str, str]:
-    """Caches of the round's own, except the unpacked models: with shared ones a lost stage would not show."""
+def isolated_environment(caches: Path) -> dict[str, str]:
+    """Return an environment with caches in `caches` and shared unpacked models: shared caches would hide a lost stage."""
     caches.mkdir(parents=True, exist_ok=True)
     models, own = cache_dir() / "models", caches / "models"
     models.mkdir(parents=True, exist_ok=True)
@@ -52,7 +52,7 @@ def _environment(caches: Path) -> dict[str, str]:
     return {**os.environ, "SRO_HOME": str(caches), "HF_HUB_OFFLINE": "1"}
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """Runs in a new process: ends it when a killed soak ends (PR_SET_PDEATHSIG of prctl)."""
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
@@ -64,11 +64,11 @@ def _running(folder: Path, recipe: str) -> Iterator[subprocess.Popen[bytes]]:
     with (folder / "log.txt").open("wb") as log:
         process = subprocess.Popen(
             command,
-            env=_environment(folder / "caches"),
+            env=isolated_environment(folder / "caches"),
             stdout=log,
             stderr=log,
             start_new_session=True,
-            preexec_fn=_die_with_parent,
+            preexec_fn=die_with_parent,
         )
     try:
         yield process
