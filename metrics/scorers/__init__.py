@@ -2,8 +2,8 @@
 
 A scorer is built as `Scorer(model, revision, max_tokens)`: the model's name, Hub id or folder, its commit on the Hub or
 None, and the length at which texts are truncated. It implements one of the three interfaces below, from lists of
-strings to one value per sentence. Equal texts are scored once and batches are
-sorted by length; neither changes a score.
+strings to one value per sentence. Equal texts are scored once and batches are sorted by length; neither changes a
+score.
 """
 
 from __future__ import annotations
