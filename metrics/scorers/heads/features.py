@@ -171,7 +171,7 @@ class MiniLM(Backbone):
 
 
 class SmolLM2(Backbone):
-    """SmolLM2-135M-Instruct: the states after `layers`, and surprisal statistics unless `num_layers` limits the model."""
+    """SmolLM2-135M-Instruct: the states after `layers`; surprisal statistics unless `num_layers` limits the model."""
 
     name = "smollm2-135m-q4"
     max_tokens = 512
