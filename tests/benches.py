@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
 from unittest import mock
+
+from tests.warm_python import run_script
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def run_bench(name: str, *arguments: str) -> str:
     """What `python bench/NAME.py` prints; it must end well."""
-    done = subprocess.run(
-        [sys.executable, f"bench/{name}.py", *arguments],
-        cwd=ROOT,
-        env={**os.environ, "HF_HUB_OFFLINE": "1", "OMP_WAIT_POLICY": "PASSIVE"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    env = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+    done = run_script(ROOT / "bench" / f"{name}.py", *arguments, env=env, timeout=300)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

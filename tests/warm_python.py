@@ -35,18 +35,25 @@ LIBRARIES = (
 
 
 def run_module(
-    module: str, *arguments: str, env: Mapping[str, str] | None = None, cwd: Path = ROOT, timeout: float = 600
+    module: str,
+    *arguments: str,
+    env: Mapping[str, str] | None = None,
+    cwd: Path = ROOT,
+    timeout: float = 600,
+    stdout: int | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run `python -m MODULE ARGUMENTS` to its end, with captured output.
 
     Args:
         env: all environment variables of the program; None: those of this process.
         timeout: in seconds.
+        stdout: the descriptor of a terminal to print to, instead of capturing what is printed.
 
     Raises:
         subprocess.TimeoutExpired: the program took longer; it was killed.
     """
-    return _server().run(["-m", module, *arguments], dict(os.environ if env is None else env), cwd, timeout)
+    command = ["-m", module, *arguments]
+    return _server().run(command, dict(os.environ if env is None else env), cwd, timeout, stdout)
 
 
 def run_script(
@@ -78,13 +85,14 @@ class _Server:
         self._process.wait()
 
     def run(
-        self, command: list[str], env: dict[str, str], cwd: Path, timeout: float
+        self, command: list[str], env: dict[str, str], cwd: Path, timeout: float, stdout: int | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run one program; see `run_module`."""
         with tempfile.TemporaryFile() as request, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             request.write(json.dumps({"command": command, "env": env, "cwd": str(cwd)}).encode())
             request.seek(0)
-            socket.send_fds(self._socket, [b"."], [file.fileno() for file in (request, out, err)])
+            outputs = (stdout or out.fileno(), err.fileno())
+            socket.send_fds(self._socket, [b"."], [request.fileno(), *outputs])
             self._socket.settimeout(None)
             pid = int(self._replies.readline())
             self._socket.settimeout(timeout)

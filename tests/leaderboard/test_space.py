@@ -45,6 +45,7 @@ from metrics.util.errors import InputError
 from tests.bundles import import_every_module, missing_modules
 from tests.conftest import ROOT
 from tests.leaderboard.space_boards import COMMIT, COPIED, HOSTILE, published_row, system, tamper, write
+from tests.warm_python import run_module
 
 
 @pytest.fixture
@@ -552,9 +553,7 @@ def test_invalid_arguments_end_with_one_line(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("keep me")
     with pytest.raises(InputError, match="not an empty folder"):
         write_page_space(tmp_path)
-    done = subprocess.run(
-        [sys.executable, "-m", "leaderboard.space", "--local", str(tmp_path)], cwd=ROOT, capture_output=True, text=True
-    )
+    done = run_module("leaderboard.space", "--local", str(tmp_path))
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and done.stderr.startswith("error: ")
 
 

@@ -219,23 +219,21 @@ def test_a_terminal_shows_a_table_without_reading_names_as_markup(tmp_path: Path
     outputs = tmp_path / "[bold]x.txt"
     outputs.write_text("that is a good question\n")
     controller, terminal = pty.openpty()
-    with subprocess.Popen(
-        [sys.executable, "-m", "metrics.score", outputs.name, "--test-set", "sample", "--limit", "1"],
-        cwd=tmp_path, env={**os.environ, "HF_HUB_OFFLINE": "1", "COLUMNS": "160", "PYTHONPATH": str(ROOT)},
-        stdout=terminal, stderr=subprocess.DEVNULL,
-    ) as process:  # fmt: skip
-        os.close(terminal)
-        shown = b""
-        while True:
-            try:
-                part = os.read(controller, 65_536)
-            except OSError:
-                break
-            if not part:
-                break
-            shown += part
+    env = {**os.environ, "HF_HUB_OFFLINE": "1", "COLUMNS": "160"}
+    arguments = [outputs.name, "--test-set", "sample", "--limit", "1"]
+    done = run_module("metrics.score", *arguments, env=env, cwd=tmp_path, stdout=terminal)
+    os.close(terminal)
+    shown = b""
+    while True:
+        try:
+            part = os.read(controller, 65_536)
+        except OSError:
+            break
+        if not part:
+            break
+        shown += part
     os.close(controller)
-    assert process.returncode == 0
+    assert done.returncode == 0, done.stderr
     text = shown.decode()
     assert "━" in text and "[bold]x.txt" in text and "sample (sample), profile offline.v2" in text
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from metrics.profiles import load_profile
 from metrics.util.errors import InputError
 from metrics.util.files import cache_dir
 from tests.hub.server import HubServer
+from tests.warm_python import run_script
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TASK = ROOT / "metrics" / "inspect_ai" / "task.py"
@@ -46,14 +46,6 @@ configs:
   - split: test
     path: tests/sample.parquet
 ---
-"""
-UPLOAD = """
-import sys
-import huggingface_hub
-api = huggingface_hub.HfApi()
-for kind, name, folder in ("model", "lab/rewriter", sys.argv[1]), ("dataset", "lab/board", sys.argv[2]):
-    api.create_repo(name, repo_type=kind)
-    api.upload_folder(repo_id=name, repo_type=kind, folder_path=folder)
 """
 
 
@@ -267,7 +259,7 @@ def test_eval_yaml_passes_the_validation_of_inspect() -> None:
     assert "{text}" not in eval_yaml() and not any(known in eval_yaml() for known in KNOWN_PROMPTS.values())
 
 
-def test_inspect_command_evaluates_a_hub_data_set(tiny_llama: Path, tmp_path: Path) -> None:
+def test_inspect_command_evaluates_a_hub_data_set(hub: HubServer, tiny_llama: Path, tmp_path: Path) -> None:
     """`inspect eval` with a model and the benchmark on a Hub: the registered task and the four of the eval.yaml."""
     from inspect_ai.log import list_eval_logs, read_eval_log
 
@@ -280,15 +272,17 @@ def test_inspect_command_evaluates_a_hub_data_set(tiny_llama: Path, tmp_path: Pa
     pq.write_table(pa.table({**columns, "references": test_set.references}), board / "tests" / "sample.parquet")
     (board / "README.md").write_text(CARD)
     (board / "eval.yaml").write_text(eval_yaml())
-    command = [str(Path(sys.executable).with_name("inspect")), "eval", "detox_suite/detox", "hf/lab/board"]
+    command = ["eval", "detox_suite/detox", "hf/lab/board"]
     command += ["--model", "hf/lab/rewriter", "-M", "dtype=float32", "-M", "device=cpu", *OPEN_END.split(" ", 1)]
     command += ["-T", "test_set=sample", "--limit", "4", "--max-tasks", "5", "--display", "plain", "--log-dir", "logs"]
-    with HubServer() as hub:
-        hub.add_user("alice", {"lab": "write"}, write="hf_alice")
-        env = hub.environment("hf_alice", tmp_path / "hf")
-        env |= {"SRO_HOME": str(cache_dir()), "XDG_CACHE_HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path)}
-        subprocess.run([sys.executable, "-c", UPLOAD, str(model), str(board)], env=env, check=True, timeout=120)
-        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300)
+    api = hub.api("hf_alice")
+    for kind, name, folder in (("model", "lab/rewriter", model), ("dataset", "lab/board", board)):
+        api.create_repo(name, repo_type=kind)
+        api.upload_folder(repo_id=name, repo_type=kind, folder_path=folder)
+    env = hub.environment("hf_alice", tmp_path / "hf")
+    env |= {"SRO_HOME": str(cache_dir()), "XDG_CACHE_HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path)}
+    program = Path(sys.executable).with_name("inspect")
+    done = run_script(program, *command, env=env, cwd=tmp_path, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     logs = {log.eval.task: log for log in map(read_eval_log, list_eval_logs(str(tmp_path / "logs")))}
     assert set(logs) == {"detox_suite/detox", *(f"hf/lab/board/{name}" for name in NAMES)}
