@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.benches import run_bench
 
 
+@pytest.mark.full
 def test_every_command_is_measured(data_dir: Path) -> None:
     commands = ["score", "publish", "verify", "board"]
     printed = run_bench("growth", "--data-dir", str(data_dir), "--times", "1", "--commands", *commands)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.benches import run_bench
 
 
+@pytest.mark.full
 def test_all_variants_give_the_same_outputs(tiny_llama: Path) -> None:
     size = ["--test-set", "sample", "--limit", "12", "--max-new-tokens", "6", "--repeats", "1"]
     ways = ["ours", "ours:--batch-size,4", "plain"]

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.benches import run_bench
 
 
+@pytest.mark.full
 def test_both_ways_of_scoring_agree(data_dir: Path) -> None:
     printed = run_bench("scoring", "--limit", "70", "--data-dir", str(data_dir))
     assert printed.startswith("70 pairs, ")

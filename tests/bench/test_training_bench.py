@@ -10,6 +10,7 @@ import torch
 from tests.benches import bench_module, run_bench
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("kind", "arms"), [("tiny_llama", ["ours", "ours-bfloat16", "trl"]), ("tiny_t5", ["ours", "released"])]
 )
