@@ -12,8 +12,6 @@ that of one token, which removes the prefill. The bytes are those of the weights
 bandwidth is compared with that of summing a large array on this machine.
 """
 
-from __future__ import annotations
-
 import argparse
 import platform
 import statistics

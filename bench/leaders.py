@@ -4,8 +4,6 @@ A T5 with random weights would end at once or never, and so hide what a plain lo
 others. The weights of this one are set so that it copies the input line.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -11,8 +11,6 @@ products of all 30 layers of SmolLM2-135M (random weights of its shapes, each at
 It prints the median time of each variant and the operations per second.
 """
 
-from __future__ import annotations
-
 import platform
 import statistics
 import time

@@ -12,8 +12,6 @@ the plain loop.
 MODEL: a built-in name, a folder, or `t5`: an encoder-decoder model as large as SmolLM2-135M (`bench/leaders.py`).
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

@@ -19,8 +19,6 @@ matmuls (float32 on a CPU, the arm's dtype on a GPU).
 Leaders: smollm2-135m-q4, `t5` (an encoder-decoder model of that size, see bench/leaders.py), or a model folder.
 """
 
-from __future__ import annotations
-
 import argparse
 import itertools
 import json

@@ -1,7 +1,5 @@
 """Batches of prompts: sorted by length, with a size that fits decoding settings and memory."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Decoding settings: their names, their defaults, and which of them this project's own sampler supports."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -4,8 +4,6 @@ PyTorch's own layer packs its weight anew in every call (`bench/products.py`). T
 so values differ in their last digits.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import torch

@@ -7,8 +7,6 @@ those that greedy decoding would have chosen are accepted (prompt lookup decodin
 A step with many rows is limited by its matrix products instead: there a wrong candidate costs as much as a token.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

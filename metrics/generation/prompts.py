@@ -1,7 +1,5 @@
 """Fill prompt templates with texts and tokenize them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

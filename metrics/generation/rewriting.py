@@ -1,7 +1,5 @@
 """Rewrite texts with a language model, batch by batch."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any

@@ -9,8 +9,6 @@ do: it draws for the rows that are there).
 takes over after the prefill.
 """
 
-from __future__ import annotations
-
 import copy
 import itertools
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Built-in models: model files inside wheels on PyPI, each pinned by the wheel's SHA-256."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 import tempfile

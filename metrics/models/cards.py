@@ -1,7 +1,5 @@
 """Facts that a model's own files state: the number of its parameters, and the metadata of its card."""
 
-from __future__ import annotations
-
 import json
 import math
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Write models as plain transformers folders that have the same bytes on every machine."""
 
-from __future__ import annotations
-
 import json
 import sys
 from pathlib import Path

@@ -4,8 +4,6 @@
 the branches again.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import sys

@@ -4,8 +4,6 @@ A template contains `{text}` exactly once. After the prefix `chat:` it is the us
 template.
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

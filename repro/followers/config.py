@@ -1,7 +1,5 @@
 """Recipe sections of the follower: its models, and how it turns their outputs into verdicts."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import Field

@@ -1,7 +1,5 @@
 """The guard of content: cosines of WordLlama's static embeddings (github.com/dleemiller/WordLlama)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import cached_property
 from importlib.metadata import version

@@ -5,8 +5,6 @@ keeps the content and reads as a sentence. Its three models (NB-SVM, WordLlama, 
 corpora) are not among those that score test sets: the profile `offline` uses MiniLM and SmolLM2.
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Linear classifiers on word n-grams, and how they are saved: the base of the screener and the guard of fluency."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from pathlib import Path

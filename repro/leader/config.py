@@ -1,7 +1,5 @@
 """Recipe sections of the leader: the model that is trained, and how it rolls out."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator

@@ -1,7 +1,5 @@
 """Saving a leader as a model folder."""
 
-from __future__ import annotations
-
 import copy
 from pathlib import Path
 

@@ -5,8 +5,6 @@ the frozen weights and copies the trained ones. See `repro.leader.logprobs` for 
 `repro.leader.rollouts` for sampling and `repro.leader.export` for saving.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

@@ -4,8 +4,6 @@ No work is done twice: with a split decoder, frozen layers run once for policy a
 all its targets; an encoder runs once per distinct prompt, and once for both models if it is frozen.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Rollouts: the leader's own rewrites of training texts, sampled or greedy."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """A llama-like decoder split below its trained layers, so that policy and reference share the frozen ones."""
 
-from __future__ import annotations
-
 import copy
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Log-probabilities of tokens without the log-softmax over the vocabulary in memory."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

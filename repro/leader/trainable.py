@@ -1,7 +1,5 @@
 """Which weights of a leader are trained: all, a LoRA adapter, or the top layers."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -6,8 +6,6 @@ To add one, write a module with `train(context: TrainingContext) -> LeaderTraine
 and leaves `best.safetensors` in `context.output_dir`, and add its name to `METHODS`.
 """
 
-from __future__ import annotations
-
 # Name of the module -> what a row's note says of a model trained with it.
 METHODS = {
     "sro": "retrained with SRO",

@@ -1,7 +1,5 @@
 """Recipe sections of the training methods: which one, and the SRO objective."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from pydantic import Field

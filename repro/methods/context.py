@@ -1,7 +1,5 @@
 """What a training method receives, and how it is found by its name."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module

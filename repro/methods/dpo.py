@@ -4,8 +4,6 @@ Each passing rollout is preferred to its toxic text, and the updates cycle throu
 "sigmoid" loss has no label smoothing ε.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

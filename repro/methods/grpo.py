@@ -5,8 +5,6 @@ resumed runs draw the same. A text whose rollouts all pass, or all fail, teaches
 default, 0, so there is no reference model.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Sequence
 from typing import Any

@@ -5,8 +5,6 @@ The rollouts are DPO's, but fails teach too. The rarer label gets the larger wei
 shuffled once: rollouts of one text must not be neighbours.
 """
 
-from __future__ import annotations
-
 import random
 from collections.abc import Sequence
 from typing import Any

@@ -4,8 +4,6 @@ It is an upper bound to compare SRO with, not a rival: SRO has no parallel data.
 SRO's sees rollouts, and the loss is that of the rewrite alone.
 """
 
-from __future__ import annotations
-
 import random
 from collections.abc import Sequence
 

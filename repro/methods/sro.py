@@ -3,8 +3,6 @@
 `repro.training.objective` has the loss of one rollout; this file has the step that computes it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

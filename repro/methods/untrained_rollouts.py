@@ -1,7 +1,5 @@
 """Rollouts of the leader before training, with their verdicts: what DPO and KTO learn from."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from metrics.util.errors import InputError

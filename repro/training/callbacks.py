@@ -1,7 +1,5 @@
 """Callbacks of all trainings: complete checkpoints, the JSONL log, the progress bar, and development scores."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict

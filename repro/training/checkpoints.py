@@ -1,7 +1,5 @@
 """Checkpoints that hold the trained weights only."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Recipe sections of training: texts, warm-up, budget, and choice of the checkpoint."""
 
-from __future__ import annotations
-
 from typing import Literal, Self
 
 from pydantic import Field, model_validator

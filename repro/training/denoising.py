@@ -4,8 +4,6 @@ Rude words, and short spans around rude words of toxic sentences, are added to a
 positions or substituted for a word; the target is the neutral sentence. Paraphrase pairs are mixed in if there are any.
 """
 
-from __future__ import annotations
-
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass

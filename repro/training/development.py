@@ -1,7 +1,5 @@
 """Scores on the development sentences along a training: which step is best, and when to stop."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """The base of the trainers that do not come from trl; it runs in one process or, with DDP or FSDP, in several."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

@@ -15,8 +15,6 @@ With Δ(s) = 0 this is the paper's fail. A rollout that fails for lost content o
 sibling, leaves the preference incomplete (neither of x and y is better), so it too only lowers π_θ(y|x).
 """
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 

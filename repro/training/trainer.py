@@ -4,8 +4,6 @@ Everything drawn at random depends on the step alone, so that a run that was kil
 uninterrupted one sees.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict

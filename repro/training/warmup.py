@@ -1,7 +1,5 @@
 """Warm-up: maximum-likelihood training that makes a paraphraser of an instruction model."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from repro.distributed import global_mean_loss

@@ -4,8 +4,6 @@ To add one, write a module with a class like `metrics.generation.engines.ctransl
 `ENGINES`.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from metrics.generation.engines.ctranslate2 import CTranslate2

@@ -4,8 +4,6 @@ Its arithmetic differs from that of transformers, and so may its outputs: name, 
 decoding settings and the signature.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any, ClassVar
