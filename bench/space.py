@@ -8,8 +8,6 @@ built-in search only. The command prints medians, worst cases and ratios.
 `--screenshots DIR --local BOARD` takes the screenshots of the documentation instead.
 """
 
-from __future__ import annotations
-
 import os
 import random
 import shutil
@@ -21,7 +19,8 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -33,6 +32,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from leaderboard.board.board import Board
 from leaderboard.board.tables import TABLES, derive
+from leaderboard.space.views.columns import DEFAULT, FIXED
 from metrics.util.console import command_parser
 from metrics.util.errors import InputError, run_command
 
@@ -41,8 +41,6 @@ LIMIT_PAINT, LIMIT_FILTER = 2_000, 150
 BACKSPACE = "\ue003"
 # Each letter leaves fewer rows.
 WORD = "lab12"
-# The columns that the page shows by default.
-COLUMNS = ["rank", "system", "ties", "j", "sta", "sim", "fl", "verification", "kind", "size", "parallel_data"]
 PEER = """
 import sys, gradio as gr, pandas
 table = pandas.read_parquet(sys.argv[1])[sys.argv[2].split(",")]
@@ -97,20 +95,14 @@ def _row(draw: random.Random, i: int, profile: str, published: bool) -> dict[str
 
 
 # -- the browser ------------------------------------------------------------------------------------------------------
-def browser(width: int, height: int) -> Any:
+def browser() -> Any:
     """Start headless Chromium; raises InputError if it is not installed."""
     chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if chromium is None or driver is None:
         raise InputError("no chromium and chromedriver here (Debian: apt-get install chromium chromium-driver)")
     options = webdriver.ChromeOptions()
     options.binary_location = chromium
-    for argument in (
-        "headless=new",
-        "no-sandbox",
-        "disable-dev-shm-usage",
-        "hide-scrollbars",
-        f"window-size={width},{height}",
-    ):
+    for argument in "headless=new no-sandbox disable-dev-shm-usage hide-scrollbars window-size=1280,1000".split():
         options.add_argument(f"--{argument}")
     return webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
 
@@ -122,106 +114,92 @@ def serving(command: list[str]) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
+    address = f"http://127.0.0.1:{port}/"
     with subprocess.Popen([*command, str(port)], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL) as process:
         try:
             while True:
-                try:
-                    urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5).close()
+                with suppress(OSError):
+                    urllib.request.urlopen(address, timeout=5).close()
                     break
-                except OSError:
-                    if process.poll() is not None:
-                        raise InputError("the page's server ended; run it alone to see why") from None
-                    time.sleep(0.2)
-            yield f"http://127.0.0.1:{port}/"
+                if process.poll() is not None:
+                    raise InputError("the page's server ended; run it alone to see why")
+                time.sleep(0.2)
+            yield address
         finally:
             process.terminate()
 
 
 class Stopwatch:
-    """Measures one page; all times in milliseconds."""
+    """Measures one page; `times` are in milliseconds, by the name of what was measured."""
 
-    def __init__(self, chrome: Any, address: str) -> None:
-        self.chrome, self.address = chrome, address
+    def __init__(self, chrome: Any) -> None:
+        self.chrome = chrome
+        self.times: dict[str, list[float]] = {}
 
-    def paint(self, cold: bool) -> float:
-        """Open the page and return the time until its first row is painted."""
-        if cold:
+    def paint(self, address: str, cache: str) -> None:
+        """Open the page and measure the time until its first row is painted, with a "cold" or "warm" cache."""
+        if cache == "cold":
             self.chrome.execute_cdp_cmd("Network.clearBrowserCache", {})
-        self.chrome.get(self.address)
+        self.chrome.get(address)
         script = "return window.painted > 0 ? window.painted : null"
-        return float(WebDriverWait(self.chrome, 60, 0.01).until(lambda chrome: chrome.execute_script(script)))
+        painted = WebDriverWait(self.chrome, 60, 0.01).until(lambda chrome: chrome.execute_script(script))
+        self.times.setdefault(f"first paint, {cache}", []).append(float(painted))
 
-    def action(self, act: Callable[[], None]) -> float | None:
-        """Return the time until the last frame that the action changes; None if it changes nothing."""
+    def action(self, name: str, act: Callable[[], None]) -> None:
+        """Measure the time until the last frame that the action changes; an action without any is left out."""
         self.chrome.execute_script("window.shown = 0")
         act()
         deadline = time.monotonic() + 3
         while not self.chrome.execute_script("return window.shown"):
             if time.monotonic() > deadline:
-                return None
+                return
             time.sleep(0.02)
         # Without a change for this long, that was the last frame.
         while self.chrome.execute_script("return performance.now() - window.shown") < 250:
             time.sleep(0.05)
-        return float(self.chrome.execute_script("return window.shown - window.acted"))
+        took = self.chrome.execute_script("return window.shown - window.acted")
+        self.times.setdefault(name, []).append(float(took))
 
+    def click(self, name: str, css: str) -> None:
+        """Measure a click on an element."""
+        self.action(name, self.chrome.find_element("css selector", css).click)
 
-def click(chrome: Any, css: str) -> Callable[[], None]:
-    """Return the action of clicking an element."""
-    return lambda: chrome.find_element("css selector", css).click()
+    def pick(self, name: str, elem_id: str, choice: int) -> None:
+        """Open a menu and measure the selection of one of its choices."""
+        self.chrome.find_element("css selector", f"#{elem_id} input").click()
+        time.sleep(0.3)
+        self.action(name, self.chrome.find_elements("css selector", "[role=option]")[choice].click)
 
-
-def pick(chrome: Any, elem_id: str, choice: int) -> Callable[[], None]:
-    """Open a menu and return the action of selecting one of its choices."""
-    chrome.find_element("css selector", f"#{elem_id} input").click()
-    time.sleep(0.3)
-    option = chrome.find_elements("css selector", "[role=option]")[choice]
-    return lambda: option.click()
-
-
-def measure_page(watch: Stopwatch, repeats: int) -> dict[str, list[float]]:
-    """Measure every filter, sort and page turn of the page `repeats` times."""
-    chrome, times = watch.chrome, {}
-    chrome.find_element("css selector", "#filters button").click()
-    time.sleep(0.8)
-    search = chrome.find_element("css selector", "#search textarea")
-
-    def note(name: str, act: Callable[[], None]) -> None:
-        took = watch.action(act)
-        if took is not None:
-            times.setdefault(name, []).append(took)
-
-    for _ in range(repeats):
+    def search(self, css: str) -> None:
+        """Measure each letter of `WORD` that is typed into a field, and deleted."""
+        field = self.chrome.find_element("css selector", css)
         for letter in [*WORD, *[BACKSPACE] * len(WORD)]:
-            note("search, per letter", lambda letter=letter: search.send_keys(letter))  # type: ignore[misc]
+            self.action("search, per letter", partial(field.send_keys, letter))
+
+
+def measure_page(watch: Stopwatch, repeats: int) -> None:
+    """Measure every filter, sort and page turn of the page `repeats` times."""
+    watch.chrome.find_element("css selector", "#filters button").click()
+    time.sleep(0.8)
+    for _ in range(repeats):
+        watch.search("#search textarea")
         for field in ("kind", "size", "parallel", "verification", "contamination"):
             # A choice that keeps some rows (no row, for the kind), then the one that keeps all.
             for choice in (2, 0):
-                note(f"filter {field}", pick(chrome, f"filter-{field}", choice))
+                watch.pick(f"filter {field}", f"filter-{field}", choice)
         for choice in (1, 0):
-            note("profile", pick(chrome, "group", choice))
+            watch.pick("profile", "group", choice)
         for column in ("system", "j", "size", "verification", "rank"):
-            note("sort", click(chrome, f'#ranking thead button[data-value="{column}"]'))
-        note("next page", click(chrome, "#ranking .pager button:last-child"))
+            watch.click("sort", f'#ranking thead button[data-value="{column}"]')
+        watch.click("next page", "#ranking .pager button:last-child")
         for _ in range(2):
-            note("columns", click(chrome, "#columns label:nth-of-type(14)"))
-    return times
+            watch.click("columns", "#columns label:nth-of-type(14)")
 
 
-def measure_peer(watch: Stopwatch, repeats: int) -> dict[str, list[float]]:
+def measure_peer(watch: Stopwatch, repeats: int) -> None:
     """Measure the search of `gr.Dataframe`."""
-    chrome, times = watch.chrome, {}
-    search = chrome.find_element("css selector", "#ranking input.search-input, #ranking input[type=text]")
-    for letter in [*WORD, *[BACKSPACE] * len(WORD)] * repeats:
-        took = watch.action(lambda letter=letter: search.send_keys(letter))  # type: ignore[misc]
-        if took is not None:
-            times.setdefault("search, per letter", []).append(took)
-    return times
-
-
-def print_times(name: str, times: list[float]) -> None:
-    """Print the median and the worst of `times`."""
-    print(f"{name:34s} median {statistics.median(times):7.0f} ms   worst {max(times):7.0f} ms   n = {len(times)}")
+    for _ in range(repeats):
+        watch.search("#ranking input.search-input, #ranking input[type=text]")
 
 
 def compare(rows: int, repeats: int) -> None:
@@ -230,34 +208,33 @@ def compare(rows: int, repeats: int) -> None:
         table = write_leaderboard(Path(name), rows)
         print(f"{rows:,} rows in one group, 500 in another, 30 published; load {os.getloadavg()[0]:.1f} at the start")
         page = [sys.executable, "-m", "leaderboard.space", "--local", name, "--port"]
-        peer = [sys.executable, "-c", PEER, str(table), ",".join(COLUMNS)]
+        peer = [sys.executable, "-c", PEER, str(table), ",".join((*FIXED, *DEFAULT))]
         found: dict[str, dict[str, list[float]]] = {}
         for title, command, measure in (("page", page, measure_page), ("gr.Dataframe", peer, measure_peer)):
-            with serving(command) as address, browser(1280, 1000) as chrome:
+            with serving(command) as address, browser() as chrome:
                 chrome.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": RECORDER})
-                watch = Stopwatch(chrome, address)
-                times = {
-                    f"first paint, {kind}": [watch.paint(kind == "cold") for _ in range(repeats)]
-                    for kind in ("cold", "warm")
-                }
+                watch = Stopwatch(chrome)
+                for cache in ("cold", "warm"):
+                    for _ in range(repeats):
+                        watch.paint(address, cache)
                 time.sleep(1)
-                found[title] = {**times, **measure(watch, repeats)}
+                measure(watch, repeats)
+            found[title] = watch.times
             print(f"\n{title}")
-            for what, values in found[title].items():
-                print_times(what, values)
-    report(found)
+            for what, times in watch.times.items():
+                median = statistics.median(times)
+                print(f"{what:34s} median {median:7.0f} ms   worst {max(times):7.0f} ms   n = {len(times)}")
+    report(found["page"], found["gr.Dataframe"])
 
 
-def report(found: dict[str, dict[str, list[float]]]) -> None:
+def report(page: dict[str, list[float]], peer: dict[str, list[float]]) -> None:
     """Print the ratios, and how many times exceed the limits."""
-    mine, peer = found["page"], found["gr.Dataframe"]
     print()
     for what in ("first paint, cold", "first paint, warm", "search, per letter"):
-        ratio = statistics.median(peer[what]) / statistics.median(mine[what])
+        ratio = statistics.median(peer[what]) / statistics.median(page[what])
         print(f"{what}: gr.Dataframe takes {ratio:.1f} times as long")
-    paint = [value for what, values in mine.items() if "paint" in what for value in values]
-    actions = [value for what, values in mine.items() if "paint" not in what for value in values]
-    for what, values, limit in (("first paint", paint, LIMIT_PAINT), ("any action", actions, LIMIT_FILTER)):
+    for what, is_paint, limit in (("first paint", True, LIMIT_PAINT), ("any action", False, LIMIT_FILTER)):
+        values = [value for name, times in page.items() if ("paint" in name) == is_paint for value in times]
         over = f"{sum(value > limit for value in values)} of {len(values)} over"
         print(f"{what}: limit {limit} ms, worst {max(values):.0f} ms, {over}; load {os.getloadavg()[0]:.1f}")
 
@@ -267,7 +244,7 @@ def screenshots(folder: Path, board: Path) -> None:
     """Take ranking-light.png, ranking-dark.png, compare.png and phone.png of the page of `board` into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     page = [sys.executable, "-m", "leaderboard.space", "--local", str(board.resolve()), "--port"]
-    with serving(page) as address, browser(1280, 1000) as chrome:
+    with serving(page) as address, browser() as chrome:
 
         def take(name: str, theme: str, tab: str, height: int) -> None:
             chrome.get(f"{address}?__theme={theme}")
@@ -292,9 +269,8 @@ def main(argv: list[str]) -> None:
     parser = command_parser("python bench/space.py", __doc__)
     parser.add_argument("--rows", type=int, default=10_000)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument(
-        "--screenshots", metavar="DIR", type=Path, help="take screenshots of the leaderboard --local instead"
-    )
+    screenshots_help = "take screenshots of the leaderboard --local instead"
+    parser.add_argument("--screenshots", metavar="DIR", type=Path, help=screenshots_help)
     parser.add_argument("--local", metavar="DIR", type=Path, default=ROOT / "leaderboard" / "example")
     options = parser.parse_args(argv)
     if options.screenshots:

@@ -13,26 +13,18 @@ space_sdk="gradio"), then upload_folder(folder_path=DIR), into a Space with the 
 Exit codes: 0 done, 2 invalid input (one line says what), 130 interrupted.
 """
 
-from __future__ import annotations
-
-import argparse
 from pathlib import Path
 
 from metrics.util.console import command_parser
 from metrics.util.errors import run_command
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the command's parser."""
-    p = command_parser("python -m metrics.stage", __doc__)
-    p.add_argument("name", metavar="NAME", choices=("sta", "sim", "fl", "j"), help="sta, sim, fl or j")
-    p.add_argument("folder", metavar="DIR", type=Path, help="folder to write; must be new or empty")
-    return p
-
-
 def main(argv: list[str]) -> None:
     """Run the command with the arguments `argv`."""
-    options = parser().parse_args(argv)
+    parser = command_parser("python -m metrics.stage", __doc__)
+    parser.add_argument("name", metavar="NAME", choices=("sta", "sim", "fl", "j"), help="sta, sim, fl or j")
+    parser.add_argument("folder", metavar="DIR", type=Path, help="folder to write; must be new or empty")
+    options = parser.parse_args(argv)
     from metrics.spaces.bundle import write_metric_space
 
     write_metric_space(options.name, options.folder)

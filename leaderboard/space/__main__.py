@@ -9,9 +9,6 @@ Without an option it shows the leaderboard of `tox -e reproduce`, or the example
 Exit codes: 0 done, 2 invalid input (one line says what), 130 interrupted.
 """
 
-from __future__ import annotations
-
-import argparse
 import os
 from pathlib import Path
 
@@ -21,23 +18,17 @@ from metrics.util.errors import run_command
 EXAMPLE = Path(__file__).resolve().parent.parent / "example"
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the command's parser."""
-    p = command_parser("python -m leaderboard.space", __doc__)
-    what = p.add_mutually_exclusive_group()
+def main(argv: list[str]) -> None:
+    """Run the command with the arguments `argv`."""
+    parser = command_parser("python -m leaderboard.space", __doc__)
+    what = parser.add_mutually_exclusive_group()
     what.add_argument("--local", metavar="DIR", type=Path, help="show the leaderboard in this folder")
     what.add_argument("--repo", metavar="ORG/NAME", help="show this data set of the Hub")
     what.add_argument("--stage", metavar="DIR", type=Path, help="write a Space to this folder; must be new or empty")
-    p.add_argument("--host", default=None, help="address to listen on; default: this machine only (GRADIO_SERVER_NAME)")
-    p.add_argument(
-        "--port", type=int, help="port to listen on; default: the first free port from 7860 (GRADIO_SERVER_PORT)"
-    )
-    return p
-
-
-def main(argv: list[str]) -> None:
-    """Run the command with the arguments `argv`."""
-    options = parser().parse_args(argv)
+    parser.add_argument("--host", help="address to listen on; default: this machine only (GRADIO_SERVER_NAME)")
+    port = "port to listen on; default: the first free port from 7860 (GRADIO_SERVER_PORT)"
+    parser.add_argument("--port", type=int, help=port)
+    options = parser.parse_args(argv)
     if options.stage:
         from leaderboard.space.stage import write_page_space
 
@@ -48,9 +39,9 @@ def main(argv: list[str]) -> None:
     from leaderboard.space.data import open_leaderboard
     from leaderboard.stores import DEFAULT_FOLDER
 
-    default = Path(DEFAULT_FOLDER) if Path(DEFAULT_FOLDER).is_dir() else EXAMPLE
-    local = options.local or (None if options.repo else default)
-    board = open_leaderboard(repo=options.repo, local=local)
+    if not options.repo and not options.local:
+        options.local = Path(DEFAULT_FOLDER) if Path(DEFAULT_FOLDER).is_dir() else EXAMPLE
+    board = open_leaderboard(repo=options.repo, local=options.local)
     from leaderboard.space.page import Page, launch
 
     launch(Page(board).build(), server_name=options.host, server_port=options.port)

@@ -1,7 +1,5 @@
 """The rows of the page: the table `latest`, read once, in groups of comparable rows."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Mapping
@@ -36,12 +34,10 @@ _ROW_PATH = re.compile(rf"^{RESULTS}/[\w.-]+/[0-9a-f]+\.json$", re.ASCII)
 
 @dataclass(frozen=True)
 class Group:
-    """Comparable rows, in the order of the table: best first.
+    """Comparable rows, in the order of the table: best first. `key` hashes what they have in common.
 
     Attributes:
-        key: A hash of what the rows have in common.
         label: Test set and profile for readers; no two groups have the same label.
-        records: The rows.
     """
 
     key: str
@@ -56,14 +52,14 @@ class Group:
     @cached_property
     def reference(self) -> Record | None:
         """The row of the human rewrites, which the page shows beside the outputs of other systems."""
-        humans = (record for record in self.records if record["kind"] == "human" and record["system"] == "reference")
-        return next(humans, None)
+        return next((r for r in self.records if r["kind"] == "human" and r["system"] == "reference"), None)
 
 
 class Leaderboard:
     """The rows of one snapshot, in memory; only `sentences` reads from the snapshot later.
 
     Attributes:
+        repo: The data set of the snapshot; None for a local folder.
         records: The rows by key: their place in the table, since run ids from outside may repeat.
         published: The published figures among them.
         groups: The measured rows, by group key.
@@ -71,17 +67,8 @@ class Leaderboard:
     """
 
     def __init__(self, snapshot: Snapshot, repo: str | None = None) -> None:
-        """Read the table.
-
-        Args:
-            snapshot: The leaderboard's files.
-            repo: The data set they belong to; None for a local folder.
-
-        Raises:
-            InputError: The table is damaged, or there are rows without a table.
-        """
-        self.snapshot = snapshot
-        self.repo = repo
+        """Read the table; raises `InputError` if it is damaged, or if there are rows without a table."""
+        self.snapshot, self.repo = snapshot, repo
         self.table = _read_latest(snapshot)
         rows = enumerate(self.table.to_pylist())
         self.records: dict[str, Record] = {str(i): {**_finite(row), "key": str(i)} for i, row in rows}
@@ -92,9 +79,7 @@ class Leaderboard:
     def group_of(self, key: str) -> Group | None:
         """Return the group of the record `key`; None for unknown keys and for published figures."""
         record = self.records.get(key)
-        if record is None:
-            return None
-        return self.groups.get(_group_key(record)) if record["record"] != "published" else None
+        return self.groups.get(_group_key(record)) if record and record["record"] != "published" else None
 
     def _sentences(self, key: str) -> Sentences:
         """Raises InputError: the record has no stored sentences, or not as many as the row says."""
@@ -109,11 +94,7 @@ class Leaderboard:
 
 
 def open_leaderboard(*, repo: str | None = None, local: str | Path | None = None) -> Leaderboard:
-    """Open the leaderboard of a data set or of a folder.
-
-    Args:
-        repo: A data set on the Hub, ORG/NAME.
-        local: A folder.
+    """Open the leaderboard of a data set on the Hub, ORG/NAME, or of a local folder.
 
     Raises:
         InputError: There is no such data set or folder, it holds no leaderboard, or the Hub cannot be reached.
@@ -140,17 +121,15 @@ def _read_latest(snapshot: Snapshot) -> pa.Table:
     try:
         table = read_parquet(data, LATEST).select(schema.names).cast(schema)
         # Ranks may be missing; the columns that identify rows may not.
-        names = ("system", "kind", "comparable", "record", "path")
-        empty = [name for name in names if table[name].null_count]
+        for name in ("system", "kind", "comparable", "record", "path"):
+            if table[name].null_count:
+                raise InputError(f"no {name} in a row")
     except (InputError, pa.ArrowException, KeyError, ValueError) as error:
         raise InputError(f"{LATEST}: damaged ({_line(error)}); run python -m leaderboard.rebuild") from None
-    if empty:
-        raise InputError(f"{LATEST}: damaged (no {empty[0]} in a row); run python -m leaderboard.rebuild")
     return table
 
 
 def _read(snapshot: Snapshot, path: str) -> bytes:
-    """Raises InputError: the Hub refuses the file."""
     try:
         return snapshot.read(path)
     except ForbiddenError as error:
@@ -163,9 +142,7 @@ def _line(error: Exception) -> str:
 
 def _finite(row: dict[str, Any]) -> dict[str, Any]:
     """The row with None in place of NaN and infinity."""
-    return {
-        name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in row.items()
-    }
+    return {k: None if isinstance(value, float) and not math.isfinite(value) else value for k, value in row.items()}
 
 
 # -- groups -----------------------------------------------------------------------------------------------------------
@@ -200,14 +177,9 @@ def _differences(records: list[Record]) -> list[str]:
         fields = [dict(Signature.parse(str(record["signature"])).measurement) for record in records]
     except InputError:
         return [f"signature {_group_key(record)}" for record in records]
+    short = [{k: value if len(value) <= 16 else content_hash(value)[:8] for k, value in f.items()} for f in fields]
     apart = [name for name in fields[0] if len({field[name] for field in fields}) > 1]
-    return [
-        printable(
-            ", ".join(f"{name} {f[name] if len(f[name]) <= 16 else content_hash(f[name])[:8]}" for name in apart),
-            MAX_CELL,
-        )
-        for f in fields
-    ]
+    return [printable(", ".join(f"{name} {field[name]}" for name in apart), MAX_CELL) for field in short]
 
 
 def _search_text(record: Record) -> str:

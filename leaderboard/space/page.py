@@ -1,50 +1,40 @@
 """The gradio page: its layout, and which parts an event updates. All rows are in memory before it is built."""
 
-from __future__ import annotations
-
+import base64
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from string import Template
 from typing import Any
 
 import gradio as gr
 
 from leaderboard.space.data import Group, Leaderboard, Record
-from leaderboard.space.escaping import MAX_NAME
-from leaderboard.space.views import compare, outputs, prose
+from leaderboard.space.escaping import MAX_NAME, external_link, to_html
 from leaderboard.space.views.charts import render_charts
-from leaderboard.space.views.columns import DEFAULT, column_choices
-from leaderboard.space.views.details import render_details
-from leaderboard.space.views.download import browser_file, to_csv, to_parquet
-from leaderboard.space.views.ranking import render_published, render_ranking
+from leaderboard.space.views.columns import COLUMNS, DEFAULT, FIXED
+from leaderboard.space.views.details import code_block, render_details
+from leaderboard.space.views.ranking import render_published, render_ranking, to_csv, to_parquet
 from leaderboard.space.views.selection import ANY, CHOICES, Filters, TableState, select
+from leaderboard.space.views.sentences import OUTPUT_ORDERS, PAIR_ORDERS, Comparisons, render_outputs
 from leaderboard.space.views.tables import page_number
 from metrics.spaces.theme import theme
 from metrics.util.characters import printable
 from metrics.util.errors import InputError
 
 ASSETS = Path(__file__).parent / "assets"
-CLICKS_JS = (ASSETS / "page.js").read_text("utf-8")
-SAVE_JS = (ASSETS / "save.js").read_text("utf-8")
+TITLE = "Text detoxification leaderboard"
 # Longer lists are hard to read; the filters shorten them.
 MAX_CHOICES = 300
 # Filters work on rows in memory: without queue and spinner, the table does not flicker.
 UNQUEUED: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 # Reading a system's sentences from the Hub takes a second.
 QUEUED: dict[str, Any] = {
-    "show_progress": "minimal",
-    "api_visibility": "private",
-    "trigger_mode": "always_last",
-    "concurrency_limit": 4,
-}
-FILTER_LABELS = {
-    "kind": "Kind",
-    "size": "Size (parameters)",
-    "parallel": "Parallel training data",
-    "verification": "Checked",
-    "contamination": "Test set seen",
-}
+    "show_progress": "minimal", "api_visibility": "private", "trigger_mode": "always_last", "concurrency_limit": 4,
+}  # fmt: skip
+# In the order of CHOICES.
+FILTER_LABELS = ("Kind", "Size (parameters)", "Parallel training data", "Checked", "Test set seen")
 
 
 class Page:
@@ -52,29 +42,24 @@ class Page:
 
     def __init__(self, board: Leaderboard) -> None:
         self.board = board
-        self.comparisons = compare.Comparisons(board)
+        self.comparisons = Comparisons(board)
         self.first_group = next(iter(board.groups.values()), None)
 
     def build(self) -> gr.Blocks:
         """Return the page as a gradio app."""
-        with gr.Blocks(title=prose.TITLE, analytics_enabled=False) as demo:
-            _html(prose.render_introduction(self.board), "top")
+        with gr.Blocks(title=TITLE, analytics_enabled=False) as demo:
+            _html(_introduction(self.board), "top")
             self._filters()
             self.state, self.open_tab = gr.State(TableState()), gr.State("ranking")
             with gr.Tabs(selected="ranking", elem_id="parts") as self.tabs:
+                fill = {"ranking": self._ranking, "charts": self._charts, "system": self._system}
+                fill |= {"compare": self._compare, "submit": self._submit}
                 tabs = {}
-                for name, title, fill in (
-                    ("ranking", "Ranking", self._ranking),
-                    ("charts", "Charts", self._charts),
-                    ("system", "System", self._system),
-                    ("compare", "Compare", self._compare),
-                    ("submit", "Submit", self._submit),
-                ):
-                    with gr.Tab(title, id=name) as tabs[name]:
-                        fill()
+                for name in fill:
+                    with gr.Tab(name.capitalize(), id=name) as tabs[name]:
+                        fill[name]()
             self._on_filters(tabs)
-            self._on_sort_and_turn()
-            self._on_name()
+            self._on_table()
             self._on_system(tabs["system"])
             self._on_pair(tabs["compare"])
             self._on_download()
@@ -85,25 +70,21 @@ class Page:
         groups = [(group.label, key) for key, group in self.board.groups.items()]
         with gr.Row():
             self.group = gr.Dropdown(
-                groups, value=self.first_group.key if self.first_group else None, label="Test set and profile",
-                elem_id="group", filterable=False, scale=2, min_width=260,
-            )  # fmt: skip
+                groups, label="Test set and profile", elem_id="group", filterable=False, scale=2, min_width=260
+            )
+            hint = "name, base model, data, note"
             self.search = gr.Textbox(
-                label="Search", placeholder="name, base model, data, note", elem_id="search",
-                max_length=200, scale=2, min_width=220,
-            )  # fmt: skip
+                label="Search", placeholder=hint, elem_id="search", max_length=200, scale=2, min_width=220
+            )
         with gr.Accordion("Filters and columns", open=False, elem_id="filters"):
             with gr.Row():
                 self.menus = [
-                    gr.Dropdown(
-                        [ANY, *choices], value=ANY, label=FILTER_LABELS[field], elem_id=f"filter-{field}",
-                        filterable=False, min_width=150,
-                    )
-                    for field, choices in CHOICES.items()
-                ]  # fmt: skip
-            self.columns = gr.CheckboxGroup(
-                column_choices(), value=list(DEFAULT), label="Columns beside rank and system", elem_id="columns"
-            )
+                    gr.Dropdown([ANY, *choices], label=label, elem_id=f"filter-{f}", filterable=False, min_width=150)
+                    for (f, choices), label in zip(CHOICES.items(), FILTER_LABELS, strict=True)
+                ]
+            columns = [(column.title, name) for name, column in COLUMNS.items() if name not in FIXED]
+            label = "Columns beside rank and system"
+            self.columns = gr.CheckboxGroup(columns, value=list(DEFAULT), label=label, elem_id="columns")
         self.filters = [self.group, self.search, *self.menus]
 
     def _ranking(self) -> None:
@@ -120,27 +101,34 @@ class Page:
     def _system(self) -> None:
         self.system = self._system_menu("System", 0, "system")
         self.details = _html("", "details")
-        self.order, self.rude = _sentence_controls(outputs.ORDERS, "outputs")
+        self.order, self.rude = _sentence_controls(OUTPUT_ORDERS, "outputs")
         self.sentences, self.sentence_page = _html("", "sentences"), gr.State(0)
 
     def _compare(self) -> None:
         with gr.Row():
             self.left = self._system_menu("First system", 0, "left")
             self.right = self._system_menu("Second system", 1, "right")
-        self.pair_order, self.pair_rude = _sentence_controls(compare.ORDERS, "pair")
+        self.pair_order, self.pair_rude = _sentence_controls(PAIR_ORDERS, "pair")
         self.pair, self.pair_page = _html("", "comparison"), gr.State(0)
 
     def _submit(self) -> None:
-        _html(prose.render_submission(self.board), "submit")
+        repo = self.board.repo or "ORG/NAME"
+        publish = f"python -m leaderboard.publish result.json --repo {repo}"
+        submission = Template(_asset("submission.html")).substitute(
+            publish=code_block(f"python -m metrics.score MODEL_ID --json result.json\n{publish}"),
+            verify=code_block(f"python -m leaderboard.verify --repo {repo}"),
+            citation=code_block(_asset("citation.bib").strip()),
+        )
+        _html(submission, "submit")
 
-    # -- menus of systems ---------------------------------------------------------------------------------------------
     def _system_menu(self, label: str, place: int, elem_id: str) -> gr.Dropdown:
         """A menu of systems with the one at `place` selected."""
         records = select(self.first_group, Filters(), TableState())
         choices = self._choices(records)
-        value = choices[min(place, len(choices) - 1)][1] if choices else None
         info = f"The first {MAX_CHOICES} that pass the filters." if len(records) > MAX_CHOICES else None
-        return gr.Dropdown(choices, value=value, label=label, info=info, elem_id=elem_id, min_width=240)
+        return gr.Dropdown(
+            choices, value=_key_at(choices, place), label=label, info=info, elem_id=elem_id, min_width=240
+        )
 
     def _choices(self, records: Sequence[Record]) -> list[tuple[str, str]]:
         """(name, key) of the first records; systems of the same name also show their revision."""
@@ -155,7 +143,7 @@ class Page:
         choices = self._choices(records)
         record = self.board.records.get(selected or "")
         if record is None:
-            selected = choices[min(place, len(choices) - 1)][1] if choices else None
+            selected = _key_at(choices, place)
         elif selected not in [key for _, key in choices]:
             choices = [*self._choices([record]), *choices]
         return gr.Dropdown(choices=choices, value=selected)
@@ -195,7 +183,7 @@ class Page:
             on_select = partial(lambda name, *values: [name, *update(name, *values)], name)
             tab.select(on_select, inputs, [self.open_tab, *updated], **UNQUEUED)
 
-    def _on_sort_and_turn(self) -> None:
+    def _on_table(self) -> None:
         inputs, updated = [self.state, self.columns, *self.filters], [self.table, self.state]
 
         def update(state: TableState, columns: list[str], key: str, *filters: str) -> tuple[str, TableState]:
@@ -207,23 +195,20 @@ class Page:
         def turn(event: gr.EventData, state: TableState, *values: Any) -> tuple[str, TableState]:
             return update(replace(state, page=page_number(event.value)), *values)
 
-        self.table.sort(sort, inputs, updated, **UNQUEUED)
-        self.table.turn(turn, inputs, updated, **UNQUEUED)
-
-    def _on_name(self) -> None:
         def show_system(event: gr.EventData) -> list[Any]:
             record = self.board.records.get(str(event.value))
-            if record is None:
-                return [gr.skip(), gr.skip()]
-            return [gr.Tabs(selected="system"), self._update_menu([record], record["key"])]
+            menu = self._update_menu([record], record["key"]) if record else gr.skip()
+            return [gr.Tabs(selected="system") if record else gr.skip(), menu]
 
+        self.table.sort(sort, inputs, updated, **UNQUEUED)
+        self.table.turn(turn, inputs, updated, **UNQUEUED)
         for block in (self.table, self.published):
             block.choose(show_system, None, [self.tabs, self.system], **UNQUEUED)
 
     # -- events: sentences --------------------------------------------------------------------------------------------
     def _on_system(self, tab: gr.Tab) -> None:
         inputs, page = [self.system, self.order, self.rude], self.sentence_page
-        render = partial(outputs.render_outputs, self.board)
+        render = partial(render_outputs, self.board)
 
         def show(key: str | None, order: str, rude: bool) -> tuple[str, str, int]:
             return render_details(self.board, key), render(key, order, rude, 0), 0
@@ -234,44 +219,54 @@ class Page:
     def _on_pair(self, tab: gr.Tab) -> None:
         inputs, page = [self.left, self.right, self.pair_order, self.pair_rude], self.pair_page
         render: Callable[..., str] = self.comparisons.render
-        gr.on(
-            [self.left.change, self.right.change, tab.select], lambda *values: (render(*values, 0), 0), inputs,
-            [self.pair, page], **QUEUED,
-        )  # fmt: skip
+        changes = [self.left.change, self.right.change, tab.select]
+        gr.on(changes, lambda *values: (render(*values, 0), 0), inputs, [self.pair, page], **QUEUED)
         _on_turn(render, inputs, self.pair, page)
 
-    # -- events: downloads --------------------------------------------------------------------------------------------
     def _on_download(self) -> None:
-        def save(
-            name: str, convert: Callable[[Leaderboard, Sequence[Record]], bytes], state: TableState, key: str | None,
-            *filters: str,
-        ) -> dict[str, str]:  # fmt: skip
-            return browser_file(name, convert(self.board, select(self._group(key), Filters(*filters), state)))
+        def save(convert: Callable[..., bytes], name: str, state: TableState, key: str | None, *filters: str) -> Any:
+            """A file as assets/save.js reads it: the browser saves it, the server writes nothing to its disk."""
+            data = convert(self.board, select(self._group(key), Filters(*filters), state))
+            return {"name": name, "data": base64.b64encode(data).decode("ascii")}
 
-        for button, name, convert in (
-            (self.csv, "leaderboard.csv", to_csv),
-            (self.parquet, "leaderboard.parquet", to_parquet),
-        ):
-            clicked = button.click(partial(save, name, convert), [self.state, *self.filters], self.file, **QUEUED)
-            clicked.then(None, self.file, None, js=SAVE_JS)
+        for button, convert, name in ((self.csv, to_csv, "csv"), (self.parquet, to_parquet, "parquet")):
+            saved = partial(save, convert, f"leaderboard.{name}")
+            clicked = button.click(saved, [self.state, *self.filters], self.file, **QUEUED)
+            clicked.then(None, self.file, None, js=_asset("save.js"))
+
+
+def _key_at(choices: list[tuple[str, str]], place: int) -> str | None:
+    return choices[min(place, len(choices) - 1)][1] if choices else None
+
+
+def _asset(name: str) -> str:
+    return (ASSETS / name).read_text("utf-8")
+
+
+def _introduction(board: Leaderboard) -> str:
+    """What the metrics mean, and which rows the page shows, at which revision."""
+    source = "a local folder"
+    if board.repo:
+        source = external_link(f"https://huggingface.co/datasets/{board.repo}", to_html(board.repo))
+    return Template(_asset("introduction.html")).substitute(
+        title=TITLE, source=source, revision=to_html(board.snapshot.revision[:12]),
+        measured=f"{len(board.records) - len(board.published):,}", published=f"{len(board.published):,}",
+    )  # fmt: skip
 
 
 def _html(value: str, elem_id: str) -> gr.HTML:
-    return gr.HTML(value, elem_id=elem_id, elem_classes="part", js_on_load=CLICKS_JS, apply_default_css=False)
+    clicks = _asset("page.js")
+    return gr.HTML(value, elem_id=elem_id, elem_classes="part", js_on_load=clicks, apply_default_css=False)
 
 
 def _sentence_controls(orders: dict[str, int], elem_id: str) -> tuple[gr.Dropdown, gr.Checkbox]:
     """The controls of a table of sentences: their order, and whether rude words are shown."""
-    names = list(orders)
+    info = "The texts are offensive. Press a blurred word to show it."
     with gr.Row():
         order = gr.Dropdown(
-            names, value=names[0], label="Order of sentences", elem_id=f"{elem_id}-order", filterable=False,
-            min_width=200,
-        )  # fmt: skip
-        rude = gr.Checkbox(
-            False, label="Show rude words", info="The texts are offensive. Press a blurred word to show it.",
-            elem_id=f"{elem_id}-rude", min_width=200,
-        )  # fmt: skip
+            list(orders), label="Order of sentences", elem_id=f"{elem_id}-order", filterable=False, min_width=200
+        )
+        rude = gr.Checkbox(label="Show rude words", info=info, elem_id=f"{elem_id}-rude", min_width=200)
     return order, rude
 
 
@@ -289,25 +284,18 @@ def _on_turn(render: Callable[..., str], inputs: list[Any], block: gr.HTML, page
 
 
 def launch(demo: gr.Blocks, **options: Any) -> None:
-    """Serve the page until it is interrupted.
-
-    Args:
-        demo: The page.
-        options: Further arguments of `gr.Blocks.launch`.
+    """Serve the page until it is interrupted; `options` are arguments of `gr.Blocks.launch`.
 
     Raises:
         InputError: The page cannot be served at the host and port.
     """
     # This page has filters, hints and a dark mode, which the metrics' pages lack.
     look = theme().set(
-        block_title_background_fill_dark="*primary_800",
-        checkbox_label_background_fill_selected="*primary_700",
+        checkbox_label_background_fill_selected="*primary_700", block_title_background_fill_dark="*primary_800",
         checkbox_label_background_fill_selected_dark="*primary_800",
-        block_info_text_color="*neutral_600",
-        block_info_text_color_dark="*neutral_300",
-        input_placeholder_color="*neutral_500",
-        input_placeholder_color_dark="*neutral_300",
-    )
+        block_info_text_color="*neutral_600", block_info_text_color_dark="*neutral_300",
+        input_placeholder_color="*neutral_500", input_placeholder_color_dark="*neutral_300",
+    )  # fmt: skip
     try:
         demo.launch(theme=look, css_paths=[ASSETS / "page.css"], footer_links=["settings"], **options)
     except (OSError, OverflowError) as error:

@@ -1,7 +1,5 @@
 """Writes the page as a self-contained Hugging Face Space."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from metrics.spaces.bundle import bundle, write_space
@@ -12,7 +10,7 @@ PAGE_BUNDLE = {
     "leaderboard": "__init__.py",
     "leaderboard/board": "__init__.py board.py tables.py ties.py",
     "leaderboard/rows": "__init__.py formats.py row.py sentences.py upgrades.py",
-    "leaderboard/space": "__init__.py data.py escaping.py page.py rude_words.py",
+    "leaderboard/space": "__init__.py data.py escaping.py page.py",
     "leaderboard/space/assets": "*",
     "leaderboard/space/views": "*.py",
     "leaderboard/stores": "*.py",
@@ -29,15 +27,6 @@ PAGE_BUNDLE = {
 
 
 def write_page_space(folder: Path) -> None:
-    """Write the Space: app.py, its card and requirements, and the modules that it imports.
-
-    Args:
-        folder: The Space; must be new or empty.
-
-    Raises:
-        InputError: The folder is not empty or cannot be written.
-    """
-    here = Path(__file__).resolve().parent
-    write_space(
-        folder, {**bundle(PAGE_BUNDLE), **{name: here / name for name in ("app.py", "README.md", "requirements.txt")}}
-    )
+    """Write the Space to a new or empty folder; raises `InputError` as `write_space` does."""
+    own = Path(__file__).resolve().parent
+    write_space(folder, own, {**bundle(PAGE_BUNDLE), "app.py": own / "app.py"})

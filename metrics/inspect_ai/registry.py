@@ -1,7 +1,5 @@
 """Registers task, scorer and grader; inspect-ai loads this module through the entry point `detox_suite`."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from inspect_ai._util.registry import registry_add

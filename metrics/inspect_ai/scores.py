@@ -4,8 +4,6 @@ Samples arrive one by one and are scored in batches; a batch can change a score 
 (`metrics.scoring.DECIMALS`).
 """
 
-from __future__ import annotations
-
 import ast
 import functools
 from collections.abc import Iterator, Sequence
@@ -27,7 +25,9 @@ from metrics.scoring.functions import load_measure, metric_values
 from metrics.util.errors import InputError
 
 # (source, output, references)
-Rewrite = tuple[str, str, tuple[str, ...]]
+_Rewrite = tuple[str, str, tuple[str, ...]]
+# The values by metric, all 0 for an empty output; None if the profile needs a reference and there is none.
+_Values = dict[str, float] | None
 
 
 class TaskError(PrerequisiteError, InputError):
@@ -52,17 +52,12 @@ class BatchScorer:
 
     def __init__(self, profile: str) -> None:
         self._profile = profile
-        self._pending: set[Rewrite] = set()
-        self._scores: dict[Rewrite, dict[str, float] | None] = {}
+        self._pending: set[_Rewrite] = set()
+        self._scores: dict[_Rewrite, _Values] = {}
         self._lock = anyio.Lock()
 
-    async def score(self, source: str, output: str, references: Sequence[str]) -> dict[str, float] | None:
-        """Score one rewrite.
-
-        Args:
-            source: The toxic sentence.
-            output: Its rewrite.
-            references: Human rewrites.
+    async def score(self, source: str, output: str, references: Sequence[str]) -> _Values:
+        """Score a rewrite, with its white space collapsed as in `metrics.score`.
 
         Returns:
             The values by metric, all 0 for an empty output; None if the profile needs a reference and there is none.
@@ -70,7 +65,7 @@ class BatchScorer:
         Raises:
             InputError: The profile or its models cannot be loaded.
         """
-        rewrite = (source, output, tuple(references))
+        rewrite = (source, " ".join(output.split()), tuple(references))
         self._pending.add(rewrite)
         async with self._lock:
             if rewrite not in self._scores:
@@ -79,7 +74,7 @@ class BatchScorer:
                 self._scores.update(await anyio.to_thread.run_sync(self._score_batch, batch))
         return self._scores[rewrite]
 
-    def _score_batch(self, batch: list[Rewrite]) -> dict[Rewrite, dict[str, float] | None]:
+    def _score_batch(self, batch: list[_Rewrite]) -> dict[_Rewrite, _Values]:
         with input_errors():
             needs_references = any(load_measure(name, self._profile).needs_references for name in FACTORS)
             scorable = [rewrite for rewrite in batch if rewrite[2] or not needs_references]
@@ -91,28 +86,17 @@ class BatchScorer:
         return {**dict.fromkeys(batch), **values}
 
 
-def collapse_whitespace(output: str) -> str:
-    """Return the output with each run of white space as one space, as `metrics.score` does."""
-    return " ".join(output.split())
-
-
-@functools.cache
-def batch_scorer(profile: str) -> BatchScorer:
-    """Return the scorer of a profile; the tasks of a process share it, so that each rewrite is scored once."""
-    return BatchScorer(profile)
+# The tasks of a process share the scorer of a profile, so that each rewrite is scored once.
+_batch_scorer = functools.cache(BatchScorer)
 
 
 @scorer(metrics={name: [mean(), stderr()] for name in METRICS})
 def detoxification(profile: str = "offline") -> Scorer:
-    """Score outputs by STA, SIM, FL and J; a sample's targets are its human rewrites.
-
-    Args:
-        profile: The metric protocol.
-    """
+    """Score outputs by STA, SIM, FL and J under a metric protocol; a sample's targets are its human rewrites."""
 
     async def score(state: TaskState, target: Target) -> Score:
-        output = collapse_whitespace(state.output.completion)
-        values = await batch_scorer(profile).score(state.input_text, output, [text for text in target if text])
+        output = " ".join(state.output.completion.split())
+        values = await _batch_scorer(profile).score(state.input_text, output, [text for text in target if text])
         if values is None:
             why = f"profile {profile} needs human references; this sample has none"
             return Score.unscored(reason="scoring_failed", answer=output, explanation=why)
@@ -128,15 +112,8 @@ class Grader(ModelAPI):
     Its prompt is the template of `eval_yaml`: source, output and references as Python literals.
     """
 
-    def __init__(
-        self,
-        model_name: str,
-        base_url: str | None = None,
-        api_key: str | None = None,
-        config: GenerateConfig | None = None,
-        **model_args: Any,
-    ) -> None:
-        super().__init__(model_name, base_url, api_key, [], config or GenerateConfig())
+    def __init__(self, model_name: str, **others: Any) -> None:
+        super().__init__(model_name)
         self._profile, _, self._metric = model_name.rpartition("/")
         with input_errors():
             if self._metric not in METRICS or not self._profile:
@@ -151,7 +128,6 @@ class Grader(ModelAPI):
     ) -> ModelOutput:
         """Score the rewrite in the last message of `input`; the other arguments are not used."""
         source, output, references = ast.literal_eval(input[-1].text)
-        values = await batch_scorer(self._profile).score(source, collapse_whitespace(output), references)
-        return ModelOutput.from_content(
-            self.model_name, "no reference" if values is None else repr(values[self._metric])
-        )
+        values = await _batch_scorer(self._profile).score(source, output, references)
+        answer = "no reference" if values is None else repr(values[self._metric])
+        return ModelOutput.from_content(self.model_name, answer)

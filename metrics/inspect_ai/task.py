@@ -3,8 +3,6 @@
 inspect-ai also loads this file by its path, outside its package, where relative imports fail.
 """
 
-from __future__ import annotations
-
 import functools
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,12 +30,9 @@ PLAIN_CHAT_TEMPLATE = "{{messages[0].content}}"
 
 @task
 def detox(test_set: str = "paradetox-test", profile: str = "offline", prompt: str | list[str] | None = None) -> Task:
-    """Rewrite a test set and score it by STA, SIM, FL and J.
+    """Rewrite a test set and score it by STA, SIM, FL and J under a metric protocol.
 
-    Args:
-        test_set: The name of a test set.
-        profile: The metric protocol.
-        prompt: A template with `{text}`, as for `metrics.score --prompt`; by default the model's own.
+    `prompt` is a template with `{text}`, as for `metrics.score --prompt`; by default the model's own.
 
     Raises:
         InputError: The test set, profile or prompt cannot be used; nothing has been rewritten yet.
@@ -51,13 +46,14 @@ def detox(test_set: str = "paradetox-test", profile: str = "offline", prompt: st
         texts = load_test_set(test_set)
         if any(m.needs_references for m in measures.values()) and not all(texts.references):
             raise InputError(f"profile {profile}: {texts.name} has sentences without a reference")
-        model = _known_model()
-        if model is not None:
+        try:
+            model = get_model()
+        except ValueError:
+            pass  # not set yet, as in `eval(detox(), model=…)`
+        else:
             user_message(model, prompt)
-    samples = [
-        Sample(id=i, input=source, target=list(references))
-        for i, (source, references) in enumerate(zip(texts.sources, texts.references, strict=True), 1)
-    ]
+    pairs = enumerate(zip(texts.sources, texts.references, strict=True), 1)
+    samples = [Sample(id=i, input=source, target=list(references)) for i, (source, references) in pairs]
     return Task(
         # If the sample replaces ParaDetox, the log names the sample.
         dataset=MemoryDataset(samples, name=texts.name, location=f"{texts.origin}, {texts.revision}"),
@@ -74,21 +70,9 @@ def detox(test_set: str = "paradetox-test", profile: str = "offline", prompt: st
     )
 
 
-def _known_model() -> Model | None:
-    """The model to evaluate; None if it is not set yet, as in `eval(detox(), model=…)`."""
-    try:
-        return get_model()
-    except ValueError:
-        return None
-
-
 @solver
 def rewrite(prompt: str | None = None) -> Solver:
-    """Ask the model once for a rewrite of the input.
-
-    Args:
-        prompt: A template with `{text}`; by default the model's own.
-    """
+    """Ask the model once for a rewrite of the input; `prompt` is a template with `{text}`, None the model's own."""
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:
         with input_errors():
@@ -103,11 +87,8 @@ def rewrite(prompt: str | None = None) -> Solver:
 def user_message(model: Model, prompt: str | None) -> str:
     """Return the user message, with `{text}` in place of the sentence, that gives the model the prompt of `metrics.score`.
 
-    For inspect's `hf` the tokens are compared; other providers send messages to a chat model.
-
-    Args:
-        model: The model to evaluate.
-        prompt: A template with `{text}`; None: the model's own.
+    For inspect's `hf` the tokens are compared; other providers send messages to a chat model. `prompt` is a template
+    with `{text}`, None the model's own.
 
     Raises:
         InputError: The prompt lacks `{text}`, or the provider would change it.

@@ -3,8 +3,6 @@
 `process_results` returns the rewrite itself as a document's value; the aggregations score all rewrites in one batch.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -67,12 +65,10 @@ class DetoxTask(ConfigurableTask):
         config.metadata["test_set"] = f"{test_set.name} ({test_set.origin}, {test_set.revision})"
         if test_set.name != config.dataset_name:
             config.task_alias = f"{config.task} ({test_set.name})"
-        documents = {
-            "source": list(test_set.sources),
-            "references": [list(references) for references in test_set.references],
-            "profile": [profile] * len(test_set.sources),
-        }
-        self.dataset = {"test": Dataset.from_dict(documents)}
+        references = [list(texts) for texts in test_set.references]
+        profiles = [profile] * len(references)
+        columns = {"source": list(test_set.sources), "references": references, "profile": profiles}
+        self.dataset = {"test": Dataset.from_dict(columns)}
 
     def build_all_requests(self, *, apply_chat_template: bool = False, **kwargs: Any) -> None:
         """Choose the prompt, which depends on the chat template, and build the requests."""
@@ -98,7 +94,9 @@ def prompt(metadata: Mapping[str, Any], chat: bool) -> str:
     """
     own = metadata.get("prompt")
     if own is None:
-        name, adapter = (_name(metadata.get(key)) for key in ("pretrained", "peft"))
+        # A loaded model has no name.
+        given = (metadata.get(key) for key in ("pretrained", "peft"))
+        name, adapter = (os.fspath(value) if isinstance(value, str | Path) else "" for value in given)
         # The empty path would be the working directory.
         ref = ModelRef(name, "folder", Path(name or os.devnull), "")
         if adapter:
@@ -114,11 +112,6 @@ def prompt(metadata: Mapping[str, Any], chat: bool) -> str:
     return own.removeprefix(CHAT_PREFIX)
 
 
-def _name(value: object) -> str:
-    """A model argument that is a name or a path; "" for others, such as a loaded model."""
-    return os.fspath(value) if isinstance(value, (str, Path)) else ""
-
-
 def _is_seq2seq(name: str, revision: Any) -> bool:
     from transformers import AutoConfig
 
@@ -130,12 +123,7 @@ def _is_seq2seq(name: str, revision: Any) -> bool:
 
 
 def process_results(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, Rewrite]:
-    """Return the document's rewrite under each metric, with its white space collapsed; empty outputs stay.
-
-    Args:
-        doc: A document of the test set.
-        results: The model's output, in a list.
-    """
+    """Return the document's rewrite, `results[0]` with its white space collapsed, under each metric."""
     rewrite = (doc["source"], " ".join(results[0].split()), doc["references"], doc["profile"])
     return dict.fromkeys(METRICS, rewrite)
 

@@ -4,8 +4,6 @@
 one profile all four modules have the same features and arguments, as `evaluate.combine` requires.
 """
 
-from __future__ import annotations
-
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
@@ -20,7 +18,7 @@ from metrics.profiles import load_profile
 from metrics.scoring.functions import metric_values
 from metrics.util.errors import InputError
 
-ARGUMENTS = """
+_ARGUMENTS = """
 Args:
     sources (list of str): the toxic sentences.
     predictions (list of str): their rewrites, in the same order. An empty rewrite scores 0.
@@ -30,9 +28,7 @@ Returns:
     dict: the mean over sentences under the metric's name.
 Example:
 """
-
-
-CITATION = """\
+_CITATION = """\
 @inproceedings{krishna-etal-2020-reformulating,
   title = {Reformulating Unsupervised Style Transfer as Paraphrase Generation},
   author = {Krishna, Kalpesh and Wieting, John and Iyyer, Mohit},
@@ -55,7 +51,7 @@ class DetoxMetric(evaluate.Metric, ABC):
 
     config_name: str
     meaning: str
-    citation_text = CITATION
+    citation_text = _CITATION
 
     @property
     @abstractmethod
@@ -69,20 +65,17 @@ class DetoxMetric(evaluate.Metric, ABC):
         # evaluate creates a folder with the configuration's name: a path would lead out of its cache.
         self.config_name = Path(name).stem
         example = sys.modules[type(self).__module__].__doc__ or ""
+        text = datasets.Value("string")
+        features: dict[str, Any] = {"sources": text, "predictions": text}
+        if load_profile(self._profile).needs_references:
+            features["references"] = datasets.List(text)
         return evaluate.MetricInfo(
-            description=self.meaning,
-            citation=self.citation_text,
-            inputs_description=ARGUMENTS + example.partition("\n\n")[2],
-            features=_features(load_profile(self._profile).needs_references),
-        )
+            description=self.meaning, citation=self.citation_text, features=datasets.Features(features),
+            inputs_description=_ARGUMENTS + example.partition("\n\n")[2],
+        )  # fmt: skip
 
     def add_batch(self, *, predictions: Any = None, references: Any = None, **kwargs: Any) -> None:
-        """Add sentences to the next `compute`.
-
-        Args:
-            predictions: The rewrites.
-            references: Human rewrites, if the profile uses them.
-            kwargs: `sources`: the toxic sentences.
+        """Add rewrites to the next `compute`, with their `sources` and, if the profile uses them, human `references`.
 
         Raises:
             InputError: A value is not a string.
@@ -97,40 +90,16 @@ class DetoxMetric(evaluate.Metric, ABC):
         super().add_batch(**inputs)
 
     def add(self, *, prediction: Any = None, reference: Any = None, **kwargs: Any) -> None:
-        """Add one sentence to the next `compute`.
-
-        Args:
-            prediction: The rewrite.
-            reference: Human rewrites, if the profile uses them.
-            kwargs: `source`: the toxic sentence; `evaluate.combine` calls it `sources`.
-
-        Raises:
-            InputError: A value is not a string.
-        """
+        """Add one rewrite to the next `compute`, like `add_batch`; `evaluate.combine` calls the source `sources`."""
         sentence = {"predictions": prediction, "references": reference, "sources": kwargs.pop("source", None), **kwargs}
         self.add_batch(**{name: [value] for name, value in sentence.items()})
 
     def _compute(
-        self,
-        *,
-        sources: list[str],
-        predictions: list[str],
-        references: Any = None,
-        per_sentence: bool = False,
+        self, *, sources: list[str], predictions: list[str], references: Any = None, per_sentence: bool = False
     ) -> dict[str, float | list[float]]:
         values = metric_values(self.metric, sources, predictions, references, self._profile)[self.metric]
-        result: dict[str, float | list[float]] = {self.metric: float(values.mean())}
-        if per_sentence:
-            result[f"{self.metric}_per_sentence"] = values.tolist()
-        return result
-
-
-def _features(needs_references: bool) -> datasets.Features:
-    """A sentence's source and prediction, and a list of references if the profile needs them."""
-    text = datasets.Value("string")
-    return datasets.Features(
-        {"sources": text, "predictions": text, **({"references": datasets.List(text)} if needs_references else {})}
-    )
+        mean: dict[str, float | list[float]] = {self.metric: float(values.mean())}
+        return {**mean, f"{self.metric}_per_sentence": values.tolist()} if per_sentence else mean
 
 
 def _clean(name: str, value: Any) -> str | list[str]:
@@ -142,5 +111,4 @@ def _clean(name: str, value: Any) -> str | list[str]:
         return [str(_clean("one of the references", text)) for text in value]
     if not isinstance(value, str):
         raise InputError(f"{name}: {type(value).__name__} in place of a string")
-    text = well_formed(value)
-    return [text] if name == "references" else text
+    return [well_formed(value)] if name == "references" else well_formed(value)

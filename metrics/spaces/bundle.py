@@ -2,10 +2,8 @@
 
 A Space on the Hub cannot install this project, so it carries the modules that it imports. `metrics/` and
 `leaderboard/` keep their names in it: `python app.py` looks in its own folder first, so the bundle wins over an
-installed version. Modules of `evaluate` get the same files as text (`packed_module`).
+installed version. Modules of `evaluate` get the same files as text (packed.py).
 """
-
-from __future__ import annotations
 
 import base64
 import io
@@ -18,7 +16,6 @@ from metrics.util.errors import InputError
 from metrics.util.files import atomic_folder, require_writable
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-METRICS_ROOT = ROOT / "metrics"
 # What the four metrics need. tests/metrics/test_evaluate_modules.py imports each module with nothing else at hand.
 METRIC_BUNDLE = {
     "metrics": "__init__.py",
@@ -32,9 +29,15 @@ METRIC_BUNDLE = {
     "metrics/spaces": "__init__.py adapter.py page.py theme.py page.css",
     "metrics/util": "*.py",
 }
-_IMPORT = "from metrics.spaces.adapter import DetoxMetric\n"
-_PACKED_IMPORT = "from .packed import DetoxMetric\n"
-_TAIL = '''
+_APP = '''"""Serves the page of a metric: `python app.py`."""
+
+from metrics.spaces.page import serve
+
+if __name__ == "__main__":
+    serve("NAME")
+'''
+# The end of packed.py, whose beginning is private_import.py.
+_ARCHIVE = '''
 
 # A zip of the package metrics, in base64.
 ARCHIVE = """
@@ -45,13 +48,10 @@ DetoxMetric = importlib.import_module(f"{PACKAGE.__name__}.spaces.adapter").Deto
 
 
 def bundle(patterns: Mapping[str, str]) -> dict[str, Path]:
-    """Find the files of a bundle.
+    """Return the source of each file of a bundle by its path in the bundle, sorted.
 
     Args:
         patterns: File names or glob patterns, separated by spaces, by folder relative to the project's root.
-
-    Returns:
-        The source of each file, by its path in the bundle; sorted.
 
     Raises:
         FileNotFoundError: A pattern matches no file, as after a module has moved.
@@ -65,12 +65,13 @@ def bundle(patterns: Mapping[str, str]) -> dict[str, Path]:
     return dict(sorted(files.items()))
 
 
-def write_space(folder: Path, files: Mapping[str, Path | str]) -> None:
+def write_space(folder: Path, own: Path, files: Mapping[str, Path | str]) -> None:
     """Write a Space completely or not at all.
 
     Args:
         folder: The Space; must be new or empty.
-        files: The source file, or the text, of each file by its path in the Space.
+        own: The folder with its README.md and requirements.txt.
+        files: The source, or the text, of each other file by its path in the Space.
 
     Raises:
         InputError: The folder is not empty or cannot be written.
@@ -79,7 +80,7 @@ def write_space(folder: Path, files: Mapping[str, Path | str]) -> None:
         raise InputError(f"{folder}: exists and is not an empty folder")
     require_writable(folder / "README.md" if folder.exists() else folder)
     with atomic_folder(folder) as temporary:
-        for path, source in files.items():
+        for path, source in {**files, **{name: own / name for name in ("README.md", "requirements.txt")}}.items():
             target = temporary / path
             target.parent.mkdir(parents=True, exist_ok=True)
             if isinstance(source, str):
@@ -89,11 +90,7 @@ def write_space(folder: Path, files: Mapping[str, Path | str]) -> None:
 
 
 def write_metric_space(name: str, folder: Path) -> None:
-    """Write the Space of one metric; see `metrics.stage` for its files.
-
-    Args:
-        name: "sta", "sim", "fl" or "j".
-        folder: The Space; must be new or empty.
+    """Write the Space of a metric ("sta", "sim", "fl" or "j") to a new or empty folder; for its files see `metrics.stage`.
 
     Raises:
         InputError: The folder is not empty, cannot be written, or has the name of one of its files.
@@ -102,33 +99,19 @@ def write_metric_space(name: str, folder: Path) -> None:
     module = folder.resolve().name
     if module in ("app", "packed", "metrics"):
         raise InputError(f"{folder}: the name of a file in it; choose another")
-    own = METRICS_ROOT / name
-    text = (own / f"{name}.py").read_text("utf-8")
+    own = ROOT / "metrics" / name
+    text = (own / f"{name}.py").read_text("utf-8").replace("from metrics.spaces.adapter import", "from .packed import")
     files = bundle(METRIC_BUNDLE)
-    write_space(
-        folder,
-        {
-            **files,
-            f"{module}.py": text.replace(_IMPORT, _PACKED_IMPORT),
-            "packed.py": packed_module(files),
-            **{other: own / other for other in ("app.py", "README.md", "requirements.txt")},
-        },
-    )
+    texts = {f"{module}.py": text, "packed.py": _packed_module(files), "app.py": _APP.replace("NAME", name)}
+    write_space(folder, own, {**files, **texts})
 
 
-def packed_module(files: Mapping[str, Path]) -> str:
-    """Write a bundle as one Python module: `evaluate.load` copies Python files only, neither folders nor weights.
-
-    Args:
-        files: The source of each file, by its path in the bundle.
-
-    Returns:
-        The module's text; equal files give equal texts.
-    """
+def _packed_module(files: Mapping[str, Path]) -> str:
+    """A bundle as one Python module: `evaluate.load` copies Python files only. Equal files give equal texts."""
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w") as archive:
         for path, source in sorted(files.items()):
             # A ZipInfo made from a name alone has a fixed date.
             archive.writestr(zipfile.ZipInfo(path), source.read_bytes(), zipfile.ZIP_DEFLATED)
     text = base64.encodebytes(data.getvalue()).decode("ascii")
-    return (Path(__file__).parent / "private_import.py").read_text("utf-8") + _TAIL.replace("BASE64", text)
+    return (Path(__file__).parent / "private_import.py").read_text("utf-8") + _ARCHIVE.replace("BASE64", text)

@@ -1,7 +1,5 @@
 """The page of a metric's Space (gradio 6): text areas for sources and rewrites, the mean, and a row per sentence."""
 
-from __future__ import annotations
-
 import html
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,10 +24,7 @@ PAGES = {
 
 
 def serve(metric: str) -> None:
-    """Serve the page of a metric ("sta", "sim", "fl" or "j") until it is interrupted.
-
-    The page scores its example before it is served: this loads the models, so that the first visitor need not wait.
-    """
+    """Serve the page of a metric ("sta", "sim", "fl" or "j") until it is interrupted."""
     _build(metric).launch(theme=theme(), css_paths=[Path(__file__).with_suffix(".css")])
 
 
@@ -45,6 +40,7 @@ def _build(metric: str) -> gr.Blocks:
         left = _lines(sources)
         return _result(metric, left, _lines(predictions, len(left)))
 
+    # The example is scored before the page is served: this loads the models, so that the first visitor need not wait.
     with gr.Blocks(title=title) as demo:
         gr.Markdown(f"# {title}\n{question} One sentence per line: the first rewrite belongs to the first source.")
         with gr.Row():

@@ -4,8 +4,6 @@
 this file, followed by the package as text, beside a staged module (packed.py). It uses the standard library only.
 """
 
-from __future__ import annotations
-
 import base64
 import builtins
 import hashlib
@@ -54,7 +52,7 @@ class _Finder:
 
 
 def import_archive(archive: str, folder: Path) -> ModuleType:
-    """Unpack a package once and import it.
+    """Unpack a package into `folder` once, and return it; its modules' imports of `metrics` lead to its own modules.
 
     Its name is made from its content: staged metrics of one version share it, others stay apart, and an installed
     `metrics` is neither used nor replaced.
@@ -62,9 +60,6 @@ def import_archive(archive: str, folder: Path) -> ModuleType:
     Args:
         archive: A zip of the folder `metrics`, in base64.
         folder: Where to unpack it.
-
-    Returns:
-        The package; its modules' imports of `metrics` lead to its own modules.
     """
     data = base64.b64decode(archive)
     name = f"detox_suite_{hashlib.sha256(data).hexdigest()[:16]}"

@@ -1,7 +1,5 @@
 """The look of this project's pages (gradio 6)."""
 
-from __future__ import annotations
-
 import gradio as gr
 
 

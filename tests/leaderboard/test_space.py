@@ -24,19 +24,16 @@ from leaderboard.board.board import Placing, Verification
 from leaderboard.board.tables import record as flat
 from leaderboard.rows.row import About, Row
 from leaderboard.space.data import LATEST, Leaderboard, open_leaderboard
-from leaderboard.space.escaping import external_link, hub_link, to_csv_cell, to_html
+from leaderboard.space.escaping import blur_rude_words, external_link, hub_link, is_rude, to_csv_cell, to_html
 from leaderboard.space.page import Page
-from leaderboard.space.rude_words import blur_rude_words, is_rude
 from leaderboard.space.stage import PAGE_BUNDLE, write_page_space
 from leaderboard.space.views.charts import Axis, render_charts
 from leaderboard.space.views.columns import COLUMNS
-from leaderboard.space.views.compare import Comparisons
 from leaderboard.space.views.details import render_details
-from leaderboard.space.views.download import to_csv, to_parquet
-from leaderboard.space.views.outputs import render_outputs
-from leaderboard.space.views.ranking import render_published, render_ranking
+from leaderboard.space.views.ranking import render_published, render_ranking, to_csv, to_parquet
 from leaderboard.space.views.reproduce import reproduce_command, verify_command
 from leaderboard.space.views.selection import Filters, TableState, select
+from leaderboard.space.views.sentences import Comparisons, render_outputs
 from leaderboard.stores import open_store
 from metrics.score import parser as score_parser
 from metrics.scoring.statistics import paired_difference, randomisation_test

@@ -3,28 +3,20 @@
 A chart library would load megabytes of script, and its colours would not follow the page's light or dark theme.
 """
 
-from __future__ import annotations
-
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from leaderboard.space.data import Record
 from leaderboard.space.escaping import to_attribute
-from leaderboard.space.views.selection import CHOICES
 from leaderboard.space.views.tables import scroll_box
 from metrics.util.characters import printable
 
 # More marks than this overlap.
 MAX_SYSTEMS = 30
 _NAME_LENGTH = 30
-# Pixels; the average width of a letter.
-_LETTER = 6.6
-_WIDTH = 760
-_ROW = 24
-_TOP = 30
-_SIDE = 520
-_MARGIN = 46
+# Pixels; the first is the average width of a letter.
+_LETTER, _WIDTH, _ROW, _TOP, _SIDE, _MARGIN = 6.6, 760, 24, 30, 520, 46
 
 
 @dataclass(frozen=True)
@@ -53,13 +45,9 @@ def render_charts(records: Sequence[Record]) -> str:
     if not complete:
         return '<p role="status">No system with scores passes the filters above.</p>'
     drawn = complete[:MAX_SYSTEMS]
-    more = (
-        f", the first {MAX_SYSTEMS} of {len(complete):,} in the order of the ranking"
-        if len(complete) > len(drawn)
-        else ""
-    )
+    more = f", the first {MAX_SYSTEMS} of {len(complete):,} in the order of the ranking"
     return (
-        f"<h2>J with its 95 % intervals{more}</h2>"
+        f"<h2>J with its 95 % intervals{more if len(complete) > MAX_SYSTEMS else ''}</h2>"
         "<p>Overlapping intervals do not mean that two systems are equal: the letters in the ranking come from a paired "
         f"test over the same sentences.</p>{scroll_box(_intervals(drawn), 'J of each system with its interval', 'box chart')}"
         "<h2>STA against SIM</h2><p>Numbers as above. A system that deletes or rewrites freely gains STA and "
@@ -69,16 +57,16 @@ def render_charts(records: Sequence[Record]) -> str:
 
 
 def _svg(width: float, height: float, label: str, parts: Sequence[str]) -> str:
-    return (
-        f'<svg viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}" role="img" '
-        f'aria-label="{label}">{"".join(parts)}</svg>'
-    )
+    size = f'viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}"'
+    return f'<svg {size} role="img" aria-label="{label}">{"".join(parts)}</svg>'
 
 
 def _intervals(records: Sequence[Record]) -> str:
     values = [r[name] for r in records for name in ("j", "j_low", "j_high") if r[name] is not None]
     low, high = min(0.0, *values), max(values)
-    names = [_place_and_name(place, r) for place, r in enumerate(records, start=1)]
+    names = [str(r["system"]) for r in records]
+    names = [f"{printable(name[:_NAME_LENGTH])}{'…' if len(name) > _NAME_LENGTH else ''}" for name in names]
+    names = [f"{place}  {name}" for place, name in enumerate(names, start=1)]
     left = 24 + _LETTER * max(map(len, names))
     x = Axis(low, max(high, low + 0.1), left, _WIDTH - 60)
     bottom = _TOP + _ROW * len(records)
@@ -93,12 +81,6 @@ def _intervals(records: Sequence[Record]) -> str:
             f'{bar}{mark}<text x="{_WIDTH - 50}" y="{y + 4:.1f}">{r["j"]:.3f}</text></g>'
         )
     return _svg(_WIDTH, bottom + 8, f"J of {len(records)} systems with their 95 % intervals", parts)
-
-
-def _place_and_name(place: int, record: Record) -> str:
-    """A system's label; a long name ends in an ellipsis."""
-    name = str(record["system"])
-    return f"{place}  {printable(name[:_NAME_LENGTH])}{'…' if len(name) > _NAME_LENGTH else ''}"
 
 
 def _trade_off(records: Sequence[Record]) -> str:
@@ -148,8 +130,8 @@ def _product(x: Axis, y: Axis, value: float) -> str:
 _SHAPES = {
     "model": "m-5 0a5 5 0 1 0 10 0a5 5 0 1 0-10 0z",
     "outputs": "m-4.5-4.5h9v9h-9z",
-    "human": "m0-6.5l6.5 6.5l-6.5 6.5l-6.5-6.5z",
     "baseline": "m0-6l6 10.5h-12z",
+    "human": "m0-6.5l6.5 6.5l-6.5 6.5l-6.5-6.5z",
 }
 
 
@@ -159,11 +141,8 @@ def _mark(kind: str, x: float, y: float) -> str:
 
 
 def _legend() -> str:
-    shapes = "".join(
-        f'<li><svg width="16" height="16" aria-hidden="true">{_mark(kind, 8, 8)}</svg> {kind}</li>'
-        for kind in CHOICES["kind"]
-    )
-    return f'<ul class="legend">{shapes}</ul>'
+    svg = '<svg width="16" height="16" aria-hidden="true">'
+    return f'<ul class="legend">{"".join(f"<li>{svg}{_mark(kind, 8, 8)}</svg> {kind}</li>" for kind in _SHAPES)}</ul>'
 
 
 def _line(x1: float, y1: float, x2: float, y2: float, css: str) -> str:

@@ -1,7 +1,5 @@
 """The columns of the ranking: titles, explanations, and the cell of each row."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,17 +15,11 @@ STATUSES = ("verified", "unchecked", "unverifiable", "mismatch")
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the ranking.
-
-    Attributes:
-        title: Its heading.
-        cell: The value of a record as HTML.
-        numeric: Whether it is sorted by number and aligned right.
-        help: An explanation, shown when a pointer rests on the heading.
-    """
+    """A column of the ranking: its title, a record's cell as HTML, and an explanation, shown above the heading."""
 
     title: str
     cell: Callable[[Record], str]
+    # Sorted by number and aligned right.
     numeric: bool = False
     help: str = ""
 
@@ -43,10 +35,8 @@ def size(parameters: int | None) -> str:
     """Return a number of parameters in three digits: 135M."""
     if parameters is None:
         return MISSING
-    for unit, name in ((1e9, "B"), (1e6, "M"), (1e3, "K")):
-        if parameters >= unit:
-            return f"{parameters / unit:.3g}{name}"
-    return str(parameters)
+    units = ((1e9, "B"), (1e6, "M"), (1e3, "K"))
+    return next((f"{parameters / unit:.3g}{name}" for unit, name in units if parameters >= unit), str(parameters))
 
 
 def status(record: Record) -> str:
@@ -119,8 +109,3 @@ COLUMNS = {
 }
 FIXED = ("rank", "system")
 DEFAULT = ("ties", "j", "sta", "sim", "fl", "verification", "kind", "size", "parallel_data", "contamination")
-
-
-def column_choices() -> list[tuple[str, str]]:
-    """Return (title, name) of the columns that can be hidden."""
-    return [(column.title, name) for name, column in COLUMNS.items() if name not in FIXED]

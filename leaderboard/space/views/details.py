@@ -1,7 +1,5 @@
 """All facts of a row, its provenance, and the commands that reproduce it."""
 
-from __future__ import annotations
-
 import html
 import json
 from collections.abc import Iterable
@@ -33,15 +31,12 @@ def render_details(board: Leaderboard, key: str | None) -> str:
     record = board.records.get(key or "")
     if record is None:
         return "<p>Choose a system from the list above, or by its name in the ranking.</p>"
-    published = record["record"] == "published"
-    parts = [f"<h2>{to_html(record['system'], MAX_NAME)}</h2>"]
-    if published:
-        parts.append("<p>A published figure: it was not measured here, and its J cannot be compared with others.</p>")
-    parts.append(_command(record, board.repo))
-    parts.append('<div class="facts">')
-    parts += [_facts(title, rows) for title, rows in _sections(board, record).items()]
-    parts.append("</div>")
-    return "".join(parts)
+    published = "<p>A published figure: it was not measured here, and its J cannot be compared with others.</p>"
+    return (
+        f"<h2>{to_html(record['system'], MAX_NAME)}</h2>{published if record['record'] == 'published' else ''}"
+        f"{_command(record, board.repo)}"
+        f'<div class="facts">{"".join(_facts(title, rows) for title, rows in _sections(board, record).items())}</div>'
+    )
 
 
 def _command(record: Record, repo: str | None) -> str:
@@ -51,10 +46,9 @@ def _command(record: Record, repo: str | None) -> str:
         return f"<p>Source: {source}</p>"
     hub = hub_link(str(record["system"]), str(record["revision"]))
     note = "" if hub else _NOTES.get("trained" if "repro.run" in command else str(record["kind"]), "")
-    verify = code_block(verify_command(record, repo))
     return (
-        f"<h3>Reproduce this row</h3>{code_block(command)}"
-        f"{f'<p>{note}</p>' if note else ''}<h3>Check its scores from the stored outputs</h3>{verify}"
+        f"<h3>Reproduce this row</h3>{code_block(command)}{f'<p>{note}</p>' if note else ''}"
+        f"<h3>Check its scores from the stored outputs</h3>{code_block(verify_command(record, repo))}"
     )
 
 
@@ -76,7 +70,6 @@ def _sections(board: Leaderboard, r: Record) -> dict[str, list[tuple[str, str]]]
     provenance = json_mapping(r["provenance"]) or {}
     packages = provenance.get("packages")
     group = board.group_of(r["key"])
-    seconds = number(r["seconds"], 0)
     return {
         "Scores": [
             *((metric.upper(), score(r, metric)) for metric in METRICS),
@@ -115,7 +108,7 @@ def _sections(board: Leaderboard, r: Record) -> dict[str, list[tuple[str, str]]]
             ("Stored at", _stored(board, r)),
             ("Code", to_html(provenance.get("git_commit"))),
             ("Packages", to_html(_pairs(packages) if isinstance(packages, dict) else "", _LONG)),
-            ("Generation time", f"{seconds} s on {to_html(r['device'])}" if r["seconds"] is not None else MISSING),
+            ("Generation time", "" if r["seconds"] is None else f"{r['seconds']:.0f} s on {to_html(r['device'])}"),
             ("Schema version", number(r["schema_version"], 0)),
         ],
     }
@@ -133,8 +126,7 @@ def _decoding(r: Record) -> str:
 
 
 def _pairs(values: dict[str, Any]) -> str:
-    texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in sorted(values.items())}
-    return ", ".join(f"{key} {text}" for key, text in texts.items())
+    return ", ".join(f"{key} {v if isinstance(v, str) else json.dumps(v)}" for key, v in sorted(values.items()))
 
 
 def _short(signature: str) -> str:

@@ -1,12 +1,15 @@
-"""The ranking and the published figures, as HTML tables."""
+"""The ranking as an HTML table, CSV and Parquet, and the published figures."""
 
-from __future__ import annotations
-
+import csv
 import html
+import io
 from collections.abc import Sequence
 
-from leaderboard.space.data import Group, Record
-from leaderboard.space.escaping import MAX_NAME, external_link, to_html
+import pyarrow as pa
+
+from leaderboard.rows.formats import write_parquet
+from leaderboard.space.data import Group, Leaderboard, Record
+from leaderboard.space.escaping import MAX_NAME, external_link, to_csv_cell, to_html
 from leaderboard.space.views.columns import COLUMNS, FIXED, system_name
 from leaderboard.space.views.selection import Filters, TableState, select
 from leaderboard.space.views.tables import above_table, headings, number, number_cells, page_bounds, table
@@ -28,8 +31,7 @@ def render_ranking(group: Group | None, filters: Filters, columns: Sequence[str]
         return '<p role="status">No measured rows yet. The tab “Submit” says how to add the first.</p>'
     records = select(group, filters, state)
     page, pages = page_bounds(len(records), PAGE_ROWS, state.page)
-    first = page * PAGE_ROWS
-    last = min(first + PAGE_ROWS, len(records))
+    first, last = page * PAGE_ROWS, min((page + 1) * PAGE_ROWS, len(records))
     names = [*FIXED, *(name for name in COLUMNS if name in columns and name not in FIXED)]
     count = f"{first + 1:,}–{last:,} of {len(records):,}" if records else "none"
     total = f" (of {len(group.records):,})" if len(records) < len(group.records) else ""
@@ -71,8 +73,7 @@ def render_published(records: Sequence[Record]) -> str:
     """Return the figures of papers, each with its source, as HTML; they have no rank, so the table is their own."""
     if not records:
         return ""
-    metrics = ("j", "sta", "sim", "fl")
-    rows = []
+    metrics, rows = ("j", "sta", "sim", "fl"), []
     for r in records[:MAX_PUBLISHED]:
         source = external_link(str(r["source_url"] or ""), to_html(r["source"] or r["source_url"], 200))
         scores = number_cells(number(r[metric]) for metric in metrics)
@@ -87,3 +88,19 @@ def render_published(records: Sequence[Record]) -> str:
         f"ranking above, so these rows have no rank and no interval.{more}</p>"
         f"{table('published', head, rows, 'Published figures')}"
     )
+
+
+def to_csv(board: Leaderboard, records: Sequence[Record]) -> bytes:
+    """Return all columns of the records in their order, with the byte order mark by which Excel detects UTF-8."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    names = board.table.schema.names
+    writer.writerow(names)
+    writer.writerows([to_csv_cell(record[name]) for name in names] for record in records)
+    return b"\xef\xbb\xbf" + text.getvalue().encode("utf-8")
+
+
+def to_parquet(board: Leaderboard, records: Sequence[Record]) -> bytes:
+    """Return the records in their order, with the columns and types of the stored table."""
+    places = pa.array([int(record["key"]) for record in records], type=pa.int64())
+    return write_parquet(board.table.take(places))

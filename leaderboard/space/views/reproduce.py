@@ -1,7 +1,5 @@
 """The commands that reproduce and verify a row; names are quoted, so that they are safe to paste into a shell."""
 
-from __future__ import annotations
-
 import json
 import re
 import shlex
@@ -31,18 +29,15 @@ def reproduce_command(record: Record) -> str:
         return _train(recipe.get("recipe", recipe))
     if record["kind"] == "outputs":
         file = f"{folder_name(str(record['system']))}.txt"
-        sentences = str(record["path"]).removesuffix(".json") + ".parquet"
-        write = f"python -c {shlex.quote(_WRITE_OUTPUTS)} {_argument(sentences)} > {_argument(file)}"
-        return f"{write}\n{_score(record, file)}"
+        sentences = _argument(str(record["path"]).removesuffix(".json") + ".parquet")
+        return f"python -c {shlex.quote(_WRITE_OUTPUTS)} {sentences} > {_argument(file)}\n{_score(record, file)}"
     return _score(record, str(record["system"]))
 
 
 def verify_command(record: Record, repo: str | None) -> str:
-    """Return the shell command that recomputes a row from its stored outputs; "" for a published figure.
+    """Return the shell command that recomputes a row of a data set, or (repo None) of a folder, from its outputs.
 
-    Args:
-        record: The row.
-        repo: The data set on the Hub; None for a local folder.
+    It is "" for a published figure.
     """
     if record["record"] == "published":
         return ""
@@ -59,31 +54,25 @@ def _train(recipe: Any) -> str:
 
 def _score(record: Record, system: str) -> str:
     decoding = json_mapping(record["decoding"]) or {}
-    options: list[tuple[str, Any]] = []
-    commit = hub_commit(system, str(record["revision"]))
-    if commit:
-        options.append(("--revision", commit))
-    options.append(("--test-set", record["test_set"]))
-    if record["n"] is not None and record["n"] < (record["test_set_size"] or 0):
-        options.append(("--limit", record["n"]))
-    # --profile takes the name without the version that the signature adds.
-    options.append(("--profile", re.sub(r"\.v\d+$", "", str(record["profile"]))))
-    if decoding.get("prompt"):
-        options.append(("--prompt", decoding["prompt"]))
-    options += [("--decoding", f"{key}={_setting(decoding[key])}") for key in sorted(decoding) if key in DECODING_KEYS]
-    options += [(f"--{key.replace('_', '-')}", decoding[key]) for key in ("batch_size", "seed") if key in decoding]
-    if decoding.get("engine"):
-        options.append(("--engine", engine_option(str(decoding["engine"]))))
-    if decoding.get("dtype"):
-        options.append(("--dtype", decoding["dtype"]))
-    arguments = "".join(f" {name}{_option_value(value)}" for name, value in options)
+    part = record["n"] is not None and record["n"] < (record["test_set_size"] or 0)
+    settings = {key: json.dumps(value) if isinstance(value, bool) else value for key, value in decoding.items()}
+    options = [
+        ("--revision", hub_commit(system, str(record["revision"])) or None),
+        ("--test-set", record["test_set"]),
+        ("--limit", record["n"] if part else None),
+        # --profile takes the name without the version that the signature adds.
+        ("--profile", re.sub(r"\.v\d+$", "", str(record["profile"]))),
+        ("--prompt", decoding.get("prompt") or None),
+        *(("--decoding", f"{key}={settings[key]}") for key in sorted(settings) if key in DECODING_KEYS),
+        *((f"--{key.replace('_', '-')}", decoding[key]) for key in ("batch_size", "seed") if key in decoding),
+        ("--engine", engine_option(str(decoding["engine"])) if decoding.get("engine") else None),
+        ("--dtype", decoding.get("dtype") or None),
+    ]
+    arguments = "".join(f" {name}{_option_value(value)}" for name, value in options if value is not None)
     name = shlex.quote(system)
     # After "--" a name that begins with a dash is a name.
-    return (
-        f"python -m metrics.score{arguments} -- {name}"
-        if system.startswith("-")
-        else f"python -m metrics.score {name}{arguments}"
-    )
+    arguments = f"{arguments} -- {name}" if system.startswith("-") else f" {name}{arguments}"
+    return f"python -m metrics.score{arguments}"
 
 
 def _option_value(value: Any) -> str:
@@ -95,10 +84,6 @@ def _option_value(value: Any) -> str:
 def _argument(path: str) -> str:
     """A path as one shell word that does not begin with a dash like an option."""
     return shlex.quote(f"./{path}" if path.startswith("-") else path)
-
-
-def _setting(value: Any) -> str:
-    return json.dumps(value) if isinstance(value, bool) else str(value)
 
 
 def json_mapping(text: Any) -> dict[str, Any] | None:

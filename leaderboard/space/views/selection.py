@@ -1,25 +1,19 @@
 """Which rows of a group the page shows, and in which order."""
 
-from __future__ import annotations
-
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from leaderboard.space.data import Group, Record
 from leaderboard.space.views.columns import COLUMNS, PARALLEL, STATUSES, UNKNOWN
 
 ANY = "any"
-# By parameters: at least, and less than.
-SIZES: dict[str, tuple[float, float]] = {
-    "none": (0, 1),
-    "under 200M": (1, 200e6),
-    "200M to 1B": (200e6, 1e9),
-    "1B to 4B": (1e9, 4e9),
-    "4B and more": (4e9, float("inf")),
-}
+# Each class by the number of parameters below which it ends.
+_SIZES = {"none": 1, "under 200M": 200e6, "200M to 1B": 1e9, "1B to 4B": 4e9, "4B and more": math.inf}
 CHOICES = {
     "kind": ("model", "outputs", "baseline", "human"),
-    "size": (*SIZES, UNKNOWN),
+    "size": (*_SIZES, UNKNOWN),
     "parallel": ("used", "not used", UNKNOWN),
     "verification": STATUSES,
     "contamination": ("clean", "contaminated", UNKNOWN),
@@ -44,26 +38,22 @@ class Filters:
     def apply(self, group: Group) -> list[Record]:
         """Return the records of the group that pass, in the group's order."""
         words = self.search.casefold().split()
-        tests: list[Callable[[Record], bool]] = []
-        for field in ("kind", "verification", "contamination"):
-            choice = getattr(self, field)
-            if choice != ANY:
-                tests.append(lambda record, field=field, choice=choice: record[field] == choice)  # type: ignore[misc]
-        if self.size != ANY:
-            tests.append(lambda record: _size_class(record["size"]) == self.size)
-        if self.parallel != ANY:
-            tests.append(lambda record: PARALLEL[record["parallel_data"]] == self.parallel)
+        chosen = [(field, choice) for field in CHOICES if (choice := getattr(self, field)) != ANY]
         return [
             record
             for record, text in zip(group.records, group.search_texts, strict=True)
-            if all(word in text for word in words) and all(test(record) for test in tests)
+            if all(word in text for word in words) and all(_class(record, field) == choice for field, choice in chosen)
         ]
 
 
-def _size_class(size: int | None) -> str:
-    if size is None:
-        return UNKNOWN
-    return next((name for name, (low, high) in SIZES.items() if low <= size < high), UNKNOWN)
+def _class(record: Record, field: str) -> Any:
+    """Which of `CHOICES[field]` a record belongs to."""
+    if field == "parallel":
+        return PARALLEL[record["parallel_data"]]
+    if field == "size":
+        size = record["size"]
+        return next((name for name, end in _SIZES.items() if size is not None and 0 <= size < end), UNKNOWN)
+    return record[field]
 
 
 @dataclass(frozen=True)
@@ -74,7 +64,7 @@ class TableState:
     descending: bool = False
     page: int = 0
 
-    def sorted_by(self, column: str) -> TableState:
+    def sorted_by(self, column: str) -> "TableState":
         """Return the state after a click on a heading: scores start with the highest, a second click reverses."""
         if column not in COLUMNS:
             return self

@@ -1,6 +1,0 @@
-"""Serves the page of FL: `python app.py`."""
-
-from metrics.spaces.page import serve
-
-if __name__ == "__main__":
-    serve("fl")
