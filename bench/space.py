@@ -48,7 +48,6 @@ with gr.Blocks() as demo:
     gr.Dataframe(table, elem_id="ranking", show_search="filter", pinned_columns=2, interactive=False)
 demo.launch(server_port=int(sys.argv[3]), quiet=True)
 """
-RECORDER = (ROOT / "bench" / "space_recorder.js").read_text("utf-8")
 
 
 def write_leaderboard(folder: Path, n: int) -> Path:
@@ -212,7 +211,8 @@ def compare(rows: int, repeats: int) -> None:
         found: dict[str, dict[str, list[float]]] = {}
         for title, command, measure in (("page", page, measure_page), ("gr.Dataframe", peer, measure_peer)):
             with serving(command) as address, browser() as chrome:
-                chrome.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": RECORDER})
+                recorder = (ROOT / "bench" / "space_recorder.js").read_text("utf-8")
+                chrome.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": recorder})
                 watch = Stopwatch(chrome)
                 for cache in ("cold", "warm"):
                     for _ in range(repeats):
@@ -244,23 +244,20 @@ def screenshots(folder: Path, board: Path) -> None:
     """Take ranking-light.png, ranking-dark.png, compare.png and phone.png of the page of `board` into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     page = [sys.executable, "-m", "leaderboard.space", "--local", str(board.resolve()), "--port"]
+    shots = {"ranking-light": ("light", "Ranking"), "ranking-dark": ("dark", "Ranking")}
+    shots |= {"compare": ("light", "Compare"), "phone": ("dark", "Ranking")}
     with serving(page) as address, browser() as chrome:
-
-        def take(name: str, theme: str, tab: str, height: int) -> None:
+        for name, (theme, title) in shots.items():
             chrome.get(f"{address}?__theme={theme}")
             time.sleep(2)
-            next(b for b in chrome.find_elements("css selector", "button[role=tab]") if b.text.strip() == tab).click()
+            next(t for t in chrome.find_elements("css selector", "button[role=tab]") if t.text.strip() == title).click()
             time.sleep(3)
-            size = {"width": 360 if name == "phone" else 1280, "height": height, "deviceScaleFactor": 1}
-            chrome.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {**size, "mobile": name == "phone"})
+            size = {"width": 360 if name == "phone" else 1280, "height": 1200 if name == "compare" else 1000}
+            metrics = {**size, "deviceScaleFactor": 1, "mobile": name == "phone"}
+            chrome.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
             time.sleep(1)
             chrome.save_screenshot(str(folder / f"{name}.png"))
             chrome.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-
-        take("ranking-light", "light", "Ranking", 1000)
-        take("ranking-dark", "dark", "Ranking", 1000)
-        take("compare", "light", "Compare", 1200)
-        take("phone", "dark", "Ranking", 1000)
     print(f"{folder}: {', '.join(sorted(path.name for path in folder.glob('*.png')))}")
 
 

@@ -15,8 +15,6 @@ from pathlib import Path
 from metrics.util.console import command_parser
 from metrics.util.errors import run_command
 
-EXAMPLE = Path(__file__).resolve().parent.parent / "example"
-
 
 def main(argv: list[str]) -> None:
     """Run the command with the arguments `argv`."""
@@ -40,7 +38,8 @@ def main(argv: list[str]) -> None:
     from leaderboard.stores import DEFAULT_FOLDER
 
     if not options.repo and not options.local:
-        options.local = Path(DEFAULT_FOLDER) if Path(DEFAULT_FOLDER).is_dir() else EXAMPLE
+        example = Path(__file__).resolve().parent.parent / "example"
+        options.local = Path(DEFAULT_FOLDER) if Path(DEFAULT_FOLDER).is_dir() else example
     board = open_leaderboard(repo=options.repo, local=options.local)
     from leaderboard.space.page import Page, launch
 

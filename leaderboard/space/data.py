@@ -47,7 +47,9 @@ class Group:
     @cached_property
     def search_texts(self) -> tuple[str, ...]:
         """The text that the search field looks in, per record."""
-        return tuple(_search_text(record) for record in self.records)
+        names = ("system", "base", "licence", "note", "submitter", "revision", "run_id")
+        parts = ([*(r[name] or "" for name in names), *(r["training_data"] or ())] for r in self.records)
+        return tuple("\n".join(str(text)[:MAX_CELL] for text in texts).casefold() for texts in parts)
 
     @cached_property
     def reference(self) -> Record | None:
@@ -180,9 +182,3 @@ def _differences(records: list[Record]) -> list[str]:
     short = [{k: value if len(value) <= 16 else content_hash(value)[:8] for k, value in f.items()} for f in fields]
     apart = [name for name in fields[0] if len({field[name] for field in fields}) > 1]
     return [printable(", ".join(f"{name} {field[name]}" for name in apart), MAX_CELL) for field in short]
-
-
-def _search_text(record: Record) -> str:
-    names = ("system", "base", "licence", "note", "submitter", "revision", "run_id")
-    parts = [str(record[name] or "") for name in names] + [str(item) for item in record["training_data"] or ()]
-    return "\n".join(part[:MAX_CELL] for part in parts).casefold()

@@ -80,10 +80,7 @@ def to_csv_cell(value: Any) -> Any:
 
 # -- rude words ----------------------------------------------------------------------------------------------------------
 def blur_rude_words(text: str, show: bool, limit: int = MAX_CELL) -> str:
-    """Return the first `limit` characters of `text` as HTML in which each rude word is a blurred button.
-
-    Pressing it shows the word; if `show`, all rude words are shown as text.
-    """
+    """Return `text`, cut to `limit` characters, as HTML; rude words are blurred buttons, or plain text if `show`."""
     if not text or show:
         return to_html(text, limit)
     parts, end, cut = [], 0, text[:limit]

@@ -60,8 +60,7 @@ class Page:
                         fill[name]()
             self._on_filters(tabs)
             self._on_table()
-            self._on_system(tabs["system"])
-            self._on_pair(tabs["compare"])
+            self._on_systems(tabs["system"], tabs["compare"])
             self._on_download()
         return demo
 
@@ -102,14 +101,14 @@ class Page:
         self.system = self._system_menu("System", 0, "system")
         self.details = _html("", "details")
         self.order, self.rude = _sentence_controls(OUTPUT_ORDERS, "outputs")
-        self.sentences, self.sentence_page = _html("", "sentences"), gr.State(0)
+        self.sentences = _html("", "sentences")
 
     def _compare(self) -> None:
         with gr.Row():
             self.left = self._system_menu("First system", 0, "left")
             self.right = self._system_menu("Second system", 1, "right")
         self.pair_order, self.pair_rude = _sentence_controls(PAIR_ORDERS, "pair")
-        self.pair, self.pair_page = _html("", "comparison"), gr.State(0)
+        self.pair = _html("", "comparison")
 
     def _submit(self) -> None:
         repo = self.board.repo or "ORG/NAME"
@@ -160,27 +159,27 @@ class Page:
         def update(
             tab: str, state: TableState, columns: list[str], system: str | None, left: str | None, right: str | None,
             key: str | None, *values: str,
-        ) -> list[Any]:  # fmt: skip
+        ) -> dict[Any, Any]:  # fmt: skip
             """Update the open tab only."""
             group, filters, state = self._group(key), Filters(*values), replace(state, page=0)
-            table = charts = gr.skip()
-            new_menus = [gr.skip()] * len(menus)
+            new: dict[Any, Any] = {self.state: state}
             if tab == "ranking":
-                table = render_ranking(group, filters, columns, state)
+                new[self.table] = render_ranking(group, filters, columns, state)
             elif tab == "charts":
-                charts = render_charts(select(group, filters, state))
+                new[self.charts] = render_charts(select(group, filters, state))
             elif tab in ("system", "compare"):
                 records = select(group, filters, TableState())
                 # The two systems of a pair share a group; a published figure, which has none, fits any.
                 selected = [k if k and self.board.group_of(k) in (group, None) else None for k in (system, left, right)]
-                new_menus = [self._update_menu(records, k, i) for k, i in zip(selected, (0, 0, 1), strict=True)]
-            return [table, charts, state, *new_menus]
+                places = zip(menus, selected, (0, 0, 1), strict=True)
+                new |= {menu: self._update_menu(records, k, place) for menu, k, place in places}
+            return new
 
         # Not `input`: gradio's text box sends none when a letter is deleted, and its menu sends two per choice.
         changes = [self.search.change, self.group.change, self.columns.change, *(menu.change for menu in self.menus)]
         gr.on(changes, update, [self.open_tab, *inputs], updated, trigger_mode="always_last", **UNQUEUED)
         for name, tab in tabs.items():
-            on_select = partial(lambda name, *values: [name, *update(name, *values)], name)
+            on_select = partial(lambda name, *values: {self.open_tab: name, **update(name, *values)}, name)
             tab.select(on_select, inputs, [self.open_tab, *updated], **UNQUEUED)
 
     def _on_table(self) -> None:
@@ -205,23 +204,14 @@ class Page:
         for block in (self.table, self.published):
             block.choose(show_system, None, [self.tabs, self.system], **UNQUEUED)
 
-    # -- events: sentences --------------------------------------------------------------------------------------------
-    def _on_system(self, tab: gr.Tab) -> None:
-        inputs, page = [self.system, self.order, self.rude], self.sentence_page
-        render = partial(render_outputs, self.board)
-
-        def show(key: str | None, order: str, rude: bool) -> tuple[str, str, int]:
-            return render_details(self.board, key), render(key, order, rude, 0), 0
-
-        gr.on([self.system.change, tab.select], show, inputs, [self.details, self.sentences, page], **QUEUED)
-        _on_turn(render, inputs, self.sentences, page)
-
-    def _on_pair(self, tab: gr.Tab) -> None:
-        inputs, page = [self.left, self.right, self.pair_order, self.pair_rude], self.pair_page
-        render: Callable[..., str] = self.comparisons.render
-        changes = [self.left.change, self.right.change, tab.select]
-        gr.on(changes, lambda *values: (render(*values, 0), 0), inputs, [self.pair, page], **QUEUED)
-        _on_turn(render, inputs, self.pair, page)
+    def _on_systems(self, system: gr.Tab, pair: gr.Tab) -> None:
+        changes = [self.system.change, system.select]
+        gr.on(changes, partial(render_details, self.board), self.system, self.details, **QUEUED)
+        inputs = [self.system, self.order, self.rude]
+        _on_sentences(changes, partial(render_outputs, self.board), inputs, self.sentences)
+        changes = [self.left.change, self.right.change, pair.select]
+        inputs = [self.left, self.right, self.pair_order, self.pair_rude]
+        _on_sentences(changes, self.comparisons.render, inputs, self.pair)
 
     def _on_download(self) -> None:
         def save(convert: Callable[..., bytes], name: str, state: TableState, key: str | None, *filters: str) -> Any:
@@ -270,16 +260,17 @@ def _sentence_controls(orders: dict[str, int], elem_id: str) -> tuple[gr.Dropdow
     return order, rude
 
 
-def _on_turn(render: Callable[..., str], inputs: list[Any], block: gr.HTML, page: gr.State) -> None:
-    """Connect a table of sentences; the last two of `inputs` are its controls. A new order starts at the first page."""
-    order, rude = inputs[-2:]
+def _on_sentences(changes: list[Any], render: Callable[..., str], inputs: list[Any], block: gr.HTML) -> None:
+    """Connect a table of sentences; the last two of `inputs` are its controls."""
+    page = gr.State(0)
 
     def turn(event: gr.EventData, *values: Any) -> tuple[str, int]:
         to = page_number(event.value)
         return render(*values, to), to
 
+    order, rude = inputs[-2:]
+    gr.on([*changes, order.input], lambda *values: (render(*values, 0), 0), inputs, [block, page], **QUEUED)
     block.turn(turn, inputs, [block, page], **QUEUED)
-    order.input(lambda *values: (render(*values, 0), 0), inputs, [block, page], **QUEUED)
     rude.input(render, [*inputs, page], block, **QUEUED)
 
 

@@ -29,11 +29,11 @@ def eval_yaml(
 
     Args:
         name: The benchmark's name.
-        description: One paragraph about it.
+        description: One paragraph about the benchmark.
         config: The data set's configuration, with the columns `source`, `reference` (the first human rewrite) and
             `references`.
         split: The split to evaluate.
-        profile: The name of a metric protocol.
+        profile: The metric protocol.
     """
     tasks = [_task(metric, config, split, profile) for metric in ("j", "sta", "sim", "fl")]
     benchmark = {"name": name, "description": description, "evaluation_framework": "inspect-ai", "tasks": tasks}

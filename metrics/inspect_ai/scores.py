@@ -26,16 +26,11 @@ from metrics.util.errors import InputError
 
 # (source, output, references)
 _Rewrite = tuple[str, str, tuple[str, ...]]
-# The values by metric, all 0 for an empty output; None if the profile needs a reference and there is none.
 _Values = dict[str, float] | None
 
 
 class TaskError(PrerequisiteError, InputError):
-    """An InputError that inspect's command prints in one line in place of a traceback."""
-
-    def __init__(self, message: str) -> None:
-        # inspect-ai prints the message as rich markup.
-        super().__init__(escape(message))
+    """An InputError that inspect's command prints in one line, as rich markup, in place of a traceback."""
 
 
 @contextmanager
@@ -44,7 +39,7 @@ def input_errors() -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        raise TaskError(f"error: {' '.join(str(error).split())}") from None
+        raise TaskError(escape(f"error: {' '.join(str(error).split())}")) from None
 
 
 class BatchScorer:

@@ -50,11 +50,7 @@ class DetoxTask(ConfigurableTask):
         super().__init__(config={key: value for key, value in config.items() if key != "class"})
 
     def download(self, *_: Any, **__: Any) -> None:
-        """Load the test set and the scorers.
-
-        Raises:
-            InputError: The profile or the test set is unknown, or the profile needs references that are missing.
-        """
+        """Load the test set and the scorers; raises `InputError` if they are unknown, or references are missing."""
         config = self.config
         profile = str(config.metadata["profile"])
         with _one_line():

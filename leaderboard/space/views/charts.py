@@ -45,6 +45,8 @@ def render_charts(records: Sequence[Record]) -> str:
     if not complete:
         return '<p role="status">No system with scores passes the filters above.</p>'
     drawn = complete[:MAX_SYSTEMS]
+    svg = '<svg width="16" height="16" aria-hidden="true">'
+    legend = "".join(f"<li>{svg}{_mark(kind, 8, 8)}</svg> {kind}</li>" for kind in _SHAPES)
     more = f", the first {MAX_SYSTEMS} of {len(complete):,} in the order of the ranking"
     return (
         f"<h2>J with its 95 % intervals{more if len(complete) > MAX_SYSTEMS else ''}</h2>"
@@ -52,7 +54,7 @@ def render_charts(records: Sequence[Record]) -> str:
         f"test over the same sentences.</p>{scroll_box(_intervals(drawn), 'J of each system with its interval', 'box chart')}"
         "<h2>STA against SIM</h2><p>Numbers as above. A system that deletes or rewrites freely gains STA and "
         "loses SIM; along a dashed line their product is constant.</p>"
-        f"{scroll_box(_trade_off(drawn), 'STA against SIM', 'box chart')}{_legend()}"
+        f"{scroll_box(_trade_off(drawn), 'STA against SIM', 'box chart')}<ul class='legend'>{legend}</ul>"
     )
 
 
@@ -75,11 +77,9 @@ def _intervals(records: Sequence[Record]) -> str:
         y = _TOP + _ROW * (place + 0.5)
         bar = _line(x(r["j_low"]), y, x(r["j_high"]), y, "whisker") if None not in (r["j_low"], r["j_high"]) else ""
         mark = _mark(r["kind"], x(r["j"]), y)
-        parts.append(
-            f"<g><title>{_tooltip(r, ('j',))}</title>"
-            f'<text x="{left - 12}" y="{y + 4:.1f}" text-anchor="end">{html.escape(name)}</text>'
-            f'{bar}{mark}<text x="{_WIDTH - 50}" y="{y + 4:.1f}">{r["j"]:.3f}</text></g>'
-        )
+        label = _text(left - 12, y + 4, html.escape(name), "system", "end")
+        value = _text(_WIDTH - 50, y + 4, f"{r['j']:.3f}", "score", "start")
+        parts.append(f"<g><title>{_tooltip(r, ('j',))}</title>{label}{bar}{mark}{value}</g>")
     return _svg(_WIDTH, bottom + 8, f"J of {len(records)} systems with their 95 % intervals", parts)
 
 
@@ -87,14 +87,10 @@ def _trade_off(records: Sequence[Record]) -> str:
     x = Axis(*_range(records, "sim"), _MARGIN, _SIDE)
     y = Axis(*_range(records, "sta"), _SIDE - _MARGIN, 28)
     parts = [_vertical(x(tick), y.end, y.start, f"{tick:.2g}", y.start + 16) for tick in x.ticks]
-    parts += [
-        f'{_line(x.start, y(tick), x.end, y(tick), "grid")}<text class="tick" x="{x.start - 6}" y="{y(tick) + 4:.1f}" '
-        f'text-anchor="end">{tick:.2g}</text>'
-        for tick in y.ticks
-    ]
+    parts += [_line(x.start, y(tick), x.end, y(tick), "grid") for tick in y.ticks]
+    parts += [_text(x.start - 6, y(tick) + 4, f"{tick:.2g}", "tick", "end") for tick in y.ticks]
     parts += [_product(x, y, value / 10) for value in range(1, 10)]
-    parts.append(f'<text class="axis" x="{(x.start + x.end) / 2:g}" y="{_SIDE - 8}" text-anchor="middle">SIM</text>')
-    parts.append(f'<text class="axis" x="{x.start}" y="14" text-anchor="middle">STA</text>')
+    parts += [_text((x.start + x.end) / 2, _SIDE - 8, "SIM", "axis"), _text(x.start, 14, "STA", "axis")]
     # The best last, on top of the others.
     for place, r in reversed(list(enumerate(records, start=1))):
         at = x(r["sim"]), y(r["sta"])
@@ -102,10 +98,8 @@ def _trade_off(records: Sequence[Record]) -> str:
         if None not in (r["sim_low"], r["sta_low"]):
             whiskers = _line(x(r["sim_low"]), at[1], x(r["sim_high"]), at[1], "whisker")
             whiskers += _line(at[0], y(r["sta_low"]), at[0], y(r["sta_high"]), "whisker")
-        parts.append(
-            f"<g><title>{_tooltip(r, ('sta', 'sim'))}</title>{whiskers}{mark}"
-            f'<text class="place" x="{at[0] + 8:.1f}" y="{at[1] - 7:.1f}">{place}</text></g>'
-        )
+        number = _text(at[0] + 8, at[1] - 7, str(place), "place", "start")
+        parts.append(f"<g><title>{_tooltip(r, ('sta', 'sim'))}</title>{whiskers}{mark}{number}</g>")
     return _svg(_SIDE + 20, _SIDE, f"STA against SIM of {len(records)} systems", parts)
 
 
@@ -119,11 +113,8 @@ def _range(records: Sequence[Record], metric: str) -> tuple[float, float]:
 def _product(x: Axis, y: Axis, value: float) -> str:
     """The curve on which STA · SIM is `value`, where it crosses the chart."""
     steps = [x.low + (x.high - x.low) * i / 40 for i in range(41)]
-    points = [(x(s), y(value / s)) for s in steps if s > 0 and y.low <= value / s <= y.high]
-    if len(points) < 2:
-        return ""
-    path = " ".join(f"{a:.1f},{b:.1f}" for a, b in points)
-    return f'<polyline class="product" points="{path}"/>'
+    points = [f"{x(s):.1f},{y(value / s):.1f}" for s in steps if s > 0 and y.low <= value / s <= y.high]
+    return f'<polyline class="product" points="{" ".join(points)}"/>' if len(points) > 1 else ""
 
 
 # One shape per kind, so that readers do not depend on colour; SVG paths around the mark's centre.
@@ -140,18 +131,16 @@ def _mark(kind: str, x: float, y: float) -> str:
     return f'<path class="mark {kind}" d="M{x:.1f} {y:.1f}{_SHAPES[kind]}"/>'
 
 
-def _legend() -> str:
-    svg = '<svg width="16" height="16" aria-hidden="true">'
-    return f'<ul class="legend">{"".join(f"<li>{svg}{_mark(kind, 8, 8)}</svg> {kind}</li>" for kind in _SHAPES)}</ul>'
-
-
 def _line(x1: float, y1: float, x2: float, y2: float, css: str) -> str:
     return f'<line class="{css}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
 
 
 def _vertical(x: float, top: float, bottom: float, label: str, label_y: float) -> str:
-    text = f'<text class="tick" x="{x:.1f}" y="{label_y:.1f}" text-anchor="middle">{label}</text>'
-    return _line(x, top, x, bottom, "grid") + text
+    return _line(x, top, x, bottom, "grid") + _text(x, label_y, label, "tick")
+
+
+def _text(x: float, y: float, content: str, css: str, anchor: str = "middle") -> str:
+    return f'<text class="{css}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{content}</text>'
 
 
 def _tooltip(record: Record, metrics: Sequence[str]) -> str:

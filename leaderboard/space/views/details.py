@@ -139,6 +139,5 @@ def _short(signature: str) -> str:
 def _stored(board: Leaderboard, r: Record) -> str:
     path = str(r["path"])
     text = to_html(path, 300)
-    known = board.repo and path in board.snapshot.files
     url = f"https://huggingface.co/datasets/{board.repo}/blob/{board.snapshot.revision}/{path}"
-    return external_link(url, text) if known else text
+    return external_link(url, text) if board.repo and path in board.snapshot.files else text

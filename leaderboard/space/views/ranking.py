@@ -23,9 +23,9 @@ def render_ranking(group: Group | None, filters: Filters, columns: Sequence[str]
 
     Args:
         group: The rows to rank; None if the leaderboard has no measured rows.
-        filters: Which of them to show.
-        columns: Names of the columns to show beside rank and system.
-        state: How to sort the rows, and which page to show.
+        filters: Which rows to show.
+        columns: The columns to show beside rank and system.
+        state: The order of the rows, and the page to show.
     """
     if group is None:
         return '<p role="status">No measured rows yet. The tab “Submit” says how to add the first.</p>'

@@ -35,10 +35,7 @@ def reproduce_command(record: Record) -> str:
 
 
 def verify_command(record: Record, repo: str | None) -> str:
-    """Return the shell command that recomputes a row of a data set, or (repo None) of a folder, from its outputs.
-
-    It is "" for a published figure.
-    """
+    """Return the shell command that recomputes a row of `repo` (None: of a folder); "" for a published figure."""
     if record["record"] == "published":
         return ""
     where = f"--repo {shlex.quote(repo)}" if repo else "--local DIR"
