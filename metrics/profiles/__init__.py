@@ -3,11 +3,9 @@
 What the protocols are and where they differ: docs/footguns.md.
 """
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -69,7 +67,7 @@ class Profile(Config):
     max_tokens: int = Field(ge=8, description="Longer texts are truncated; the published scripts crash on them.")
 
     @model_validator(mode="after")
-    def _check_thresholds(self) -> Profile:
+    def _check_thresholds(self) -> Self:
         for metric, rules in (("sta", ("logit", "probability")), ("fl", ("probability",))):
             rule, threshold = getattr(self, f"{metric}_rule"), getattr(self, f"{metric}_threshold")
             # A threshold without effect would still make signatures differ.
@@ -83,12 +81,8 @@ class Profile(Config):
     @property
     def metrics_with_references(self) -> frozenset[str]:
         """The metrics ("sta", "sim", "fl") that compare outputs with human rewrites."""
-        compares = {
-            "sta": self.sta_rule == "relative",
-            "sim": self.sim_anchor != "source",
-            "fl": self.fl_scorer in COMPARISONS,
-        }
-        return frozenset(metric for metric, yes in compares.items() if yes)
+        sta, sim, fl = self.sta_rule == "relative", self.sim_anchor != "source", self.fl_scorer in COMPARISONS
+        return frozenset(name for name, compares in (("sta", sta), ("sim", sim), ("fl", fl)) if compares)
 
     @property
     def needs_references(self) -> bool:
@@ -96,14 +90,9 @@ class Profile(Config):
         return bool(self.metrics_with_references)
 
     def choices(self, metric: str) -> dict[str, Any]:
-        """Return the fields of one metric that are not null, without their prefix.
-
-        Args:
-            metric: "sta", "sim" or "fl".
-        """
-        prefix = f"{metric}_"
+        """Return the fields of one metric ("sta", "sim" or "fl") that are not null, without their prefix."""
         values = self.model_dump(exclude_none=True)
-        return {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}
+        return {name[len(metric) + 1 :]: value for name, value in values.items() if name.startswith(f"{metric}_")}
 
 
 def profile_names() -> list[str]:
@@ -112,18 +101,16 @@ def profile_names() -> list[str]:
 
 
 def load_profile(name: str | os.PathLike[str]) -> Profile:
-    """Load a profile.
-
-    Args:
-        name: A name out of `profile_names()`, or the path of a YAML file.
+    """Load a profile by its name, one of `profile_names()`, or from a YAML file.
 
     Raises:
         InputError: No such profile, or a field that is unknown, missing or has a wrong value.
     """
-    name = str(name)
-    is_file = name.endswith(".yaml")
-    path = Path(name) if is_file else _FOLDER / f"{name}.yaml"
-    if not (name in profile_names() or (is_file and len(name) < 4096 and path.is_file())):
-        hint = suggest(name, profile_names())
-        raise InputError(f"profile {name[:80]}: unknown{hint} (profiles: {', '.join(profile_names())})")
+    name, known = str(name), profile_names()
+    if name in known:
+        path = _FOLDER / f"{name}.yaml"
+    elif name.endswith(".yaml") and len(name) < 4096 and Path(name).is_file():
+        path = Path(name)
+    else:
+        raise InputError(f"profile {name[:80]}: unknown{suggest(name, known)} (profiles: {', '.join(known)})")
     return validate(Profile, read_yaml(path), f"profile {name}")

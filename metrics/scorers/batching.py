@@ -1,9 +1,7 @@
 """What scorers do before a model sees a text: clean and truncate it, and compute each distinct text once."""
 
-from __future__ import annotations
-
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,20 +11,19 @@ from metrics.data.text import well_formed
 
 Array = NDArray[np.float64]
 # No tokenizer here makes tokens of more characters, so max_tokens truncates whatever lies behind.
-CHARACTERS_PER_TOKEN = 64
+_CHARACTERS_PER_TOKEN = 64
 
 
 def truncate(texts: Sequence[str], max_tokens: int) -> list[str]:
     """Return well-formed texts without characters that cannot be among the first `max_tokens` tokens."""
-    return [well_formed(text)[: max_tokens * CHARACTERS_PER_TOKEN] for text in texts]
+    return [well_formed(text)[: max_tokens * _CHARACTERS_PER_TOKEN] for text in texts]
 
 
-def score_unique(texts: Sequence[str], score: Callable[[list[str]], Array]) -> Array:
-    """Return the values [n, …] of texts [n]; `score` computes those of the distinct texts."""
-    unique = list(dict.fromkeys(texts))
-    values = score(unique)
-    index = {text: i for i, text in enumerate(unique)}
-    return values[[index[text] for text in texts]]
+def score_unique(items: Sequence[Hashable], score: Callable[[list[Any]], Array]) -> Array:
+    """Return the values [n, …] of items [n], such as texts; `score` computes those of the distinct items."""
+    unique = list(dict.fromkeys(items))
+    index = {item: i for i, item in enumerate(unique)}
+    return score(unique)[[index[item] for item in items]]
 
 
 class TextCache:
@@ -35,9 +32,7 @@ class TextCache:
     def __init__(
         self, compute: Callable[[list[str]], Sequence[Any]], chunk_size: int = 1024, max_size: int = 65_536
     ) -> None:
-        self._compute = compute
-        self._chunk_size = chunk_size
-        self._max_size = max_size
+        self._compute, self._chunk_size, self._max_size = compute, chunk_size, max_size
         self._values: OrderedDict[str, Any] = OrderedDict()
 
     def __call__(self, texts: Sequence[str]) -> list[Any]:

@@ -1,7 +1,5 @@
 """Scorers without neural models, from Python packages whose version is their revision: alt-profanity-check and chrF."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from importlib.metadata import version
 

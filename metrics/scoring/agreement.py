@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from metrics.data.judgements import Array, JudgedRewrites
-from metrics.scoring.scores import SentenceScores
+from metrics.scoring.items import SentenceScores
 from metrics.util.progress import progress
 
 # Which metric is compared with which judgement; joint: the product of the three.

@@ -1,7 +1,5 @@
 """Cache of scores by content: one SQLite file in the cache folder, which processes can share."""
 
-from __future__ import annotations
-
 import sqlite3
 from collections.abc import Iterable, Sequence
 from contextlib import closing
@@ -28,9 +26,9 @@ class ScoreCache:
     def __init__(self, path: Path) -> None:
         require_writable(path)
         self._path = path
+        columns = ", ".join(f"{name} REAL NOT NULL" for name in COLUMNS)
         try:
             with closing(self._connect()) as database, database:
-                columns = ", ".join(f"{name} REAL NOT NULL" for name in COLUMNS)
                 database.execute(f"CREATE TABLE IF NOT EXISTS scores (key TEXT PRIMARY KEY, {columns})")
         except sqlite3.DatabaseError as error:
             raise InputError(f"{path}: not a usable score cache ({error}); delete it, it is only a cache") from None
@@ -46,11 +44,11 @@ class ScoreCache:
                 part = keys[start : start + _KEYS_PER_QUERY]
                 marks = ",".join("?" * len(part))
                 rows = database.execute(f"SELECT key, {', '.join(COLUMNS)} FROM scores WHERE key IN ({marks})", part)
-                found.update({row[0]: tuple(row[1:]) for row in rows})
+                found.update({key: tuple(scores) for key, *scores in rows})
         return found
 
     def write(self, rows: Iterable[tuple[str, Sequence[float]]]) -> None:
         """Store (key, scores) pairs in one transaction; a key that exists is overwritten."""
         marks = ",".join("?" * (1 + len(COLUMNS)))
         with closing(self._connect()) as database, database:
-            database.executemany(f"INSERT OR REPLACE INTO scores VALUES ({marks})", [(k, *v) for k, v in rows])
+            database.executemany(f"INSERT OR REPLACE INTO scores VALUES ({marks})", ((k, *v) for k, v in rows))

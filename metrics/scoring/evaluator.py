@@ -1,7 +1,5 @@
 """From rewrites to scores: the measures of a profile, their cache and their signature."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -13,10 +11,9 @@ from metrics.data.test_sets import TestSet
 from metrics.profiles import Profile
 from metrics.scoring import COLUMNS
 from metrics.scoring.cache import ScoreCache
-from metrics.scoring.items import score_chunks, to_items
-from metrics.scoring.measures import MEASURES, Item
+from metrics.scoring.items import SentenceScores, score_chunks, to_items
+from metrics.scoring.measures import MEASURES
 from metrics.scoring.result import Result
-from metrics.scoring.scores import SentenceScores
 from metrics.scoring.signature import Signature
 from metrics.systems.outputs import Rewrites
 from metrics.util.files import content_hash
@@ -46,15 +43,7 @@ class Evaluator:
     def score(
         self, sources: Sequence[str], outputs: Sequence[str], references: Sequence[Sequence[str]] | None = None
     ) -> SentenceScores:
-        """Score each output for its source.
-
-        Args:
-            sources: The toxic sentences [n].
-            outputs: Their rewrites [n]; an empty one scores 0.
-            references: The human rewrites of each source [n], for profiles that compare with them.
-
-        Returns:
-            Arrays [n], in the order of `outputs`.
+        """Score each output [n] for its source [n]; profiles that compare with references [n] need those as well.
 
         Raises:
             InputError: Unequal counts, a sentence without a reference where the profile needs one, or a model that
@@ -62,12 +51,9 @@ class Evaluator:
         """
         measures = self._measures.values()
         items = to_items(sources, outputs, references, measures)
-        keys: dict[Item, str] = {}
-        scored: dict[Item, Sequence[float]] = {}
-        if self.cache is not None:
-            keys = {item: content_hash([self.signature_fields, *item]) for item in items}
-            cached = self.cache.read(sorted(set(keys.values())))
-            scored = {item: cached[key] for item, key in keys.items() if key in cached}
+        keys = {} if self.cache is None else {i: content_hash([self.signature_fields, *i]) for i in items}
+        cached = {} if self.cache is None else self.cache.read(sorted(set(keys.values())))
+        scored: dict[Any, Sequence[float]] = {item: cached[key] for item, key in keys.items() if key in cached}
         pending = [item for item in items if item not in scored]
         for chunk in score_chunks(pending, measures, f"scoring, {self.profile.name}"):
             scored.update(chunk)

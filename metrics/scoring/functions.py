@@ -10,10 +10,9 @@
     True
 
 Each function takes `profile`: the name of a metric protocol (metrics/profiles) or the path of a profile file. Values
-under different profiles are not comparable. Nothing is cached on disk.
+under different profiles are not comparable. Nothing is cached on disk. An `InputError` says so if counts are unequal,
+references are missing, or the profile cannot be loaded.
 """
-
-from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Sequence
@@ -22,13 +21,16 @@ from typing import Any
 import numpy as np
 
 from metrics.profiles import load_profile
+from metrics.scorers.batching import Array
 from metrics.scoring import FACTORS
 from metrics.scoring.items import score_chunks, to_items
 from metrics.scoring.measures import MEASURES, Measure
-from metrics.scoring.scores import Array
 from metrics.util.errors import InputError
 
-References = Sequence[str] | Sequence[Sequence[str]]
+Texts = Sequence[str]
+References = Texts | Sequence[Texts]
+# A text or a number for each sentence.
+Column = Texts | Sequence[float] | Array
 
 
 @functools.lru_cache(maxsize=16)
@@ -42,37 +44,23 @@ def load_measure(metric: str, profile: str = "offline") -> Measure:
 
 
 def style_accuracy(
-    predictions: Sequence[str],
-    *,
-    sources: Sequence[str] | None = None,
-    references: References | None = None,
-    profile: str = "offline",
+    predictions: Texts, *, sources: Texts | None = None, references: References | None = None, profile: str = "offline"
 ) -> Array:
-    """Compute STA: whether each prediction is not toxic (ACC in Krishna et al. 2020).
+    """Compute STA [n] in [0, 1], whether each prediction is not toxic (ACC in Krishna et al. 2020).
 
     Args:
         predictions: The rewrites [n]; an empty one scores 0.
         sources: The toxic sentences [n]; only profiles that compare with them need them (clef2025).
         references: The human rewrites [n], one string or a list of strings each; needed like `sources`.
         profile: The metric protocol.
-
-    Returns:
-        STA in [0, 1], shape [n]; 0 or 1 unless the profile's rule is soft.
-
-    Raises:
-        InputError: Unequal counts, missing references, or a profile that cannot be loaded.
     """
     return _score(sources, predictions, references, profile, ["sta"])[0]
 
 
 def similarity(
-    sources: Sequence[str],
-    predictions: Sequence[str],
-    *,
-    references: References | None = None,
-    profile: str = "offline",
+    sources: Texts, predictions: Texts, *, references: References | None = None, profile: str = "offline"
 ) -> Array:
-    """Compute SIM: the cosine of each prediction with its source or its references, as the profile says.
+    """Compute SIM [n] in [-1, 1], the cosine of each prediction with its source or references, as the profile says.
 
     Krishna et al. 2020 use the embeddings of Wieting et al. 2019; the profile names the model.
 
@@ -81,48 +69,28 @@ def similarity(
         predictions: The rewrites [n]; an empty one scores 0.
         references: The human rewrites [n]; only profiles that compare with them need them.
         profile: The metric protocol.
-
-    Returns:
-        Cosines in [-1, 1], shape [n]; negative values are not clipped.
-
-    Raises:
-        InputError: As `style_accuracy`.
     """
     return _score(_texts("sources", sources), predictions, references, profile, ["sim"])[0]
 
 
 def fluency(
-    predictions: Sequence[str],
-    *,
-    sources: Sequence[str] | None = None,
-    references: References | None = None,
-    profile: str = "offline",
+    predictions: Texts, *, sources: Texts | None = None, references: References | None = None, profile: str = "offline"
 ) -> Array:
-    """Compute FL: how acceptable each prediction is as a sentence (CoLA, Warstadt et al. 2019).
+    """Compute FL [n] in [0, 1], how acceptable each prediction is as a sentence (CoLA, Warstadt et al. 2019).
 
     Args:
         predictions: The rewrites [n]; an empty one scores 0.
         sources: The toxic sentences [n]; only profiles that compare with them need them (clef2024, clef2025).
         references: The human rewrites [n]; needed like `sources`.
         profile: The metric protocol.
-
-    Returns:
-        FL in [0, 1], shape [n].
-
-    Raises:
-        InputError: As `style_accuracy`.
     """
     return _score(sources, predictions, references, profile, ["fl"])[0]
 
 
 def joint(
-    first: Sequence[str] | Sequence[float] | Array,
-    second: Sequence[str] | Sequence[float] | Array,
-    third: References | Sequence[float] | Array | None = None,
-    *,
-    profile: str = "offline",
+    first: Column, second: Column, third: References | Column | None = None, *, profile: str = "offline"
 ) -> float:
-    """Compute J: the mean over sentences of STA * SIM * FL, not the product of the means (Krishna et al. 2020).
+    """Compute J, the mean over sentences of STA * SIM * FL, not the product of the means (Krishna et al. 2020).
 
     Call it as `joint(sta, sim, fl)`, or as `joint(sources, predictions)` or `joint(sources, predictions, references)`.
 
@@ -132,11 +100,8 @@ def joint(
         third: FL of each sentence [n], or the references [n].
         profile: The metric protocol; used for texts only.
 
-    Returns:
-        J in [-1, 1].
-
     Raises:
-        InputError: No sentences, unequal counts, values outside [-1, 1]; as `style_accuracy`.
+        InputError: As the other metrics; or no sentences, or values outside [-1, 1].
     """
     first = _list("sta or sources", first)
     if not first:
@@ -153,11 +118,7 @@ def joint(
 
 
 def metric_values(
-    metric: str,
-    sources: Sequence[str],
-    predictions: Sequence[str],
-    references: References | None = None,
-    profile: str = "offline",
+    metric: str, sources: Texts, predictions: Texts, references: References | None = None, profile: str = "offline"
 ) -> dict[str, Array]:
     """Compute one metric by name, for the `evaluate` modules, their pages and the harness tasks.
 
@@ -167,30 +128,20 @@ def metric_values(
         {metric: values [n]}; for "j" its factors "sta", "sim" and "fl" come first.
 
     Raises:
-        InputError: No sentences; as `style_accuracy`.
+        InputError: No sentences; as the metrics.
     """
     if not sources:
         raise InputError("no sentence was given: the mean is not defined")
-    texts = (tuple(sources), tuple(predictions), None if references is None else tuple(map(_hashable, references)))
-    if metric != "j":
-        return {metric: _cached_values(metric, *texts, profile)}
-    factors = {name: _cached_values(name, *texts, profile) for name in FACTORS}
-    return {**factors, "j": factors["sta"] * factors["sim"] * factors["fl"]}
-
-
-def _hashable(reference: str | Sequence[str]) -> tuple[str, ...]:
-    return (reference,) if isinstance(reference, str) else tuple(reference)
+    if references is not None:
+        references = tuple((texts,) if isinstance(texts, str) else tuple(texts) for texts in references)
+    names = FACTORS if metric == "j" else (metric,)
+    values = {name: _cached_values(name, tuple(sources), tuple(predictions), references, profile) for name in names}
+    return {**values, "j": values["sta"] * values["sim"] * values["fl"]} if metric == "j" else values
 
 
 # Three metrics of two sets of texts: evaluate.combine and the pages request the same texts once for each metric.
 @functools.lru_cache(maxsize=6)
-def _cached_values(
-    metric: str,
-    sources: tuple[str, ...],
-    predictions: tuple[str, ...],
-    references: tuple[tuple[str, ...], ...] | None,
-    profile: str,
-) -> Array:
+def _cached_values(metric: str, sources: Texts, predictions: Texts, references: Any, profile: str) -> Array:
     return _score(sources, predictions, references, profile, [metric])[0]
 
 
@@ -203,9 +154,10 @@ def _numbers(name: str, values: Any) -> Array:
             raise ValueError
     except ValueError:
         raise InputError(f"{name}: a list of numbers is needed, one per sentence") from None
-    if not (np.isfinite(array) & (abs(array.astype(np.float64)) <= 1)).all():
+    array = array.astype(np.float64)
+    if not (abs(array) <= 1).all():
         raise InputError(f"{name}: holds a value that is not finite, or not in [−1, 1]")
-    return array.astype(np.float64)
+    return array
 
 
 def _score(sources: Any, predictions: Any, references: Any, profile: str, metrics: Sequence[str]) -> list[Array]:

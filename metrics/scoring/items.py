@@ -1,12 +1,12 @@
-"""Sentences on their way to the measures: checked, deduplicated, and scored in chunks."""
-
-from __future__ import annotations
+"""Sentences on their way through the measures: checked, deduplicated, and scored in chunks."""
 
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from metrics.data.text import well_formed
+from metrics.scorers.batching import Array
 from metrics.scoring import DECIMALS
 from metrics.scoring.measures import Item, Measure
 from metrics.util.errors import InputError
@@ -16,26 +16,51 @@ from metrics.util.progress import progress
 CHUNK = 1_024
 
 
+@dataclass(frozen=True)
+class SentenceScores:
+    """Scores of the sentences of one system, arrays [n]; all scores of an empty output are 0.
+
+    sta and fl are in [0, 1], by the profile's rules, and soft_sta and soft_fl are the probabilities that the rules are
+    applied to: P(neutral) and P(acceptable). sim is a cosine in [-1, 1].
+    """
+
+    sta: Array
+    sim: Array
+    fl: Array
+    soft_sta: Array
+    soft_fl: Array
+
+    @property
+    def j(self) -> Array:
+        """The product sta * sim * fl [n]; negative where `sim` is."""
+        return self.sta * self.sim * self.fl
+
+    def metric(self, name: str) -> Array:
+        """Return the scores [n] called `name`: one of `METRICS`, "soft_sta" or "soft_fl"."""
+        return np.asarray(getattr(self, name))
+
+
 def to_items(
     sources: Sequence[str],
     outputs: Sequence[str],
     references: Sequence[Sequence[str]] | None,
     measures: Collection[Measure],
 ) -> list[Item]:
-    """Combine sources, outputs and references [n] into items [n].
+    """Combine sources, outputs and references [n] into items [n]; without references if no measure needs them.
 
     The texts are made well-formed (lone surrogates become U+FFFD), because texts that are the same in a UTF-8 file
-    must have the same score. References are left out if no measure needs them.
+    must have the same score.
 
     Raises:
         InputError: Unequal counts, or a sentence without a reference where a measure needs one.
     """
-    if len(sources) != len(outputs):
-        raise InputError(f"{len(outputs)} outputs for {len(sources)} sentences")
+    n = len(sources)
+    if n != len(outputs):
+        raise InputError(f"{len(outputs)} outputs for {n} sentences")
     if not any(measure.needs_references for measure in measures):
-        references = [()] * len(sources)
-    elif references is None or len(references) != len(sources) or not all(references):
-        raise InputError(f"this profile compares with human references: each of the {len(sources)} sentences needs one")
+        references = [()] * n
+    elif references is None or len(references) != n or not all(references):
+        raise InputError(f"this profile compares with human references: each of the {n} sentences needs one")
     return [
         (well_formed(source), well_formed(output), tuple(map(well_formed, texts)))
         for source, output, texts in zip(sources, outputs, references, strict=True)
@@ -45,10 +70,12 @@ def to_items(
 def score_chunks(
     items: Sequence[Item], measures: Collection[Measure], description: str
 ) -> Iterator[dict[Item, list[float]]]:
-    """Score each distinct item whose output is not empty; `description` is the name of the stage on the progress bar.
+    """Yield item -> scores, the columns of all measures, of at most `CHUNK` distinct items with an output at a time.
 
-    Yields:
-        Item -> its scores, the columns of all measures, for at most `CHUNK` items at a time.
+    Args:
+        items: The items.
+        measures: The measures.
+        description: The name of the stage on the progress bar.
 
     Raises:
         InputError: A score is not finite.

@@ -1,9 +1,7 @@
-"""STA, SIM and FL of a profile: which model, compared with what, under which rule.
+"""STA, SIM and FL of a profile: which model, compared with what, under which rule of the published protocols.
 
 A new metric is a subclass of `Measure` and an entry of `MEASURES`.
 """
-
-from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -14,12 +12,47 @@ import numpy as np
 from metrics.data.text import DETOKENISERS
 from metrics.profiles import Profile
 from metrics.scorers import CLASSIFIERS, FLUENCY_SCORERS, SIMILARITIES
-from metrics.scoring.rules import acceptability, softmax, style
-from metrics.scoring.scores import Array
+from metrics.scorers.batching import Array
 from metrics.util.errors import InputError
 
 # (source, output, references); without references where no measure needs them
 Item = tuple[str, str, tuple[str, ...]]
+
+
+def softmax(logits: Array) -> Array:
+    """Return the probabilities [n, classes] of logits [n, classes]."""
+    shifted = np.exp(logits - logits.max(-1, keepdims=True))
+    return shifted / shifted.sum(-1, keepdims=True)
+
+
+def style(profile: Profile, output: Array, *compared: Array) -> Array:
+    """Compute STA [n], in [0, 1], under the profile's `sta_rule`.
+
+    Args:
+        profile: The protocol.
+        output: Logits of the outputs [n, classes].
+        compared: Logits of the sources and of the human rewrites [n, classes], for the rule "relative".
+    """
+    label, threshold = profile.sta_label, float(profile.sta_threshold or 0)
+    if profile.sta_rule == "argmax":
+        return (output.argmax(-1) == label).astype(np.float64)
+    if profile.sta_rule == "logit":
+        return (np.delete(output, label, axis=-1).max(-1) <= threshold).astype(np.float64)
+    neutral = softmax(output)[:, label]
+    if profile.sta_rule == "probability":
+        return (neutral >= threshold).astype(np.float64)
+    if profile.sta_rule == "soft":
+        return neutral
+    p_in, p_ref = (softmax(logits)[:, label] for logits in compared)
+    return np.maximum((neutral + (p_in <= neutral)) / 2, (p_ref <= neutral).astype(np.float64))
+
+
+def acceptability(profile: Profile, logits: Array) -> Array:
+    """Compute FL [n], in [0, 1], under the profile's `fl_rule` from the logits of the outputs [n, classes]."""
+    if profile.fl_rule == "argmax":
+        return (logits.argmax(-1) == profile.fl_label).astype(np.float64)
+    p = softmax(logits)[:, profile.fl_label]
+    return (p > float(profile.fl_threshold or 0)).astype(np.float64) if profile.fl_rule == "probability" else p
 
 
 class Measure(ABC):
@@ -46,10 +79,10 @@ class Measure(ABC):
     @property
     def signature_field(self) -> str:
         """The metric's field of the signature: scorer(model@revision;choices), every choice of the profile included."""
-        choices = {k: v for k, v in self._choices.items() if k not in ("scorer", "model", "revision")}
-        choices["max_tokens"] = self._profile.max_tokens
-        text = ",".join(f"{name}={value}" for name, value in choices.items())
-        return f"{self._choices['scorer']}({self._choices['model']}@{self._scorer.revision};{text})"
+        named = {"scorer", "model", "revision"}
+        text = "".join(f"{name}={value}," for name, value in self._choices.items() if name not in named)
+        model = f"{self._choices['model']}@{self._scorer.revision}"
+        return f"{self._choices['scorer']}({model};{text}max_tokens={self._profile.max_tokens})"
 
     @abstractmethod
     def __call__(self, items: Sequence[Item]) -> Array:
@@ -58,12 +91,10 @@ class Measure(ABC):
     def _classify(self, texts: Sequence[str]) -> Array:
         """Logits [n, classes]; refuses models that lack the class with the profile's label."""
         logits: Array = self._scorer(texts)
-        label = self._choices["label"]
-        if logits.shape[-1] <= max(1, label):
-            raise InputError(
-                f"profile {self._profile.name}: {self.metric}_label {label}, but {self._choices['model']} has "
-                f"{logits.shape[-1]} class(es)"
-            )
+        label, model, classes = self._choices["label"], self._choices["model"], logits.shape[-1]
+        if classes <= max(1, label):
+            where = f"profile {self._profile.name}: {self.metric}_label {label}"
+            raise InputError(f"{where}, but {model} has {classes} class(es)")
         return logits
 
 
@@ -128,8 +159,7 @@ class Fluency(Measure):
             values = self._scorer.compare([s for s, _, _ in items], texts, [r[0] for _, _, r in items])
             return np.stack([values, values], axis=-1)
         logits = self._classify(texts)
-        soft = softmax(logits)[:, self._profile.fl_label]
-        return np.stack([acceptability(self._profile, logits), soft], axis=-1)
+        return np.stack([acceptability(self._profile, logits), softmax(logits)[:, self._profile.fl_label]], axis=-1)
 
 
 MEASURES: dict[str, type[Measure]] = {measure.metric: measure for measure in (Style, Similarity, Fluency)}

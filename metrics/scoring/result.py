@@ -9,7 +9,7 @@ from typing import Any
 from metrics.data.test_sets import TestSet
 from metrics.scoring import METRICS
 from metrics.scoring.environment import git_commit, package_versions
-from metrics.scoring.scores import SentenceScores
+from metrics.scoring.items import SentenceScores
 from metrics.scoring.signature import Signature
 from metrics.scoring.statistics import Interval, mean_interval
 from metrics.systems.outputs import Rewrites

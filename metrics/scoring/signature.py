@@ -1,9 +1,7 @@
 """Signatures: everything that two scores must share to be comparable, in one line (after sacrebleu, Post 2018)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from metrics.util.errors import InputError
 from metrics.util.files import content_hash
@@ -11,8 +9,7 @@ from metrics.util.files import content_hash
 # The order of the fields. All but `decoding` say how the scores were computed; `decoding` says how the system wrote.
 ORDER = ("profile", "sta", "sim", "fl", "joint", "test", "n", "decoding", "version")
 _MEASUREMENT = tuple(name for name in ORDER if name != "decoding")
-_LETTERS = {"profile": "p", "sta": "s", "sim": "m", "fl": "f", "joint": "j", "test": "t", "n": "n", "decoding": "d"}
-_LETTERS["version"] = "v"
+_LETTERS = dict(zip(ORDER, "psmfjtndv", strict=True))
 
 
 @dataclass(frozen=True)
@@ -29,12 +26,8 @@ class Signature:
     decoding: str = field(default="none", compare=False)
 
     @classmethod
-    def of(cls, measurement: dict[str, str], decoding: dict[str, Any]) -> Signature:
-        """Build a signature.
-
-        Args:
-            measurement: A value without "|" for each field of `ORDER` but "decoding".
-            decoding: Decoding settings, by name.
+    def of(cls, measurement: dict[str, str], decoding: dict[str, Any]) -> Self:
+        """Build a signature from decoding settings and a value without "|" for each other field of `ORDER`.
 
         Raises:
             ValueError: Other fields, or a value with "|".
@@ -44,7 +37,7 @@ class Signature:
         return cls(tuple((name, measurement[name]) for name in _MEASUREMENT), describe_decoding(decoding))
 
     @classmethod
-    def parse(cls, text: str) -> Signature:
+    def parse(cls, text: str) -> Self:
         """Read the long form.
 
         Raises:
@@ -70,17 +63,15 @@ class Signature:
     @property
     def short(self) -> str:
         """The short form: names of one letter, and eight hexadecimal digits of a hash for long values."""
-        return "|".join(
-            f"{_LETTERS[name]}:{value if len(value) <= 16 else content_hash(value)[:8]}"
-            for name, value in self.fields().items()
-        )
+        values = {name: v if len(v) <= 16 else content_hash(v)[:8] for name, v in self.fields().items()}
+        return "|".join(f"{_LETTERS[name]}:{value}" for name, value in values.items())
 
     @property
     def key(self) -> str:
         """The long form without the decoding: equal exactly when the signatures are equal."""
         return "|".join(f"{name}:{value}" for name, value in self.measurement)
 
-    def differences(self, other: Signature) -> list[str]:
+    def differences(self, other: "Signature") -> list[str]:
         """Return the fields that make the two incomparable, each as "name: own value against the other's"."""
         theirs = dict(other.measurement)
         return [f"{name}: {value} against {theirs[name]}" for name, value in self.measurement if theirs[name] != value]
@@ -91,9 +82,7 @@ class Signature:
 
 def describe_decoding(decoding: dict[str, Any]) -> str:
     """Return decoding settings as name=value,… with the prompt as a hash; "none" for systems that do not generate."""
-    if not decoding:
-        return "none"
     shown = dict(decoding)
     if "prompt" in shown:
         shown["prompt"] = f"#{content_hash(shown['prompt'])[:8]}"
-    return ",".join(f"{name}={value}" for name, value in sorted(shown.items())).replace("|", "/")
+    return ",".join(f"{name}={value}" for name, value in sorted(shown.items())).replace("|", "/") or "none"

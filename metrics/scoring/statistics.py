@@ -1,7 +1,5 @@
 """Confidence intervals by the bootstrap over sentences, and paired tests."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,16 +35,9 @@ def mean_interval(values: Values, seed: int = 0) -> Interval:
     mean = float(values.mean())
     if np.ptp(values) == 0:
         return Interval(mean, mean, mean)
-    result = bootstrap(
-        (values,),
-        np.mean,
-        n_resamples=RESAMPLES,
-        batch=1_000,
-        confidence_level=CONFIDENCE,
-        method="percentile",
-        rng=np.random.default_rng(seed),
-    )
-    return Interval(mean, float(result.confidence_interval.low), float(result.confidence_interval.high))
+    settings: Any = {"n_resamples": RESAMPLES, "confidence_level": CONFIDENCE, "method": "percentile", "batch": 1_000}
+    bounds = bootstrap((values,), np.mean, rng=np.random.default_rng(seed), **settings).confidence_interval
+    return Interval(mean, float(bounds.low), float(bounds.high))
 
 
 def paired_difference(left: Values, right: Values, seed: int = 0) -> Interval:
@@ -60,18 +51,15 @@ def paired_difference(left: Values, right: Values, seed: int = 0) -> Interval:
 
 
 def randomisation_test(left: Values, right: Values, seed: int = 0) -> float:
-    """Test whether two systems' means differ, by paired approximate randomisation (Noreen 1989).
+    """Return the two-sided p-value, in (0, 1], of the difference of two means, by paired approximate randomisation.
 
     Under the null hypothesis the two scores of a sentence are exchangeable: the test draws the signs of the paired
-    differences at random, 9,999 times.
+    differences at random, 9,999 times (Noreen 1989).
 
     Args:
         left: Scores of one system [n].
         right: Scores of the other system on the same sentences [n].
         seed: Seed of the random signs.
-
-    Returns:
-        The two-sided p-value, in (0, 1].
 
     Raises:
         ValueError: Unequal lengths.
@@ -81,14 +69,10 @@ def randomisation_test(left: Values, right: Values, seed: int = 0) -> float:
     _require_pairs(left, right)
     if np.array_equal(left, right):
         return 1.0
+    settings: Any = {"permutation_type": "samples", "vectorized": True, "n_resamples": RESAMPLES, "batch": 500}
+    pair = (np.asarray(left), np.asarray(right))
     result = permutation_test(
-        (np.asarray(left), np.asarray(right)),
-        lambda x, y, axis: np.mean(x, axis=axis) - np.mean(y, axis=axis),
-        permutation_type="samples",
-        vectorized=True,
-        n_resamples=RESAMPLES,
-        batch=500,
-        rng=np.random.default_rng(seed),
+        pair, lambda x, y, axis: x.mean(axis) - y.mean(axis), rng=np.random.default_rng(seed), **settings
     )
     return float(result.pvalue)
 

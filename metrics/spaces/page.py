@@ -7,8 +7,8 @@ from pathlib import Path
 import gradio as gr
 from gradio.events import api
 
+from metrics.scorers.batching import Array
 from metrics.scoring.functions import metric_values
-from metrics.scoring.scores import Array
 from metrics.spaces.theme import theme
 from metrics.util.errors import InputError
 

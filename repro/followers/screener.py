@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from metrics.scorers.encoders import SequenceClassifier
-from metrics.scoring.rules import softmax
+from metrics.scoring.measures import softmax
 from metrics.util.errors import InputError
 from repro.distributed import rank
 from repro.followers.ngrams import NgramClassifier

@@ -9,8 +9,8 @@ import pandas as pd
 from metrics.data.test_sets import TestSet
 from metrics.scoring import COLUMNS
 from metrics.scoring.evaluator import Evaluator
+from metrics.scoring.items import SentenceScores
 from metrics.scoring.result import Result
-from metrics.scoring.scores import SentenceScores
 from metrics.util.files import atomic_file
 from metrics.util.progress import progress
 from repro.config.section import Section

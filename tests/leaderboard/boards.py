@@ -13,8 +13,8 @@ from leaderboard.rows.results import row_from_result
 from leaderboard.rows.row import Row
 from leaderboard.rows.sentences import Sentences
 from metrics.data.test_sets import TestSet
+from metrics.scoring.items import SentenceScores
 from metrics.scoring.result import Result
-from metrics.scoring.scores import SentenceScores
 from metrics.scoring.signature import ORDER, Signature
 from metrics.systems.outputs import Rewrites
 

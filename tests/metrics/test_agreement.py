@@ -12,7 +12,7 @@ from metrics.data.judgements import convert_emnlp, read_judgements
 from metrics.profiles import load_profile
 from metrics.scoring.agreement import agreement, auc, kendall, spearman
 from metrics.scoring.evaluator import Evaluator
-from metrics.scoring.scores import SentenceScores
+from metrics.scoring.items import SentenceScores
 from metrics.util.errors import InputError
 
 HEADER = "source\toutput\tsystem\tstyle\tmeaning\tfluency\n"

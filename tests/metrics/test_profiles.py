@@ -19,8 +19,7 @@ from metrics.profiles import Profile, load_profile, profile_names
 from metrics.scorers import CLASSIFIERS, COMPARISONS, SIMILARITIES
 from metrics.scorers.encoders import SentenceEncoder, SequenceClassifier
 from metrics.scoring.evaluator import Evaluator
-from metrics.scoring.measures import Fluency, Similarity, Style
-from metrics.scoring.rules import acceptability, style
+from metrics.scoring.measures import Fluency, Similarity, Style, acceptability, style
 from metrics.util.config import validate
 from metrics.util.errors import InputError
 

@@ -20,8 +20,8 @@ from metrics.profiles import load_profile
 from metrics.scorers.classical import ProfanityCheck
 from metrics.scorers.encoders import SentenceEncoder
 from metrics.scoring.evaluator import Evaluator
+from metrics.scoring.items import SentenceScores
 from metrics.scoring.result import Result
-from metrics.scoring.scores import SentenceScores
 from metrics.scoring.signature import ORDER, Signature
 from metrics.scoring.statistics import mean_interval, paired_difference
 from metrics.systems.baselines import delete_rude_words

@@ -12,10 +12,9 @@ from metrics.data.test_sets import TestSet
 from metrics.data.text import detokenise
 from metrics.profiles import load_profile
 from metrics.scorers import CLASSIFIERS
-from metrics.scoring.measures import Fluency, Style
+from metrics.scoring.items import SentenceScores
+from metrics.scoring.measures import Fluency, Style, acceptability, style
 from metrics.scoring.result import Result
-from metrics.scoring.rules import acceptability, style
-from metrics.scoring.scores import SentenceScores
 from metrics.scoring.signature import Signature
 from metrics.systems.outputs import Rewrites, read_outputs
 from metrics.systems.resolve import resolve_system
