@@ -1,7 +1,5 @@
 """Scorers on transformers encoders: sequence classifiers and sentence embeddings."""
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Sequence
@@ -13,7 +11,7 @@ import numpy as np
 
 from metrics.generation.batching import length_sorted_batches
 from metrics.models.pins import resolve_pinned
-from metrics.models.resolve import ModelRef, resolve_model
+from metrics.models.resolve import resolve_model
 from metrics.scorers.batching import Array, score_unique, truncate
 from metrics.util.errors import InputError, one_line
 from metrics.util.files import read_text
@@ -29,7 +27,7 @@ class _Encoder:
     auto_class: ClassVar[str]
 
     def __init__(self, model: str, revision: str | None = None, max_tokens: int = 512, batch_size: int = 64) -> None:
-        self.ref: ModelRef = resolve_pinned(resolve_model, model, revision)
+        self.ref = resolve_pinned(resolve_model, model, revision)
         self.max_tokens = max_tokens
         self.batch_size = batch_size
         self._warned = False
@@ -114,15 +112,20 @@ class SentenceEncoder(_Encoder):
 
     @cached_property
     def _max_length(self) -> int:
-        limit = _read_config(self.ref.folder / "sentence_bert_config.json").get("max_seq_length")
+        limit = read_config(self.ref.folder / "sentence_bert_config.json").get("max_seq_length")
         return min(super()._max_length, limit) if isinstance(limit, int) else super()._max_length
 
     @cached_property
     def _pooling(self) -> tuple[bool, Any]:
         """(whether the first token is used instead of the mean, the dense layer or None)."""
         folder, name = self.ref.folder, self.ref.name
-        _require_known_modules(folder / "modules.json", name)
-        config = _read_config(folder / "1_Pooling" / "config.json")
+        modules = read_config(folder / "modules.json", list)
+        kinds = [str(module.get("type") if isinstance(module, dict) else module) for module in modules]
+        kinds = [kind.rpartition(".")[2] for kind in kinds]
+        unknown = [kind for kind in kinds if kind not in ("Transformer", "Pooling", "Dense", "Normalize")]
+        if unknown or kinds.count("Dense") > 1:
+            raise InputError(f"{name}/modules.json: {(unknown or ['a second Dense'])[0]} is not supported")
+        config = read_config(folder / "1_Pooling" / "config.json")
         modes = [key.removeprefix("pooling_mode_") for key, on in config.items() if on is True and "_mode_" in key]
         # Newer folders name the mode in one field.
         mode = "+".join(modes) or config.get("pooling_mode", "mean")
@@ -140,35 +143,25 @@ class SentenceEncoder(_Encoder):
         return torch.nn.functional.normalize(dense(pooled) if dense else pooled, dim=-1)
 
     def cosine(self, left: Sequence[str], right: Sequence[str]) -> Array:
-        """Return the cosines of n pairs in [-1, 1], shape [n]; negative values are not clipped."""
+        """Return the cosines [n] of n pairs, in [-1, 1]; negative values are not clipped."""
         if not left:
             return np.zeros(0)
         both = self([*left, *right])
         return np.clip((both[: len(left)] * both[len(left) :]).sum(-1), -1.0, 1.0)
 
 
-def _require_known_modules(path: Path, name: str) -> None:
-    if not path.is_file():
-        return
-    try:
-        kinds = [str(module["type"]).rpartition(".")[2] for module in json.loads(read_text(path))]
-    except (ValueError, KeyError, TypeError):
-        raise InputError(f"{path}: not a list of modules") from None
-    unknown = [kind for kind in kinds if kind not in ("Transformer", "Pooling", "Dense", "Normalize")]
-    if unknown or kinds.count("Dense") > 1:
-        raise InputError(f"{name}/modules.json: {(unknown or ['a second Dense'])[0]} is not supported")
+def read_config(path: Path, kind: type[dict[str, Any]] | type[list[Any]] = dict) -> Any:
+    """Return the JSON object, or the array if `kind` is list, in a file; empty if there is no such file.
 
-
-def _read_config(path: Path) -> dict[str, Any]:
-    """The JSON object in a file; empty if there is no such file."""
-    if not path.is_file():
-        return {}
+    Raises:
+        InputError: The file holds something else.
+    """
     try:
-        config = json.loads(read_text(path))
+        config = json.loads(read_text(path)) if path.is_file() else kind()
     except ValueError:
         config = None
-    if not isinstance(config, dict):
-        raise InputError(f"{path}: not a JSON object")
+    if not isinstance(config, kind):
+        raise InputError(f"{path}: not a JSON {'object' if kind is dict else 'array'}")
     return config
 
 
@@ -180,7 +173,7 @@ def _read_dense(folder: Path, name: str) -> Any:
     weights = folder / "model.safetensors"
     if not weights.is_file():
         raise InputError(f"{name}: no model.safetensors; pickled weights are not loaded")
-    activation_name = str(_read_config(folder / "config.json").get("activation_function", "Tanh"))
+    activation_name = str(read_config(folder / "config.json").get("activation_function", "Tanh"))
     activation = {"Tanh": torch.nn.Tanh, "Identity": torch.nn.Identity}.get(activation_name.rpartition(".")[2])
     if activation is None:
         raise InputError(f"{name}: activation {activation_name} is not supported; Tanh and Identity are")

@@ -4,8 +4,6 @@ Its weights, sim.pt and sim.sp.30k.model, are not on the Hub; SRO_WIETING names 
 pickled torch file; weights-only unpickling builds tensors and plain containers and executes no code.
 """
 
-from __future__ import annotations
-
 import importlib.util
 import os
 from collections.abc import Sequence
@@ -19,8 +17,8 @@ from metrics.scorers.batching import Array, score_unique, truncate
 from metrics.util.errors import InputError, missing_package, one_line
 from metrics.util.files import content_hash, sha256_file
 
-FILES = ("sim.pt", "sim.sp.30k.model")
-PLACEHOLDER = "UUUNKKK"
+_FILES = ("sim.pt", "sim.sp.30k.model")
+_PLACEHOLDER = "UUUNKKK"
 
 
 class WietingSimilarity:
@@ -31,54 +29,49 @@ class WietingSimilarity:
     """
 
     def __init__(self, model: str, revision: str | None = None, max_tokens: int = 512) -> None:
-        folder = Path(os.environ.get("SRO_WIETING", "")).expanduser()
-        missing = [name for name in FILES if not (folder / name).is_file()]
+        self._folder, self._max_tokens = Path(os.environ.get("SRO_WIETING", "")).expanduser(), max_tokens
+        missing = [name for name in _FILES if not (self._folder / name).is_file()]
         if not os.environ.get("SRO_WIETING") or missing:
-            raise InputError(
-                f"{model}: {' and '.join(missing or FILES)} not found; set SRO_WIETING to the folder that holds "
-                f"{' and '.join(FILES)} (style.cs.umass.edu), or choose a profile with another SIM"
-            )
+            remedy = f"set SRO_WIETING to the folder that holds {' and '.join(_FILES)} (style.cs.umass.edu)"
+            found = f"{model}: {' and '.join(missing or _FILES)} not found"
+            raise InputError(f"{found}; {remedy}, or choose a profile with another SIM")
         for package in ("nltk", "sentencepiece"):
             if importlib.util.find_spec(package) is None:
                 raise missing_package(package, model)
-        self._folder = folder
-        self._max_tokens = max_tokens
 
     @cached_property
     def revision(self) -> str:
         """A hash of both files."""
-        return f"sha256:{content_hash([sha256_file(self._folder / name) for name in FILES])[:16]}"
+        return f"sha256:{content_hash([sha256_file(self._folder / name) for name in _FILES])[:16]}"
 
     @cached_property
     def _loaded(self) -> tuple[dict[str, int], Array, Any, Any]:
         from nltk.tokenize import TreebankWordTokenizer
 
-        vocabulary, embeddings = _read_weights(self._folder / FILES[0])
-        return vocabulary, embeddings, _read_pieces(self._folder / FILES[1]), TreebankWordTokenizer()
+        vocabulary, embeddings = _read_weights(self._folder / _FILES[0])
+        return vocabulary, embeddings, _read_pieces(self._folder / _FILES[1]), TreebankWordTokenizer()
 
     def indices(self, text: str) -> list[int]:
         """Return the vocabulary indices whose embeddings the published code averages for `text`.
 
-        The text is lower-cased, split into Treebank tokens, then into sentencepiece pieces. Unknown pieces are skipped,
-        and so is the piece with index 0, because the published code tests the index itself for truth. If no piece is
-        left, the placeholder stands for the text.
+        Unknown pieces are skipped, and so is the piece with index 0, because the published code tests the index itself
+        for truth. If no piece is left, the placeholder stands for the text.
         """
         vocabulary, _, sentencepiece, treebank = self._loaded
         tokens = " ".join(treebank.tokenize(text.lower()))
         indices = [vocabulary.get(piece.lower()) for piece in sentencepiece.encode(tokens, out_type=str)]
-        return [index for index in indices if index] or [vocabulary[PLACEHOLDER]]
+        return [index for index in indices if index] or [vocabulary[_PLACEHOLDER]]
 
     def _embed(self, texts: list[str]) -> Array:
         embeddings = self._loaded[1]
         return np.stack([embeddings[self.indices(text)].mean(0) for text in texts])
 
     def cosine(self, left: Sequence[str], right: Sequence[str]) -> Array:
-        """Return the cosines of n pairs in [-1, 1], shape [n]; STRAP's own files have values down to -.2647."""
+        """Return the cosines [n] of n pairs, in [-1, 1]; STRAP's own files have values down to -.2647."""
         if not left:
             return np.zeros(0)
         both = score_unique(truncate([*left, *right], self._max_tokens), self._embed)
-        norms = np.maximum(np.linalg.norm(both, axis=-1, keepdims=True), 1e-8)
-        unit = both / norms
+        unit = both / np.maximum(np.linalg.norm(both, axis=-1, keepdims=True), 1e-8)
         return np.clip((unit[: len(left)] * unit[len(left) :]).sum(-1), -1.0, 1.0)
 
 
@@ -95,18 +88,16 @@ def _read_weights(path: Path) -> tuple[dict[str, int], Array]:
     except Exception as error:
         # torch's message advises to unpickle without weights_only; the exception below it names the reason.
         reason = one_line(error.__context__ or error) or type(error).__name__
-        raise InputError(
-            f"{path}: cannot be read with weights-only unpickling, which executes no code ({reason})"
-        ) from None
+        limit = "cannot be read with weights-only unpickling, which executes no code"
+        raise InputError(f"{path}: {limit} ({reason})") from None
     try:
         vocabulary, embeddings = saved["vocab_words"], saved["state_dict"]["embedding.weight"].double().numpy()
         rows = range(len(embeddings)) if embeddings.ndim == 2 else ()
         fits = all(type(index) is int and index in rows for index in vocabulary.values())
     except Exception as error:
-        reason = one_line(f"{type(error).__name__}: {error}")
-        raise InputError(f"{path}: not Wieting's sim.pt ({reason})") from None
-    if not fits or PLACEHOLDER not in vocabulary:
-        raise InputError(f"{path}: not Wieting's sim.pt (no {PLACEHOLDER}, or fewer embeddings than pieces)")
+        raise InputError(f"{path}: not Wieting's sim.pt ({type(error).__name__}: {one_line(error)})") from None
+    if not fits or _PLACEHOLDER not in vocabulary:
+        raise InputError(f"{path}: not Wieting's sim.pt (no {_PLACEHOLDER}, or fewer embeddings than pieces)")
     return vocabulary, embeddings
 
 

@@ -6,10 +6,9 @@ is that of COMET 2.2 (Unbabel, XCOMETMetric), oddities included, but without tra
 the text and confidence of a span.
 """
 
-from __future__ import annotations
-
-import json
-from collections.abc import Sequence
+import io
+import struct
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -20,28 +19,26 @@ import numpy as np
 from metrics.generation.batching import length_sorted_batches
 from metrics.models.pins import resolve_pinned
 from metrics.models.resolve import ModelRef, resolve_config, resolve_model
-from metrics.scorers.batching import Array, truncate
-from metrics.scorers.deberta_tokenizer import load_tokenizer
+from metrics.scorers.batching import Array, score_unique, truncate
+from metrics.scorers.encoders import read_config
 from metrics.util.errors import InputError, one_line
-from metrics.util.files import read_text
 
 # Of the three regressions: with source, with reference, with both.
-REGRESSION_WEIGHTS = (0.12, 0.33, 0.33)
-TAG_WEIGHTS = (0.1667, 0.3333, 0.5)
-MQM_WEIGHT = 0.22
+_REGRESSION_WEIGHTS = (0.12, 0.33, 0.33)
+_TAG_WEIGHTS = (0.1667, 0.3333, 0.5)
+_MQM_WEIGHT = 0.22
 # MQM penalty of each tag: none, minor, major, critical.
-PENALTIES = (0, 1, 5, 10)
-MAX_PENALTY = 25
+_PENALTIES = (0, 1, 5, 10)
+_MAX_PENALTY = 25
 # The arguments of the published model, which its config.json may leave out.
-DEFAULTS = {
-    "encoder_model": "DeBERTa",
-    "layer_transformation": "softmax",
-    "pretrained_model": "microsoft/mdeberta-v3-base",
-    "word_layer": 8,
-    "hidden_sizes": [3072, 1024],
-}
+_DEFAULTS = {
+    "encoder_model": "DeBERTa", "layer_transformation": "softmax", "pretrained_model": "microsoft/mdeberta-v3-base",
+    "word_layer": 8, "hidden_sizes": [3072, 1024],
+}  # fmt: skip
 # Tensors that only training uses, or that newer encoders no longer store.
-UNUSED = ("layerwise_attention.dropout_mask", "layerwise_attention.dropout_fill", "wordloss.weight", ".position_ids")
+_UNUSED = ("layerwise_attention.dropout_mask", "layerwise_attention.dropout_fill", "wordloss.weight", ".position_ids")
+# Types of pieces in SentencePiece's model.proto.
+_UNKNOWN, _CONTROL, _USER_DEFINED = 2, 3, 4
 
 
 class XCometLite:
@@ -56,11 +53,9 @@ class XCometLite:
 
     def __init__(self, model: str, revision: str | None = None, max_tokens: int = 512, batch_size: int = 16) -> None:
         commit, _, encoder = (revision or "").partition("+")
-        self.ref: ModelRef = resolve_pinned(resolve_model, model, commit or None)
+        self.ref = resolve_pinned(resolve_model, model, commit or None)
         self._arguments = _read_arguments(self.ref)
-        self.encoder_ref: ModelRef = resolve_pinned(
-            resolve_config, self._arguments["pretrained_model"], encoder or None
-        )
+        self.encoder_ref = resolve_pinned(resolve_config, self._arguments["pretrained_model"], encoder or None)
         self.max_tokens = max_tokens
         self.batch_size = batch_size
 
@@ -78,7 +73,7 @@ class XCometLite:
             config = transformers.AutoConfig.from_pretrained(self.encoder_ref.folder, trust_remote_code=False)
             modules = _build_modules(config, self._arguments)
             modules.load_state_dict(_read_weights(self.ref.folder))
-            tokenizer = load_tokenizer(self.encoder_ref.folder)
+            tokenizer = _load_tokenizer(self.encoder_ref.folder)
         except Exception as error:
             raise InputError(f"{self.ref.name}: cannot be loaded as XCOMET-lite ({one_line(error)})") from error
         # COMET reserves two positions for encoders that count positions from 2.
@@ -87,15 +82,11 @@ class XCometLite:
 
     def compare(self, sources: Sequence[str], outputs: Sequence[str], references: Sequence[str]) -> Array:
         """Return the scores [n] of n outputs."""
-        triples = list(
-            zip(*(truncate(texts, self.max_tokens) for texts in (outputs, sources, references)), strict=True)
-        )
-        distinct = list(dict.fromkeys(triples))
-        scores = dict(zip(distinct, self._score(distinct), strict=True)) if distinct else {}
-        return np.array([scores[triple] for triple in triples], dtype=np.float64)
+        columns = (truncate(texts, self.max_tokens) for texts in (outputs, sources, references))
+        return score_unique(list(zip(*columns, strict=True)), self._score) if outputs else np.zeros(0)
 
     def _score(self, triples: Sequence[tuple[str, ...]]) -> Array:
-        """Scores of (output, source, reference)."""
+        """Scores [n] of n (output, source, reference)."""
         _, tokenizer, max_length = self._loaded
         cls, sep, pad = (tokenizer.token_to_id(token) for token in ("[CLS]", "[SEP]", "[PAD]"))
 
@@ -113,11 +104,11 @@ class XCometLite:
         for rows in length_sorted_batches([len(with_both) for _, _, with_both in inputs], self.batch_size):
             predictions = [self._predict([inputs[row][i] for row in rows], pad) for i in range(3)]
             regressions = np.stack([regression for regression, _ in predictions])
-            scores[rows] = REGRESSION_WEIGHTS @ np.minimum(regressions, 1.0)
+            scores[rows] = _REGRESSION_WEIGHTS @ np.minimum(regressions, 1.0)
             for i, row in enumerate(rows):
                 length = 1 + len(segments[row][0])
                 tags = np.stack([probabilities[i, :length] for _, probabilities in predictions])
-                scores[row] += MQM_WEIGHT * mqm(np.tensordot(TAG_WEIGHTS, tags, 1).argmax(-1).tolist())
+                scores[row] += _MQM_WEIGHT * mqm(np.tensordot(_TAG_WEIGHTS, tags, 1).argmax(-1).tolist())
         return scores
 
     def _predict(self, sequences: Sequence[list[int]], pad: int) -> tuple[Array, Array]:
@@ -139,37 +130,28 @@ class XCometLite:
 
 
 def mqm(tags: Sequence[int]) -> float:
-    """Return the MQM score, in [0, 1], of tagged tokens.
+    """Return the MQM score, in [0, 1], of tagged tokens, [CLS] and [SEP] included; a tag is an index of `_PENALTIES`.
 
     A run of tags other than 0 is one error span with the severity of its first token. As in COMET, a span counts when a
     0 ends it: a span that is still open at the end costs nothing.
-
-    Args:
-        tags: An index into `PENALTIES` for each token, [CLS] and [SEP] included.
     """
     penalty, span = 0, 0
     for tag in tags:
         if not tag:
-            penalty, span = penalty + PENALTIES[span], 0
+            penalty, span = penalty + _PENALTIES[span], 0
         elif not span:
             span = tag
-    return 1 - min(penalty, MAX_PENALTY) / MAX_PENALTY
+    return 1 - min(penalty, _MAX_PENALTY) / _MAX_PENALTY
 
 
 def _read_arguments(ref: ModelRef) -> dict[str, Any]:
-    path = ref.folder / "config.json"
-    try:
-        arguments = {**DEFAULTS, **json.loads(read_text(path))}
-    except (ValueError, TypeError):
-        raise InputError(f"{ref.name}/config.json: not a JSON object") from None
-    for key in ("encoder_model", "layer_transformation"):
-        if arguments[key] != DEFAULTS[key]:
-            raise InputError(f"{ref.name}/config.json: {key} {arguments[key]}; XCOMET-lite has {DEFAULTS[key]}")
-    wrong = [key for key, value in DEFAULTS.items() if type(arguments[key]) is not type(value)]
-    if wrong:
-        raise InputError(
-            f"{ref.name}/config.json: {wrong[0]} {arguments[wrong[0]]} has another type than XCOMET-lite's"
-        )
+    arguments = {**_DEFAULTS, **read_config(ref.folder / "config.json")}
+    for key, default in _DEFAULTS.items():
+        where = f"{ref.name}/config.json: {key} {arguments[key]}"
+        if key in ("encoder_model", "layer_transformation") and arguments[key] != default:
+            raise InputError(f"{where}; XCOMET-lite has {default}")
+        if type(arguments[key]) is not type(default):
+            raise InputError(f"{where} has another type than XCOMET-lite's")
     return arguments
 
 
@@ -179,7 +161,7 @@ def _read_weights(folder: Path) -> dict[str, Any]:
     state: dict[str, Any] = {}
     for file in sorted(folder.glob("*.safetensors")):
         state.update(load_file(file))
-    return {name: tensor.float() for name, tensor in state.items() if not name.endswith(UNUSED)}
+    return {name: tensor.float() for name, tensor in state.items() if not name.endswith(_UNUSED)}
 
 
 def _build_modules(config: Any, arguments: dict[str, Any]) -> Any:
@@ -202,11 +184,65 @@ def _build_modules(config: Any, arguments: dict[str, Any]) -> Any:
         # The identity replaces dropout, so that the indices are those of the checkpoint.
         layers += [nn.Linear(before, after), nn.Tanh(), nn.Identity()]
     layers.append(nn.Linear(arguments["hidden_sizes"][-1], 1))
-    return nn.ModuleDict(
-        {
-            "encoder": nn.ModuleDict({"model": encoder}),
-            "layerwise_attention": mix,
-            "estimator": nn.ModuleDict({"ff": nn.Sequential(*layers)}),
-            "hidden2tag": nn.Linear(config.hidden_size, len(PENALTIES)),
-        }
-    )
+    modules = nn.ModuleDict({"encoder": nn.ModuleDict({"model": encoder}), "layerwise_attention": mix})
+    modules["estimator"] = nn.ModuleDict({"ff": nn.Sequential(*layers)})
+    modules["hidden2tag"] = nn.Linear(config.hidden_size, len(_PENALTIES))
+    return modules
+
+
+def _load_tokenizer(folder: Path) -> Any:
+    """mDeBERTa's tokenizer, without truncation and padding: tokenizer.json, or spm.model as transformers 4 converts it.
+
+    transformers 5 replaces SentencePiece's normalisation by NFC, which tokenizes full-width text differently.
+    """
+    from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers
+
+    if (folder / "tokenizer.json").is_file():
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        return tokenizer
+    pieces, charsmap = _read_sentencepiece(folder / "spm.model")
+    unknown = next(i for i, (_, _, type_) in enumerate(pieces) if type_ == _UNKNOWN)
+    tokenizer = Tokenizer(models.Unigram([(piece, score) for piece, score, _ in pieces], unknown, False))
+    mapped = [normalizers.Precompiled(charsmap)] if charsmap else []
+    spaces = normalizers.Replace(Regex(" {2,}"), " ")
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Strip(), *mapped, spaces])
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
+    for piece, _, type_ in pieces:
+        if type_ in (_CONTROL, _USER_DEFINED):
+            tokenizer.add_tokens([AddedToken(piece, normalized=False, special=type_ == _CONTROL)])
+    tokenizer.add_special_tokens(["[CLS]", "[SEP]", "[UNK]", "[PAD]", "[MASK]"])
+    return tokenizer
+
+
+def _read_sentencepiece(path: Path) -> tuple[list[tuple[str, float, int]], bytes]:
+    """(piece, score, type) of each piece, and the compiled normalisation rules, of a SentencePiece model.
+
+    Parsed here, because nothing else would need the packages sentencepiece and protobuf.
+    """
+    pieces, charsmap = [], b""
+    for number, value in _fields(path.read_bytes()):
+        if number == 1:
+            piece = dict(_fields(value))
+            pieces.append((piece[1].decode("utf-8"), struct.unpack("<f", piece.get(2, b"\0" * 4))[0], piece.get(3, 1)))
+        elif number == 3:
+            charsmap = dict(_fields(value)).get(2, b"")
+    return pieces, charsmap
+
+
+def _fields(message: bytes) -> Iterator[tuple[int, Any]]:
+    """(number, value) of each field of a protocol buffer message: an int, or the bytes of any other type."""
+    stream = io.BytesIO(message)
+    while stream.tell() < len(message):
+        number, wire_type = divmod(_varint(stream), 8)
+        if wire_type == 0:
+            yield number, _varint(stream)
+        else:
+            yield number, stream.read(_varint(stream) if wire_type == 2 else {1: 8, 5: 4}[wire_type])
+
+
+def _varint(stream: io.BytesIO) -> int:
+    """An integer in groups of seven bits, the lowest first; the eighth bit of a byte says whether another follows."""
+    (byte,) = stream.read(1)
+    return byte if byte < 128 else byte - 128 + 128 * _varint(stream)
