@@ -175,8 +175,8 @@ def ours(clock: Clock, sources: Sequence[str], outputs: Sequence[str]) -> tuple[
     clock.watch(heads._smol, "extract", "STA and FL: SmolLM2")
     clock.watch(heads._mini, "extract", "SIM: MiniLM")
     clock.watch(heads, "similarity", "SIM: comparing words")
-    clock.watch(offline, "character_ngrams", "STA: n-grams, profanity-check")
-    clock.watch(offline, "profanity_log_odds", "STA: n-grams, profanity-check")
+    clock.watch(features, "character_ngrams", "STA: n-grams, profanity-check")
+    clock.watch(features, "profanity_log_odds", "STA: n-grams, profanity-check")
     evaluator = Evaluator(load_profile("offline"))
     peaks, parts = [], []
     n = len(sources)

@@ -1,7 +1,5 @@
 """The command `python -m metrics.heads train`: trains the heads of the profile `offline`."""
 
-from __future__ import annotations
-
 import argparse
 
 from metrics.util.errors import InputError, run_command

@@ -26,6 +26,15 @@ def score_unique(items: Sequence[Hashable], score: Callable[[list[Any]], Array])
     return score(unique)[[index[item] for item in items]]
 
 
+def pad(rows: Sequence[Sequence[int]], padding: int = 0) -> tuple[Any, Any]:
+    """Return sequences of token ids as a tensor [n, longest], padded on the right, and its mask, 0 at padding."""
+    import torch
+
+    width = max(map(len, rows))
+    ids = torch.tensor([[*row, *[padding] * (width - len(row))] for row in rows])
+    return ids, torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows])
+
+
 class TextCache:
     """An LRU cache: text -> value. `compute` maps chunks of distinct texts that are not cached to their values."""
 

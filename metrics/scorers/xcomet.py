@@ -19,7 +19,7 @@ import numpy as np
 from metrics.generation.batching import length_sorted_batches
 from metrics.models.pins import resolve_pinned
 from metrics.models.resolve import ModelRef, resolve_config, resolve_model
-from metrics.scorers.batching import Array, score_unique, truncate
+from metrics.scorers.batching import Array, pad, score_unique, truncate
 from metrics.scorers.encoders import read_config
 from metrics.util.errors import InputError, one_line
 
@@ -88,12 +88,12 @@ class XCometLite:
     def _score(self, triples: Sequence[tuple[str, ...]]) -> Array:
         """Scores [n] of n (output, source, reference)."""
         _, tokenizer, max_length = self._loaded
-        cls, sep, pad = (tokenizer.token_to_id(token) for token in ("[CLS]", "[SEP]", "[PAD]"))
+        cls, sep, padding = (tokenizer.token_to_id(token) for token in ("[CLS]", "[SEP]", "[PAD]"))
 
         def segment(text: str) -> list[int]:
             # As in COMET: a long output alone may fill the sequence, and then its source does not fit.
             ids = tokenizer.encode(text, add_special_tokens=False).ids[: max_length - 4]
-            return [*(i for i in ids if i != pad), sep]
+            return [*(i for i in ids if i != padding), sep]
 
         segments = [[segment(text) for text in triple] for triple in triples]
         inputs = [
@@ -102,7 +102,7 @@ class XCometLite:
         ]
         scores = np.zeros(len(triples))
         for rows in length_sorted_batches([len(with_both) for _, _, with_both in inputs], self.batch_size):
-            predictions = [self._predict([inputs[row][i] for row in rows], pad) for i in range(3)]
+            predictions = [self._predict([inputs[row][i] for row in rows], padding) for i in range(3)]
             regressions = np.stack([regression for regression, _ in predictions])
             scores[rows] = _REGRESSION_WEIGHTS @ np.minimum(regressions, 1.0)
             for i, row in enumerate(rows):
@@ -111,14 +111,12 @@ class XCometLite:
                 scores[row] += _MQM_WEIGHT * mqm(np.tensordot(_TAG_WEIGHTS, tags, 1).argmax(-1).tolist())
         return scores
 
-    def _predict(self, sequences: Sequence[list[int]], pad: int) -> tuple[Array, Array]:
+    def _predict(self, sequences: Sequence[list[int]], padding: int) -> tuple[Array, Array]:
         """(regressions [n], probabilities of the tags [n, length, 4]) of n token sequences."""
         import torch
 
         modules, _, _ = self._loaded
-        width = max(len(sequence) for sequence in sequences)
-        ids = torch.tensor([sequence + [pad] * (width - len(sequence)) for sequence in sequences])
-        mask = torch.tensor([[1] * len(sequence) + [0] * (width - len(sequence)) for sequence in sequences])
+        ids, mask = pad(sequences, padding)
         with torch.inference_mode():
             states = modules["encoder"]["model"](ids, attention_mask=mask, output_hidden_states=True).hidden_states
             mix = modules["layerwise_attention"]

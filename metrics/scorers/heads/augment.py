@@ -1,7 +1,5 @@
 """Data augmentation for the acceptability head: other spellings, and the errors that automatic rewriters make."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Sequence
 
@@ -17,10 +15,7 @@ def words_of(texts: Sequence[str]) -> list[str]:
 def corrupt(text: str, vocabulary: Sequence[str], rng: random.Random) -> str:
     """Return `text` with one or two errors: a word replaced, inserted, dropped, swapped or repeated, or the end cut.
 
-    Args:
-        text: The sentence; one of fewer than three words is returned as it is.
-        vocabulary: Words to insert.
-        rng: Source of randomness.
+    Inserted words are from `vocabulary`; a text of fewer than three words stays as it is.
     """
     words = text.split()
     for _ in range(rng.choice((1, 1, 2))):

@@ -4,10 +4,8 @@ Callers compute all features from the text's canonical form, so that one forward
 depends on what a text says and not on how it was tokenised.
 """
 
-from __future__ import annotations
-
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
@@ -18,13 +16,12 @@ from numpy.typing import NDArray
 from metrics.data.text import detokenise, well_formed
 from metrics.generation.batching import length_sorted_batches
 from metrics.models.resolve import resolve_model
-from metrics.scorers.batching import Array
+from metrics.scorers.batching import Array, pad
 from metrics.util.progress import progress
 
 Floats = NDArray[np.float32]
-MAX_CHARACTERS = 4000
-NGRAM_BITS = 16
-CHUNK = 1024
+_MAX_CHARACTERS = 4000
+_NGRAM_BITS = 16
 # Rows of logits computed at once: 25 MB, which fit into the processor's cache.
 _LOGITS_ROWS = 128
 _CLITIC = re.compile(r"(\w)\s+(n't|'(?:s|m|d|re|ve|ll))\b", re.IGNORECASE)
@@ -36,7 +33,7 @@ def canonical(text: str) -> str:
     Jigsaw and most rewriters write "i ca n't ." where CoLA writes "I can't."; the difference is spelling, not quality.
     Lone surrogates become U+FFFD; the text is truncated to 4,000 characters.
     """
-    text = _CLITIC.sub(r"\1\2", detokenise(" ".join(well_formed(text[:MAX_CHARACTERS]).split())))
+    text = _CLITIC.sub(r"\1\2", detokenise(" ".join(well_formed(text[:_MAX_CHARACTERS]).split())))
     if not any(c.isupper() for c in text) or (text.isupper() and len(text.split()) > 2):
         text = re.sub(r"\bi\b", "I", text.lower())
         text = re.sub(r"[a-zA-Z]", lambda first: first[0].upper(), text, count=1)
@@ -48,7 +45,7 @@ def character_ngrams(texts: Sequence[str]) -> Any:
     from sklearn.feature_extraction.text import HashingVectorizer
 
     return HashingVectorizer(
-        analyzer="char_wb", ngram_range=(3, 5), n_features=2**NGRAM_BITS, alternate_sign=False, binary=True
+        analyzer="char_wb", ngram_range=(3, 5), n_features=2**_NGRAM_BITS, alternate_sign=False, binary=True
     ).transform(texts)
 
 
@@ -69,15 +66,22 @@ class HiddenStates:
 
 
 class Backbone:
-    """A frozen built-in model that encodes canonical texts in batches of similar length."""
+    """A frozen built-in model that encodes canonical texts in batches of similar length.
+
+    Args:
+        batch_size: Texts per batch.
+        num_layers: Load only the first layers, for features of those; None for all.
+    """
 
     name: ClassVar[str]
+    auto_class: ClassVar[str]
     max_tokens: ClassVar[int]
     width: ClassVar[int]
 
-    def __init__(self, batch_size: int = 32) -> None:
+    def __init__(self, batch_size: int = 32, num_layers: int | None = None) -> None:
         self.ref = resolve_model(self.name)
         self.batch_size = batch_size
+        self.num_layers = num_layers
 
     @cached_property
     def tokenizer(self) -> Any:
@@ -86,19 +90,20 @@ class Backbone:
 
         return AutoTokenizer.from_pretrained(self.ref.folder, trust_remote_code=False)
 
-    def _load(self, class_name: str, num_layers: int | None = None) -> Any:
-        """The transformers model, cut to its first layers, with packed linear layers."""
+    @cached_property
+    def model(self) -> Any:
+        """The transformers model, with packed linear layers."""
         import torch
         import transformers
 
         from metrics.generation.packed_linear import pack_linear_layers
 
-        model = getattr(transformers, class_name).from_pretrained(
+        model = getattr(transformers, self.auto_class).from_pretrained(
             self.ref.folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
         )
-        if num_layers is not None:
-            model.model.layers = model.model.layers[:num_layers]
-            model.config.num_hidden_layers = num_layers
+        if self.num_layers is not None:
+            model.model.layers = model.model.layers[: self.num_layers]
+            model.config.num_hidden_layers = self.num_layers
         model.eval()
         pack_linear_layers(model)
         return model
@@ -115,10 +120,9 @@ class Backbone:
 
         ids = [self._ids(text) for text in texts]
         rows: list[Any] = [None] * len(texts)
+        batches = length_sorted_batches([len(i) for i in ids], self.batch_size)
         with torch.inference_mode():
-            for indices in progress(
-                length_sorted_batches([len(i) for i in ids], self.batch_size), description, "batches"
-            ):
+            for indices in progress(batches, description, "batches"):
                 for i, hidden in zip(indices, self._encode([ids[i] for i in indices]), strict=True):
                     rows[i] = feature(hidden)
         return rows
@@ -134,13 +138,9 @@ class MiniLM(Backbone):
     """all-MiniLM-L6-v2: the states of its embeddings (0) and after each of its six layers, special tokens included."""
 
     name = "minilm-l6"
+    auto_class = "AutoModel"
     max_tokens = 256
     width = 384
-
-    @cached_property
-    def model(self) -> Any:
-        """The transformers model, with packed linear layers."""
-        return self._load("AutoModel")
 
     def _ids(self, text: str) -> list[int]:
         return list(self.tokenizer(text, truncation=True, max_length=self.max_tokens)["input_ids"])
@@ -158,11 +158,7 @@ class MiniLM(Backbone):
         return tuple(map(tuple, words or groups or [[0]]))
 
     def _encode(self, ids: list[list[int]]) -> list[HiddenStates]:
-        import torch
-
-        width = max(map(len, ids))
-        padded = torch.tensor([[*row, *[0] * (width - len(row))] for row in ids])
-        mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in ids])
+        padded, mask = pad(ids)
         states = self.model(input_ids=padded, attention_mask=mask, output_hidden_states=True).hidden_states
         return [
             HiddenStates({layer: state[r, : len(row)] for layer, state in enumerate(states)})
@@ -174,6 +170,7 @@ class SmolLM2(Backbone):
     """SmolLM2-135M-Instruct: the states after `layers`; surprisal statistics unless `num_layers` limits the model."""
 
     name = "smollm2-135m-q4"
+    auto_class = "AutoModelForCausalLM"
     max_tokens = 512
     width = 576
     # Early layers still distinguish words, which toxicity needs; late layers distinguish sentences, for acceptability.
@@ -181,15 +178,10 @@ class SmolLM2(Backbone):
     acceptable_layers = (12, 16, 20, 24)
     layers = tuple(sorted({*toxic_layers, *acceptable_layers}))
 
-    def __init__(self, batch_size: int = 32, num_layers: int | None = None) -> None:
-        super().__init__(batch_size)
-        self.num_layers = num_layers
-        self._states: dict[int, Any] = {}
-
     @cached_property
     def model(self) -> Any:
-        """The transformers model, with packed linear layers."""
-        model = self._load("AutoModelForCausalLM", self.num_layers)
+        """The transformers model, with packed linear layers; a forward pass stores the states after `layers`."""
+        model = super().model
         for number in self.layers:
             if self.num_layers is None or number <= self.num_layers:
                 model.model.layers[number - 1].register_forward_hook(self._store_states(number))
@@ -200,6 +192,10 @@ class SmolLM2(Backbone):
             self._states[number] = output[0] if isinstance(output, tuple) else output
 
         return hook
+
+    @cached_property
+    def _states(self) -> dict[int, Any]:
+        return {}
 
     @cached_property
     def context(self) -> list[int]:
@@ -213,14 +209,14 @@ class SmolLM2(Backbone):
     def _encode(self, ids: list[list[int]]) -> list[HiddenStates]:
         import torch
 
-        width, start = max(map(len, ids)), len(self.context)
+        start = len(self.context)
         # Padding on the right needs no mask in a causal model.
-        padded = torch.tensor([[*self.context, *row, *[0] * (width - len(row))] for row in ids])
+        padded, _ = pad([[*self.context, *row] for row in ids])
         last = self.model.model(input_ids=padded, use_cache=False).last_hidden_state
-        surprisal: list[Floats | None] = [None] * len(ids)
+        surprisal: list[Any] = [None] * len(ids)
         if self.num_layers is None:
             before = torch.cat([last[r, start - 1 : start - 1 + len(row)] for r, row in enumerate(ids)])
-            surprisal = list(self._surprisal(before, ids))
+            surprisal = self._surprisal(before, ids)
         hidden = [
             HiddenStates({n: state[r, start : start + len(row)] for n, state in self._states.items()}, surprisal[r])
             for r, row in enumerate(ids)
@@ -228,7 +224,7 @@ class SmolLM2(Backbone):
         self._states.clear()
         return hidden
 
-    def _surprisal(self, states: Any, ids: list[list[int]]) -> Iterator[Floats]:
+    def _surprisal(self, states: Any, ids: list[list[int]]) -> list[Floats]:
         """`surprisal_statistics` of each text, from the last states before each token of all texts [tokens, width]."""
         import torch
 
@@ -246,8 +242,7 @@ class SmolLM2(Backbone):
             entropy.append(-torch.linalg.vecdot(exponentials, logits) / total - largest[-1])
         columns = [torch.cat(values).double().numpy() for values in (log_probs, [unconditional], entropy, largest)]
         ends = np.cumsum([len(row) for row in ids])[:-1]
-        texts = zip(*(np.split(column, ends) for column in columns), strict=True)
-        yield from (surprisal_statistics(*text) for text in texts)
+        return [surprisal_statistics(*text) for text in zip(*(np.split(c, ends) for c in columns), strict=True)]
 
 
 def token_states(hidden: HiddenStates, layers: Sequence[int]) -> Floats:
@@ -256,10 +251,7 @@ def token_states(hidden: HiddenStates, layers: Sequence[int]) -> Floats:
 
 
 def pooled_states(hidden: HiddenStates) -> Floats:
-    """Return the features of acceptability [6937], from SmolLM2.
-
-    They are the mean, the maximum and the last token of the states after `acceptable_layers`, then the surprisal.
-    """
+    """Return the features of acceptability [6937]: mean, maximum and last of SmolLM2's states, then the surprisal."""
     import torch
 
     assert hidden.surprisal is not None
@@ -269,17 +261,13 @@ def pooled_states(hidden: HiddenStates) -> Floats:
 
 
 def surprisal_statistics(log_probs: Any, unconditional: Any, entropy: Any, largest: Any) -> Floats:
-    """Summarise how natural a language model finds a sentence of n tokens.
+    """Return 25 statistics of how natural a language model finds a sentence of n tokens.
 
     Args:
         log_probs: Log-probability of each token [n].
-        unconditional: Its log-probability at the start of a line [n]: the word's frequency, as in SLOR (Kann et al.
-            2018).
+        unconditional: That at the start of a line [n]: the word's frequency, as in SLOR (Kann et al. 2018).
         entropy: Entropy of the distribution that predicts the token [n].
         largest: Log-probability of the most likely token there [n].
-
-    Returns:
-        25 statistics: means, minima and low quantiles of four differences, and the sentence's length.
     """
     differences = (log_probs, log_probs - unconditional, log_probs + entropy, log_probs - largest)
     values = []

@@ -1,7 +1,5 @@
 """Scoring with the heads: P(toxic), P(acceptable) and similarity from one forward pass of each backbone per text."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,17 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from metrics.scorers.batching import Array, TextCache
-from metrics.scorers.heads.features import (
-    Floats,
-    HiddenStates,
-    MiniLM,
-    SmolLM2,
-    canonical,
-    character_ngrams,
-    pooled_states,
-    profanity_log_odds,
-    token_states,
-)
+from metrics.scorers.heads import features
+from metrics.scorers.heads.features import Floats, HiddenStates, MiniLM, SmolLM2
 from metrics.util.errors import InputError
 from metrics.util.files import content_hash, sha256_file
 
@@ -37,13 +26,7 @@ SIMILARITY_WEIGHTS = np.array([0.4, 0.4, 0.2])
 
 @dataclass(frozen=True)
 class TokenEmbeddings:
-    """Unit-length embeddings of a text.
-
-    Attributes:
-        sentence: Embedding of the sentence [384].
-        tokens: Embeddings of the tokens, special ones included [n, 384].
-        words: The indices into `tokens` of each word's tokens.
-    """
+    """Unit-length embeddings of a sentence [384] and its tokens [n, 384], and the indices of each word's tokens."""
 
     sentence: Floats
     tokens: Floats
@@ -69,35 +52,30 @@ class OfflineHeads:
 
     def toxicity(self, texts: Sequence[str]) -> Array:
         """Return P(toxic) [n]: a calibrated sum of log-odds from token states, n-grams and alt-profanity-check."""
-        texts = [canonical(text) for text in texts]
+        texts = [features.canonical(text) for text in texts]
         if not texts:
             return np.zeros(0)
         head = self._toxicity
-        tokens = np.array([toxic for toxic, _ in self._log_odds(texts)])
-        grams = character_ngrams(texts) @ head["grams.weight"] + head["bias"][1]
-        members = np.column_stack([tokens, grams, profanity_log_odds(texts)])
+        tokens = [toxic for toxic, _ in self._log_odds(texts)]
+        grams = features.character_ngrams(texts) @ head["grams.weight"] + head["bias"][1]
+        members = np.column_stack([tokens, grams, features.profanity_log_odds(texts)])
         return sigmoid(head["platt"][0] * (members @ head["mix"]) + head["platt"][1])
 
     def acceptability(self, texts: Sequence[str]) -> Array:
         """Return P(acceptable) [n] as CoLA's annotators judge sentences; most accurate on detokenised texts."""
-        texts = [canonical(text) for text in texts]
+        texts = [features.canonical(text) for text in texts]
         return sigmoid(np.array([acceptable for _, acceptable in self._log_odds(texts)], dtype=np.float64))
 
     def similarity(self, left: Sequence[str], right: Sequence[str]) -> Array:
-        """Return how much of each source its rewrite preserves: a weighted mean of the cosines of `alignment_cosines`.
+        """Return how much each rewrite (`right`) preserves of its source (`left`) [n], in [-1, 1]; 1 for equal texts.
 
-        Args:
-            left: The sources [n].
-            right: The rewrites [n].
-
-        Returns:
-            Similarities in [-1, 1], shape [n]; 1 for equal texts; negative values are not clipped.
+        It is the weighted mean of the cosines of `alignment_cosines`; negative values are not clipped.
         """
         if len(left) != len(right):
             raise ValueError(f"{len(left)} texts against {len(right)}")
         if not left:
             return np.zeros(0)
-        texts = [canonical(text) for text in (*left, *right)]
+        texts = [features.canonical(text) for text in (*left, *right)]
         distinct = list(dict.fromkeys(texts))
         # Not cached: the embeddings take some hundred times the memory of the text.
         embeddings = dict(zip(distinct, self._embed(distinct), strict=True))
@@ -107,19 +85,21 @@ class OfflineHeads:
 
     @cached_property
     def _toxicity(self) -> dict[str, Array]:
-        return _load_head(HEADS / "toxicity.safetensors", ("tokens.weight", "grams.weight", "bias", "mix", "platt"))
+        return _load_head(FILES[1], ("tokens.weight", "grams.weight", "bias", "mix", "platt"))
 
     @cached_property
     def _acceptability(self) -> dict[str, Array]:
-        return _load_head(HEADS / "acceptability.safetensors", ("weight", "bias"))
+        return _load_head(FILES[0], ("weight", "bias"))
 
     def _compute_log_odds(self, texts: list[str]) -> list[tuple[float, float]]:
         """(log-odds of the token member of toxicity, log-odds of being acceptable) of each text."""
         toxic, acceptable = self._toxicity, self._acceptability
 
         def log_odds(hidden: HiddenStates) -> tuple[float, float]:
-            tokens = token_states(hidden, SmolLM2.toxic_layers) @ toxic["tokens.weight"] + toxic["bias"][0]
-            return smooth_maximum(tokens), float(pooled_states(hidden) @ acceptable["weight"] + acceptable["bias"][0])
+            tokens = features.token_states(hidden, SmolLM2.toxic_layers) @ toxic["tokens.weight"] + toxic["bias"][0]
+            return smooth_maximum(tokens), float(
+                features.pooled_states(hidden) @ acceptable["weight"] + acceptable["bias"][0]
+            )
 
         return self._smol.extract(texts, "toxicity and fluency", log_odds)
 
@@ -160,18 +140,16 @@ class HeadsSimilarity(_HeadsScorer):
 
 
 class HeadsToxicity(_HeadsScorer):
-    """`OfflineHeads.toxicity` as a classifier."""
+    """`OfflineHeads.toxicity` as a classifier: logits [n, 2] of the classes neutral and toxic."""
 
     def __call__(self, texts: Sequence[str]) -> Array:
-        """Return the logits [n, 2] of the classes neutral and toxic."""
         return _logits(1.0 - self._heads.toxicity(texts))
 
 
 class HeadsAcceptability(_HeadsScorer):
-    """`OfflineHeads.acceptability` as a classifier."""
+    """`OfflineHeads.acceptability` as a classifier: logits [n, 2] of the classes acceptable and unacceptable."""
 
     def __call__(self, texts: Sequence[str]) -> Array:
-        """Return the logits [n, 2] of the classes acceptable and unacceptable."""
         return _logits(self._heads.acceptability(texts))
 
 
@@ -216,14 +194,15 @@ def sigmoid(z: Array) -> Array:
     return np.asarray(1.0 / (1.0 + np.exp(-np.clip(z, -500, 500))))
 
 
-def _load_head(path: Path, names: Sequence[str]) -> dict[str, Array]:
+def _load_head(file: str, names: Sequence[str]) -> dict[str, Array]:
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
+    path, remedy = HEADS / file, "run `python -m metrics.heads train`"
     try:
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); run `python -m metrics.heads train`") from None
+        raise InputError(f"{path}: cannot be read ({error}); {remedy}") from None
     if set(tensors) != set(names):
-        raise InputError(f"{path}: holds {sorted(tensors)}, not {sorted(names)}; run `python -m metrics.heads train`")
+        raise InputError(f"{path}: holds {sorted(tensors)}, not {sorted(names)}; {remedy}")
     return {name: tensor.astype(np.float64) for name, tensor in tensors.items()}

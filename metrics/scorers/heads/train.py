@@ -4,8 +4,6 @@ The toxicity head is trained on Jigsaw, the acceptability head on CoLA (Warstadt
 acceptable sentences. Both are evaluated on held-out Jigsaw folds, CoLA's development files and 500 ParaDetox pairs.
 """
 
-from __future__ import annotations
-
 import json
 import random
 from collections.abc import Callable, Sequence
@@ -13,20 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from safetensors.numpy import save_file
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import StratifiedKFold
+from threadpoolctl import threadpool_limits
 
 from metrics.data.formats import read_paradetox
 from metrics.scorers.batching import Array
-from metrics.scorers.heads import augment
-from metrics.scorers.heads.features import (
-    CHUNK,
-    HiddenStates,
-    SmolLM2,
-    canonical,
-    character_ngrams,
-    pooled_states,
-    profanity_log_odds,
-    token_states,
-)
+from metrics.scorers.heads import augment, features
+from metrics.scorers.heads.features import HiddenStates, SmolLM2
 from metrics.scorers.heads.offline import HEADS, TEMPERATURE, smooth_maximum
 from metrics.util.errors import InputError
 from metrics.util.files import atomic_file, cache_dir, content_hash, read_lines, sha256_file
@@ -36,14 +31,16 @@ JIGSAW = ("jigsaw/dev_toxic.txt", "jigsaw/dev_normal.txt")
 COLA = "cola/in_domain_train.tsv"
 COLA_DEV = ("cola/in_domain_dev.tsv", "cola/out_of_domain_dev.tsv")
 PARADETOX = "paradetox/paradetox.tsv"
-CORRUPTIONS = 4000
-FOLDS = 5
+_CORRUPTIONS = 4000
+_FOLDS = 5
+# Texts per file of cached features.
+_CHUNK = 1024
 # Weights of the token, n-gram and profanity-check members, chosen by the AUC on ParaDetox pairs outside its tests.
-MIX = (1.0, 0.25, 0.25)
-EPOCHS, BATCH_SIZE, LEARNING_RATE = 3, 128, 2e-3
+_MIX = (1.0, 0.25, 0.25)
+_EPOCHS, _BATCH_SIZE, _LEARNING_RATE = 3, 128, 2e-3
 # Surprisal statistics predict more than single units of a hidden state; a larger scale is regularised less.
-SURPRISAL_SCALE = 3.0
-SURPRISAL_START = 3 * SmolLM2.width * len(SmolLM2.acceptable_layers)
+_SURPRISAL_SCALE = 3.0
+_SURPRISAL_START = 3 * SmolLM2.width * len(SmolLM2.acceptable_layers)
 
 
 def train_heads(folder: Path, names: Sequence[str], target: Path = HEADS) -> None:
@@ -57,50 +54,48 @@ def train_heads(folder: Path, names: Sequence[str], target: Path = HEADS) -> Non
     Raises:
         InputError: A data file is missing or has another format.
     """
-    # Imported first: threadpool_limits reaches only loaded BLAS libraries, and scikit-learn brings its own.
-    import sklearn.linear_model  # noqa: F401
-    import torch
-    from threadpoolctl import threadpool_limits
-
+    # threadpool_limits reaches only loaded BLAS libraries, so this module imports scikit-learn at its top.
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
+    train = {"toxicity": _train_toxicity, "acceptability": _train_acceptability}
     with threadpool_limits(1):
         for name in names:
-            tensors, figures, files = (_train_toxicity if name == "toxicity" else _train_acceptability)(folder)
+            tensors, figures, files = train[name](folder)
+            figures = {label: _rounded(value) for label, value in figures.items()}
             trained_on = {file: sha256_file(folder / file) for file in files}
-            path = target / f"{name}.safetensors"
             # One entry: safetensors writes several entries in an order that changes from run to run.
             training = json.dumps({"trained_on": trained_on, "figures": figures}, sort_keys=True)
-            _write(path, tensors, {"training": training})
+            path = target / f"{name}.safetensors"
+            with atomic_file(path) as temporary:
+                contiguous = {label: np.ascontiguousarray(tensor) for label, tensor in tensors.items()}
+                save_file(contiguous, temporary, metadata={"training": training})
             print(f"{path.name}: {path.stat().st_size} bytes, {json.dumps(figures)}", flush=True)
 
 
-def _train_toxicity(folder: Path) -> tuple[dict[str, Any], dict[str, float], Sequence[str]]:
+def _train_toxicity(folder: Path) -> tuple[dict[str, Any], dict[str, Any], Sequence[str]]:
     """(tensors, figures, training files) of an ensemble: token states, character n-grams and alt-profanity-check.
 
-    Each member's log-odds are divided by their held-out standard deviation and weighted by `MIX`. Platt scaling of the
+    Each member's log-odds are divided by their held-out standard deviation and weighted by `_MIX`. Platt scaling of the
     sum is fitted on the held-out log-odds, too.
     """
-    from sklearn.model_selection import StratifiedKFold
-
     toxic, neutral = (_lines(folder, file) for file in JIGSAW)
-    texts = [canonical(text) for text in (*toxic, *neutral)]
+    texts = [features.canonical(text) for text in (*toxic, *neutral)]
     y = np.array([1] * len(toxic) + [0] * len(neutral))
     pairs = _paradetox(folder)
-    tests = [canonical(text) for pair in pairs for text in pair]
-    grams, states = character_ngrams(texts), _token_states(texts)
-    held_out = np.column_stack([np.zeros((len(y), 2)), profanity_log_odds(texts)])
-    for fold, (train, test) in enumerate(StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(texts, y)):
-        w, b = _fit_tokens([states[i] for i in train], y[train], f"toxicity, fold {fold + 1} of {FOLDS}")
+    tests = [features.canonical(text) for pair in pairs for text in pair]
+    grams, states = features.character_ngrams(texts), _token_states(texts)
+    held_out = np.column_stack([np.zeros((len(y), 2)), features.profanity_log_odds(texts)])
+    for fold, (train, test) in enumerate(StratifiedKFold(_FOLDS, shuffle=True, random_state=0).split(texts, y)):
+        w, b = _fit_tokens([states[i] for i in train], y[train], f"toxicity, fold {fold + 1} of {_FOLDS}")
         held_out[test, 0] = [smooth_maximum(states[i] @ w + b) for i in test]
         w, b = _fit_grams(grams[train], y[train])
         held_out[test, 1] = grams[test] @ w + b
-    mix = np.array(MIX) / held_out.std(0)
+    mix = np.array(_MIX) / held_out.std(0)
     slope, offset = _platt(held_out @ mix, y)
     token_weights, token_bias = _fit_tokens(states, y, "toxicity, all")
     gram_weights, gram_bias = _fit_grams(grams, y)
     tokens = [smooth_maximum(state @ token_weights + token_bias) for state in _token_states(tests)]
-    members = [tokens, character_ngrams(tests) @ gram_weights + gram_bias, profanity_log_odds(tests)]
+    members = [tokens, features.character_ngrams(tests) @ gram_weights + gram_bias, features.profanity_log_odds(tests)]
     judged = slope * (np.column_stack(members) @ mix) + offset
     before, after = judged[0::2], judged[1::2]
     figures = {
@@ -119,10 +114,10 @@ def _train_toxicity(folder: Path) -> tuple[dict[str, Any], dict[str, float], Seq
         "mix": mix,
         "platt": np.array([slope, offset]),
     }
-    return tensors, _rounded(figures), JIGSAW
+    return tensors, figures, JIGSAW
 
 
-def _train_acceptability(folder: Path) -> tuple[dict[str, Any], dict[str, float], Sequence[str]]:
+def _train_acceptability(folder: Path) -> tuple[dict[str, Any], dict[str, Any], Sequence[str]]:
     """(tensors, figures, training files) of a logistic regression on `pooled_states`, over CoLA and its corruptions.
 
     Half of the sentences are respelled, because comments and their rewrites are often in lower case.
@@ -131,8 +126,8 @@ def _train_acceptability(folder: Path) -> tuple[dict[str, Any], dict[str, float]
     sentences, labels = _cola(folder / COLA)
     good = [text for text, label in zip(sentences, labels, strict=True) if label]
     vocabulary = augment.words_of(sentences)
-    broken = [augment.corrupt(text, vocabulary, rng) for text in rng.sample(good, min(CORRUPTIONS, len(good)))]
-    texts = [canonical(augment.respell(text, rng)) for text in (*sentences, *broken)]
+    broken = [augment.corrupt(text, vocabulary, rng) for text in rng.sample(good, min(_CORRUPTIONS, len(good)))]
+    texts = [features.canonical(augment.respell(text, rng)) for text in (*sentences, *broken)]
     y = np.array([*labels, *[0] * len(broken)])
     states = _acceptable_states(texts)
     w, b = _fit_dense(states, y, 3e-4)
@@ -141,47 +136,48 @@ def _train_acceptability(folder: Path) -> tuple[dict[str, Any], dict[str, float]
     b += float(np.log(prior / (1 - prior)) - np.log(share / (1 - share)))
     figures: dict[str, Any] = {}
     for file in COLA_DEV:
-        sentences, labels = _cola(folder / file)
-        z = _acceptable_states([canonical(text) for text in sentences]) @ w + b
-        figures[f"{Path(file).stem} AUC"] = _auc(np.array(labels), z)
-        low = _acceptable_states([canonical(text.lower()) for text in sentences]) @ w + b
-        figures[f"{Path(file).stem} lower-cased AUC"] = _auc(np.array(labels), low)
-        figures[f"{Path(file).stem} P, mean of acceptable, lower-cased acceptable, unacceptable"] = [
-            float(np.mean(1 / (1 + np.exp(-v[np.array(labels) == label])))) for v, label in ((z, 1), (low, 1), (z, 0))
+        name, (sentences, labels) = Path(file).stem, _cola(folder / file)
+        judged = np.array(labels)
+        z = _acceptable_states([features.canonical(text) for text in sentences]) @ w + b
+        low = _acceptable_states([features.canonical(text.lower()) for text in sentences]) @ w + b
+        figures[f"{name} AUC"] = _auc(judged, z)
+        figures[f"{name} lower-cased AUC"] = _auc(judged, low)
+        figures[f"{name} P, mean of acceptable, lower-cased acceptable, unacceptable"] = [
+            float(np.mean(1 / (1 + np.exp(-v)))) for v in (z[judged == 1], low[judged == 1], z[judged == 0])
         ]
     references = [pair[1] for pair in _paradetox(folder)]
     vocabulary = augment.words_of(references)
     pairs = [(text, augment.corrupt(text, vocabulary, rng)) for text in references]
     pairs = [pair for pair in pairs if pair[0] != pair[1]]
-    z = _acceptable_states([canonical(text) for pair in pairs for text in pair]) @ w + b
+    z = _acceptable_states([features.canonical(text) for pair in pairs for text in pair]) @ w + b
     figures["paradetox rewrites against corruptions AUC"] = _auc(np.array([1, 0] * len(pairs)), z)
     figures["paradetox rewrites above their corruptions"] = float(np.mean(z[0::2] > z[1::2]))
-    return {"weight": w.astype(np.float32), "bias": np.array([b])}, _rounded(figures), (COLA,)
+    return {"weight": w.astype(np.float32), "bias": np.array([b])}, figures, (COLA,)
 
 
 def _token_states(texts: list[str]) -> list[Any]:
     """The states of each text's tokens [tokens, 2304] in float16: a gigabyte for Jigsaw, cached on disk."""
 
-    def feature(hidden: HiddenStates) -> Any:
-        return token_states(hidden, SmolLM2.toxic_layers).astype(np.float16)
-
-    backbone = SmolLM2(num_layers=max(SmolLM2.toxic_layers))
-    return _cached_features(backbone, texts, f"tokens {SmolLM2.toxic_layers}", feature)
+    layers = SmolLM2.toxic_layers
+    backbone = SmolLM2(num_layers=max(layers))
+    return _cached_features(
+        backbone, texts, f"tokens {layers}", lambda h: features.token_states(h, layers).astype(np.float16)
+    )
 
 
 def _acceptable_states(texts: list[str]) -> Array:
-    rows = _cached_features(SmolLM2(), texts, "pooled", lambda hidden: pooled_states(hidden)[None])
+    rows = _cached_features(SmolLM2(), texts, "pooled", lambda hidden: features.pooled_states(hidden)[None])
     return np.concatenate(rows).astype(np.float64)
 
 
 def _cached_features(
     backbone: SmolLM2, texts: list[str], kind: str, feature: Callable[[HiddenStates], Any]
 ) -> list[Any]:
-    """The feature of each text, cached on disk in chunks of `CHUNK` texts, as arrays that need no pickle."""
+    """The feature of each text, cached on disk in chunks of `_CHUNK` texts, as arrays that need no pickle."""
     unique = sorted(set(texts))
     rows: dict[str, Any] = {}
-    for start in range(0, len(unique), CHUNK):
-        part = unique[start : start + CHUNK]
+    for start in range(0, len(unique), _CHUNK):
+        part = unique[start : start + _CHUNK]
         key = content_hash([backbone.ref.revision, sha256_file(HEADS / "features.py"), kind, part])
         path = cache_dir() / "features" / f"{key[:32]}.npz"
         if not path.is_file():
@@ -198,26 +194,23 @@ def _fit_tokens(states: list[Any], y: Any, description: str) -> tuple[Array, flo
 
     AdamW minimises the cross-entropy over batches of similar length, in an order drawn with a fixed seed.
     """
-    import torch
-
     some = np.concatenate(states[::10]).astype(np.float64)
     mean, spread = some.mean(0), some.std(0) + 1e-6
     w = torch.zeros(states[0].shape[1], requires_grad=True)
     b = torch.tensor(-3.0, requires_grad=True)
-    optimiser = torch.optim.AdamW([w, b], lr=LEARNING_RATE, weight_decay=1e-2)
+    optimiser = torch.optim.AdamW([w, b], lr=_LEARNING_RATE, weight_decay=1e-2)
     rng = np.random.default_rng(0)
     order = sorted(range(len(y)), key=lambda i: (len(states[i]), i))
-    batches = [order[i : i + BATCH_SIZE] for i in range(0, len(order), BATCH_SIZE)]
-    plan = [batches[i] for _ in range(EPOCHS) for i in rng.permutation(len(batches))]
+    batches = [order[i : i + _BATCH_SIZE] for i in range(0, len(order), _BATCH_SIZE)]
+    plan = [batches[i] for _ in range(_EPOCHS) for i in rng.permutation(len(batches))]
     for step, indices in enumerate(progress(plan, description)):
         x = torch.nn.utils.rnn.pad_sequence([torch.from_numpy(states[i]) for i in indices], batch_first=True)
         x = (x.float() - torch.from_numpy(mean).float()) / torch.from_numpy(spread).float()
         real = torch.arange(x.shape[1])[None] < torch.tensor([len(states[i]) for i in indices])[:, None]
         log_odds = ((x @ w + b) / TEMPERATURE).masked_fill(~real, -torch.inf)
-        loss = torch.nn.functional.binary_cross_entropy_with_logits(
-            TEMPERATURE * log_odds.logsumexp(1), torch.from_numpy(y[indices]).float()
-        )
-        optimiser.param_groups[0]["lr"] = LEARNING_RATE * (1 - step / len(plan))
+        maxima, toxic = TEMPERATURE * log_odds.logsumexp(1), torch.from_numpy(y[indices]).float()
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(maxima, toxic)
+        optimiser.param_groups[0]["lr"] = _LEARNING_RATE * (1 - step / len(plan))
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -226,8 +219,6 @@ def _fit_tokens(states: list[Any], y: Any, description: str) -> tuple[Array, flo
 
 
 def _fit_grams(x: Any, y: Any) -> tuple[Array, float]:
-    from sklearn.linear_model import LogisticRegression
-
     model = LogisticRegression(C=10.0, solver="liblinear", max_iter=1000, random_state=0).fit(x.astype(np.float64), y)
     # The file stores float16, so the evaluation uses it as well.
     return model.coef_[0].astype(np.float16).astype(np.float64), float(model.intercept_[0])
@@ -235,33 +226,25 @@ def _fit_grams(x: Any, y: Any) -> tuple[Array, float]:
 
 def _fit_dense(x: Array, y: Any, c: float) -> tuple[Array, float]:
     """L2-regularised logistic regression on standardised columns; weights and bias are for the original columns."""
-    from sklearn.linear_model import LogisticRegression
-
     mean, spread = x.mean(0), x.std(0) + 1e-6
     size = np.ones(x.shape[1])
-    size[SURPRISAL_START:] = SURPRISAL_SCALE
+    size[_SURPRISAL_START:] = _SURPRISAL_SCALE
     model = LogisticRegression(C=c, max_iter=1000).fit((x - mean) / spread * size, y)
     weights = model.coef_[0] * size / spread
     return weights, float(model.intercept_[0] - weights @ mean)
 
 
 def _platt(z: Array, y: Any) -> tuple[float, float]:
-    from sklearn.linear_model import LogisticRegression
-
     model = LogisticRegression(C=1e6).fit(z[:, None], y)
     return float(model.coef_[0, 0]), float(model.intercept_[0])
 
 
 def _auc(y: Any, z: Any) -> float:
-    from sklearn.metrics import roc_auc_score
-
     return float(roc_auc_score(y, z))
 
 
 def _rounded(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _rounded(v) for k, v in value.items()}
-    return [_rounded(v) for v in value] if isinstance(value, list) else round(value, 4)
+    return [round(v, 4) for v in value] if isinstance(value, list) else round(value, 4)
 
 
 def _lines(folder: Path, file: str) -> list[str]:
@@ -280,10 +263,3 @@ def _cola(path: Path) -> tuple[list[str], list[int]]:
 def _paradetox(folder: Path) -> list[tuple[str, str]]:
     """The first 500 toxic sentences with their first human rewrite; for evaluation, no head is trained on them."""
     return [(source, references[0]) for source, references in read_paradetox(folder / PARADETOX)[:500]]
-
-
-def _write(path: Path, tensors: dict[str, Any], metadata: dict[str, str]) -> None:
-    from safetensors.numpy import save_file
-
-    with atomic_file(path) as temporary:
-        save_file({k: np.ascontiguousarray(v) for k, v in tensors.items()}, temporary, metadata=metadata)
