@@ -9,12 +9,11 @@ DIR/published_outputs/condbert.txt). Prints seconds per step, the ratio, and the
 of the pairs. `--ours` leaves the baseline out, to measure this project's memory alone.
 """
 
-from __future__ import annotations
-
 import platform
 import resource
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -25,8 +24,8 @@ import transformers
 from metrics.data.sources import data_folder
 from metrics.data.text import detokenise
 from metrics.profiles import load_profile
+from metrics.scorers.batching import pad
 from metrics.scorers.heads import features, offline
-from metrics.scorers.heads.features import canonical
 from metrics.scoring.evaluator import Evaluator
 from metrics.util.console import command_parser
 from metrics.util.errors import InputError, run_command
@@ -40,32 +39,30 @@ class Clock:
     """Measures seconds per step; the time of a nested step does not count for the outer one."""
 
     def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._running: list[list[Any]] = []
+        self.seconds: Counter[str] = Counter()
+        self._step = ""
+        self._start = time.perf_counter()
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
         """Add the time of the block to the step `name`."""
-        frame = [time.perf_counter(), 0.0]
-        self._running.append(frame)
+        outer = self._switch(name)
         try:
             yield
         finally:
-            spent = time.perf_counter() - frame[0]
-            self._running.pop()
-            self.seconds[name] = self.seconds.get(name, 0.0) + spent - frame[1]
-            if self._running:
-                self._running[-1][1] += spent
+            self._switch(outer)
+
+    def _switch(self, name: str) -> str:
+        """End the current step, begin the step `name`, and return the one that ended; "" stands for no step."""
+        now, ended = time.perf_counter(), self._step
+        if ended:
+            self.seconds[ended] += now - self._start
+        self._step, self._start = name, now
+        return ended
 
     def watch(self, owner: Any, name: str, step: str) -> None:
         """Add the time of every call of `owner.name` to `step`."""
-        original = getattr(owner, name)
-
-        def timed(*arguments: Any, **keywords: Any) -> Any:
-            with self.step(step):
-                return original(*arguments, **keywords)
-
-        setattr(owner, name, timed)
+        setattr(owner, name, self.step(step)(getattr(owner, name)))
 
 
 def plain(heads: Any, clock: Clock, sources: Sequence[str], outputs: Sequence[str]) -> dict[str, Any]:
@@ -78,44 +75,31 @@ def plain(heads: Any, clock: Clock, sources: Sequence[str], outputs: Sequence[st
         toxic = _plain_toxicity(heads, clock, outputs)
         log_odds = _plain_acceptability(heads, clock, outputs)
         sim = _plain_similarity(heads, clock, sources, outputs)
-    return {
-        "sta": (toxic <= 0.5) * not_empty,
-        "soft_sta": (1 - toxic) * not_empty,
-        "sim": sim * not_empty,
-        "fl": offline.sigmoid(log_odds) * not_empty,
-    }
+    scores = {"sta": toxic <= 0.5, "soft_sta": 1 - toxic, "sim": sim, "fl": offline.sigmoid(log_odds)}
+    return {name: values * not_empty for name, values in scores.items()}
 
 
-def _load(class_name: str, backbone: Any) -> Any:
-    auto_class = getattr(transformers, class_name)
-    return auto_class.from_pretrained(backbone.ref.folder, dtype=torch.float32, use_safetensors=True).eval()
-
-
-def _batches(texts: Sequence[str], tokenize: Callable[[str], list[int]], step: str) -> Iterator[tuple[Any, Any, Any]]:
-    """(token ids, mask, token ids of each text) of each batch in file order."""
-    for start in progress(range(0, len(texts), BATCH_SIZE), f"plain loop, {step}", "batches"):
-        rows = [tokenize(text) for text in texts[start : start + BATCH_SIZE]]
-        width = max(map(len, rows))
-        yield (
-            torch.tensor([[*row, *[0] * (width - len(row))] for row in rows]),
-            torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows]),
-            rows,
-        )
+def _forward_passes(backbone: Any, texts: Sequence[str], context: list[int], name: str) -> Iterator[tuple[Any, ...]]:
+    """(token ids, states [tokens, width] of each layer, the model's output, row in it) of each text, in file order."""
+    auto_class = getattr(transformers, backbone.auto_class)
+    model = auto_class.from_pretrained(backbone.ref.folder, dtype=torch.float32, use_safetensors=True).eval()
+    for start in progress(range(0, len(texts), BATCH_SIZE), f"plain loop, {name}", "batches"):
+        rows = [[*context, *backbone._ids(text)] for text in texts[start : start + BATCH_SIZE]]
+        ids, mask = pad(rows)
+        output = model(input_ids=ids, attention_mask=mask, output_hidden_states=True)
+        for r, row in enumerate(rows):
+            yield row, [state[r, len(context) : len(row)] for state in output.hidden_states], output, r
 
 
 def _plain_toxicity(heads: Any, clock: Clock, outputs: Sequence[str]) -> Any:
     """P(toxic) [n]."""
     smol, head = heads._smol, heads._toxicity
-    start = len(smol.context)
-    texts = [canonical(text) for text in outputs]
+    texts = [features.canonical(text) for text in outputs]
+    tokens = []
     with clock.step("STA: SmolLM2"):
-        model = _load("AutoModelForCausalLM", smol)
-        tokens = []
-        for ids, mask, rows in _batches(texts, lambda text: [*smol.context, *smol._ids(text)], "STA"):
-            states = model(input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states
-            for r, row in enumerate(rows):
-                x = torch.cat([states[layer][r, start : len(row)] for layer in smol.toxic_layers], dim=-1).numpy()
-                tokens.append(offline.smooth_maximum(x @ head["tokens.weight"] + head["bias"][0]))
+        for _, states, _, _ in _forward_passes(smol, texts, smol.context, "STA"):
+            x = torch.cat([states[layer] for layer in smol.toxic_layers], dim=-1).numpy()
+            tokens.append(offline.smooth_maximum(x @ head["tokens.weight"] + head["bias"][0]))
     with clock.step("STA: n-grams, profanity-check"):
         grams = features.character_ngrams(texts) @ head["grams.weight"] + head["bias"][1]
         members = np.column_stack([tokens, grams, features.profanity_log_odds(texts)])
@@ -125,48 +109,33 @@ def _plain_toxicity(heads: Any, clock: Clock, outputs: Sequence[str]) -> Any:
 def _plain_acceptability(heads: Any, clock: Clock, outputs: Sequence[str]) -> Any:
     """Log-odds of being acceptable [n]."""
     smol, head = heads._smol, heads._acceptability
-    start = len(smol.context)
-    texts = [canonical(detokenise(text)) for text in outputs]
-    log_odds = []
+    texts = [features.canonical(detokenise(text)) for text in outputs]
+    start, log_odds = len(smol.context), []
     with clock.step("FL: SmolLM2"):
-        model = _load("AutoModelForCausalLM", smol)
-        for ids, mask, rows in _batches(texts, lambda text: [*smol.context, *smol._ids(text)], "FL"):
-            output = model(input_ids=ids, attention_mask=mask, output_hidden_states=True)
-            log_probs = output.logits.log_softmax(-1)
-            for r, row in enumerate(rows):
-                states = {layer: output.hidden_states[layer][r, start : len(row)] for layer in smol.acceptable_layers}
-                predicted, targets = log_probs[r, start - 1 : len(row) - 1], torch.tensor(row[start:])
-                values = (
-                    predicted.gather(1, targets[:, None])[:, 0],
-                    predicted[0][targets],
-                    -(predicted.exp() * predicted).sum(-1),
-                    predicted.amax(-1),
-                )
-                surprisal = features.surprisal_statistics(*(value.double().numpy() for value in values))
-                pooled = features.pooled_states(features.HiddenStates(states, surprisal))
-                log_odds.append(pooled @ head["weight"] + head["bias"][0])
+        for row, states, output, r in _forward_passes(smol, texts, smol.context, "FL"):
+            predicted, targets = output.logits[r].log_softmax(-1)[start - 1 : len(row) - 1], torch.tensor(row[start:])
+            log_probs, entropy = predicted.gather(1, targets[:, None])[:, 0], -(predicted.exp() * predicted).sum(-1)
+            values = (log_probs, predicted[0][targets], entropy, predicted.amax(-1))
+            surprisal = features.surprisal_statistics(*(value.double().numpy() for value in values))
+            pooled = features.pooled_states(features.HiddenStates(dict(enumerate(states)), surprisal))
+            log_odds.append(pooled @ head["weight"] + head["bias"][0])
     return np.array(log_odds)
 
 
 def _plain_similarity(heads: Any, clock: Clock, sources: Sequence[str], outputs: Sequence[str]) -> Any:
     """Similarities [n] of the pairs."""
-    mini = heads._mini
+    sides: list[list[Any]] = []
     with clock.step("SIM: MiniLM"):
-        model = _load("AutoModel", mini)
-        sides = []
         for side, name in ((sources, "sources"), (outputs, "outputs")):
-            texts = [canonical(text) for text in side]
-            embeddings: list[Any] = []
-            for ids, mask, rows in _batches(texts, mini._ids, f"SIM, {name}"):
-                states = model(input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states
-                for r, row in enumerate(rows):
-                    sentence = offline.unit_length(states[6][r, : len(row)].mean(0).numpy())
-                    tokens = offline.unit_length(states[offline.WORD_LAYER][r, : len(row)].numpy())
-                    words = mini.word_indices(texts[len(embeddings)])
-                    embeddings.append(offline.TokenEmbeddings(sentence, tokens, words))
-            sides.append(embeddings)
+            texts = [features.canonical(text) for text in side]
+            passes = _forward_passes(heads._mini, texts, [], f"SIM, {name}")
+            sides.append([])
+            for text, (_, states, _, _) in zip(texts, passes, strict=True):
+                sentence = offline.unit_length(states[6].mean(0).numpy())
+                tokens = offline.unit_length(states[offline.WORD_LAYER].numpy())
+                sides[-1].append(offline.TokenEmbeddings(sentence, tokens, heads._mini.word_indices(text)))
         cosines = [offline.alignment_cosines(source, output) for source, output in zip(*sides, strict=True)]
-        return np.array([np.array(values) @ offline.SIMILARITY_WEIGHTS for values in cosines])
+        return np.array(cosines) @ offline.SIMILARITY_WEIGHTS
 
 
 def ours(clock: Clock, sources: Sequence[str], outputs: Sequence[str]) -> tuple[dict[str, Any], Any, list[int]]:
@@ -178,8 +147,7 @@ def ours(clock: Clock, sources: Sequence[str], outputs: Sequence[str]) -> tuple[
     clock.watch(features, "character_ngrams", "STA: n-grams, profanity-check")
     clock.watch(features, "profanity_log_odds", "STA: n-grams, profanity-check")
     evaluator = Evaluator(load_profile("offline"))
-    peaks, parts = [], []
-    n = len(sources)
+    peaks, parts, n = [], [], len(sources)
     with clock.step("other"):
         for part in (slice(0, n // 10), slice(n // 10, n // 2), slice(n // 2, n)):
             parts.append(evaluator.score(sources[part], outputs[part]))
@@ -220,9 +188,9 @@ def main(argv: list[str]) -> None:
 
 def _print_steps(name: str, clock: Clock) -> float:
     """Print the steps of a clock, the longest first, and return their sum in seconds."""
-    total = sum(clock.seconds.values())
+    total = clock.seconds.total()
     print(f"{name}: {total:.1f} s")
-    for step, spent in sorted(clock.seconds.items(), key=lambda item: -item[1]):
+    for step, spent in clock.seconds.most_common():
         print(f"    {spent:8.1f} s  {spent / total:4.0%}  {step}", flush=True)
     return total
 
