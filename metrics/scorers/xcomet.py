@@ -68,17 +68,20 @@ class XCometLite:
     def _loaded(self) -> tuple[Any, Any, int]:
         """(modules named as in the checkpoint, tokenizer, maximal length)."""
         import transformers
+        from safetensors.torch import load_file
 
         try:
+            weights = {
+                k: v for file in sorted(self.ref.folder.glob("*.safetensors")) for k, v in load_file(file).items()
+            }
             config = transformers.AutoConfig.from_pretrained(self.encoder_ref.folder, trust_remote_code=False)
             modules = _build_modules(config, self._arguments)
-            modules.load_state_dict(_read_weights(self.ref.folder))
+            modules.load_state_dict({k: v.float() for k, v in weights.items() if not k.endswith(_UNUSED)})
             tokenizer = _load_tokenizer(self.encoder_ref.folder)
         except Exception as error:
             raise InputError(f"{self.ref.name}: cannot be loaded as XCOMET-lite ({one_line(error)})") from error
         # COMET reserves two positions for encoders that count positions from 2.
-        max_length = min(self.max_tokens, config.max_position_embeddings) - 2
-        return modules.eval(), tokenizer, max_length
+        return modules.eval(), tokenizer, min(self.max_tokens, config.max_position_embeddings) - 2
 
     def compare(self, sources: Sequence[str], outputs: Sequence[str], references: Sequence[str]) -> Array:
         """Return the scores [n] of n outputs."""
@@ -151,15 +154,6 @@ def _read_arguments(ref: ModelRef) -> dict[str, Any]:
         if type(arguments[key]) is not type(default):
             raise InputError(f"{where} has another type than XCOMET-lite's")
     return arguments
-
-
-def _read_weights(folder: Path) -> dict[str, Any]:
-    from safetensors.torch import load_file
-
-    state: dict[str, Any] = {}
-    for file in sorted(folder.glob("*.safetensors")):
-        state.update(load_file(file))
-    return {name: tensor.float() for name, tensor in state.items() if not name.endswith(_UNUSED)}
 
 
 def _build_modules(config: Any, arguments: dict[str, Any]) -> Any:

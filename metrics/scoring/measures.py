@@ -58,11 +58,7 @@ def acceptability(profile: Profile, logits: Array) -> Array:
 class Measure(ABC):
     """One metric under one profile: calling it with n items returns their scores [n, len(columns)].
 
-    Attributes:
-        metric: The metric's name, and the prefix of its fields in a profile.
-        columns: The names of the columns, the metric itself first.
-        scorers: The scorers that a profile may choose from, by name.
-        needs_references: Whether items must have references.
+    `metric` is also the prefix of its fields in a profile, and the first of `columns`; a profile chooses from `scorers`.
     """
 
     metric: ClassVar[str]

@@ -11,9 +11,9 @@ import pytest
 
 from metrics.scorers.batching import TextCache
 from metrics.scorers.heads import offline, train
-from metrics.scorers.heads.augment import corrupt, respell
 from metrics.scorers.heads.features import MiniLM, SmolLM2, canonical, surprisal_statistics
 from metrics.scorers.heads.offline import HEADS, OfflineHeads, TokenEmbeddings, alignment_cosines, smooth_maximum
+from metrics.scorers.heads.train import corrupt, respell
 from metrics.util.errors import InputError
 from metrics.util.files import sha256_file
 

@@ -7,7 +7,7 @@ depends on what a text says and not on how it was tokenised.
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -59,7 +59,7 @@ def profanity_log_odds(texts: Sequence[str]) -> Array:
 
 @dataclass(frozen=True)
 class HiddenStates:
-    """The hidden states of one text: layer -> [tokens, width]; of a whole SmolLM2 also `surprisal_statistics` [25]."""
+    """The hidden states of one text: layer -> [tokens, width]; of an uncut SmolLM2 also `surprisal_statistics` [25]."""
 
     states: dict[int, Any]
     surprisal: Floats | None = None
@@ -76,7 +76,6 @@ class Backbone:
     name: ClassVar[str]
     auto_class: ClassVar[str]
     max_tokens: ClassVar[int]
-    width: ClassVar[int]
 
     def __init__(self, batch_size: int = 32, num_layers: int | None = None) -> None:
         self.ref = resolve_model(self.name)
@@ -140,7 +139,6 @@ class MiniLM(Backbone):
     name = "minilm-l6"
     auto_class = "AutoModel"
     max_tokens = 256
-    width = 384
 
     def _ids(self, text: str) -> list[int]:
         return list(self.tokenizer(text, truncation=True, max_length=self.max_tokens)["input_ids"])
@@ -182,16 +180,13 @@ class SmolLM2(Backbone):
     def model(self) -> Any:
         """The transformers model, with packed linear layers; a forward pass stores the states after `layers`."""
         model = super().model
-        for number in self.layers:
-            if self.num_layers is None or number <= self.num_layers:
-                model.model.layers[number - 1].register_forward_hook(self._store_states(number))
+        for number, layer in enumerate(model.model.layers, start=1):
+            if number in self.layers:
+                layer.register_forward_hook(partial(self._store_states, number))
         return model
 
-    def _store_states(self, number: int) -> Any:
-        def hook(_module: Any, _inputs: Any, output: Any) -> None:
-            self._states[number] = output[0] if isinstance(output, tuple) else output
-
-        return hook
+    def _store_states(self, number: int, _layer: Any, _inputs: Any, states: Any) -> None:
+        self._states[number] = states
 
     @cached_property
     def _states(self) -> dict[int, Any]:

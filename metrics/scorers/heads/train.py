@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_limits
 
 from metrics.data.formats import read_paradetox
 from metrics.scorers.batching import Array
-from metrics.scorers.heads import augment, features
+from metrics.scorers.heads import features
 from metrics.scorers.heads.features import HiddenStates, SmolLM2
 from metrics.scorers.heads.offline import HEADS, TEMPERATURE, smooth_maximum
 from metrics.util.errors import InputError
@@ -35,6 +35,8 @@ _CORRUPTIONS = 4000
 _FOLDS = 5
 # Texts per file of cached features.
 _CHUNK = 1024
+# Errors of automatic rewriters, as often as they are drawn.
+_ERRORS = ("replace", "replace", "replace", "insert", "drop", "swap", "repeat", "cut")
 # Weights of the token, n-gram and profanity-check members, chosen by the AUC on ParaDetox pairs outside its tests.
 _MIX = (1.0, 0.25, 0.25)
 _EPOCHS, _BATCH_SIZE, _LEARNING_RATE = 3, 128, 2e-3
@@ -78,7 +80,7 @@ def _train_toxicity(folder: Path) -> tuple[dict[str, Any], dict[str, Any], Seque
     Each member's log-odds are divided by their held-out standard deviation and weighted by `_MIX`. Platt scaling of the
     sum is fitted on the held-out log-odds, too.
     """
-    toxic, neutral = (_lines(folder, file) for file in JIGSAW)
+    toxic, neutral = ([line for line in map(str.strip, read_lines(folder / file)) if line] for file in JIGSAW)
     texts = [features.canonical(text) for text in (*toxic, *neutral)]
     y = np.array([1] * len(toxic) + [0] * len(neutral))
     pairs = _paradetox(folder)
@@ -91,7 +93,7 @@ def _train_toxicity(folder: Path) -> tuple[dict[str, Any], dict[str, Any], Seque
         w, b = _fit_grams(grams[train], y[train])
         held_out[test, 1] = grams[test] @ w + b
     mix = np.array(_MIX) / held_out.std(0)
-    slope, offset = _platt(held_out @ mix, y)
+    (slope,), offset = _fit_logistic((held_out @ mix)[:, None], y, C=1e6)
     token_weights, token_bias = _fit_tokens(states, y, "toxicity, all")
     gram_weights, gram_bias = _fit_grams(grams, y)
     tokens = [smooth_maximum(state @ token_weights + token_bias) for state in _token_states(tests)]
@@ -125,9 +127,9 @@ def _train_acceptability(folder: Path) -> tuple[dict[str, Any], dict[str, Any], 
     rng = random.Random(0)
     sentences, labels = _cola(folder / COLA)
     good = [text for text, label in zip(sentences, labels, strict=True) if label]
-    vocabulary = augment.words_of(sentences)
-    broken = [augment.corrupt(text, vocabulary, rng) for text in rng.sample(good, min(_CORRUPTIONS, len(good)))]
-    texts = [features.canonical(augment.respell(text, rng)) for text in (*sentences, *broken)]
+    vocabulary = _words_of(sentences)
+    broken = [corrupt(text, vocabulary, rng) for text in rng.sample(good, min(_CORRUPTIONS, len(good)))]
+    texts = [features.canonical(respell(text, rng)) for text in (*sentences, *broken)]
     y = np.array([*labels, *[0] * len(broken)])
     states = _acceptable_states(texts)
     w, b = _fit_dense(states, y, 3e-4)
@@ -146,13 +148,52 @@ def _train_acceptability(folder: Path) -> tuple[dict[str, Any], dict[str, Any], 
             float(np.mean(1 / (1 + np.exp(-v)))) for v in (z[judged == 1], low[judged == 1], z[judged == 0])
         ]
     references = [pair[1] for pair in _paradetox(folder)]
-    vocabulary = augment.words_of(references)
-    pairs = [(text, augment.corrupt(text, vocabulary, rng)) for text in references]
+    vocabulary = _words_of(references)
+    pairs = [(text, corrupt(text, vocabulary, rng)) for text in references]
     pairs = [pair for pair in pairs if pair[0] != pair[1]]
     z = _acceptable_states([features.canonical(text) for pair in pairs for text in pair]) @ w + b
     figures["paradetox rewrites against corruptions AUC"] = _auc(np.array([1, 0] * len(pairs)), z)
     figures["paradetox rewrites above their corruptions"] = float(np.mean(z[0::2] > z[1::2]))
     return {"weight": w.astype(np.float32), "bias": np.array([b])}, figures, (COLA,)
+
+
+def _words_of(texts: Sequence[str]) -> list[str]:
+    """All words of `texts` in lower case, as often as they occur."""
+    words = (word.strip(".,!?\"'").lower() for text in texts for word in text.split())
+    return [word for word in words if word.isalpha()]
+
+
+def corrupt(text: str, vocabulary: Sequence[str], rng: random.Random) -> str:
+    """Return `text` with one or two errors: a word replaced, inserted, dropped, swapped or repeated, or the end cut.
+
+    Inserted words are from `vocabulary`; a text of fewer than three words stays as it is.
+    """
+    words = text.split()
+    for _ in range(rng.choice((1, 1, 2))):
+        if len(words) < 3:
+            break
+        error, i = rng.choice(_ERRORS), rng.randrange(len(words) - 1)
+        if error == "replace":
+            words[i] = rng.choice(vocabulary)
+        elif error == "insert":
+            words.insert(i + 1, rng.choice(vocabulary))
+        elif error == "drop":
+            del words[i]
+        elif error == "swap":
+            words[i], words[i + 1] = words[i + 1], words[i]
+        elif error == "repeat":
+            words[i:i] = words[i : i + rng.choice((1, 1, 2, 3))]
+        else:
+            words = words[: max(2, int(len(words) * rng.uniform(0.4, 0.85)))]
+    return " ".join(words)
+
+
+def respell(text: str, rng: random.Random) -> str:
+    """Return `text` as it is, in lower case, or in lower case without apostrophes, at random."""
+    kind = rng.choice(("as is", "as is", "lower", "bare"))
+    if kind == "as is":
+        return text
+    return text.lower().replace("'", "") if kind == "bare" else text.lower()
 
 
 def _token_states(texts: list[str]) -> list[Any]:
@@ -219,9 +260,9 @@ def _fit_tokens(states: list[Any], y: Any, description: str) -> tuple[Array, flo
 
 
 def _fit_grams(x: Any, y: Any) -> tuple[Array, float]:
-    model = LogisticRegression(C=10.0, solver="liblinear", max_iter=1000, random_state=0).fit(x.astype(np.float64), y)
+    w, b = _fit_logistic(x.astype(np.float64), y, C=10.0, solver="liblinear", max_iter=1000, random_state=0)
     # The file stores float16, so the evaluation uses it as well.
-    return model.coef_[0].astype(np.float16).astype(np.float64), float(model.intercept_[0])
+    return w.astype(np.float16).astype(np.float64), b
 
 
 def _fit_dense(x: Array, y: Any, c: float) -> tuple[Array, float]:
@@ -229,14 +270,14 @@ def _fit_dense(x: Array, y: Any, c: float) -> tuple[Array, float]:
     mean, spread = x.mean(0), x.std(0) + 1e-6
     size = np.ones(x.shape[1])
     size[_SURPRISAL_START:] = _SURPRISAL_SCALE
-    model = LogisticRegression(C=c, max_iter=1000).fit((x - mean) / spread * size, y)
-    weights = model.coef_[0] * size / spread
-    return weights, float(model.intercept_[0] - weights @ mean)
+    w, b = _fit_logistic((x - mean) / spread * size, y, C=c, max_iter=1000)
+    weights = w * size / spread
+    return weights, b - float(weights @ mean)
 
 
-def _platt(z: Array, y: Any) -> tuple[float, float]:
-    model = LogisticRegression(C=1e6).fit(z[:, None], y)
-    return float(model.coef_[0, 0]), float(model.intercept_[0])
+def _fit_logistic(x: Any, y: Any, **settings: Any) -> tuple[Array, float]:
+    model = LogisticRegression(**settings).fit(x, y)
+    return model.coef_[0], float(model.intercept_[0])
 
 
 def _auc(y: Any, z: Any) -> float:
@@ -245,10 +286,6 @@ def _auc(y: Any, z: Any) -> float:
 
 def _rounded(value: Any) -> Any:
     return [round(v, 4) for v in value] if isinstance(value, list) else round(value, 4)
-
-
-def _lines(folder: Path, file: str) -> list[str]:
-    return [line for line in map(str.strip, read_lines(folder / file)) if line]
 
 
 def _cola(path: Path) -> tuple[list[str], list[int]]:
