@@ -12,6 +12,8 @@ from metrics.data.text import well_formed
 Array = NDArray[np.float64]
 # No tokenizer here makes tokens of more characters, so max_tokens truncates whatever lies behind.
 _CHARACTERS_PER_TOKEN = 64
+# Texts that `TextCache` computes at once.
+_CHUNK = 1024
 
 
 def truncate(texts: Sequence[str], max_tokens: int) -> list[str]:
@@ -26,6 +28,14 @@ def score_unique(items: Sequence[Hashable], score: Callable[[list[Any]], Array])
     return score(unique)[[index[item] for item in items]]
 
 
+def pair_cosines(left: Sequence[str], right: Sequence[str], embed: Callable[[list[str]], Array]) -> Array:
+    """Return the cosines [n] of n pairs of texts, in [-1, 1]; `embed` returns embeddings [2 n, width] of unit length."""
+    if not left:
+        return np.zeros(0)
+    both = embed([*left, *right])
+    return np.clip((both[: len(left)] * both[len(left) :]).sum(-1), -1.0, 1.0)
+
+
 def pad(rows: Sequence[Sequence[int]], padding: int = 0) -> tuple[Any, Any]:
     """Return sequences of token ids as a tensor [n, longest], padded on the right, and its mask, 0 at padding."""
     import torch
@@ -38,10 +48,8 @@ def pad(rows: Sequence[Sequence[int]], padding: int = 0) -> tuple[Any, Any]:
 class TextCache:
     """An LRU cache: text -> value. `compute` maps chunks of distinct texts that are not cached to their values."""
 
-    def __init__(
-        self, compute: Callable[[list[str]], Sequence[Any]], chunk_size: int = 1024, max_size: int = 65_536
-    ) -> None:
-        self._compute, self._chunk_size, self._max_size = compute, chunk_size, max_size
+    def __init__(self, compute: Callable[[list[str]], Sequence[Any]], max_size: int = 65_536) -> None:
+        self._compute, self._max_size = compute, max_size
         self._values: OrderedDict[str, Any] = OrderedDict()
 
     def __call__(self, texts: Sequence[str]) -> list[Any]:
@@ -49,8 +57,8 @@ class TextCache:
         # This call's values are collected separately: it may have more distinct texts than the cache holds.
         current = {text: self._values[text] for text in texts if text in self._values}
         missing = [text for text in dict.fromkeys(texts) if text not in current]
-        for start in range(0, len(missing), self._chunk_size):
-            chunk = missing[start : start + self._chunk_size]
+        for start in range(0, len(missing), _CHUNK):
+            chunk = missing[start : start + _CHUNK]
             current.update(zip(chunk, self._compute(chunk), strict=True))
         for text in current:
             self._values[text] = current[text]

@@ -12,9 +12,11 @@ import numpy as np
 from metrics.generation.batching import length_sorted_batches
 from metrics.models.pins import resolve_pinned
 from metrics.models.resolve import resolve_model
-from metrics.scorers.batching import Array, score_unique, truncate
+from metrics.scorers.batching import Array, pair_cosines, score_unique, truncate
 from metrics.util.errors import InputError, one_line
 from metrics.util.files import read_text
+
+_BATCH_SIZE = 64
 
 
 class _Encoder:
@@ -26,16 +28,12 @@ class _Encoder:
 
     auto_class: ClassVar[str]
 
-    def __init__(self, model: str, revision: str | None = None, max_tokens: int = 512, batch_size: int = 64) -> None:
+    def __init__(self, model: str, revision: str | None = None, max_tokens: int = 512) -> None:
         self.ref = resolve_pinned(resolve_model, model, revision)
+        # The commit of the Hub, or a hash of the folder.
+        self.revision = self.ref.revision
         self.max_tokens = max_tokens
-        self.batch_size = batch_size
         self._warned = False
-
-    @property
-    def revision(self) -> str:
-        """The commit of the Hub, or a hash of the folder."""
-        return self.ref.revision
 
     @cached_property
     def _loaded(self) -> tuple[Any, Any]:
@@ -75,7 +73,7 @@ class _Encoder:
         model, tokenizer = self._loaded
         max_length = self._max_length
         values: list[Any] = [None] * len(texts)
-        for indices in length_sorted_batches([len(t) for t in texts], self.batch_size):
+        for indices in length_sorted_batches([len(t) for t in texts], _BATCH_SIZE):
             batch_texts = [texts[i] for i in indices]
             batch = tokenizer(batch_texts, padding=True, truncation=True, max_length=max_length, return_tensors="pt")
             if not self._warned and any(encoding.overflowing for encoding in batch.encodings or ()):
@@ -120,8 +118,8 @@ class SentenceEncoder(_Encoder):
         """(whether the first token is used instead of the mean, the dense layer or None)."""
         folder, name = self.ref.folder, self.ref.name
         modules = read_config(folder / "modules.json", list)
-        kinds = [str(module.get("type") if isinstance(module, dict) else module) for module in modules]
-        kinds = [kind.rpartition(".")[2] for kind in kinds]
+        types = [str(module.get("type") if isinstance(module, dict) else module) for module in modules]
+        kinds = [type_.rpartition(".")[2] for type_ in types]
         unknown = [kind for kind in kinds if kind not in ("Transformer", "Pooling", "Dense", "Normalize")]
         if unknown or kinds.count("Dense") > 1:
             raise InputError(f"{name}/modules.json: {(unknown or ['a second Dense'])[0]} is not supported")
@@ -144,10 +142,7 @@ class SentenceEncoder(_Encoder):
 
     def cosine(self, left: Sequence[str], right: Sequence[str]) -> Array:
         """Return the cosines [n] of n pairs, in [-1, 1]; negative values are not clipped."""
-        if not left:
-            return np.zeros(0)
-        both = self([*left, *right])
-        return np.clip((both[: len(left)] * both[len(left) :]).sum(-1), -1.0, 1.0)
+        return pair_cosines(left, right, self)
 
 
 def read_config(path: Path, kind: type[dict[str, Any]] | type[list[Any]] = dict) -> Any:

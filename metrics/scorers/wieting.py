@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from metrics.scorers.batching import Array, score_unique, truncate
+from metrics.scorers.batching import Array, pair_cosines, score_unique, truncate
 from metrics.util.errors import InputError, missing_package, one_line
 from metrics.util.files import content_hash, sha256_file
 
@@ -47,9 +47,14 @@ class WietingSimilarity:
     @cached_property
     def _loaded(self) -> tuple[dict[str, int], Array, Any, Any]:
         from nltk.tokenize import TreebankWordTokenizer
+        from sentencepiece import SentencePieceProcessor
 
         vocabulary, embeddings = _read_weights(self._folder / _FILES[0])
-        return vocabulary, embeddings, _read_pieces(self._folder / _FILES[1]), TreebankWordTokenizer()
+        path = self._folder / _FILES[1]
+        try:
+            return vocabulary, embeddings, SentencePieceProcessor(model_file=str(path)), TreebankWordTokenizer()
+        except Exception as error:
+            raise InputError(f"{path}: not a sentencepiece model ({one_line(error)})") from None
 
     def indices(self, text: str) -> list[int]:
         """Return the vocabulary indices whose embeddings the published code averages for `text`.
@@ -63,16 +68,14 @@ class WietingSimilarity:
         return [index for index in indices if index] or [vocabulary[_PLACEHOLDER]]
 
     def _embed(self, texts: list[str]) -> Array:
+        """Embeddings [n, width] of unit length."""
         embeddings = self._loaded[1]
-        return np.stack([embeddings[self.indices(text)].mean(0) for text in texts])
+        means = np.stack([embeddings[self.indices(text)].mean(0) for text in texts])
+        return means / np.maximum(np.linalg.norm(means, axis=-1, keepdims=True), 1e-8)
 
     def cosine(self, left: Sequence[str], right: Sequence[str]) -> Array:
         """Return the cosines [n] of n pairs, in [-1, 1]; STRAP's own files have values down to -.2647."""
-        if not left:
-            return np.zeros(0)
-        both = score_unique(truncate([*left, *right], self._max_tokens), self._embed)
-        unit = both / np.maximum(np.linalg.norm(both, axis=-1, keepdims=True), 1e-8)
-        return np.clip((unit[: len(left)] * unit[len(left) :]).sum(-1), -1.0, 1.0)
+        return pair_cosines(left, right, lambda texts: score_unique(truncate(texts, self._max_tokens), self._embed))
 
 
 def _read_weights(path: Path) -> tuple[dict[str, int], Array]:
@@ -99,12 +102,3 @@ def _read_weights(path: Path) -> tuple[dict[str, int], Array]:
     if not fits or _PLACEHOLDER not in vocabulary:
         raise InputError(f"{path}: not Wieting's sim.pt (no {_PLACEHOLDER}, or fewer embeddings than pieces)")
     return vocabulary, embeddings
-
-
-def _read_pieces(path: Path) -> Any:
-    import sentencepiece
-
-    try:
-        return sentencepiece.SentencePieceProcessor(model_file=str(path))
-    except Exception as error:
-        raise InputError(f"{path}: not a sentencepiece model ({one_line(error)})") from None

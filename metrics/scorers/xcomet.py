@@ -56,13 +56,9 @@ class XCometLite:
         self.ref = resolve_pinned(resolve_model, model, commit or None)
         self._arguments = _read_arguments(self.ref)
         self.encoder_ref = resolve_pinned(resolve_config, self._arguments["pretrained_model"], encoder or None)
+        self.revision = f"{self.ref.revision}+{self.encoder_ref.revision}"
         self.max_tokens = max_tokens
         self.batch_size = batch_size
-
-    @property
-    def revision(self) -> str:
-        """The commits of the model and of its encoder, "COMMIT+COMMIT"."""
-        return f"{self.ref.revision}+{self.encoder_ref.revision}"
 
     @cached_property
     def _loaded(self) -> tuple[Any, Any, int]:

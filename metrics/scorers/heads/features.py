@@ -22,6 +22,7 @@ from metrics.util.progress import progress
 Floats = NDArray[np.float32]
 _MAX_CHARACTERS = 4000
 _NGRAM_BITS = 16
+_BATCH_SIZE = 32
 # Rows of logits computed at once: 25 MB, which fit into the processor's cache.
 _LOGITS_ROWS = 128
 _CLITIC = re.compile(r"(\w)\s+(n't|'(?:s|m|d|re|ve|ll))\b", re.IGNORECASE)
@@ -66,20 +67,14 @@ class HiddenStates:
 
 
 class Backbone:
-    """A frozen built-in model that encodes canonical texts in batches of similar length.
-
-    Args:
-        batch_size: Texts per batch.
-        num_layers: Load only the first layers, for features of those; None for all.
-    """
+    """A frozen built-in model that encodes canonical texts in batches of similar length; None `num_layers`: all."""
 
     name: ClassVar[str]
     auto_class: ClassVar[str]
     max_tokens: ClassVar[int]
 
-    def __init__(self, batch_size: int = 32, num_layers: int | None = None) -> None:
+    def __init__(self, num_layers: int | None = None) -> None:
         self.ref = resolve_model(self.name)
-        self.batch_size = batch_size
         self.num_layers = num_layers
 
     @cached_property
@@ -119,7 +114,7 @@ class Backbone:
 
         ids = [self._ids(text) for text in texts]
         rows: list[Any] = [None] * len(texts)
-        batches = length_sorted_batches([len(i) for i in ids], self.batch_size)
+        batches = length_sorted_batches([len(i) for i in ids], _BATCH_SIZE)
         with torch.inference_mode():
             for indices in progress(batches, description, "batches"):
                 for i, hidden in zip(indices, self._encode([ids[i] for i in indices]), strict=True):

@@ -132,7 +132,7 @@ def _train_acceptability(folder: Path) -> tuple[dict[str, Any], dict[str, Any], 
     texts = [features.canonical(respell(text, rng)) for text in (*sentences, *broken)]
     y = np.array([*labels, *[0] * len(broken)])
     states = _acceptable_states(texts)
-    w, b = _fit_dense(states, y, 3e-4)
+    w, b = _fit_dense(states, y)
     # The corruptions lower the share of acceptable sentences; the bias is shifted back to CoLA's prior.
     share, prior = y.mean(), np.mean(labels)
     b += float(np.log(prior / (1 - prior)) - np.log(share / (1 - share)))
@@ -147,10 +147,9 @@ def _train_acceptability(folder: Path) -> tuple[dict[str, Any], dict[str, Any], 
         figures[f"{name} P, mean of acceptable, lower-cased acceptable, unacceptable"] = [
             float(np.mean(1 / (1 + np.exp(-v)))) for v in (z[judged == 1], low[judged == 1], z[judged == 0])
         ]
-    references = [pair[1] for pair in _paradetox(folder)]
+    references = [reference for _, reference in _paradetox(folder)]
     vocabulary = _words_of(references)
-    pairs = [(text, corrupt(text, vocabulary, rng)) for text in references]
-    pairs = [pair for pair in pairs if pair[0] != pair[1]]
+    pairs = [(text, wrong) for text in references if (wrong := corrupt(text, vocabulary, rng)) != text]
     z = _acceptable_states([features.canonical(text) for pair in pairs for text in pair]) @ w + b
     figures["paradetox rewrites against corruptions AUC"] = _auc(np.array([1, 0] * len(pairs)), z)
     figures["paradetox rewrites above their corruptions"] = float(np.mean(z[0::2] > z[1::2]))
@@ -190,20 +189,15 @@ def corrupt(text: str, vocabulary: Sequence[str], rng: random.Random) -> str:
 
 def respell(text: str, rng: random.Random) -> str:
     """Return `text` as it is, in lower case, or in lower case without apostrophes, at random."""
-    kind = rng.choice(("as is", "as is", "lower", "bare"))
-    if kind == "as is":
-        return text
-    return text.lower().replace("'", "") if kind == "bare" else text.lower()
+    return rng.choice((text, text, text.lower(), text.lower().replace("'", "")))
 
 
 def _token_states(texts: list[str]) -> list[Any]:
     """The states of each text's tokens [tokens, 2304] in float16: a gigabyte for Jigsaw, cached on disk."""
-
     layers = SmolLM2.toxic_layers
     backbone = SmolLM2(num_layers=max(layers))
-    return _cached_features(
-        backbone, texts, f"tokens {layers}", lambda h: features.token_states(h, layers).astype(np.float16)
-    )
+    kind = f"tokens {layers}"
+    return _cached_features(backbone, texts, kind, lambda h: features.token_states(h, layers).astype(np.float16))
 
 
 def _acceptable_states(texts: list[str]) -> Array:
@@ -265,12 +259,12 @@ def _fit_grams(x: Any, y: Any) -> tuple[Array, float]:
     return w.astype(np.float16).astype(np.float64), b
 
 
-def _fit_dense(x: Array, y: Any, c: float) -> tuple[Array, float]:
+def _fit_dense(x: Array, y: Any) -> tuple[Array, float]:
     """L2-regularised logistic regression on standardised columns; weights and bias are for the original columns."""
     mean, spread = x.mean(0), x.std(0) + 1e-6
     size = np.ones(x.shape[1])
     size[_SURPRISAL_START:] = _SURPRISAL_SCALE
-    w, b = _fit_logistic((x - mean) / spread * size, y, C=c, max_iter=1000)
+    w, b = _fit_logistic((x - mean) / spread * size, y, C=3e-4, max_iter=1000)
     weights = w * size / spread
     return weights, b - float(weights @ mean)
 
