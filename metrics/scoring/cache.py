@@ -1,5 +1,6 @@
 """Cache of scores by content: one SQLite file in the cache folder, which processes can share."""
 
+import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 from contextlib import closing
@@ -8,9 +9,6 @@ from pathlib import Path
 from metrics.scoring import COLUMNS
 from metrics.util.errors import InputError
 from metrics.util.files import require_writable
-
-# SQLite's limit on variables in one statement is 999 in old builds.
-_KEYS_PER_QUERY = 500
 
 
 class ScoreCache:
@@ -38,14 +36,9 @@ class ScoreCache:
 
     def read(self, keys: Sequence[str]) -> dict[str, tuple[float, ...]]:
         """Return key -> scores for those of `keys` that the cache contains."""
-        found = {}
+        query = f"SELECT key, {', '.join(COLUMNS)} FROM scores WHERE key IN (SELECT value FROM json_each(?))"
         with closing(self._connect()) as database:
-            for start in range(0, len(keys), _KEYS_PER_QUERY):
-                part = keys[start : start + _KEYS_PER_QUERY]
-                marks = ",".join("?" * len(part))
-                rows = database.execute(f"SELECT key, {', '.join(COLUMNS)} FROM scores WHERE key IN ({marks})", part)
-                found.update({key: tuple(scores) for key, *scores in rows})
-        return found
+            return {key: tuple(scores) for key, *scores in database.execute(query, [json.dumps(keys)])}
 
     def write(self, rows: Iterable[tuple[str, Sequence[float]]]) -> None:
         """Store (key, scores) pairs in one transaction; a key that exists is overwritten."""

@@ -67,7 +67,7 @@ class HiddenStates:
 
 
 class Backbone:
-    """A frozen built-in model that encodes canonical texts in batches of similar length; None `num_layers`: all."""
+    """A frozen built-in model, or its first `num_layers`, that encodes canonical texts in batches of similar length."""
 
     name: ClassVar[str]
     auto_class: ClassVar[str]
@@ -197,16 +197,12 @@ class SmolLM2(Backbone):
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])[: self.max_tokens] or self.context
 
     def _encode(self, ids: list[list[int]]) -> list[HiddenStates]:
-        import torch
-
         start = len(self.context)
         # Padding on the right needs no mask in a causal model.
         padded, _ = pad([[*self.context, *row] for row in ids])
         last = self.model.model(input_ids=padded, use_cache=False).last_hidden_state
-        surprisal: list[Any] = [None] * len(ids)
-        if self.num_layers is None:
-            before = torch.cat([last[r, start - 1 : start - 1 + len(row)] for r, row in enumerate(ids)])
-            surprisal = self._surprisal(before, ids)
+        before = [last[r, start - 1 : start - 1 + len(row)] for r, row in enumerate(ids)]
+        surprisal = self._surprisal(before, ids) if self.num_layers is None else [None] * len(ids)
         hidden = [
             HiddenStates({n: state[r, start : start + len(row)] for n, state in self._states.items()}, surprisal[r])
             for r, row in enumerate(ids)
@@ -214,10 +210,11 @@ class SmolLM2(Backbone):
         self._states.clear()
         return hidden
 
-    def _surprisal(self, states: Any, ids: list[list[int]]) -> list[Floats]:
-        """`surprisal_statistics` of each text, from the last states before each token of all texts [tokens, width]."""
+    def _surprisal(self, before: list[Any], ids: list[list[int]]) -> list[Floats | None]:
+        """`surprisal_statistics` of each text, from the last states before each of its tokens [tokens, width]."""
         import torch
 
+        states = torch.cat(before)
         tokens = torch.tensor([token for row in ids for token in row])
         # The first state is that of the context, and predicts a token without knowing its sentence.
         unconditional = self.model.lm_head(states[:1]).log_softmax(-1)[0][tokens]
@@ -242,11 +239,9 @@ def token_states(hidden: HiddenStates, layers: Sequence[int]) -> Floats:
 
 def pooled_states(hidden: HiddenStates) -> Floats:
     """Return the features of acceptability [6937]: mean, maximum and last of SmolLM2's states, then the surprisal."""
-    import torch
-
     assert hidden.surprisal is not None
     states = [hidden.states[layer] for layer in SmolLM2.acceptable_layers]
-    parts = [part.numpy() for s in states for part in (s.mean(0), torch.amax(s, 0), s[-1])]
+    parts = [part.numpy() for s in states for part in (s.mean(0), s.amax(0), s[-1])]
     return np.concatenate([*parts, hidden.surprisal])
 
 

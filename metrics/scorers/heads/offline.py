@@ -97,19 +97,19 @@ class OfflineHeads:
 
         def log_odds(hidden: HiddenStates) -> tuple[float, float]:
             tokens = features.token_states(hidden, SmolLM2.toxic_layers) @ toxic["tokens.weight"] + toxic["bias"][0]
-            return smooth_maximum(tokens), float(
-                features.pooled_states(hidden) @ acceptable["weight"] + acceptable["bias"][0]
-            )
+            pooled = features.pooled_states(hidden)
+            return smooth_maximum(tokens), float(pooled @ acceptable["weight"] + acceptable["bias"][0])
 
         return self._smol.extract(texts, "toxicity and fluency", log_odds)
 
     def _embed(self, texts: list[str]) -> list[TokenEmbeddings]:
-        rows = self._mini.extract(
-            texts, "similarity", lambda hidden: (hidden.states[6].mean(0).numpy(), hidden.states[WORD_LAYER].numpy())
-        )
+        def vectors(hidden: HiddenStates) -> tuple[Floats, Floats]:
+            return unit_length(hidden.states[6].mean(0).numpy()), unit_length(hidden.states[WORD_LAYER].numpy())
+
+        rows = self._mini.extract(texts, "similarity", vectors)
         return [
-            TokenEmbeddings(unit_length(mean), unit_length(tokens), self._mini.word_indices(text))
-            for text, (mean, tokens) in zip(texts, rows, strict=True)
+            TokenEmbeddings(sentence, tokens, self._mini.word_indices(text))
+            for text, (sentence, tokens) in zip(texts, rows, strict=True)
         ]
 
 
