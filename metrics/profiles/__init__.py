@@ -1,7 +1,4 @@
-"""Profiles: one YAML file per metric protocol. A new protocol is a new file in this folder.
-
-What the protocols are and where they differ: docs/footguns.md.
-"""
+"""Profiles: one YAML file in this folder per metric protocol. docs/footguns.md says where the protocols differ."""
 
 import os
 from pathlib import Path

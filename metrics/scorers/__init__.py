@@ -18,17 +18,13 @@ from metrics.scorers.xcomet import XCometLite
 _Scorer = Callable[[str, str | None, int], Any]
 # classifier(texts) returns the logits [n, classes] of n texts.
 CLASSIFIERS: dict[str, _Scorer] = {
-    "sequence-classifier": SequenceClassifier,
-    "profanity-check": ProfanityCheck,
-    "heads-toxicity": HeadsToxicity,
-    "heads-acceptability": HeadsAcceptability,
-}
+    "sequence-classifier": SequenceClassifier, "profanity-check": ProfanityCheck,
+    "heads-toxicity": HeadsToxicity, "heads-acceptability": HeadsAcceptability,
+}  # fmt: skip
 # model.cosine(left, right) returns the cosines [n], in [-1, 1], of n pairs of texts.
 SIMILARITIES: dict[str, _Scorer] = {
-    "sentence-encoder": SentenceEncoder,
-    "wieting": WietingSimilarity,
-    "heads-similarity": HeadsSimilarity,
-}
+    "sentence-encoder": SentenceEncoder, "wieting": WietingSimilarity, "heads-similarity": HeadsSimilarity,
+}  # fmt: skip
 # comparison.compare(sources, outputs, references) returns the fluency [n] of n outputs beside their human rewrites.
 COMPARISONS: dict[str, _Scorer] = {"chrf": ChrF, "xcomet-lite": XCometLite}
 FLUENCY_SCORERS: ChainMap[str, _Scorer] = ChainMap({}, COMPARISONS, CLASSIFIERS)

@@ -145,7 +145,7 @@ class SentenceEncoder(_Encoder):
         return pair_cosines(left, right, self)
 
 
-def read_config(path: Path, kind: type[dict[str, Any]] | type[list[Any]] = dict) -> Any:
+def read_config(path: Path, kind: type = dict) -> Any:
     """Return the JSON object, or the array if `kind` is list, in a file; empty if there is no such file.
 
     Raises:

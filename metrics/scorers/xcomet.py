@@ -1,9 +1,8 @@
 """XCOMET-lite (Larionov et al. 2024), the FL of CLEF 2025: mDeBERTa that scores a text and tags the errors in it.
 
-The model encodes each output three times: joined with its source, with its reference, with both. The score is a
-weighted sum of the three regressions, each at most 1, and of the MQM score of the tagged error spans. The computation
-is that of COMET 2.2 (Unbabel, XCOMETMetric), oddities included, but without training, scores without a reference, and
-the text and confidence of a span.
+As in COMET 2.2 (Unbabel, XCOMETMetric), the model encodes each output three times: joined with its source, with its
+reference, with both. The score is a weighted sum of the three regressions, each at most 1, and of the MQM score of the
+tagged error spans.
 """
 
 import io
@@ -224,10 +223,8 @@ def _fields(message: bytes) -> Iterator[tuple[int, Any]]:
     stream = io.BytesIO(message)
     while stream.tell() < len(message):
         number, wire_type = divmod(_varint(stream), 8)
-        if wire_type == 0:
-            yield number, _varint(stream)
-        else:
-            yield number, stream.read(_varint(stream) if wire_type == 2 else {1: 8, 5: 4}[wire_type])
+        value = _varint(stream) if wire_type in (0, 2) else {1: 8, 5: 4}[wire_type]
+        yield number, stream.read(value) if wire_type else value
 
 
 def _varint(stream: io.BytesIO) -> int:

@@ -12,10 +12,7 @@ from metrics.util.files import require_writable
 
 
 class ScoreCache:
-    """Maps a content hash to the scores of one sentence, in the order of `COLUMNS`.
-
-    Args:
-        path: The SQLite file; it is created if it does not exist.
+    """Maps a content hash to the scores of one sentence, in the order of `COLUMNS`; creates the file `path` if needed.
 
     Raises:
         InputError: `path` cannot be written, or is not a cache of scores.

@@ -11,7 +11,7 @@ from metrics.data.test_sets import TestSet
 from metrics.profiles import Profile
 from metrics.scoring import COLUMNS
 from metrics.scoring.cache import ScoreCache
-from metrics.scoring.items import SentenceScores, score_chunks, to_items
+from metrics.scoring.items import SentenceScores, Texts, score_chunks, to_items
 from metrics.scoring.measures import MEASURES
 from metrics.scoring.result import Result
 from metrics.scoring.signature import Signature
@@ -20,11 +20,7 @@ from metrics.util.files import content_hash
 
 
 class Evaluator:
-    """Scores any number of systems under one profile; the models are loaded once.
-
-    Args:
-        profile: The metric protocol.
-        cache: Where scores are looked up and stored; None: nowhere.
+    """Scores any number of systems under one profile; the models are loaded once. Without a cache nothing is stored.
 
     Raises:
         InputError: A model of the profile cannot be found.
@@ -40,9 +36,7 @@ class Evaluator:
         scores = self.score(test_set.sources, rewrites.outputs, test_set.references)
         return Result(rewrites, test_set, scores, self.signature(test_set, rewrites.decoding))
 
-    def score(
-        self, sources: Sequence[str], outputs: Sequence[str], references: Sequence[Sequence[str]] | None = None
-    ) -> SentenceScores:
+    def score(self, sources: Texts, outputs: Texts, references: Sequence[Texts] | None = None) -> SentenceScores:
         """Score each output [n] for its source [n]; profiles that compare with references [n] need those as well.
 
         Raises:

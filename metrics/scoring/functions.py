@@ -23,11 +23,10 @@ import numpy as np
 from metrics.profiles import load_profile
 from metrics.scorers.batching import Array
 from metrics.scoring import FACTORS
-from metrics.scoring.items import score_chunks, to_items
+from metrics.scoring.items import Texts, score_chunks, to_items
 from metrics.scoring.measures import MEASURES, Measure
 from metrics.util.errors import InputError
 
-Texts = Sequence[str]
 References = Texts | Sequence[Texts]
 # A text or a number for each sentence.
 Column = Texts | Sequence[float] | Array
@@ -52,7 +51,6 @@ def style_accuracy(
         predictions: The rewrites [n]; an empty one scores 0.
         sources: The toxic sentences [n]; only profiles that compare with them need them (clef2025).
         references: The human rewrites [n], one string or a list of strings each; needed like `sources`.
-        profile: The metric protocol.
     """
     return _score(sources, predictions, references, profile, ["sta"])[0]
 
@@ -68,7 +66,6 @@ def similarity(
         sources: The toxic sentences [n].
         predictions: The rewrites [n]; an empty one scores 0.
         references: The human rewrites [n]; only profiles that compare with them need them.
-        profile: The metric protocol.
     """
     return _score(_texts("sources", sources), predictions, references, profile, ["sim"])[0]
 
@@ -82,7 +79,6 @@ def fluency(
         predictions: The rewrites [n]; an empty one scores 0.
         sources: The toxic sentences [n]; only profiles that compare with them need them (clef2024, clef2025).
         references: The human rewrites [n]; needed like `sources`.
-        profile: The metric protocol.
     """
     return _score(sources, predictions, references, profile, ["fl"])[0]
 
@@ -92,13 +88,8 @@ def joint(
 ) -> float:
     """Compute J, the mean over sentences of STA * SIM * FL, not the product of the means (Krishna et al. 2020).
 
-    Call it as `joint(sta, sim, fl)`, or as `joint(sources, predictions)` or `joint(sources, predictions, references)`.
-
-    Args:
-        first: STA of each sentence [n], or the sources [n].
-        second: SIM of each sentence [n], or the predictions [n].
-        third: FL of each sentence [n], or the references [n].
-        profile: The metric protocol; used for texts only.
+    Call it as `joint(sta, sim, fl)` with the values of each sentence [n], or with texts [n] under a profile, as
+    `joint(sources, predictions)` or `joint(sources, predictions, references)`.
 
     Raises:
         InputError: As the other metrics; or no sentences, or values outside [-1, 1].
@@ -120,12 +111,9 @@ def joint(
 def metric_values(
     metric: str, sources: Texts, predictions: Texts, references: References | None = None, profile: str = "offline"
 ) -> dict[str, Array]:
-    """Compute one metric by name, for the `evaluate` modules, their pages and the harness tasks.
+    """Return {metric: values [n]} of one metric; for "j" its factors "sta", "sim" and "fl" come first.
 
     The values of the latest texts stay in memory, so that four metrics on the same texts cost no more than J alone.
-
-    Returns:
-        {metric: values [n]}; for "j" its factors "sta", "sim" and "fl" come first.
 
     Raises:
         InputError: No sentences; as the metrics.

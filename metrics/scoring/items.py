@@ -12,6 +12,7 @@ from metrics.scoring.measures import Item, Measure
 from metrics.util.errors import InputError
 from metrics.util.progress import progress
 
+Texts = Sequence[str]
 # Sentences scored together: bounds memory, and is what an interrupted run loses.
 CHUNK = 1_024
 
@@ -41,10 +42,7 @@ class SentenceScores:
 
 
 def to_items(
-    sources: Sequence[str],
-    outputs: Sequence[str],
-    references: Sequence[Sequence[str]] | None,
-    measures: Collection[Measure],
+    sources: Texts, outputs: Texts, references: Sequence[Texts] | None, measures: Collection[Measure]
 ) -> list[Item]:
     """Combine sources, outputs and references [n] into items [n]; without references if no measure needs them.
 
@@ -72,10 +70,7 @@ def score_chunks(
 ) -> Iterator[dict[Item, list[float]]]:
     """Yield item -> scores, the columns of all measures, of at most `CHUNK` distinct items with an output at a time.
 
-    Args:
-        items: The items.
-        measures: The measures.
-        description: The name of the stage on the progress bar.
+    `description` is the name of the stage on the progress bar.
 
     Raises:
         InputError: A score is not finite.

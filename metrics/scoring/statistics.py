@@ -51,15 +51,10 @@ def paired_difference(left: Values, right: Values, seed: int = 0) -> Interval:
 
 
 def randomisation_test(left: Values, right: Values, seed: int = 0) -> float:
-    """Return the two-sided p-value, in (0, 1], of the difference of two means, by paired approximate randomisation.
+    """Return the two-sided p-value, in (0, 1], of the difference of the means of two systems on n sentences.
 
     Under the null hypothesis the two scores of a sentence are exchangeable: the test draws the signs of the paired
-    differences at random, 9,999 times (Noreen 1989).
-
-    Args:
-        left: Scores of one system [n].
-        right: Scores of the other system on the same sentences [n].
-        seed: Seed of the random signs.
+    differences at random, 9,999 times (approximate randomisation, Noreen 1989).
 
     Raises:
         ValueError: Unequal lengths.

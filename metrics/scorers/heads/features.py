@@ -1,13 +1,13 @@
 """Features of a text for the heads: hidden states of two frozen models, surprisal statistics, character n-grams.
 
-Callers compute all features from the text's canonical form, so that one forward pass serves all heads and a score
-depends on what a text says and not on how it was tokenised.
+Callers compute all features from a text's canonical form, so that one forward pass serves all heads.
 """
 
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
@@ -141,14 +141,10 @@ class MiniLM(Backbone):
     def word_indices(self, text: str) -> tuple[tuple[int, ...], ...]:
         """Return the indices of each word's tokens; of each sign's if `text` has no words, of [CLS] if it is empty."""
         pieces = self.tokenizer.convert_ids_to_tokens(self._ids(text))[1:-1]
-        groups: list[list[int]] = []
-        for index, piece in enumerate(pieces, start=1):
-            if piece.startswith("##") and groups:
-                groups[-1].append(index)
-            else:
-                groups.append([index])
+        starts = [i for i, piece in enumerate(pieces, start=1) if i == 1 or not piece.startswith("##")]
+        groups = [tuple(range(start, end)) for start, end in pairwise([*starts, len(pieces) + 1])]
         words = [group for group in groups if any(c.isalnum() for c in pieces[group[0] - 1])]
-        return tuple(map(tuple, words or groups or [[0]]))
+        return tuple(words or groups or [(0,)])
 
     def _encode(self, ids: list[list[int]]) -> list[HiddenStates]:
         padded, mask = pad(ids)
@@ -175,6 +171,7 @@ class SmolLM2(Backbone):
     def model(self) -> Any:
         """The transformers model, with packed linear layers; a forward pass stores the states after `layers`."""
         model = super().model
+        self._states: dict[int, Any] = {}
         for number, layer in enumerate(model.model.layers, start=1):
             if number in self.layers:
                 layer.register_forward_hook(partial(self._store_states, number))
@@ -182,10 +179,6 @@ class SmolLM2(Backbone):
 
     def _store_states(self, number: int, _layer: Any, _inputs: Any, states: Any) -> None:
         self._states[number] = states
-
-    @cached_property
-    def _states(self) -> dict[int, Any]:
-        return {}
 
     @cached_property
     def context(self) -> list[int]:

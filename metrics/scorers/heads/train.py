@@ -101,21 +101,16 @@ def _train_toxicity(folder: Path) -> tuple[dict[str, Any], dict[str, Any], Seque
     judged = slope * (np.column_stack(members) @ mix) + offset
     before, after = judged[0::2], judged[1::2]
     figures = {
-        "jigsaw held-out AUC": _auc(y, held_out @ mix),
-        "jigsaw held-out AUC of the members": [_auc(y, column) for column in held_out.T],
+        "jigsaw held-out AUC": roc_auc_score(y, held_out @ mix),
+        "jigsaw held-out AUC of the members": [roc_auc_score(y, column) for column in held_out.T],
         "jigsaw held-out accuracy": float(np.mean((slope * (held_out @ mix) + offset > 0) == y)),
-        "paradetox AUC": _auc(np.array([1, 0] * len(pairs)), judged),
+        "paradetox AUC": roc_auc_score(np.array([1, 0] * len(pairs)), judged),
         "paradetox toxic inputs called toxic": float(np.mean(before > 0)),
         "paradetox rewrites called neutral": float(np.mean(after < 0)),
         "paradetox pairs told apart": float(np.mean(before > after)),
     }
-    tensors = {
-        "tokens.weight": token_weights.astype(np.float32),
-        "grams.weight": gram_weights.astype(np.float16),
-        "bias": np.array([token_bias, gram_bias]),
-        "mix": mix,
-        "platt": np.array([slope, offset]),
-    }
+    weights = {"tokens.weight": token_weights.astype(np.float32), "grams.weight": gram_weights.astype(np.float16)}
+    tensors = {**weights, "bias": np.array([token_bias, gram_bias]), "mix": mix, "platt": np.array([slope, offset])}
     return tensors, figures, JIGSAW
 
 
@@ -142,8 +137,8 @@ def _train_acceptability(folder: Path) -> tuple[dict[str, Any], dict[str, Any], 
         judged = np.array(labels)
         z = _acceptable_states([features.canonical(text) for text in sentences]) @ w + b
         low = _acceptable_states([features.canonical(text.lower()) for text in sentences]) @ w + b
-        figures[f"{name} AUC"] = _auc(judged, z)
-        figures[f"{name} lower-cased AUC"] = _auc(judged, low)
+        figures[f"{name} AUC"] = roc_auc_score(judged, z)
+        figures[f"{name} lower-cased AUC"] = roc_auc_score(judged, low)
         figures[f"{name} P, mean of acceptable, lower-cased acceptable, unacceptable"] = [
             float(np.mean(1 / (1 + np.exp(-v)))) for v in (z[judged == 1], low[judged == 1], z[judged == 0])
         ]
@@ -151,7 +146,7 @@ def _train_acceptability(folder: Path) -> tuple[dict[str, Any], dict[str, Any], 
     vocabulary = _words_of(references)
     pairs = [(text, wrong) for text in references if (wrong := corrupt(text, vocabulary, rng)) != text]
     z = _acceptable_states([features.canonical(text) for pair in pairs for text in pair]) @ w + b
-    figures["paradetox rewrites against corruptions AUC"] = _auc(np.array([1, 0] * len(pairs)), z)
+    figures["paradetox rewrites against corruptions AUC"] = roc_auc_score(np.array([1, 0] * len(pairs)), z)
     figures["paradetox rewrites above their corruptions"] = float(np.mean(z[0::2] > z[1::2]))
     return {"weight": w.astype(np.float32), "bias": np.array([b])}, figures, (COLA,)
 
@@ -197,17 +192,15 @@ def _token_states(texts: list[str]) -> list[Any]:
     layers = SmolLM2.toxic_layers
     backbone = SmolLM2(num_layers=max(layers))
     kind = f"tokens {layers}"
-    return _cached_features(backbone, texts, kind, lambda h: features.token_states(h, layers).astype(np.float16))
+    return _cached_rows(backbone, texts, kind, lambda h: features.token_states(h, layers).astype(np.float16))
 
 
 def _acceptable_states(texts: list[str]) -> Array:
-    rows = _cached_features(SmolLM2(), texts, "pooled", lambda hidden: features.pooled_states(hidden)[None])
+    rows = _cached_rows(SmolLM2(), texts, "pooled", lambda hidden: features.pooled_states(hidden)[None])
     return np.concatenate(rows).astype(np.float64)
 
 
-def _cached_features(
-    backbone: SmolLM2, texts: list[str], kind: str, feature: Callable[[HiddenStates], Any]
-) -> list[Any]:
+def _cached_rows(backbone: SmolLM2, texts: list[str], kind: str, feature: Callable[[HiddenStates], Any]) -> list[Any]:
     """The feature of each text, cached on disk in chunks of `_CHUNK` texts, as arrays that need no pickle."""
     unique = sorted(set(texts))
     rows: dict[str, Any] = {}
@@ -272,10 +265,6 @@ def _fit_dense(x: Array, y: Any) -> tuple[Array, float]:
 def _fit_logistic(x: Any, y: Any, **settings: Any) -> tuple[Array, float]:
     model = LogisticRegression(**settings).fit(x, y)
     return model.coef_[0], float(model.intercept_[0])
-
-
-def _auc(y: Any, z: Any) -> float:
-    return float(roc_auc_score(y, z))
 
 
 def _rounded(value: Any) -> Any:
