@@ -29,7 +29,7 @@ def score_unique(items: Sequence[Hashable], score: Callable[[list[Any]], Array])
 
 
 def pair_cosines(left: Sequence[str], right: Sequence[str], embed: Callable[[list[str]], Array]) -> Array:
-    """Return the cosines [n] of n pairs of texts, in [-1, 1]; `embed` returns embeddings [2 n, width] of unit length."""
+    """Return the cosines [n], in [-1, 1], of n pairs of texts; `embed` returns vectors [2 n, width] of unit length."""
     if not left:
         return np.zeros(0)
     both = embed([*left, *right])
