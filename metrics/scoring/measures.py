@@ -58,7 +58,7 @@ def acceptability(profile: Profile, logits: Array) -> Array:
 class Measure(ABC):
     """One metric under one profile: calling it with n items returns their scores [n, len(columns)].
 
-    `metric` is also the prefix of its fields in a profile, and the first of `columns`. A profile names one of `scorers`.
+    `metric` is also the prefix of its fields in a profile and the first of `columns`. A profile names one of `scorers`.
     """
 
     metric: ClassVar[str]
