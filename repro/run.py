@@ -3,8 +3,6 @@
 Interrupted runs resume: run the same command again.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 from pathlib import Path

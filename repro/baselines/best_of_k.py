@@ -6,8 +6,6 @@ Taking the likeliest pass instead of the first gained J .014 ± .011 (standard e
 k = 4, but draws all k rewrites of every sentence instead of fewer than two.
 """
 
-from __future__ import annotations
-
 import dataclasses
 
 from metrics.systems.outputs import Rewrites

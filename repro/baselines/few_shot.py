@@ -1,7 +1,5 @@
 """Few-shot: the untouched leader, prompted with six pairs of a rude and a polite sentence."""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Any
 

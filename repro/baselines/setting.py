@@ -1,7 +1,5 @@
 """What an untrained rewriter is given, and how it is found by its name."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
@@ -9,7 +7,7 @@ from importlib import import_module
 from metrics.data.test_sets import TestSet
 from metrics.models.resolve import ModelRef
 from metrics.systems.outputs import Rewrites
-from repro.baselines.config import BaselineConfig
+from repro.baselines import BaselineConfig
 from repro.followers.follower import Follower
 
 
@@ -18,10 +16,8 @@ class Setting:
     """What an untrained rewriter is given.
 
     Attributes:
-        config: The recipe fields that it may read.
         leader: The untouched leader.
         rewriter: The model that the recipe's method trained, or the warm-up if it has no method.
-        test: The sentences to rewrite.
         load_follower: Loads the follower that judges rewrites.
     """
 

@@ -4,15 +4,13 @@ A stage declares the recipe fields, the inputs and the earlier stages that it re
 and from the hash of the program, and it is given nothing else. Runs of a study share stages with equal keys.
 """
 
-from __future__ import annotations
-
 import fcntl
 import json
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -25,9 +23,9 @@ from metrics.util.files import (
     remove_temporaries,
     sha256_file,
     write_json,
-)
+)  # fmt: skip
 from metrics.util.progress import ProgressBar
-from repro.config.inputs import Inputs
+from repro.config.inputs import Inputs, identity
 from repro.config.recipe import Recipe
 from repro.config.section import Section
 from repro.distributed import broadcast_from_main, is_main_process, is_sharded, num_processes, wait_for_everyone
@@ -48,7 +46,7 @@ class StageRun(Generic[C]):
         inputs: The inputs that it declares; reading another one raises `AttributeError`.
         folders: The folders of the stages that it follows, by name.
         keys: The cache keys of these stages, and its own.
-        work: Its own folder. After a kill it still holds what was written.
+        work: The stage's folder. After a kill it still holds what was written.
         out: The folder of the run.
         log: Appends an event to the run's log.
     """
@@ -67,10 +65,9 @@ class Stage(Generic[C]):
     """A step of a run.
 
     Attributes:
-        name: Its name, and that of its folder.
         build: Fills the folder `work`; a killed build is started again with the same folder.
         config: The recipe fields that it reads: a section, or a class that joins several.
-        inputs: The names of the inputs that it reads (attributes of `Inputs`).
+        inputs: Names of the attributes of `Inputs` that it reads.
         follows: The earlier stages whose folders it reads; those that the run does not have are left out.
         shared: Whether the runs of a study share its folder.
         distributed: Whether all processes build it together; the main process alone builds the others.
@@ -92,16 +89,13 @@ class Engine:
 
     Args:
         recipe: The recipe, from which each stage gets the fields that it declares.
-        inputs: The inputs of the run.
+        inputs: The inputs of the run, of which each stage gets those that it declares.
         out: The folder of the run.
         shared: Folder of the stages that the runs of a study share; None for a run on its own.
     """
 
     def __init__(self, recipe: Recipe, inputs: Inputs, out: Path, shared: Path | None = None) -> None:
-        self._recipe = recipe
-        self._inputs = inputs
-        self._out = out
-        self._shared = shared
+        self._recipe, self._inputs, self._out, self._shared = recipe, inputs, out, shared
         self._code = _code_hash()
         self._keys: dict[str, str] = {}
         self._current = ""
@@ -128,7 +122,7 @@ class Engine:
             [
                 stage.name,
                 config.model_dump(),
-                {name: self._inputs.identity(name) for name in stage.inputs},
+                {name: identity(getattr(self._inputs, name)) for name in stage.inputs},
                 [num_processes(), is_sharded()] if stage.distributed else [],
                 {name: self._keys[name] for name in follows},
                 self._code,
@@ -145,53 +139,44 @@ class Engine:
             self.log,
         )
         if is_main_process():
-            self._find_or_build(stage, run, title)
+            self._find_or_build(stage, run, folder / stage.name, title)
         elif stage.distributed and broadcast_from_main(lambda: False):
             stage.build(run)
         wait_for_everyone()
 
-    def _find_or_build(self, stage: Stage[Any], run: StageRun[Any], title: str) -> None:
-        key, final = run.keys[stage.name], self._out / "stages" / stage.name
-        if _complete_key(final) == key:
-            self._skip(stage, f"{title}: done before")
-        elif self._shared is None or not stage.shared:
-            self._build(stage, run, final, title)
-        else:
-            common = self._shared / f"{stage.name}-{key[:16]}"
-            with exclusive_lock(self._shared / f"{common.name}.lock"):
-                if _complete_key(common) == key:
-                    self._skip(stage, f"{title}: done by another run")
-                    _link_folder(common, final)
-                else:
-                    self._build(stage, run, final, title)
-                    _link_folder(final, common)
-
-    @staticmethod
-    def _skip(stage: Stage[Any], line: str) -> None:
-        _announce(stage, builds=False)
-        print(line, file=sys.stderr, flush=True)
-
-    def _build(self, stage: Stage[Any], run: StageRun[Any], final: Path, title: str) -> None:
-        run.log({"event": "start"})
-        started = time.time()
-        for stale in final.parent.glob(f".{stage.name}-*"):
-            if stale != run.work:
-                remove_folder(stale)
-        run.work.mkdir(parents=True, exist_ok=True)
-        _announce(stage, builds=True)
-        with ProgressBar(title, None, always=True):
-            stage.build(run)
-        seconds = round(time.time() - started, 1)
-        write_json(run.work / MARK, {"key": run.keys[stage.name], "seconds": seconds})
-        remove_folder(final)
-        os.replace(run.work, final)
-        run.log({"event": "end", "seconds": seconds})
+    def _find_or_build(self, stage: Stage[Any], run: StageRun[Any], final: Path, title: str) -> None:
+        key = run.keys[stage.name]
+        common = self._shared / f"{stage.name}-{key[:16]}" if self._shared and stage.shared else None
+        done = "done before" if _complete_key(final) == key else ""
+        with nullcontext() if done or not common else exclusive_lock(common.with_name(f"{common.name}.lock")):
+            if not done and common and _complete_key(common) == key:
+                done = "done by another run"
+                _link_folder(common, final)
+            if stage.distributed:
+                # The other processes wait to hear whether they build along.
+                broadcast_from_main(lambda: not done)
+            if done:
+                print(f"{title}: {done}", file=sys.stderr, flush=True)
+                return
+            _build(stage, run, final, title)
+            if common:
+                _link_folder(final, common)
 
 
-def _announce(stage: Stage[Any], *, builds: bool) -> None:
-    """Tell the other processes whether the main process builds a distributed stage."""
-    if stage.distributed:
-        broadcast_from_main(lambda: builds)
+def _build(stage: Stage[Any], run: StageRun[Any], final: Path, title: str) -> None:
+    run.log({"event": "start"})
+    started = time.time()
+    for stale in final.parent.glob(f".{stage.name}-*"):
+        if stale != run.work:
+            remove_folder(stale)
+    run.work.mkdir(parents=True, exist_ok=True)
+    with ProgressBar(title, None, always=True):
+        stage.build(run)
+    seconds = round(time.time() - started, 1)
+    write_json(run.work / MARK, {"key": run.keys[stage.name], "seconds": seconds})
+    remove_folder(final)
+    os.replace(run.work, final)
+    run.log({"event": "end", "seconds": seconds})
 
 
 def _code_hash() -> str:

@@ -1,7 +1,5 @@
 """Figures of runs and studies, as PNG."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +10,7 @@ import numpy as np
 
 from leaderboard.rows.row import Row
 from metrics.util.files import atomic_file
-from repro.pipeline.outcome import TrainingOutcome
+from repro.pipeline.training import TrainingOutcome
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt

@@ -1,7 +1,5 @@
 """Stage "report": `report.md`, figures, the lock file, the model card, and copies of what the stages left."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Sequence
 from typing import Any
@@ -22,10 +20,9 @@ from repro.config.recipe import Recipe
 from repro.methods import METHODS, PARALLEL
 from repro.pipeline.engine import MARK, Stage, StageRun
 from repro.pipeline.figures import draw_figures
-from repro.pipeline.outcome import TrainingOutcome, load_outcome
-from repro.pipeline.rows import packages, provenance
-from repro.pipeline.scoring import load_results
+from repro.pipeline.scoring import load_results, packages, provenance
 from repro.pipeline.summary import paired_differences
+from repro.pipeline.training import TrainingOutcome, load_outcome
 
 _ORIGINS = {"folder": "data folder", "hub": "Hub", "sample": "built-in sample"}
 
@@ -37,10 +34,8 @@ def _build(run: StageRun[Recipe]) -> None:
     inputs = facts["inputs"]
     outcome = load_outcome(stages["training"]) if "training" in stages else None
     board = load_board(open_store(local=stages["rows"] / "leaderboard").snapshot())
-    results = load_results(stages["rewriting"], stages["scoring"], run.inputs.test, run.inputs.evaluator)
-    folders = {"screener": stages["screener"], "leaderboard": stages["rows"] / "leaderboard"}
-    if "choice" in stages:
-        folders = {"checkpoint": stages["choice"] / "model", **folders}
+    folders = {"checkpoint": stages["choice"] / "model"} if "choice" in stages else {}
+    folders |= {"screener": stages["screener"], "leaderboard": stages["rows"] / "leaderboard"}
     for name, folder in progress(folders.items(), "report", unit="folders"):
         with atomic_folder(out / name) as target:
             link_files(folder, target, exclude=(MARK, ".lock"))
@@ -48,7 +43,7 @@ def _build(run: StageRun[Recipe]) -> None:
         with atomic_file(out / path.name) as temporary:
             shutil.copyfile(path, temporary)
     if outcome is not None:
-        write_text(out / "checkpoint" / "README.md", model_card(recipe, inputs, board))
+        write_text(out / "checkpoint" / "README.md", _model_card(recipe, inputs, board))
     lock = {
         "recipe": facts["recipe"],
         "inputs": inputs,
@@ -61,7 +56,7 @@ def _build(run: StageRun[Recipe]) -> None:
     write_text(out / "recipe.lock.yaml", yaml.safe_dump(lock, sort_keys=False, allow_unicode=True, width=120))
     draw_figures(out / "figures", recipe.method, outcome, [row for row in board.latest if row.record == "measured"])
     # Last, because its presence says that the run is complete.
-    write_text(out / "report.md", report_text(recipe, inputs, outcome, board, results))
+    write_text(out / "report.md", _report(recipe, inputs, outcome, board, load_results(run)))
 
 
 def _texts_line(inputs: dict[str, Any]) -> str:
@@ -77,38 +72,21 @@ def _texts_line(inputs: dict[str, Any]) -> str:
     )
 
 
-def report_text(
+def _report(
     recipe: Recipe, inputs: dict[str, Any], outcome: TrainingOutcome | None, board: Board, results: Sequence[Result]
 ) -> str:
-    """Return the report in Markdown.
-
-    Args:
-        recipe: The recipe.
-        inputs: The inputs, as `Inputs.describe` returns them.
-        outcome: How the training went; None if nothing was trained.
-        board: The run's leaderboard.
-        results: One result per system.
-    """
     parts = [_texts_line(inputs), "", f"# Recipe `{recipe.name}`", ""]
     for ranking in (ranking for ranking in board.rankings if ranking[0].record == "measured"):
         parts += [
-            table(ranking, board),
-            "",
+            table(ranking, board), "",
             f"n = {ranking[0].test_set.n}; 95 % intervals by the bootstrap over sentences.",
             "Systems that share a letter do not differ significantly (paired test at 5 %).",
-            f"Signature: `{ranking[0].comparable}`",
-            "",
-        ]
+            f"Signature: `{ranking[0].comparable}`", "",
+        ]  # fmt: skip
     if outcome is not None:
         parts += [*_comparisons(recipe.method, results), *_choice(recipe, inputs, outcome)]
-    parts += [
-        "![J per system](figures/systems.png)",
-        "![STA against SIM](figures/tradeoff.png)",
-        "",
-        *_follower_lines(recipe),
-        "`recipe.lock.yaml` pins everything that these numbers depend on.",
-        "",
-    ]
+    parts += ["![J per system](figures/systems.png)", "![STA against SIM](figures/tradeoff.png)", ""]
+    parts += [*_follower_lines(recipe), "`recipe.lock.yaml` pins everything that these numbers depend on.", ""]
     return "\n".join(parts)
 
 
@@ -131,24 +109,28 @@ def _comparisons(method: str, results: Sequence[Result]) -> list[str]:
     name = method.upper()
     parts = [f"## {name} against the others (J, paired)", "", f"| {name} minus | difference [95 %] | result |"]
     parts += ["|---|---|---|"]
-    j = {result.rewrites.system: result.scores.j for result in results}
-    for other, difference in paired_differences(method, j).items():
+    scored = {result.rewrites.system: result for result in results}
+    differences = paired_differences(method, {system: result.scores.j for system, result in scored.items()})
+    for other, difference in differences.items():
         side = "above" if difference.mean > 0 else "below"
-        result = f"{name} is {side}" if difference.excludes_zero else "not significant"
-        parts.append(f"| {other} | {difference} | {result} |")
-    for scored in results:
-        if scored.rewrites.system == method:
-            pairs = list(zip(scored.test_set.sources, scored.rewrites.outputs, strict=True))
-            parts += [
-                "",
-                f"{name}'s outputs: mean length ratio {np.mean([length_ratio(*p) for p in pairs]):.2f}, exact copies "
-                f"{np.mean([is_copy(*p) for p in pairs]):.1%}, mean bigram repetition "
-                f"{np.mean([repetition(p[1]) for p in pairs]):.3f}, empty {sum(not p[1].strip() for p in pairs)}.",
-            ]
+        parts.append(
+            f"| {other} | {difference} | {f'{name} is {side}' if difference.excludes_zero else 'not significant'} |"
+        )
+    if method in scored:
+        outputs = scored[method].rewrites.outputs
+        pairs = list(zip(scored[method].test_set.sources, outputs, strict=True))
+        parts += [
+            "",
+            f"{name}'s outputs: mean length ratio {np.mean([length_ratio(*pair) for pair in pairs]):.2f}, exact copies "
+            f"{np.mean([is_copy(*pair) for pair in pairs]):.1%}, mean bigram repetition "
+            f"{np.mean([*map(repetition, outputs)]):.3f}, empty {sum(not output.strip() for output in outputs)}.",
+        ]
     return parts
 
 
 def _choice(recipe: Recipe, inputs: dict[str, Any], outcome: TrainingOutcome) -> list[str]:
+    shares = ", ".join(f"{share:.2f}" for share in outcome.passes_per_epoch(recipe))
+    passes = f"Rollouts that passed the {recipe.follower} follower, per epoch of {outcome.texts:,} texts: {shares}."
     return [
         "",
         "## Choice of checkpoint",
@@ -164,50 +146,45 @@ def _choice(recipe: Recipe, inputs: dict[str, Any], outcome: TrainingOutcome) ->
             for d in outcome.history
         ),
         "",
-        *_passes(recipe, outcome),
+        *([passes, ""] if shares else []),
         "![J along training](figures/training.png)",
     ]
 
 
-def _passes(recipe: Recipe, outcome: TrainingOutcome) -> list[str]:
-    shares = outcome.passes_per_epoch(recipe)
-    if not shares:
-        return []
-    line = ", ".join(f"{share:.2f}" for share in shares)
-    return [
-        f"Rollouts that passed the {recipe.follower} follower, per epoch of {outcome.texts:,} texts: {line}.",
-        "",
-    ]
+_CARD = """\
+---
+library_name: transformers
+tags: [text-detoxification, {recipe.method}]
+language: en
+---
+# {recipe.leader}, {method} (recipe `{recipe.name}`)
+
+A leader that rewrites toxic text.{sro}
+
+{texts}
+
+{table}
+
+{signature}
+
+Use: `python -m metrics.score FOLDER`. Prompt and decoding settings are stored in the folder. The model makes mistakes: \
+it may drop content or leave a text toxic.
+"""
 
 
-def model_card(recipe: Recipe, inputs: dict[str, Any], board: Board) -> str:
-    """Return the README of the checkpoint; the arguments are those of `report_text`."""
+def _model_card(recipe: Recipe, inputs: dict[str, Any], board: Board) -> str:
+    """The README of the checkpoint."""
     own = [row for row in board.latest if row.system.name == recipe.method]
-    tags = f"[text-detoxification, {recipe.method}]"
-    header = f"---\nlibrary_name: transformers\ntags: {tags}\nlanguage: en\n---\n"
-    body = [
-        f"{header}# {recipe.leader}, {METHODS[recipe.method]} (recipe `{recipe.name}`)",
-        "",
-        "A leader that rewrites toxic text."
-        + (" SRO is Stackelberg response optimisation (arXiv 2410.20298)." if recipe.method == "sro" else ""),
-        "",
-        _texts_line(inputs),
-        "",
-        table(own, board),
-        "",
-        f"Signature: `{own[0].comparable}`" if own else "",
-        "",
-        "Use: `python -m metrics.score FOLDER`. Prompt and decoding settings are stored in the folder. The "
-        "model makes mistakes: it may drop content or leave a text toxic.",
-        "",
-    ]
-    return "\n".join(body)
+    return _CARD.format(
+        recipe=recipe,
+        method=METHODS[recipe.method],
+        sro=" SRO is Stackelberg response optimisation (arXiv 2410.20298)." if recipe.method == "sro" else "",
+        texts=_texts_line(inputs),
+        table=table(own, board),
+        signature=f"Signature: `{own[0].comparable}`" if own else "",
+    )
 
 
-REPORT = Stage(
-    "report",
-    _build,
-    Recipe,
-    inputs=("test", "evaluator", "content_model"),
-    follows=("corpora", "screener", "warm-up", "training", "choice", "rewriting", "scoring", "rows"),
-)
+_INPUTS = ("test", "evaluator", "content_model")
+_FOLLOWS = ("corpora", "screener", "warm-up", "training", "choice", "rewriting", "scoring", "rows")
+REPORT = Stage("report", _build, Recipe, _INPUTS, _FOLLOWS)

@@ -1,7 +1,5 @@
 """What a run prints when it ends: a table, which differences are significant, and the next commands."""
 
-from __future__ import annotations
-
 import shlex
 import sys
 from collections.abc import Mapping
