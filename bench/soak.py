@@ -9,7 +9,6 @@ The soak ends after --kills kills, or at the first round with another result; it
 was interrupted resumes with the next round.
 """
 
-import argparse
 import contextlib
 import ctypes
 import json
@@ -118,25 +117,23 @@ def _reference(out: Path, what: dict[str, Any]) -> dict[str, Any]:
     return reference
 
 
-def _round(
-    folder: Path, what: dict[str, Any], number: int, reference: dict[str, Any], most: int
-) -> tuple[list[str], str | None]:
+def _round(folder: Path, number: int, reference: dict[str, Any], most: int) -> tuple[list[str], str | None]:
     """Do one round in a new folder; return the stages that its kills hit, and how its end differs, if it does."""
     # An interrupted soak leaves an unfinished round of this number.
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    rng = random.Random(f"{what['seed']}/{number}")
+    rng = random.Random(f"{reference['seed']}/{number}")
     longest = rng.uniform(*_WAITS) * reference["seconds"]
     stages: list[str] = []
     try:
         for _ in range(min(most, _MOST_KILLS)):
-            stage = _run(folder, what["recipe"], rng.uniform(0, longest))
+            stage = _run(folder, reference["recipe"], rng.uniform(0, longest))
             if stage is None:
                 break
             stages.append(stage)
         else:
             limit = _PATIENCE * reference["seconds"]
-            if _run(folder, what["recipe"], limit):
+            if _run(folder, reference["recipe"], limit):
                 return stages, f"{folder}: still running after {limit:.0f} s; see log.txt there"
     except InputError as error:
         return stages, str(error)
@@ -145,18 +142,14 @@ def _round(
     return stages, f"{folder}: its end differs in {', '.join(differing)}" if differing else None
 
 
-def _parser() -> argparse.ArgumentParser:
-    p = command_parser("python bench/soak.py", __doc__)
-    p.add_argument("--kills", type=int, default=200, metavar="N", help="number of kills (200)")
-    p.add_argument("--recipe", default="smoke", metavar="NAME", help="the recipe to run (smoke)")
-    p.add_argument("--seed", type=int, default=1, metavar="N", help="seed of the moments (1)")
-    p.add_argument("--out", default="runs/soak", metavar="DIR", help="where the runs go (runs/soak)")
-    return p
-
-
 def main(argv: list[str]) -> None:
     """Run the command."""
-    options = _parser().parse_args(argv)
+    parser = command_parser("python bench/soak.py", __doc__)
+    parser.add_argument("--kills", type=int, default=200, metavar="N", help="number of kills (200)")
+    parser.add_argument("--recipe", default="smoke", metavar="NAME", help="the recipe to run (smoke)")
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="seed of the moments (1)")
+    parser.add_argument("--out", default="runs/soak", metavar="DIR", help="where the runs go (runs/soak)")
+    options = parser.parse_args(argv)
     out = Path(options.out)
     what = {"recipe": options.recipe, "commit": git_commit(), "seed": options.seed}
     reference = _reference(out, what)
@@ -168,7 +161,7 @@ def main(argv: list[str]) -> None:
         while (kills := sum(len(entry["stages"]) for entry in done)) < options.kills:
             number = len(done)
             folder = out / f"round-{number}"
-            stages, problem = _round(folder, what, number, reference, options.kills - kills)
+            stages, problem = _round(folder, number, reference, options.kills - kills)
             done.append({"round": number, "stages": stages, **({"failed": problem} if problem else {})})
             append(done[-1])
             if problem:

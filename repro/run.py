@@ -30,14 +30,12 @@ def main(argv: list[str]) -> None:
     # Otherwise trl reports its use to the Hub.
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     from repro.config.recipe import load_recipe
-
-    recipe = load_recipe(options.recipe, options.set)
-    out = Path(options.out or f"runs/{recipe.name}")
-
     from repro.distributed import is_main_process
     from repro.pipeline.pipeline import run
     from repro.pipeline.summary import print_summary
 
+    recipe = load_recipe(options.recipe, options.set)
+    out = Path(options.out or f"runs/{recipe.name}")
     run(recipe, options.data_dir, out, verbose=options.verbose)
     if is_main_process():
         print_summary(recipe, out)

@@ -11,7 +11,7 @@ import dataclasses
 from metrics.systems.outputs import Rewrites
 from metrics.systems.resolve import System
 from metrics.systems.rewriting import load_system, rewrite
-from repro.baselines.setting import Setting
+from repro.baselines import Setting
 from repro.followers.follower import Verdict
 
 
@@ -42,15 +42,13 @@ def rewrites(setting: Setting) -> Rewrites:
         if not pending:
             break
     seconds = [drawn.seconds for drawn in draws if drawn.seconds is not None]
+    settings = {
+        "candidates": config.candidates, "choice": "the first that passes, else the likeliest",
+        "temperature_after_the_first": config.temperature, "seed": config.seed,
+    }  # fmt: skip
     return dataclasses.replace(
         draws[0],
         outputs=tuple(outputs.get(i, text) for i, text in enumerate(draws[0].outputs)),
-        decoding={
-            **draws[0].decoding,
-            "candidates": config.candidates,
-            "choice": "the first that passes, else the likeliest",
-            "temperature_after_the_first": config.temperature,
-            "seed": config.seed,
-        },
+        decoding={**draws[0].decoding, **settings},
         seconds=round(sum(seconds), 1) if len(seconds) == len(draws) else None,
     )

@@ -10,7 +10,7 @@ from metrics.systems.outputs import Rewrites
 from metrics.systems.resolve import System
 from metrics.systems.rewriting import rewrite
 from metrics.util.files import atomic_folder, cache_dir, content_hash, link_or_copy, write_json
-from repro.baselines.setting import Setting
+from repro.baselines import Setting
 
 # Written for this project.
 _EXAMPLES = (

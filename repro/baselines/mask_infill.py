@@ -21,7 +21,7 @@ from metrics.systems.outputs import Rewrites
 from metrics.util.errors import InputError
 from metrics.util.files import append_json_lines, cache_dir, content_hash, read_json_lines
 from metrics.util.progress import progress
-from repro.baselines.setting import Setting
+from repro.baselines import Setting
 
 # Words as the delete baseline finds them.
 _WORD = re.compile(r"[\w'*@$]+")

@@ -15,15 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from metrics.util.files import (
-    atomic_folder,
-    content_hash,
-    link_files,
-    remove_folder,
-    remove_temporaries,
-    sha256_file,
-    write_json,
-)  # fmt: skip
+from metrics.util.files import content_hash, link_folder, remove_folder, remove_temporaries, sha256_file, write_json
 from metrics.util.progress import ProgressBar
 from repro.config.inputs import Inputs, identity
 from repro.config.recipe import Recipe
@@ -39,11 +31,9 @@ C = TypeVar("C", bound=Section)
 
 @dataclass(frozen=True)
 class StageRun(Generic[C]):
-    """What a stage may read, and where it writes.
+    """The recipe fields and inputs that a stage declares, and where it reads and writes.
 
     Attributes:
-        config: The recipe fields that the stage declares.
-        inputs: The inputs that it declares; reading another one raises `AttributeError`.
         folders: The folders of the stages that it follows, by name.
         keys: The cache keys of these stages, and its own.
         work: The stage's folder. After a kill it still holds what was written.
@@ -88,8 +78,8 @@ class Engine:
     A stage builds in a hidden folder, which is renamed when the stage is complete.
 
     Args:
-        recipe: The recipe, from which each stage gets the fields that it declares.
-        inputs: The inputs of the run, of which each stage gets those that it declares.
+        recipe: The recipe, of which each stage gets the fields that it declares.
+        inputs: The inputs, of which each stage gets those that it declares.
         out: The folder of the run.
         shared: Folder of the stages that the runs of a study share; None for a run on its own.
     """
@@ -118,26 +108,15 @@ class Engine:
         self._current = stage.name
         config = self._recipe.narrow(stage.config)
         follows = [name for name in stage.follows if name in self._keys]
-        key = self._keys[stage.name] = content_hash(
-            [
-                stage.name,
-                config.model_dump(),
-                {name: identity(getattr(self._inputs, name)) for name in stage.inputs},
-                [num_processes(), is_sharded()] if stage.distributed else [],
-                {name: self._keys[name] for name in follows},
-                self._code,
-            ]
-        )
+        keys = {name: self._keys[name] for name in follows}
+        inputs = {name: identity(getattr(self._inputs, name)) for name in stage.inputs}
+        processes = [num_processes(), is_sharded()] if stage.distributed else []
+        key = content_hash([stage.name, config.model_dump(), inputs, processes, keys, self._code])
+        keys[stage.name] = self._keys[stage.name] = key
         folder = self._out / "stages"
-        run = StageRun(
-            config,
-            self._inputs.only(stage.inputs),
-            {name: folder / name for name in follows},
-            {name: self._keys[name] for name in (*follows, stage.name)},
-            folder / f".{stage.name}-{key[:16]}",
-            self._out,
-            self.log,
-        )
+        folders = {name: folder / name for name in follows}
+        work = folder / f".{stage.name}-{key[:16]}"
+        run = StageRun(config, self._inputs.only(stage.inputs), folders, keys, work, self._out, self.log)
         if is_main_process():
             self._find_or_build(stage, run, folder / stage.name, title)
         elif stage.distributed and broadcast_from_main(lambda: False):
@@ -151,7 +130,7 @@ class Engine:
         with nullcontext() if done or not common else exclusive_lock(common.with_name(f"{common.name}.lock")):
             if not done and common and _complete_key(common) == key:
                 done = "done by another run"
-                _link_folder(common, final)
+                link_folder(common, final)
             if stage.distributed:
                 # The other processes wait to hear whether they build along.
                 broadcast_from_main(lambda: not done)
@@ -160,7 +139,7 @@ class Engine:
                 return
             _build(stage, run, final, title)
             if common:
-                _link_folder(final, common)
+                link_folder(final, common)
 
 
 def _build(stage: Stage[Any], run: StageRun[Any], final: Path, title: str) -> None:
@@ -199,12 +178,6 @@ def exclusive_lock(path: Path) -> Iterator[None]:
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
-
-
-def _link_folder(source: Path, target: Path) -> None:
-    """Make `target` a copy of `source`, with hard links where the file system allows them."""
-    with atomic_folder(target) as folder:
-        link_files(source, folder)
 
 
 def _complete_key(folder: Path) -> str | None:

@@ -14,7 +14,7 @@ from leaderboard.stores import open_store
 from metrics.data.text import is_copy, length_ratio, repetition
 from metrics.scoring.environment import git_commit
 from metrics.scoring.result import Result
-from metrics.util.files import atomic_file, atomic_folder, link_files, sha256_folder, write_text
+from metrics.util.files import atomic_file, link_folder, sha256_folder, write_text
 from metrics.util.progress import progress
 from repro.config.recipe import Recipe
 from repro.methods import METHODS, PARALLEL
@@ -37,8 +37,7 @@ def _build(run: StageRun[Recipe]) -> None:
     folders = {"checkpoint": stages["choice"] / "model"} if "choice" in stages else {}
     folders |= {"screener": stages["screener"], "leaderboard": stages["rows"] / "leaderboard"}
     for name, folder in progress(folders.items(), "report", unit="folders"):
-        with atomic_folder(out / name) as target:
-            link_files(folder, target, exclude=(MARK, ".lock"))
+        link_folder(folder, out / name, exclude=(MARK, ".lock"))
     for path in (stages["rewriting"] / "rewrites.parquet", stages["scoring"] / "scores.parquet"):
         with atomic_file(out / path.name) as temporary:
             shutil.copyfile(path, temporary)
@@ -107,15 +106,13 @@ def _follower_lines(recipe: Recipe) -> list[str]:
 
 def _comparisons(method: str, results: Sequence[Result]) -> list[str]:
     name = method.upper()
-    parts = [f"## {name} against the others (J, paired)", "", f"| {name} minus | difference [95 %] | result |"]
-    parts += ["|---|---|---|"]
+    header = f"| {name} minus | difference [95 %] | result |"
+    parts = [f"## {name} against the others (J, paired)", "", header, "|---|---|---|"]
     scored = {result.rewrites.system: result for result in results}
     differences = paired_differences(method, {system: result.scores.j for system, result in scored.items()})
     for other, difference in differences.items():
-        side = "above" if difference.mean > 0 else "below"
-        parts.append(
-            f"| {other} | {difference} | {f'{name} is {side}' if difference.excludes_zero else 'not significant'} |"
-        )
+        side = f"{name} is {'above' if difference.mean > 0 else 'below'}"
+        parts.append(f"| {other} | {difference} | {side if difference.excludes_zero else 'not significant'} |")
     if method in scored:
         outputs = scored[method].rewrites.outputs
         pairs = list(zip(scored[method].test_set.sources, outputs, strict=True))
@@ -131,24 +128,18 @@ def _comparisons(method: str, results: Sequence[Result]) -> list[str]:
 def _choice(recipe: Recipe, inputs: dict[str, Any], outcome: TrainingOutcome) -> list[str]:
     shares = ", ".join(f"{share:.2f}" for share in outcome.passes_per_epoch(recipe))
     passes = f"Rollouts that passed the {recipe.follower} follower, per epoch of {outcome.texts:,} texts: {shares}."
+    rows = (
+        f"| {d.step} | {d.j:.3f} | {d.sta:.3f} | {d.sim:.3f} | {d.fl:.3f} | {d.copies:.1%} | {d.length_ratio:.2f} "
+        f"| {d.repetition:.3f} |"
+        for d in outcome.history
+    )
     return [
-        "",
-        "## Choice of checkpoint",
-        "",
+        "", "## Choice of checkpoint", "",
         f"Development set: {inputs['development']['name']}, {inputs['development']['rows']} sentences. "
-        f"Best step: {outcome.best.step}. Training ended because: {outcome.stopped}.",
-        "",
-        "| step | J | STA | SIM | FL | copies | length ratio | repetition |",
-        "|--:|--:|--:|--:|--:|--:|--:|--:|",
-        *(
-            f"| {d.step} | {d.j:.3f} | {d.sta:.3f} | {d.sim:.3f} | {d.fl:.3f} | {d.copies:.1%} "
-            f"| {d.length_ratio:.2f} | {d.repetition:.3f} |"
-            for d in outcome.history
-        ),
-        "",
-        *([passes, ""] if shares else []),
-        "![J along training](figures/training.png)",
-    ]
+        f"Best step: {outcome.best.step}. Training ended because: {outcome.stopped}.", "",
+        "| step | J | STA | SIM | FL | copies | length ratio | repetition |", "|--:|--:|--:|--:|--:|--:|--:|--:|",
+        *rows, "", *([passes, ""] if shares else []), "![J along training](figures/training.png)",
+    ]  # fmt: skip
 
 
 _CARD = """\

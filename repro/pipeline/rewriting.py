@@ -20,8 +20,7 @@ from metrics.systems.resolve import System, resolve_system
 from metrics.systems.rewriting import rewrite
 from metrics.util.files import atomic_file, write_json
 from metrics.util.progress import progress
-from repro.baselines import UNTOUCHED, UNTRAINED, BaselineConfig
-from repro.baselines.setting import Setting, untrained
+from repro.baselines import UNTOUCHED, UNTRAINED, BaselineConfig, Setting, untrained
 from repro.config.inputs import Inputs
 from repro.config.section import NameConfig, ScoringConfig
 from repro.followers.follower import ScreenerFollower
@@ -115,10 +114,5 @@ def load_rewrites(folder: Path) -> list[Rewrites]:
     return [Rewrites(**system, outputs=outputs[system["system"]]) for system in systems]
 
 
-REWRITING = Stage(
-    "rewriting",
-    _build,
-    _Config,
-    inputs=("test", "leader", "others", "toxic", "screening", "noise", "paraphrases", "parallel", "screener"),
-    follows=("corpora", "screener", "warm-up", "choice"),
-)
+_INPUTS = ("test", "leader", "others", "toxic", "screening", "noise", "paraphrases", "parallel", "screener")
+REWRITING = Stage("rewriting", _build, _Config, _INPUTS, follows=("corpora", "screener", "warm-up", "choice"))

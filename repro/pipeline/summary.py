@@ -15,6 +15,7 @@ from metrics.scoring import METRICS
 from metrics.scoring.statistics import Interval, mean_interval, paired_difference
 from repro.config.recipe import Recipe
 
+# J of shape [sentences], by system.
 Scores = Mapping[str, np.ndarray[Any, Any]]
 
 
@@ -45,12 +46,7 @@ def print_summary(recipe: Recipe, out: Path) -> None:
 
 
 def paired_differences(method: str, j: Scores) -> dict[str, Interval]:
-    """Return the method's J minus that of each other system, paired by sentence; empty if the method has no scores.
-
-    Args:
-        method: The system that the others are compared with.
-        j: J of shape [sentences], by system.
-    """
+    """Return the method's J minus that of each other system, paired by sentence; empty if the method has no scores."""
     if method not in j:
         return {}
     return {name: paired_difference(j[method], values) for name, values in j.items() if name != method}

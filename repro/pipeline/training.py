@@ -7,21 +7,21 @@ import json
 import os
 import random
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from safetensors.torch import load_file
 
 from metrics.data.corpora import Corpus
-from metrics.data.test_sets import TestSet
 from metrics.data.text import is_copy, length_ratio, repetition
 from metrics.generation.decoding import decoding_settings
 from metrics.generation.rewriting import rewrite_all
-from metrics.scoring.evaluator import Evaluator
 from metrics.systems.baselines import delete_rude_words
 from metrics.util.errors import InputError
 from metrics.util.files import remove_folder, write_json
 from metrics.util.progress import progress
+from repro.config.inputs import Inputs
 from repro.config.section import RewritingConfig
 from repro.distributed import is_main_process
 from repro.followers.content import ContentModel
@@ -49,11 +49,9 @@ class _ChoiceConfig(LoadingConfig, RewritingConfig):
 
 @dataclass(frozen=True)
 class TrainingOutcome:
-    """How a training went, as the stage "training" stores it.
+    """How a training went: its development scores, and why it stopped.
 
     Attributes:
-        history: Development scores, from the first step on.
-        stopped: Why it ended.
         passed: Share of rollouts that passed the follower, in [0, 1], update by update.
         texts: Number of texts to roll out on.
     """
@@ -66,8 +64,7 @@ class TrainingOutcome:
     @property
     def best(self) -> DevelopmentScores:
         """The development scores of the chosen checkpoint."""
-        step = best_step(self.history)
-        return next(scores for scores in self.history if scores.step == step)
+        return next(scores for scores in self.history if scores.step == best_step(self.history))
 
     def passes_per_epoch(self, config: TrainingConfig) -> list[float]:
         """Return the share of passes in each pass over the texts; the last one may be incomplete."""
@@ -88,10 +85,7 @@ def _train(run: StageRun[_TrainingConfig]) -> None:
     config, inputs = run.config, run.inputs
     leader = load_leader(paraphraser(inputs.leader, run.folders["warm-up"]), config)
     texts = _select_texts(inputs.toxic, config, config.seed)
-
-    def evaluate(step: int) -> DevelopmentScores:
-        return _score_development(leader, step, inputs.development, inputs.evaluator, config)
-
+    evaluate = partial(_score_development, leader, inputs, config)
     follower = load_follower(run.folders["screener"], config)
     pairs = inputs.parallel.pairs if inputs.parallel else ()
     context = TrainingContext(config, leader, follower, texts, pairs, run.log, evaluate, run.work / "training")
@@ -117,15 +111,13 @@ def _select_texts(corpus: Corpus, config: TextsConfig, seed: int) -> list[str]:
     return texts
 
 
-def _score_development(
-    leader: Leader, step: int, development: TestSet, evaluator: Evaluator, config: RewritingConfig
-) -> DevelopmentScores:
+def _score_development(leader: Leader, inputs: Inputs, config: RewritingConfig, step: int) -> DevelopmentScores:
     """The leader's scores on the development sentences, rewritten greedily."""
-    sources = development.sources
+    sources = inputs.development.sources
     greedy = {"do_sample": False, "num_beams": 1, "max_new_tokens": config.max_new_tokens}
     settings, title = decoding_settings(leader.model, greedy), f"development, step {step}"
     outputs = rewrite_all(leader.loaded, sources, settings, description=title, batch_size=config.generation_batch_size)
-    scores = evaluator.score(sources, outputs, development.references)
+    scores = inputs.evaluator.score(sources, outputs, inputs.development.references)
     pairs = list(zip(sources, outputs, strict=True))
     n = len(pairs)
     return DevelopmentScores(
@@ -144,13 +136,6 @@ def _choose(run: StageRun[_ChoiceConfig]) -> None:
         export_model(leader, run.work / "model", run.config.max_new_tokens)
 
 
-TRAINING = Stage(
-    "training",
-    _train,
-    _TrainingConfig,
-    inputs=("leader", "toxic", "parallel", "development", "evaluator", "content_model", "screener"),
-    follows=("screener", "warm-up"),
-    shared=True,
-    distributed=True,
-)
+_INPUTS = ("leader", "toxic", "parallel", "development", "evaluator", "content_model", "screener")
+TRAINING = Stage("training", _train, _TrainingConfig, _INPUTS, ("screener", "warm-up"), shared=True, distributed=True)
 CHOICE = Stage("choice", _choose, _ChoiceConfig, inputs=("leader",), follows=("warm-up", "training"), shared=True)

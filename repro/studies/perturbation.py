@@ -12,12 +12,14 @@ if TYPE_CHECKING:
 
     from repro.studies.runs import Run
 
+    # Flip rate -> J of shape [seeds, sentences].
     Scores = Mapping[float, np.ndarray[Any, Any]]
 
 RATES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)
 _SLIGHT = (0.05, 0.1)
 # A cost is "much" here from a tenth of the J that the unperturbed screener leads to.
 _MUCH = 0.1
+_PERMUTATIONS = 9_999
 ARMS = tuple(Arm(f"{rate:g}", "smollm2-as-published", (f"flip_rate={rate}",)) for rate in RATES)
 
 
@@ -26,9 +28,6 @@ def reading(scores: "Scores") -> str:
 
     The test is the interval of the paired difference over seeds and sentences. The slope over all rates is tested by
     permuting the rates within each seed.
-
-    Args:
-        scores: J of shape [seeds, sentences], by flip rate.
     """
     from metrics.scoring.statistics import Interval, seeds_interval
 
@@ -52,17 +51,10 @@ def reading(scores: "Scores") -> str:
     )
 
 
-def slope_test(scores: "Scores", permutations: int = 9_999) -> tuple[float, float]:
-    """Test the slope of J on the flip rate.
+def slope_test(scores: "Scores") -> tuple[float, float]:
+    """Return the least-squares slope of J on the flip rate, and its two-sided p-value by 9,999 permutations.
 
     Seeds are blocks, because all rates of one seed start from the same warm-up.
-
-    Args:
-        scores: J of shape [seeds, sentences], by flip rate.
-        permutations: How often the rates are permuted within each seed.
-
-    Returns:
-        The least-squares slope, and its two-sided p-value.
     """
     import numpy as np
 
@@ -75,8 +67,8 @@ def slope_test(scores: "Scores", permutations: int = 9_999) -> tuple[float, floa
 
     own = slope(np.tile(centred, (len(means), 1)))
     rng = np.random.default_rng(0)
-    others = np.array([slope(rng.permuted(np.tile(centred, (len(means), 1)), axis=1)) for _ in range(permutations)])
-    return own, float((1 + np.sum(np.abs(others) >= abs(own) - 1e-12)) / (1 + permutations))
+    others = np.array([slope(rng.permuted(np.tile(centred, (len(means), 1)), axis=1)) for _ in range(_PERMUTATIONS)])
+    return own, float((1 + np.sum(np.abs(others) >= abs(own) - 1e-12)) / (1 + _PERMUTATIONS))
 
 
 def _draw_curve(scores: "Scores", path: Path) -> None:
