@@ -1,7 +1,5 @@
 """Best-of-k: the first rewrite that the screener passes, among the model's likeliest one and then samples.
 
-After the warm-up alone it shows what verdicts are worth without training; after a method, what they add to it.
-
 Taking the likeliest pass instead of the first gained J .014 ± .011 (standard error) on 72 development sentences with
 k = 4, but draws all k rewrites of every sentence instead of fewer than two.
 """
@@ -16,10 +14,7 @@ from repro.followers.follower import Verdict
 
 
 def rewrites(setting: Setting) -> Rewrites:
-    """Take the first of up to `config.candidates` rewrites that passes, or else the likeliest.
-
-    Only sentences without a pass are drawn again.
-    """
+    """Take the first of up to `candidates` rewrites that passes, or else the likeliest."""
     config, model, follower = setting.config, setting.rewriter, setting.load_follower()
     # The decoding settings of the model as a system of its own, so that the cache of rewrites serves both.
     greedy = {"do_sample": False, "max_new_tokens": config.max_new_tokens}
@@ -29,6 +24,7 @@ def rewrites(setting: Setting) -> Rewrites:
     pending = list(range(len(setting.test.sources)))
     loaded = load_system(System("best-of-k", "model", model.revision, model, config.prompt))
     for draw in range(config.candidates):
+        # Only sentences without a pass are drawn again.
         sources = tuple(setting.test.sources[i] for i in pending)
         references = tuple(setting.test.references[i] for i in pending)
         system = System("best-of-k", "model", model.revision, model, config.prompt, sampled if draw else greedy)

@@ -92,11 +92,7 @@ def identity(value: Any) -> Any:
 
 
 def resolve_inputs(recipe: Recipe, data_dir: str | None) -> Inputs:
-    """Find all corpora, test sets and models of a recipe.
-
-    Args:
-        recipe: The recipe.
-        data_dir: The folder with the corpora; None for SRO_DATA_DIR.
+    """Find all corpora (in `data_dir`; None for SRO_DATA_DIR), test sets and models of a recipe.
 
     Raises:
         InputError: Something is missing or cannot be used.

@@ -38,7 +38,6 @@ class StageRun(Generic[C]):
         keys: The cache keys of these stages, and its own.
         work: The stage's folder. After a kill it still holds what was written.
         out: The folder of the run.
-        log: Appends an event to the run's log.
     """
 
     config: C
@@ -52,13 +51,11 @@ class StageRun(Generic[C]):
 
 @dataclass(frozen=True)
 class Stage(Generic[C]):
-    """A step of a run.
+    """A step of a run, and what it reads: recipe fields, attributes of `Inputs`, and the folders of earlier stages.
 
     Attributes:
         build: Fills the folder `work`; a killed build is started again with the same folder.
-        config: The recipe fields that it reads: a section, or a class that joins several.
-        inputs: Names of the attributes of `Inputs` that it reads.
-        follows: The earlier stages whose folders it reads; those that the run does not have are left out.
+        follows: The earlier stages; those that the run does not have are left out.
         shared: Whether the runs of a study share its folder.
         distributed: Whether all processes build it together; the main process alone builds the others.
     """
@@ -75,13 +72,8 @@ class Stage(Generic[C]):
 class Engine:
     """Runs the stages of one run, in `out/stages/NAME`, and writes its log `out/log.jsonl`.
 
-    A stage builds in a hidden folder, which is renamed when the stage is complete.
-
-    Args:
-        recipe: The recipe, of which each stage gets the fields that it declares.
-        inputs: The inputs, of which each stage gets those that it declares.
-        out: The folder of the run.
-        shared: Folder of the stages that the runs of a study share; None for a run on its own.
+    A stage builds in a hidden folder, which is renamed when the stage is complete. `shared` is the folder of the stages
+    that the runs of a study share; None for a run on its own.
     """
 
     def __init__(self, recipe: Recipe, inputs: Inputs, out: Path, shared: Path | None = None) -> None:

@@ -1,19 +1,30 @@
-"""Stage "report": `report.md`, figures, the lock file, the model card, and copies of what the stages left."""
+"""Stage "report": `report.md`, figures, the lock file, the model card, and copies of what the stages left.
 
+And what a run prints when it ends: a table, which differences are significant, and the next commands.
+"""
+
+import shlex
 import shutil
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import yaml
+from rich.console import Console
+from rich.table import Table
 
 from leaderboard.board.board import Board
 from leaderboard.board.markdown import table
 from leaderboard.board.reading import load_board
 from leaderboard.stores import open_store
 from metrics.data.text import is_copy, length_ratio, repetition
+from metrics.scoring import METRICS
 from metrics.scoring.environment import git_commit
 from metrics.scoring.result import Result
+from metrics.scoring.statistics import Interval, mean_interval, paired_difference
 from metrics.util.files import atomic_file, link_folder, sha256_folder, write_text
 from metrics.util.progress import progress
 from repro.config.recipe import Recipe
@@ -21,10 +32,11 @@ from repro.methods import METHODS, PARALLEL
 from repro.pipeline.engine import MARK, Stage, StageRun
 from repro.pipeline.figures import draw_figures
 from repro.pipeline.scoring import load_results, packages, provenance
-from repro.pipeline.summary import paired_differences
 from repro.pipeline.training import TrainingOutcome, load_outcome
 
 _ORIGINS = {"folder": "data folder", "hub": "Hub", "sample": "built-in sample"}
+# J of shape [sentences], by system.
+_Scores = Mapping[str, np.ndarray[Any, Any]]
 
 
 def _build(run: StageRun[Recipe]) -> None:
@@ -104,12 +116,19 @@ def _follower_lines(recipe: Recipe) -> list[str]:
     return lines
 
 
+def _paired_differences(method: str, j: _Scores) -> dict[str, Interval]:
+    """The method's J minus that of each other system, paired by sentence; empty if the method has no scores."""
+    if method not in j:
+        return {}
+    return {name: paired_difference(j[method], values) for name, values in j.items() if name != method}
+
+
 def _comparisons(method: str, results: Sequence[Result]) -> list[str]:
     name = method.upper()
     header = f"| {name} minus | difference [95 %] | result |"
     parts = [f"## {name} against the others (J, paired)", "", header, "|---|---|---|"]
     scored = {result.rewrites.system: result for result in results}
-    differences = paired_differences(method, {system: result.scores.j for system, result in scored.items()})
+    differences = _paired_differences(method, {system: result.scores.j for system, result in scored.items()})
     for other, difference in differences.items():
         side = f"{name} is {'above' if difference.mean > 0 else 'below'}"
         parts.append(f"| {other} | {difference} | {side if difference.excludes_zero else 'not significant'} |")
@@ -158,8 +177,8 @@ A leader that rewrites toxic text.{sro}
 
 {signature}
 
-Use: `python -m metrics.score FOLDER`. Prompt and decoding settings are stored in the folder. The model makes mistakes: \
-it may drop content or leave a text toxic.
+Use: `python -m metrics.score FOLDER`. Prompt and decoding settings are stored in the folder. The model makes \
+mistakes: it may drop content or leave a text toxic.
 """
 
 
@@ -179,3 +198,40 @@ def _model_card(recipe: Recipe, inputs: dict[str, Any], board: Board) -> str:
 _INPUTS = ("test", "evaluator", "content_model")
 _FOLLOWS = ("corpora", "screener", "warm-up", "training", "choice", "rewriting", "scoring", "rows")
 REPORT = Stage("report", _build, Recipe, _INPUTS, _FOLLOWS)
+
+
+def print_summary(recipe: Recipe, out: Path) -> None:
+    """Print the summary of the finished run in `out`."""
+    frame = pd.read_parquet(out / "scores.parquet")
+    scores = {str(name): own for name, own in frame.groupby("system", sort=False)}
+    j = {name: own["j"].to_numpy() for name, own in scores.items()}
+    summary = Table("system", "J [95 %]", *(metric.upper() for metric in METRICS if metric != "j"))
+    for name in sorted(scores, key=lambda name: -j[name].mean()):
+        means = (f"{scores[name][metric].mean():.3f}" for metric in METRICS if metric != "j")
+        summary.add_row(name, str(mean_interval(j[name])), *means, style="bold" if name == recipe.method else None)
+    console = Console(width=None if sys.stdout.isatty() else 100, highlight=False)
+    sentences = len(next(iter(j.values())))
+    console.print(f"\nRecipe {recipe.name}: {sentences} sentences, profile {recipe.profile}", markup=False)
+    console.print(summary)
+    for line in _significance_lines(recipe.method, j):
+        console.print(line, markup=False)
+    board = shlex.quote(str(out / "leaderboard"))
+    commands = {
+        f"less {shlex.quote(str(out / 'report.md'))}": "read the report",
+        f"python -m leaderboard.space --local {board}": "open the page",
+        f"python -m leaderboard.verify --local {board}": "verify the rows",
+    }
+    width = max(map(len, commands))
+    console.print("\nNext:", *(f"  {command:<{width}}  # {what}" for command, what in commands.items()), sep="\n",
+                  markup=False, soft_wrap=True)  # fmt: skip
+
+
+def _significance_lines(method: str, j: _Scores) -> list[str]:
+    """Which systems the method's J is significantly above or below, and from which it does not differ."""
+    groups: dict[str, list[str]] = {"significantly above": [], "significantly below": [], "not different from": []}
+    for name, difference in _paired_differences(method, j).items():
+        above = "significantly above" if difference.mean > 0 else "significantly below"
+        group = above if difference.excludes_zero else "not different from"
+        groups[group].append(f"{name} ({difference.mean:+.3f})")
+    lines = [f"  {group}: {', '.join(names)}" for group, names in groups.items() if names]
+    return [f"J of {method} (95 % bootstrap intervals of the paired differences)", *lines] if lines else []

@@ -41,14 +41,12 @@ def _build(run: StageRun[_Config]) -> None:
     models = {"warm-up": paraphraser(inputs.leader, run.folders["warm-up"])}
     if config.method != "none":
         models[config.method] = resolve_model(str(run.folders["choice"] / "model"))
+    rewriter, screener = models.get(config.method, models["warm-up"]), run.folders["screener"]
     setting = Setting(
-        config,
-        inputs.leader,
-        models.get(config.method, models["warm-up"]),
-        inputs.test,
+        config, inputs.leader, rewriter, inputs.test,
         # Without the guards: they reject half of a model's likeliest rewrites, and nearly all samples.
-        lambda: ScreenerFollower(load_screener(run.folders["screener"], config)),
-    )
+        lambda: ScreenerFollower(load_screener(screener, config)),
+    )  # fmt: skip
     frames, systems = [], []
     for name in progress(config.systems, "rewriting", unit="systems"):
         if name in UNTRAINED:

@@ -33,12 +33,10 @@ def _build(run: StageRun[_FittingConfig]) -> None:
         write_json(run.work / "screener.json", {"model": config.screener, "threshold": config.screener_threshold})
         return
     fitted = [[text for i, text in enumerate(texts) if i % _HELD_OUT] for texts in (toxic, neutral)]
-    for step in progress(("measure", "fit"), "screener", unit="fits"):
-        if step == "measure":
-            trial = NBSVM(config.screener_threshold).fit(*fitted)
-            rates = [float(trial.passes(texts[::_HELD_OUT]).mean()) for texts in (toxic, neutral)]
-        else:
-            NBSVM(config.screener_threshold).fit(toxic, neutral).save(run.work)
+    steps = progress((fitted, (toxic, neutral)), "screener", unit="fits")
+    trial, final = (NBSVM(config.screener_threshold).fit(*texts) for texts in steps)
+    final.save(run.work)
+    rates = [float(trial.passes(texts[::_HELD_OUT]).mean()) for texts in (toxic, neutral)]
     measured = {"toxic_passed": rates[0], "neutral_passed": rates[1]}
     write_json(run.work / "measured.json", measured)
     run.log(measured)

@@ -15,7 +15,7 @@ METRICS = ("j", "sta", "sim", "fl")
 
 @dataclass(frozen=True)
 class Arm:
-    """A row of a study's table: a recipe with KEY=VALUE overrides, run with at most `most_seeds` of the study's seeds."""
+    """A row of a study's table: a recipe with KEY=VALUE overrides, run with at most `most_seeds` of its seeds."""
 
     name: str
     recipe: str
@@ -28,12 +28,7 @@ def run_study(
 ) -> None:
     """Do the runs of a study, write its report to NAME.md, and print it.
 
-    Args:
-        name: The name of the study's module.
-        description: The help of the command.
-        arms: What to run.
-        argv: The arguments of the command.
-        report: Returns the report, given the runs by arm (`repro.studies.runs.do_runs`) and the folder for figures.
+    `report` gets the runs by arm (`repro.studies.runs.do_runs`) and the folder for figures, and returns Markdown.
     """
     options = study_parser(name, description).parse_args(argv)
     from repro.studies.runs import do_runs

@@ -29,9 +29,6 @@ def methods_table(scores: Mapping[str, "Scores"]) -> str:
     """Return one row per system, by J, with the paired differences of SRO, and of SRO with best-of-k, from it.
 
     Systems that start from a warm-up are compared from the same warm-ups: with one seed, from that of seed 1.
-
-    Args:
-        scores: Metric -> array of shape [seeds, sentences], by system.
     """
     from metrics.scoring.statistics import randomisation_test, seeds_interval
     from repro.studies.runs import score_cells
@@ -65,10 +62,9 @@ def hub_systems() -> list[str]:
     from repro.config.recipe import load_recipe
 
     found = []
-    for name in load_recipe("hub-models").systems:
+    for name in (name for name in load_recipe("hub-models").systems if "/" in name):
         try:
-            if "/" in name:
-                found.append(resolve_model(name).name)
+            found.append(resolve_model(name).name)
         except InputError as error:
             print(f"left out: {error}", file=sys.stderr)
     return found
@@ -76,12 +72,11 @@ def hub_systems() -> list[str]:
 
 def arms() -> list[Arm]:
     """Return the arms that need no model from the Hub."""
-    alone = (*_DETERMINISTIC, "sft")
     return [
         Arm(_SRO, "smollm2-cpu", _systems("sro")),
         Arm(_BEST_OF_K, "sro-best-of-k", _systems("best-of-k")),
         *(Arm(name, name, _systems(name)) for name in ("warm-up", "best-of-k", *_VERDICT_METHODS)),
-        *(Arm(name, name, _systems(name), most_seeds=1) for name in alone),
+        *(Arm(name, name, _systems(name), most_seeds=1) for name in (*_DETERMINISTIC, "sft")),
         *(Arm(f"{m} (guarded)", m, (*_systems(m), "follower=guarded"), most_seeds=1) for m in _VERDICT_METHODS),
     ]
 

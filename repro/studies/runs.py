@@ -147,6 +147,6 @@ def stack_scores(runs: Sequence[Run], system: str) -> Scores:
 
 
 def score_cells(scores: Scores) -> list[str]:
-    """Return cells of a table: the mean of J with its interval over seeds and sentences, and the means of its factors."""
+    """Return table cells: the mean of J with its interval over seeds and sentences, and the means of its factors."""
     j, *factors = (scores[metric] for metric in METRICS)
     return [str(seeds_interval(j)), *(f"{values.mean():.3f}" for values in factors)]

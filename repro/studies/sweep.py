@@ -7,7 +7,6 @@ own development J decides.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -18,27 +17,17 @@ if TYPE_CHECKING:
     from repro.studies.runs import Run
 
 
-@dataclass(frozen=True)
-class _Level:
-    """A level of a factor: its name for the table, and the overrides that set it."""
-
-    name: str
-    overrides: tuple[str, ...]
-
-
-# Factor -> its low and its high level.
+# Factor -> its low and its high level, each a name for the table and the overrides that set it.
 _FACTORS = {
     # The number of rollouts per step is the same at both levels.
-    "rollouts per text": (_Level("3", ("rollouts=3", "batch_size=8")), _Level("6", ("rollouts=6", "batch_size=4"))),
-    "temperature": (_Level("0.7", ("temperature=0.7",)), _Level("1", ("temperature=1.0",))),
-    "learning rate": (_Level("5e-5", ("learning_rate=5e-5",)), _Level("1.5e-4", ("learning_rate=1.5e-4",))),
-    "β": (_Level("0.05", ("beta=0.05",)), _Level("0.2", ("beta=0.2",))),
-    "ε": (_Level("0", ("epsilon=0",)), _Level("0.1", ("epsilon=0.1",))),
-    "layers trained": (_Level("4", ("train=4",)), _Level("8", ("train=8",))),
-    "warm-up": (
-        _Level("insertions", ("warmup_substitutions=0",)), _Level("substitutions", ("warmup_substitutions=0.6",)),
-    ),
-}  # fmt: skip
+    "rollouts per text": (("3", "rollouts=3 batch_size=8"), ("6", "rollouts=6 batch_size=4")),
+    "temperature": (("0.7", "temperature=0.7"), ("1", "temperature=1.0")),
+    "learning rate": (("5e-5", "learning_rate=5e-5"), ("1.5e-4", "learning_rate=1.5e-4")),
+    "β": (("0.05", "beta=0.05"), ("0.2", "beta=0.2")),
+    "ε": (("0", "epsilon=0"), ("0.1", "epsilon=0.1")),
+    "layers trained": (("4", "train=4"), ("8", "train=8")),
+    "warm-up": (("insertions", "warmup_substitutions=0"), ("substitutions", "warmup_substitutions=0.6")),
+}
 # A run needs a test set: these are a few of the development sentences, so that no test sentence is used.
 _SETTINGS = ("steps=16", "evaluate_every=8", "test_set=paradetox-dev", "test_limit=8", "systems=[sro]")
 
@@ -48,10 +37,8 @@ def design() -> list[tuple[bool, ...]]:
 
     Three factors take all combinations; the others' columns are their products (D = AB, E = AC, F = BC, G = ABC).
     """
-    rows = []
-    for a, b, c in product((-1, 1), repeat=3):
-        rows.append(tuple(value > 0 for value in (a, b, c, a * b, a * c, b * c, a * b * c)))
-    return rows
+    signs = ((a, b, c, a * b, a * c, b * c, a * b * c) for a, b, c in product((-1, 1), repeat=3))
+    return [tuple(sign > 0 for sign in row) for row in signs]
 
 
 def arms() -> list[Arm]:
@@ -60,20 +47,16 @@ def arms() -> list[Arm]:
 
 
 def _arm(name: str, row: Sequence[bool]) -> Arm:
-    overrides = (text for level in _levels(row) for text in level.overrides)
+    overrides = (text for _, settings in _levels(row) for text in settings.split())
     return Arm(name, "smollm2-cpu", (*overrides, *_SETTINGS))
 
 
-def _levels(row: Sequence[bool]) -> list[_Level]:
+def _levels(row: Sequence[bool]) -> list[tuple[str, str]]:
     return [levels[high] for levels, high in zip(_FACTORS.values(), row, strict=True)]
 
 
 def effects(values: Sequence[float]) -> dict[str, float]:
-    """Return each factor's main effect: the mean of `values` at its high level minus that at its low level.
-
-    Args:
-        values: A value per row of the design.
-    """
+    """Return each factor's main effect on `values`, one per row of the design: the mean at its high level minus low."""
     import numpy as np
 
     j = np.asarray(values, dtype=np.float64)
@@ -98,9 +81,9 @@ def _report(runs: Mapping[str, Sequence["Run"]], predicted: Sequence["Run"]) -> 
     """The runs, the effects and the predicted winner in Markdown."""
     values = [_scores(own)[0] for own in runs.values()]
     rows: list[Sequence[Any]] = []
-    for levels, own in zip([*design(), winner(values)], [*runs.values(), predicted], strict=True):
+    for row, own in zip([*design(), winner(values)], [*runs.values(), predicted], strict=True):
         best, gain = _scores(own)
-        rows.append((own[0].arm, *(level.name for level in _levels(levels)), f"{best:.3f}", f"{gain:+.3f}"))
+        rows.append((own[0].arm, *(name for name, _ in _levels(row)), f"{best:.3f}", f"{gain:+.3f}"))
     header = ("run", *_FACTORS, "J", "gain over the warm-up")
     ranked = sorted(effects(values).items(), key=lambda item: -abs(item[1]))
     effect_rows = [(name, f"{effect:+.3f}") for name, effect in ranked]
