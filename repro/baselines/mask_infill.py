@@ -90,11 +90,7 @@ class Infiller:
     def fill(self, source: str, masked: Sequence[tuple[int, int]]) -> str:
         """Fill the masked places of `source` from left to right; places further right are empty meanwhile.
 
-        White space is folded unless nothing is masked.
-
-        Args:
-            source: The sentence.
-            masked: Start and end of each masked word, in order.
+        `masked` has start and end of each masked word, in order. White space is folded unless nothing is masked.
         """
         if not masked:
             return source

@@ -25,8 +25,7 @@ class Inputs:
         toxic: The texts to roll out on.
         screening: The corpora that the follower's models are fitted on.
         noise: The corpora whose toxic sentences provide the warm-up's noise; none without a warm-up.
-        paraphrases: Paraphrase pairs, if the warm-up uses them.
-        parallel: Parallel data, if the method learns from it.
+        paraphrases, parallel: Pairs, if the warm-up or the method uses them.
         screener: Revision of the classifier that screens; "" for NB-SVM, which the run fits.
         content_model: Revision of the model that compares contents; None if the run uses none.
         others: Systems that are neither baselines nor trained by the run, by name.

@@ -56,14 +56,10 @@ def _build(run: StageRun[Recipe]) -> None:
     if outcome is not None:
         write_text(out / "checkpoint" / "README.md", _model_card(recipe, inputs, board))
     lock = {
-        "recipe": facts["recipe"],
-        "inputs": inputs,
-        "packages": packages(),
-        "guards": facts["guards"],
-        "git_commit": git_commit(),
-        "stages": dict(run.keys),
+        "recipe": facts["recipe"], "inputs": inputs, "packages": packages(), "guards": facts["guards"],
+        "git_commit": git_commit(), "stages": dict(run.keys),
         "outputs": {name: sha256_folder(out / name) for name in folders},
-    }
+    }  # fmt: skip
     write_text(out / "recipe.lock.yaml", yaml.safe_dump(lock, sort_keys=False, allow_unicode=True, width=120))
     draw_figures(out / "figures", recipe.method, outcome, [row for row in board.latest if row.record == "measured"])
     # Last, because its presence says that the run is complete.
