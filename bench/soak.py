@@ -9,9 +9,6 @@ The soak ends after --kills kills, or at the first round with another result; it
 was interrupted resumes with the next round.
 """
 
-from __future__ import annotations
-
-import argparse
 import contextlib
 import ctypes
 import json
@@ -24,7 +21,6 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -57,53 +53,33 @@ def die_with_parent() -> None:
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
-@contextlib.contextmanager
-def _running(folder: Path, recipe: str) -> Iterator[subprocess.Popen[bytes]]:
-    """The run in `folder` as a process group of its own, which ends with the block."""
+def _run(folder: Path, recipe: str, seconds: float | None) -> str | None:
+    """Start the run in `folder`, kill it `seconds` after its first stage began, and return the stage.
+
+    Return None if the run ended before; `seconds` is None to let it end.
+    """
     command = [sys.executable, "-m", "repro.run", recipe, "--out", str(folder / "run")]
-    with (folder / "log.txt").open("wb") as log:
-        process = subprocess.Popen(
-            command,
-            env=isolated_environment(folder / "caches"),
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            preexec_fn=die_with_parent,
-        )
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-
-def _finish(folder: Path, recipe: str, limit: float | None) -> float:
-    """Wait for a run's end, at most `limit` seconds; return its seconds."""
-    start = time.monotonic()
-    with _running(folder, recipe) as process:
-        try:
-            process.wait(limit)
-        except subprocess.TimeoutExpired:
-            raise InputError(f"{folder}: still running after {limit:.0f} s; see log.txt there") from None
-    _require_success(folder, process)
-    return time.monotonic() - start
-
-
-def _kill_after(folder: Path, recipe: str, seconds: float) -> str | None:
-    """Start the run, kill it `seconds` after its first stage began, and return the stage; None if it ended before."""
     log = folder / "run" / "log.jsonl"
     old = len(read_json_lines(log))
-    with _running(folder, recipe) as process:
+    with (folder / "log.txt").open("wb") as output:
+        process = subprocess.Popen(
+            command, env=isolated_environment(folder / "caches"), stdout=output, stderr=output,
+            start_new_session=True, preexec_fn=die_with_parent,
+        )  # fmt: skip
+    try:
         while process.poll() is None and _stage(log, old) is None:
             time.sleep(0.05)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(seconds)
-        if process.poll() is None:
+    finally:
+        killed = process.poll() is None
+        if killed:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-            return _stage(log, old)
-    _require_success(folder, process)
+    if killed:
+        return _stage(log, old)
+    if process.returncode:
+        raise InputError(f"{folder}: the run ended with exit code {process.returncode}; see log.txt there")
     return None
 
 
@@ -113,22 +89,14 @@ def _stage(log: Path, old: int) -> str | None:
     return next((event["stage"] for event in reversed(events) if event.get("event") == "start"), None)
 
 
-def _require_success(folder: Path, process: subprocess.Popen[bytes]) -> None:
-    if process.returncode:
-        raise InputError(f"{folder}: the run ended with exit code {process.returncode}; see log.txt there")
-
-
 def _result(folder: Path) -> dict[str, Any]:
     """What kills must not change: weights, development scores, rewrites, test scores, and the names of all files."""
     run = folder / "run"
-    outcome = json.loads((run / "stages" / "training" / "outcome.json").read_text("utf-8"))
-    frames = {}
-    for name in ("rewrites", "scores"):
-        frames[name] = content_hash(json.loads(pd.read_parquet(run / f"{name}.parquet").to_json(double_precision=15)))
+    frames = {name: pd.read_parquet(run / f"{name}.parquet") for name in ("rewrites", "scores")}
     return {
         "weights": sha256_file(run / "checkpoint" / "model.safetensors"),
-        "outcome": content_hash(outcome),
-        **frames,
+        "outcome": content_hash(json.loads((run / "stages" / "training" / "outcome.json").read_text("utf-8"))),
+        **{name: content_hash(json.loads(frame.to_json(double_precision=15))) for name, frame in frames.items()},
         # Run ids and file names of the leaderboard contain the date.
         "files": sorted({re.sub(r"\d{6,}\w*", "…", p.relative_to(run).as_posix()) for p in run.rglob("*")}),
     }
@@ -140,32 +108,33 @@ def _reference(out: Path, what: dict[str, Any]) -> dict[str, Any]:
     if not stored.is_file():
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        seconds = _finish(folder, what["recipe"], None)
-        write_json(stored, {**what, "seconds": seconds, "result": _result(folder)})
+        start = time.monotonic()
+        _run(folder, what["recipe"], None)
+        write_json(stored, {**what, "seconds": time.monotonic() - start, "result": _result(folder)})
     reference: dict[str, Any] = json.loads(stored.read_text("utf-8"))
     if {key: reference[key] for key in what} != what:
         raise InputError(f"{out}: holds a soak of another recipe, commit or seed; give another --out")
     return reference
 
 
-def _round(
-    folder: Path, what: dict[str, Any], number: int, reference: dict[str, Any], most: int
-) -> tuple[list[str], str | None]:
+def _round(folder: Path, number: int, reference: dict[str, Any], most: int) -> tuple[list[str], str | None]:
     """Do one round in a new folder; return the stages that its kills hit, and how its end differs, if it does."""
     # An interrupted soak leaves an unfinished round of this number.
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    rng = random.Random(f"{what['seed']}/{number}")
+    rng = random.Random(f"{reference['seed']}/{number}")
     longest = rng.uniform(*_WAITS) * reference["seconds"]
     stages: list[str] = []
     try:
         for _ in range(min(most, _MOST_KILLS)):
-            stage = _kill_after(folder, what["recipe"], rng.uniform(0, longest))
+            stage = _run(folder, reference["recipe"], rng.uniform(0, longest))
             if stage is None:
                 break
             stages.append(stage)
         else:
-            _finish(folder, what["recipe"], _PATIENCE * reference["seconds"])
+            limit = _PATIENCE * reference["seconds"]
+            if _run(folder, reference["recipe"], limit):
+                return stages, f"{folder}: still running after {limit:.0f} s; see log.txt there"
     except InputError as error:
         return stages, str(error)
     found = _result(folder)
@@ -173,18 +142,14 @@ def _round(
     return stages, f"{folder}: its end differs in {', '.join(differing)}" if differing else None
 
 
-def _parser() -> argparse.ArgumentParser:
-    p = command_parser("python bench/soak.py", __doc__)
-    p.add_argument("--kills", type=int, default=200, metavar="N", help="number of kills (200)")
-    p.add_argument("--recipe", default="smoke", metavar="NAME", help="the recipe to run (smoke)")
-    p.add_argument("--seed", type=int, default=1, metavar="N", help="seed of the moments (1)")
-    p.add_argument("--out", default="runs/soak", metavar="DIR", help="where the runs go (runs/soak)")
-    return p
-
-
 def main(argv: list[str]) -> None:
     """Run the command."""
-    options = _parser().parse_args(argv)
+    parser = command_parser("python bench/soak.py", __doc__)
+    parser.add_argument("--kills", type=int, default=200, metavar="N", help="number of kills (200)")
+    parser.add_argument("--recipe", default="smoke", metavar="NAME", help="the recipe to run (smoke)")
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="seed of the moments (1)")
+    parser.add_argument("--out", default="runs/soak", metavar="DIR", help="where the runs go (runs/soak)")
+    options = parser.parse_args(argv)
     out = Path(options.out)
     what = {"recipe": options.recipe, "commit": git_commit(), "seed": options.seed}
     reference = _reference(out, what)
@@ -196,7 +161,7 @@ def main(argv: list[str]) -> None:
         while (kills := sum(len(entry["stages"]) for entry in done)) < options.kills:
             number = len(done)
             folder = out / f"round-{number}"
-            stages, problem = _round(folder, what, number, reference, options.kills - kills)
+            stages, problem = _round(folder, number, reference, options.kills - kills)
             done.append({"round": number, "stages": stages, **({"failed": problem} if problem else {})})
             append(done[-1])
             if problem:

@@ -196,10 +196,11 @@ def read_json_lines(path: Path) -> list[Any]:
     return values
 
 
-def link_files(source: Path, target: Path, exclude: Sequence[str] = ()) -> None:
-    """Link or copy all files below the folder `source`, except those with a name in `exclude`, to below `target`."""
-    for path in sorted(p for p in source.rglob("*") if p.is_file() and p.name not in exclude):
-        link_or_copy(path, target / path.relative_to(source))
+def link_folder(source: Path, target: Path, exclude: Sequence[str] = ()) -> None:
+    """Make `target` a folder with all files below `source`, except those with a name in `exclude`, linked or copied."""
+    with atomic_folder(target) as folder:
+        for path in sorted(p for p in source.rglob("*") if p.is_file() and p.name not in exclude):
+            link_or_copy(path, folder / path.relative_to(source))
 
 
 def link_or_copy(source: Path, target: Path) -> None:

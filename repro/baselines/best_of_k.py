@@ -1,27 +1,20 @@
 """Best-of-k: the first rewrite that the screener passes, among the model's likeliest one and then samples.
 
-After the warm-up alone it shows what verdicts are worth without training; after a method, what they add to it.
-
 Taking the likeliest pass instead of the first gained J .014 ± .011 (standard error) on 72 development sentences with
 k = 4, but draws all k rewrites of every sentence instead of fewer than two.
 """
-
-from __future__ import annotations
 
 import dataclasses
 
 from metrics.systems.outputs import Rewrites
 from metrics.systems.resolve import System
 from metrics.systems.rewriting import load_system, rewrite
-from repro.baselines.setting import Setting
+from repro.baselines import Setting
 from repro.followers.follower import Verdict
 
 
 def rewrites(setting: Setting) -> Rewrites:
-    """Take the first of up to `config.candidates` rewrites that passes, or else the likeliest.
-
-    Only sentences without a pass are drawn again.
-    """
+    """Take the first of up to `candidates` rewrites that passes, or else the likeliest."""
     config, model, follower = setting.config, setting.rewriter, setting.load_follower()
     # The decoding settings of the model as a system of its own, so that the cache of rewrites serves both.
     greedy = {"do_sample": False, "max_new_tokens": config.max_new_tokens}
@@ -31,6 +24,7 @@ def rewrites(setting: Setting) -> Rewrites:
     pending = list(range(len(setting.test.sources)))
     loaded = load_system(System("best-of-k", "model", model.revision, model, config.prompt))
     for draw in range(config.candidates):
+        # Only sentences without a pass are drawn again.
         sources = tuple(setting.test.sources[i] for i in pending)
         references = tuple(setting.test.references[i] for i in pending)
         system = System("best-of-k", "model", model.revision, model, config.prompt, sampled if draw else greedy)
@@ -44,15 +38,13 @@ def rewrites(setting: Setting) -> Rewrites:
         if not pending:
             break
     seconds = [drawn.seconds for drawn in draws if drawn.seconds is not None]
+    settings = {
+        "candidates": config.candidates, "choice": "the first that passes, else the likeliest",
+        "temperature_after_the_first": config.temperature, "seed": config.seed,
+    }  # fmt: skip
     return dataclasses.replace(
         draws[0],
         outputs=tuple(outputs.get(i, text) for i, text in enumerate(draws[0].outputs)),
-        decoding={
-            **draws[0].decoding,
-            "candidates": config.candidates,
-            "choice": "the first that passes, else the likeliest",
-            "temperature_after_the_first": config.temperature,
-            "seed": config.seed,
-        },
+        decoding={**draws[0].decoding, **settings},
         seconds=round(sum(seconds), 1) if len(seconds) == len(draws) else None,
     )

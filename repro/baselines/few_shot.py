@@ -1,7 +1,5 @@
 """Few-shot: the untouched leader, prompted with six pairs of a rude and a polite sentence."""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Any
 
@@ -12,7 +10,7 @@ from metrics.systems.outputs import Rewrites
 from metrics.systems.resolve import System
 from metrics.systems.rewriting import rewrite
 from metrics.util.files import atomic_folder, cache_dir, content_hash, link_or_copy, write_json
-from repro.baselines.setting import Setting
+from repro.baselines import Setting
 
 # Written for this project.
 _EXAMPLES = (
@@ -46,20 +44,13 @@ def rewrites(setting: Setting) -> Rewrites:
     # The revision differs, so that the cache of rewrites keeps these apart from outputs that do not end at the line end.
     system = System("few-shot", "model", f"{leader.revision}+line", ends_at_line(leader), PROMPT, settings)
     done = rewrite(system, setting.test, batch_size=config.generation_batch_size, seed=config.seed)
-    return dataclasses.replace(
-        done,
-        revision=leader.revision,
-        outputs=tuple(map(first_line, done.outputs)),
-        decoding={**done.decoding, "stop": "line end"},
-    )
+    outputs, decoding = tuple(map(first_line, done.outputs)), {**done.decoding, "stop": "line end"}
+    return dataclasses.replace(done, revision=leader.revision, outputs=outputs, decoding=decoding)
 
 
 def first_line(output: str) -> str:
-    """Return the answer without its quotes, and without further examples that the model has added.
-
-    Args:
-        output: An output with white space folded, in which only the heading of an example marks where it begins.
-    """
+    """Return the answer without its quotes, and without further examples that the model has added."""
+    # White space is folded in outputs: only the heading of an example marks where it begins.
     return output.partition(_RUDE.rstrip('"').rstrip())[0].strip().strip('"').strip()
 
 

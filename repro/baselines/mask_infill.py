@@ -6,13 +6,10 @@ lexicon. Masking also the words by which the NB-SVM screener still rejected a se
 64 development sentences, with the same J.
 """
 
-from __future__ import annotations
-
 import platform
 import re
 import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import torch
 import transformers
@@ -24,7 +21,7 @@ from metrics.systems.outputs import Rewrites
 from metrics.util.errors import InputError
 from metrics.util.files import append_json_lines, cache_dir, content_hash, read_json_lines
 from metrics.util.progress import progress
-from repro.baselines.setting import Setting
+from repro.baselines import Setting
 
 # Words as the delete baseline finds them.
 _WORD = re.compile(r"[\w'*@$]+")
@@ -36,8 +33,6 @@ _WINDOW = 3
 # on 64 development sentences: 2, 4, 6 and the mean per token gave J .294, .280, .270, .292.
 _ALLOWANCE = 2.0
 
-Span = tuple[int, int]
-
 
 def rewrites(setting: Setting) -> Rewrites:
     """Replace the rude words of each test sentence. Finished sentences are cached, so that a run resumes.
@@ -46,7 +41,8 @@ def rewrites(setting: Setting) -> Rewrites:
         InputError: The leader is not a causal model.
     """
     leader, sources = setting.leader, setting.test.sources
-    masked = [_rude_words(source) for source in sources]
+    rude = [[word for word in _WORD.finditer(source) if word[0].lower() in lexicon()] for source in sources]
+    masked = [[word.span() for word in words] for words in rude]
     loaded = load_model(leader)
     if loaded.seq2seq:
         raise InputError(f"mask-infill: {leader.name} is not a causal model; choose another leader")
@@ -55,55 +51,23 @@ def rewrites(setting: Setting) -> Rewrites:
     versions = [torch.__version__, transformers.__version__, device]
     # The lexicon decides which words are masked and which may be proposed.
     key = content_hash([leader.revision, settings, sources, masked, sorted(lexicon()), versions])
+    path = cache_dir() / "mask-infill" / f"{key[:32]}.jsonl"
     infiller = Infiller(loaded)
-    done = _cached(
-        cache_dir() / "mask-infill" / f"{key[:32]}.jsonl",
-        len(sources),
-        lambda i: infiller.fill(sources[i], masked[i]),
-        "rewriting, mask-infill",
-    )
-    return Rewrites(
-        "mask-infill",
-        "model",
-        leader.revision,
-        settings,
-        tuple(text for text, _ in done),
-        round(sum(seconds for _, seconds in done), 1),
-        f"{device}, {platform.machine()}, {torch.get_num_threads()} threads",
-        card_facts(leader),
-    )
-
-
-def _cached(path: Path, n: int, work: Callable[[int], str], description: str) -> list[tuple[str, float]]:
-    """(work(i), its seconds) for i in 0 … n − 1, from the lines of `path` where they are there."""
     done = {i: (text, seconds) for i, text, seconds in read_json_lines(path)}
     with append_json_lines(path) as append:
-        for i in progress(range(n), description, unit="sentences"):
+        for i, source in enumerate(progress(sources, "rewriting, mask-infill", unit="sentences")):
             if i not in done:
                 start = time.monotonic()
-                done[i] = work(i), round(time.monotonic() - start, 3)
+                done[i] = infiller.fill(source, masked[i]), round(time.monotonic() - start, 3)
                 append([i, *done[i]])
-    return [done[i] for i in range(n)]
-
-
-def _rude_words(text: str) -> list[Span]:
-    """Start and end of each word of the lexicon in `text`, in order."""
-    return [found.span() for found in _WORD.finditer(text) if found[0].lower() in lexicon()]
-
-
-def _remove(text: str, spans: Sequence[Span]) -> str:
-    """`text` without these spans, with white space folded."""
-    for start, end in sorted(spans, reverse=True):
-        text = text[:start] + text[end:]
-    return " ".join(text.split())
+    outputs, seconds = zip(*(done[i] for i in range(len(sources))), strict=True)
+    where = f"{device}, {platform.machine()}, {torch.get_num_threads()} threads"
+    card = card_facts(leader)
+    return Rewrites("mask-infill", "model", leader.revision, settings, outputs, round(sum(seconds), 1), where, card)
 
 
 class Infiller:
-    """Fills masked places with the words that a causal model finds likeliest.
-
-    Args:
-        loaded: The model.
-    """
+    """Fills masked places with the words that a causal model finds likeliest."""
 
     def __init__(self, loaded: LoadedModel) -> None:
         self.model, self.tokenizer = loaded.model, loaded.tokenizer
@@ -123,34 +87,24 @@ class Infiller:
         found = {token: re.fullmatch(f"{head} ([a-z]+|I)", text) for token, text in enumerate(texts)}
         return {token: match[1] for token, match in found.items() if match and match[1] not in lexicon()}
 
-    def fill(self, source: str, masked: Sequence[Span]) -> str:
+    def fill(self, source: str, masked: Sequence[tuple[int, int]]) -> str:
         """Fill the masked places of `source` from left to right; places further right are empty meanwhile.
 
-        White space is folded unless nothing is masked.
-
-        Args:
-            source: The sentence.
-            masked: Start and end of each masked word, in order.
+        `masked` has start and end of each masked word, in order. White space is folded unless nothing is masked.
         """
         if not masked:
             return source
-        left, place = "", 0
-        for number, (start, end) in enumerate(masked):
-            left += source[place:start]
-            right = source[end:]
-            rest = _remove(right, [(a - end, b - end) for a, b in masked[number + 1 :]])
-            words, scores = self.score(left.rstrip(), " " + rest if right[:1].isspace() else rest)
+        ends = [0, *(end for span in masked for end in span), len(source)]
+        text, *gaps = (source[start:end] for start, end in zip(ends[::2], ends[1::2], strict=True))
+        for number, gap in enumerate(gaps):
+            rest = " ".join("".join(gaps[number:]).split())
+            words, scores = self.score(text.rstrip(), " " + rest if gap[:1].isspace() else rest)
             scores = [score + _ALLOWANCE * bool(word) for word, score in zip(words, scores, strict=True)]
-            left += words[scores.index(max(scores))]
-            place = end
-        return " ".join((left + source[place:]).split())
+            text += words[scores.index(max(scores))] + gap
+        return " ".join(text.split())
 
     def score(self, left: str, right: str) -> tuple[list[str], list[float]]:
-        """Score the proposals for a place.
-
-        Args:
-            left: The text to its left.
-            right: The text to its right.
+        """Score the proposals for the place between two texts.
 
         Returns:
             The proposals, "" for no word first, and for each ln P(proposal and the next tokens | left).

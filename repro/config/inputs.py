@@ -1,11 +1,9 @@
 """The inputs of a run: corpora, test sets, models and metrics, found and checked before the first stage begins."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Self
 
 from metrics.data.corpora import Corpus, load_corpus
 from metrics.data.test_sets import TestSet, load_test_set
@@ -27,15 +25,10 @@ class Inputs:
         toxic: The texts to roll out on.
         screening: The corpora that the follower's models are fitted on.
         noise: The corpora whose toxic sentences provide the warm-up's noise; none without a warm-up.
-        paraphrases: Paraphrase pairs, if the warm-up uses them.
-        parallel: Parallel data, if the method learns from it.
-        development: The sentences that choose the checkpoint.
-        test: The sentences that are scored.
-        leader: The model to train.
+        paraphrases, parallel: Pairs, if the warm-up or the method uses them.
         screener: Revision of the classifier that screens; "" for NB-SVM, which the run fits.
         content_model: Revision of the model that compares contents; None if the run uses none.
         others: Systems that are neither baselines nor trained by the run, by name.
-        evaluator: The metrics.
     """
 
     toxic: Corpus
@@ -51,38 +44,25 @@ class Inputs:
     others: dict[str, System]
     evaluator: Evaluator
 
-    def only(self, names: Iterable[str]) -> Inputs:
+    def only(self, names: Iterable[str]) -> Self:
         """Return a copy with these attributes alone; reading another one raises `AttributeError`."""
         narrowed = copy.copy(self)
-        for field in fields(self):
-            if field.name not in names:
-                object.__delattr__(narrowed, field.name)
+        for name in {field.name for field in fields(self)} - {*names}:
+            object.__delattr__(narrowed, name)
         return narrowed
-
-    def identity(self, name: str) -> Any:
-        """Return a JSON value that pins an input: origin and hash, a commit, or the fields of a signature."""
-        return _identity(getattr(self, name))
 
     def describe(self) -> dict[str, Any]:
         """Return names, origins and hashes of all inputs as a JSON value, for the lock file and the rows."""
-        used = (self.toxic, *self.screening, *self.noise, self.paraphrases, self.parallel)
-        corpora = {c.name: c for c in used if c}
-        tests = {"development": self.development, "test": self.test}
+        corpora = (self.toxic, *self.screening, *self.noise, self.paraphrases, self.parallel)
         return {
-            "corpora": {
-                name: {"origin": c.origin, "revision": c.revision, "rows": c.rows, "sha256": c.sha256}
-                for name, c in corpora.items()
-            },
+            "corpora": {corpus.name: _origin(corpus, corpus.rows) for corpus in corpora if corpus},
             **{
                 role: {
-                    "name": t.name,
-                    "origin": t.origin,
-                    "revision": t.revision,
-                    "rows": len(t.sources),
-                    "sha256": t.sha256,
-                    "near_duplicates_removed": t.near_duplicates,
+                    "name": test_set.name,
+                    **_origin(test_set, len(test_set.sources)),
+                    "near_duplicates_removed": test_set.near_duplicates,
                 }
-                for role, t in tests.items()
+                for role, test_set in (("development", self.development), ("test", self.test))
             },
             "leader": {"name": self.leader.name, "kind": self.leader.kind, "revision": self.leader.revision},
             "screener": self.screener,
@@ -90,7 +70,12 @@ class Inputs:
         }
 
 
-def _identity(value: Any) -> Any:
+def _origin(texts: Corpus | TestSet, rows: int) -> dict[str, Any]:
+    return {"origin": texts.origin, "revision": texts.revision, "rows": rows, "sha256": texts.sha256}
+
+
+def identity(value: Any) -> Any:
+    """Return a JSON value that pins an input: origin and hash, a commit, or the fields of a signature."""
     match value:
         case Corpus() | TestSet():
             return [value.name, value.origin, value.revision, value.sha256]
@@ -99,18 +84,14 @@ def _identity(value: Any) -> Any:
         case Evaluator():
             return value.signature_fields
         case tuple():
-            return [_identity(item) for item in value]
+            return [identity(item) for item in value]
         case dict():
-            return {name: _identity(item) for name, item in value.items()}
+            return {name: identity(item) for name, item in value.items()}
     return value
 
 
 def resolve_inputs(recipe: Recipe, data_dir: str | None) -> Inputs:
-    """Find all corpora, test sets and models of a recipe.
-
-    Args:
-        recipe: The recipe.
-        data_dir: The folder with the corpora; None for SRO_DATA_DIR.
+    """Find all corpora (in `data_dir`; None for SRO_DATA_DIR), test sets and models of a recipe.
 
     Raises:
         InputError: Something is missing or cannot be used.
@@ -134,11 +115,11 @@ def resolve_inputs(recipe: Recipe, data_dir: str | None) -> Inputs:
         )
     compares_content = recipe.follower == "guarded" or recipe.toxic_min_content > 0
     return Inputs(
-        toxic=toxic,
-        screening=screening,
-        noise=noise,
-        paraphrases=paraphrases,
-        parallel=parallel,
+        toxic,
+        screening,
+        noise,
+        paraphrases,
+        parallel,
         development=_limit(load_test_set(recipe.development_set, data_dir), recipe.development_limit),
         test=_limit(load_test_set(recipe.test_set, data_dir), recipe.test_limit),
         screener="" if recipe.screener == "nb-svm" else resolve_model(recipe.screener).revision,

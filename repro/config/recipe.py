@@ -1,7 +1,5 @@
 """Recipes: one flat YAML each, whose keys are the fields of all sections."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -9,8 +7,7 @@ from pydantic import model_validator
 
 from metrics.util.config import parse_yaml, read_yaml, validate
 from metrics.util.errors import InputError, suggest
-from repro.baselines import UNTRAINED
-from repro.baselines.config import BestOfKConfig
+from repro.baselines import UNTRAINED, BestOfKConfig
 from repro.config.section import NameConfig, RewritingConfig, ScoringConfig, Section, SeedConfig
 from repro.distributed import num_processes
 from repro.followers.config import FollowerConfig, VerdictConfig
@@ -18,30 +15,17 @@ from repro.leader.config import LeaderConfig, RolloutConfig
 from repro.methods.config import MethodConfig, ObjectiveConfig
 from repro.training.config import DevelopmentConfig, TextsConfig, TrainingConfig, WarmupConfig
 
-FOLDER = Path(__file__).resolve().parent.parent / "recipes"
+_FOLDER = Path(__file__).resolve().parent.parent / "recipes"
 # Systems that every recipe can score.
-SYSTEMS = ("duplicate", "delete", "reference", "warm-up")
+_SYSTEMS = ("duplicate", "delete", "reference", "warm-up", *UNTRAINED)
 
 S = TypeVar("S", bound=Section)
 
 
 class Recipe(
-    BestOfKConfig,
-    ScoringConfig,
-    RewritingConfig,
-    DevelopmentConfig,
-    ObjectiveConfig,
-    RolloutConfig,
-    TrainingConfig,
-    MethodConfig,
-    WarmupConfig,
-    VerdictConfig,
-    FollowerConfig,
-    TextsConfig,
-    SeedConfig,
-    LeaderConfig,
-    NameConfig,
-):
+    BestOfKConfig, ScoringConfig, RewritingConfig, DevelopmentConfig, ObjectiveConfig, RolloutConfig, TrainingConfig,
+    MethodConfig, WarmupConfig, VerdictConfig, FollowerConfig, TextsConfig, SeedConfig, LeaderConfig, NameConfig,
+):  # fmt: skip
     """Everything that decides a run. Fields stand in the reverse order of the base classes."""
 
     @model_validator(mode="after")
@@ -54,18 +38,13 @@ class Recipe(
             raise ValueError("grpo compares rollouts of one text; set rollouts to at least 2")
         if not self.systems or len(set(self.systems)) < len(self.systems):
             raise ValueError("systems must name at least one, and none twice")
+        known = _SYSTEMS if self.method == "none" else (*_SYSTEMS, self.method)
         for system in self.systems:
-            if system not in self.known_systems and "/" not in system:
+            if system not in known and "/" not in system:
                 raise ValueError(
-                    f"system {system} is unknown; use one of {', '.join(self.known_systems)}, or a Hub id or folder "
-                    "with a / in it"
+                    f"system {system} is unknown; use one of {', '.join(known)}, or a Hub id or folder with a / in it"
                 )
         return self
-
-    @property
-    def known_systems(self) -> tuple[str, ...]:
-        """The systems that this recipe can score: baselines, the warm-up, and the model that its method trains."""
-        return (*SYSTEMS, *UNTRAINED, *((self.method,) if self.method != "none" else ()))
 
     def narrow(self, section: type[S]) -> S:
         """Return the fields of `section`, a section or a class that joins several, and no others."""
@@ -74,7 +53,7 @@ class Recipe(
 
 def recipe_names() -> list[str]:
     """Return the names of the recipes in repro/recipes."""
-    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+    return sorted(path.stem for path in _FOLDER.glob("*.yaml"))
 
 
 def load_recipe(name: str, overrides: list[str] | None = None) -> Recipe:
@@ -97,13 +76,8 @@ def load_recipe(name: str, overrides: list[str] | None = None) -> Recipe:
     return validate(Recipe, values, f"recipe {name}")
 
 
-def to_dict(recipe: Recipe) -> dict[str, Any]:
-    """Return all fields of a recipe as one flat dict."""
-    return recipe.model_dump()
-
-
 def _read(name: str) -> dict[str, Any]:
-    path = Path(name) if name.endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
+    path = Path(name) if name.endswith((".yaml", ".yml")) else _FOLDER / f"{name}.yaml"
     if not path.is_file():
         hint = suggest(name, recipe_names()) or f"; use one of {', '.join(recipe_names())}, or a .yaml file"
         raise InputError(f"recipe {name}: unknown{hint}")

@@ -4,8 +4,6 @@ A section is a small pydantic model that stands in the package of the component 
 across sections, so that a recipe's YAML stays flat; `repro.config.recipe.Recipe` joins all sections.
 """
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from pydantic import Field

@@ -4,30 +4,20 @@ A stage declares the recipe fields, the inputs and the earlier stages that it re
 and from the hash of the program, and it is given nothing else. Runs of a study share stages with equal keys.
 """
 
-from __future__ import annotations
-
 import fcntl
 import json
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from metrics.util.files import (
-    atomic_folder,
-    content_hash,
-    link_files,
-    remove_folder,
-    remove_temporaries,
-    sha256_file,
-    write_json,
-)
+from metrics.util.files import content_hash, link_folder, remove_folder, remove_temporaries, sha256_file, write_json
 from metrics.util.progress import ProgressBar
-from repro.config.inputs import Inputs
+from repro.config.inputs import Inputs, identity
 from repro.config.recipe import Recipe
 from repro.config.section import Section
 from repro.distributed import broadcast_from_main, is_main_process, is_sharded, num_processes, wait_for_everyone
@@ -41,16 +31,13 @@ C = TypeVar("C", bound=Section)
 
 @dataclass(frozen=True)
 class StageRun(Generic[C]):
-    """What a stage may read, and where it writes.
+    """The recipe fields and inputs that a stage declares, and where it reads and writes.
 
     Attributes:
-        config: The recipe fields that the stage declares.
-        inputs: The inputs that it declares; reading another one raises `AttributeError`.
         folders: The folders of the stages that it follows, by name.
         keys: The cache keys of these stages, and its own.
-        work: Its own folder. After a kill it still holds what was written.
+        work: The stage's folder. After a kill it still holds what was written.
         out: The folder of the run.
-        log: Appends an event to the run's log.
     """
 
     config: C
@@ -64,14 +51,11 @@ class StageRun(Generic[C]):
 
 @dataclass(frozen=True)
 class Stage(Generic[C]):
-    """A step of a run.
+    """A step of a run, and what it reads: recipe fields, attributes of `Inputs`, and the folders of earlier stages.
 
     Attributes:
-        name: Its name, and that of its folder.
         build: Fills the folder `work`; a killed build is started again with the same folder.
-        config: The recipe fields that it reads: a section, or a class that joins several.
-        inputs: The names of the inputs that it reads (attributes of `Inputs`).
-        follows: The earlier stages whose folders it reads; those that the run does not have are left out.
+        follows: The earlier stages; those that the run does not have are left out.
         shared: Whether the runs of a study share its folder.
         distributed: Whether all processes build it together; the main process alone builds the others.
     """
@@ -88,20 +72,12 @@ class Stage(Generic[C]):
 class Engine:
     """Runs the stages of one run, in `out/stages/NAME`, and writes its log `out/log.jsonl`.
 
-    A stage builds in a hidden folder, which is renamed when the stage is complete.
-
-    Args:
-        recipe: The recipe, from which each stage gets the fields that it declares.
-        inputs: The inputs of the run.
-        out: The folder of the run.
-        shared: Folder of the stages that the runs of a study share; None for a run on its own.
+    A stage builds in a hidden folder, which is renamed when the stage is complete. `shared` is the folder of the stages
+    that the runs of a study share; None for a run on its own.
     """
 
     def __init__(self, recipe: Recipe, inputs: Inputs, out: Path, shared: Path | None = None) -> None:
-        self._recipe = recipe
-        self._inputs = inputs
-        self._out = out
-        self._shared = shared
+        self._recipe, self._inputs, self._out, self._shared = recipe, inputs, out, shared
         self._code = _code_hash()
         self._keys: dict[str, str] = {}
         self._current = ""
@@ -124,74 +100,54 @@ class Engine:
         self._current = stage.name
         config = self._recipe.narrow(stage.config)
         follows = [name for name in stage.follows if name in self._keys]
-        key = self._keys[stage.name] = content_hash(
-            [
-                stage.name,
-                config.model_dump(),
-                {name: self._inputs.identity(name) for name in stage.inputs},
-                [num_processes(), is_sharded()] if stage.distributed else [],
-                {name: self._keys[name] for name in follows},
-                self._code,
-            ]
-        )
+        keys = {name: self._keys[name] for name in follows}
+        inputs = {name: identity(getattr(self._inputs, name)) for name in stage.inputs}
+        processes = [num_processes(), is_sharded()] if stage.distributed else []
+        key = content_hash([stage.name, config.model_dump(), inputs, processes, keys, self._code])
+        keys[stage.name] = self._keys[stage.name] = key
         folder = self._out / "stages"
-        run = StageRun(
-            config,
-            self._inputs.only(stage.inputs),
-            {name: folder / name for name in follows},
-            {name: self._keys[name] for name in (*follows, stage.name)},
-            folder / f".{stage.name}-{key[:16]}",
-            self._out,
-            self.log,
-        )
+        folders = {name: folder / name for name in follows}
+        work = folder / f".{stage.name}-{key[:16]}"
+        run = StageRun(config, self._inputs.only(stage.inputs), folders, keys, work, self._out, self.log)
         if is_main_process():
-            self._find_or_build(stage, run, title)
+            self._find_or_build(stage, run, folder / stage.name, title)
         elif stage.distributed and broadcast_from_main(lambda: False):
             stage.build(run)
         wait_for_everyone()
 
-    def _find_or_build(self, stage: Stage[Any], run: StageRun[Any], title: str) -> None:
-        key, final = run.keys[stage.name], self._out / "stages" / stage.name
-        if _complete_key(final) == key:
-            self._skip(stage, f"{title}: done before")
-        elif self._shared is None or not stage.shared:
-            self._build(stage, run, final, title)
-        else:
-            common = self._shared / f"{stage.name}-{key[:16]}"
-            with exclusive_lock(self._shared / f"{common.name}.lock"):
-                if _complete_key(common) == key:
-                    self._skip(stage, f"{title}: done by another run")
-                    _link_folder(common, final)
-                else:
-                    self._build(stage, run, final, title)
-                    _link_folder(final, common)
-
-    @staticmethod
-    def _skip(stage: Stage[Any], line: str) -> None:
-        _announce(stage, builds=False)
-        print(line, file=sys.stderr, flush=True)
-
-    def _build(self, stage: Stage[Any], run: StageRun[Any], final: Path, title: str) -> None:
-        run.log({"event": "start"})
-        started = time.time()
-        for stale in final.parent.glob(f".{stage.name}-*"):
-            if stale != run.work:
-                remove_folder(stale)
-        run.work.mkdir(parents=True, exist_ok=True)
-        _announce(stage, builds=True)
-        with ProgressBar(title, None, always=True):
-            stage.build(run)
-        seconds = round(time.time() - started, 1)
-        write_json(run.work / MARK, {"key": run.keys[stage.name], "seconds": seconds})
-        remove_folder(final)
-        os.replace(run.work, final)
-        run.log({"event": "end", "seconds": seconds})
+    def _find_or_build(self, stage: Stage[Any], run: StageRun[Any], final: Path, title: str) -> None:
+        key = run.keys[stage.name]
+        common = self._shared / f"{stage.name}-{key[:16]}" if self._shared and stage.shared else None
+        done = "done before" if _complete_key(final) == key else ""
+        with nullcontext() if done or not common else exclusive_lock(common.with_name(f"{common.name}.lock")):
+            if not done and common and _complete_key(common) == key:
+                done = "done by another run"
+                link_folder(common, final)
+            if stage.distributed:
+                # The other processes wait to hear whether they build along.
+                broadcast_from_main(lambda: not done)
+            if done:
+                print(f"{title}: {done}", file=sys.stderr, flush=True)
+                return
+            _build(stage, run, final, title)
+            if common:
+                link_folder(final, common)
 
 
-def _announce(stage: Stage[Any], *, builds: bool) -> None:
-    """Tell the other processes whether the main process builds a distributed stage."""
-    if stage.distributed:
-        broadcast_from_main(lambda: builds)
+def _build(stage: Stage[Any], run: StageRun[Any], final: Path, title: str) -> None:
+    run.log({"event": "start"})
+    started = time.time()
+    for stale in final.parent.glob(f".{stage.name}-*"):
+        if stale != run.work:
+            remove_folder(stale)
+    run.work.mkdir(parents=True, exist_ok=True)
+    with ProgressBar(title, None, always=True):
+        stage.build(run)
+    seconds = round(time.time() - started, 1)
+    write_json(run.work / MARK, {"key": run.keys[stage.name], "seconds": seconds})
+    remove_folder(final)
+    os.replace(run.work, final)
+    run.log({"event": "end", "seconds": seconds})
 
 
 def _code_hash() -> str:
@@ -214,12 +170,6 @@ def exclusive_lock(path: Path) -> Iterator[None]:
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
-
-
-def _link_folder(source: Path, target: Path) -> None:
-    """Make `target` a copy of `source`, with hard links where the file system allows them."""
-    with atomic_folder(target) as folder:
-        link_files(source, folder)
 
 
 def _complete_key(folder: Path) -> str | None:

@@ -1,7 +1,5 @@
 """Figures of runs and studies, as PNG."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +10,7 @@ import numpy as np
 
 from leaderboard.rows.row import Row
 from metrics.util.files import atomic_file
-from repro.pipeline.outcome import TrainingOutcome
+from repro.pipeline.training import TrainingOutcome
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -21,14 +19,7 @@ subplots = plt.subplots
 
 
 def draw_figures(folder: Path, method: str, outcome: TrainingOutcome | None, rows: Sequence[Row]) -> None:
-    """Draw systems.png, tradeoff.png and, if a method trained, training.png.
-
-    Args:
-        folder: Where the figures go.
-        method: The recipe's method, whose system has a colour of its own.
-        outcome: How the training went; None if nothing was trained.
-        rows: One row per system.
-    """
+    """Draw systems.png and tradeoff.png, in which `method` has its own colour, and training.png if it trained."""
     if outcome is not None:
         _draw_training(folder / "training.png", outcome)
     ordered = sorted(rows, key=lambda row: row.scores["j"].mean)
@@ -55,10 +46,8 @@ def _draw_systems(path: Path, rows: Sequence[Row], colours: Sequence[str]) -> No
     means = np.array([row.scores["j"].mean for row in rows])
     spread = np.array([_spread(row, "j") for row in rows]).T
     axis.barh([row.system.name for row in rows], means, xerr=spread, color=colours, alpha=0.75, capsize=4)
-    axis.set(
-        xlabel=f"J with 95 % interval (n = {rows[0].test_set.n})",
-        xlim=(0, max(0.1, float((means + spread[1]).max()) * 1.1)),
-    )
+    right = max(0.1, float((means + spread[1]).max()) * 1.1)
+    axis.set(xlabel=f"J with 95 % interval (n = {rows[0].test_set.n})", xlim=(0, right))
     save_figure(figure, path)
 
 

@@ -1,24 +1,29 @@
-"""Stage "scoring": scores all rewrites by the recipe's profile."""
+"""Stages "scoring" and "rows": score all rewrites by the recipe's profile, and make a local leaderboard of them."""
 
-from __future__ import annotations
-
-from pathlib import Path
+import datetime
+import json
+from importlib.metadata import version
+from typing import Any
 
 import pandas as pd
 
-from metrics.data.test_sets import TestSet
+from leaderboard.publishing.commit import publish
+from leaderboard.rows.published import published_rows
+from leaderboard.rows.results import row_from_result
+from leaderboard.stores import open_store
 from metrics.scoring import COLUMNS
-from metrics.scoring.evaluator import Evaluator
+from metrics.scoring.environment import git_commit, package_versions
 from metrics.scoring.items import SentenceScores
 from metrics.scoring.result import Result
 from metrics.util.files import atomic_file
 from metrics.util.progress import progress
+from repro.config.recipe import Recipe
 from repro.config.section import Section
 from repro.pipeline.engine import Stage, StageRun
 from repro.pipeline.rewriting import load_rewrites
 
 
-def _build(run: StageRun[Section]) -> None:
+def _score(run: StageRun[Section]) -> None:
     test, evaluator = run.inputs.test, run.inputs.evaluator
     frames = []
     for system in progress(load_rewrites(run.folders["rewriting"]), "scoring", unit="systems"):
@@ -30,15 +35,44 @@ def _build(run: StageRun[Section]) -> None:
         pd.concat(frames).to_parquet(temporary, index=False)
 
 
-def load_results(rewriting: Path, scoring: Path, test: TestSet, evaluator: Evaluator) -> list[Result]:
-    """Load rewrites and scores of all systems from the folders of the two stages."""
-    frame = pd.read_parquet(scoring / "scores.parquet")
-    results = []
-    for system in load_rewrites(rewriting):
+def load_results(run: StageRun[Any]) -> list[Result]:
+    """Load rewrites and scores of all systems, in a stage that follows "rewriting" and "scoring"."""
+    frame = pd.read_parquet(run.folders["scoring"] / "scores.parquet")
+    test, results = run.inputs.test, []
+    for system in load_rewrites(run.folders["rewriting"]):
         own = frame[frame["system"] == system.system]
         scores = SentenceScores(**{name: own[name].to_numpy() for name in COLUMNS})
-        results.append(Result(system, test, scores, evaluator.signature(test, system.decoding)))
+        results.append(Result(system, test, scores, run.inputs.evaluator.signature(test, system.decoding)))
     return results
 
 
-SCORING = Stage("scoring", _build, Section, inputs=("test", "evaluator"), follows=("rewriting",))
+def provenance(run: StageRun[Recipe]) -> dict[str, Any]:
+    """Return what repeats a run: recipe, inputs and the model that compares contents, as a JSON value."""
+    return {
+        "recipe": run.config.model_dump(),
+        "inputs": json.loads((run.folders["corpora"] / "corpora.json").read_text("utf-8")),
+        "guards": run.inputs.content_model,
+    }
+
+
+def packages() -> dict[str, str]:
+    """Return the versions of the packages that a run depends on."""
+    return {**package_versions(), **{name: version(name) for name in ("trl", "wordllama")}}
+
+
+def _rank(run: StageRun[Recipe]) -> None:
+    results = load_results(run)
+    now = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
+    shared: dict[str, Any] = {"submitter": "local", "date": now, "recipe": provenance(run)}
+    entries = []
+    for result in progress(results, "rows", unit="rows"):
+        document = {**result.to_json(), "versions": packages(), "git_commit": git_commit()}
+        entries.append(row_from_result(document, result.rewrites.system, **shared))
+    published = [(row, None) for row in published_rows()]
+    store = open_store(local=run.work / "leaderboard", create=True)
+    publish(store, [*entries, *published], show=lambda change: None)
+
+
+SCORING = Stage("scoring", _score, Section, inputs=("test", "evaluator"), follows=("rewriting",))
+_INPUTS = ("test", "evaluator", "content_model")
+ROWS = Stage("rows", _rank, Recipe, _INPUTS, follows=("corpora", "rewriting", "scoring"))

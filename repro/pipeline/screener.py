@@ -1,7 +1,5 @@
 """Stage "screener": fits the models of the follower; and the follower that is made of them."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from metrics.util.files import write_json
@@ -17,7 +15,7 @@ from repro.pipeline.engine import Stage, StageRun
 _HELD_OUT = 10  # every tenth text measures the screener
 
 
-class FittingConfig(FollowerConfig, SeedConfig):
+class _FittingConfig(FollowerConfig, SeedConfig):
     """The fields that decide how the follower's models are fitted."""
 
 
@@ -25,7 +23,7 @@ class JudgingConfig(FollowerConfig, VerdictConfig, SeedConfig):
     """The fields that decide what the follower answers."""
 
 
-def _build(run: StageRun[FittingConfig]) -> None:
+def _build(run: StageRun[_FittingConfig]) -> None:
     config, corpora = run.config, run.inputs.screening
     toxic = [text for corpus in corpora for text in corpus.toxic]
     neutral = [text for corpus in corpora for text in corpus.neutral]
@@ -34,14 +32,11 @@ def _build(run: StageRun[FittingConfig]) -> None:
     if config.screener != "nb-svm":
         write_json(run.work / "screener.json", {"model": config.screener, "threshold": config.screener_threshold})
         return
-    held_out = [texts[::_HELD_OUT] for texts in (toxic, neutral)]
     fitted = [[text for i, text in enumerate(texts) if i % _HELD_OUT] for texts in (toxic, neutral)]
-    for step in progress(("measure", "fit"), "screener", unit="fits"):
-        if step == "measure":
-            trial = NBSVM(config.screener_threshold).fit(*fitted)
-            rates = [float(trial.passes(texts).mean()) for texts in held_out]
-        else:
-            NBSVM(config.screener_threshold).fit(toxic, neutral).save(run.work)
+    steps = progress((fitted, (toxic, neutral)), "screener", unit="fits")
+    trial, final = (NBSVM(config.screener_threshold).fit(*texts) for texts in steps)
+    final.save(run.work)
+    rates = [float(trial.passes(texts[::_HELD_OUT]).mean()) for texts in (toxic, neutral)]
     measured = {"toxic_passed": rates[0], "neutral_passed": rates[1]}
     write_json(run.work / "measured.json", measured)
     run.log(measured)
@@ -49,11 +44,8 @@ def _build(run: StageRun[FittingConfig]) -> None:
 
 def load_screener(folder: Path, config: JudgingConfig) -> Screener:
     """Load the screener that the stage left in `folder`; it flips a share `flip_rate` of its verdicts."""
-    screener: Screener
-    if config.screener == "nb-svm":
-        screener = NBSVM.load(folder)
-    else:
-        screener = ClassifierScreener(config.screener, config.screener_threshold)
+    nb_svm, threshold = config.screener == "nb-svm", config.screener_threshold
+    screener: Screener = NBSVM.load(folder) if nb_svm else ClassifierScreener(config.screener, threshold)
     return FlippingScreener(screener, config.flip_rate, config.seed) if config.flip_rate else screener
 
 
@@ -63,14 +55,10 @@ def load_follower(folder: Path, config: JudgingConfig) -> Follower:
     if config.follower == "screener":
         return ScreenerFollower(screener)
     return GuardedFollower(
-        screener,
-        ContentModel(),
-        NaturalnessModel.load(folder),
-        min_content=config.guard_content,
-        min_words_kept=config.guard_words_kept,
-        max_length_ratio=config.guard_length_ratio,
+        screener, ContentModel(), NaturalnessModel.load(folder), min_content=config.guard_content,
+        min_words_kept=config.guard_words_kept, max_length_ratio=config.guard_length_ratio,
         min_naturalness=config.guard_naturalness,
-    )
+    )  # fmt: skip
 
 
-SCREENER = Stage("screener", _build, FittingConfig, inputs=("screening", "screener"), shared=True)
+SCREENER = Stage("screener", _build, _FittingConfig, inputs=("screening", "screener"), shared=True)

@@ -1,59 +1,94 @@
-"""Stage "training": trains the leader by the recipe's method, and scores it on development sentences on the way."""
+"""Stages "training" and "choice": train the leader by the recipe's method, and export its best checkpoint.
 
-from __future__ import annotations
+During training the leader is scored on the development sentences; the checkpoint with the best J is the one chosen.
+"""
 
+import json
 import os
 import random
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from safetensors.torch import load_file
 
 from metrics.data.corpora import Corpus
-from metrics.data.test_sets import TestSet
 from metrics.data.text import is_copy, length_ratio, repetition
 from metrics.generation.decoding import decoding_settings
 from metrics.generation.rewriting import rewrite_all
-from metrics.scoring.evaluator import Evaluator
 from metrics.systems.baselines import delete_rude_words
 from metrics.util.errors import InputError
 from metrics.util.files import remove_folder, write_json
+from metrics.util.progress import progress
+from repro.config.inputs import Inputs
 from repro.config.section import RewritingConfig
 from repro.distributed import is_main_process
 from repro.followers.content import ContentModel
+from repro.leader.export import export_model
 from repro.leader.leader import Leader
 from repro.methods.config import ContextConfig
 from repro.methods.context import TrainingContext, training_method
 from repro.pipeline.engine import Stage, StageRun
-from repro.pipeline.leaders import LoadingConfig, load_leader, paraphraser, was_trained
 from repro.pipeline.screener import JudgingConfig, load_follower
+from repro.pipeline.warm_up import LoadingConfig, load_leader, paraphraser, was_trained
 from repro.training.checkpoints import BEST
-from repro.training.config import TextsConfig
-from repro.training.development import DevelopmentScores
+from repro.training.config import TextsConfig, TrainingConfig
+from repro.training.development import DevelopmentScores, best_step
 
 _MIN_WORDS = 3
 
 
-class TrainingStageConfig(ContextConfig, LoadingConfig, JudgingConfig, TextsConfig, RewritingConfig):
+class _TrainingConfig(ContextConfig, LoadingConfig, JudgingConfig, TextsConfig, RewritingConfig):
     """All fields that the training reads."""
 
 
-def _build(run: StageRun[TrainingStageConfig]) -> None:
+class _ChoiceConfig(LoadingConfig, RewritingConfig):
+    """All fields that the choice reads."""
+
+
+@dataclass(frozen=True)
+class TrainingOutcome:
+    """How a training went: its development scores, and why it stopped.
+
+    Attributes:
+        passed: Share of rollouts that passed the follower, in [0, 1], update by update.
+        texts: Number of texts to roll out on.
+    """
+
+    history: list[DevelopmentScores]
+    stopped: str
+    passed: list[float]
+    texts: int
+
+    @property
+    def best(self) -> DevelopmentScores:
+        """The development scores of the chosen checkpoint."""
+        return next(scores for scores in self.history if scores.step == best_step(self.history))
+
+    def passes_per_epoch(self, config: TrainingConfig) -> list[float]:
+        """Return the share of passes in each pass over the texts; the last one may be incomplete."""
+        updates = config.epoch_updates(self.texts)
+        return [float(np.mean(self.passed[i : i + updates])) for i in range(0, len(self.passed), updates)]
+
+
+def load_outcome(folder: Path) -> TrainingOutcome:
+    """Load what the stage "training" left in `folder`."""
+    stored = json.loads((folder / "outcome.json").read_text("utf-8"))
+    history = [DevelopmentScores(**scores) for scores in stored["history"]]
+    return TrainingOutcome(history, stored["stopped"], [u["passed"] for u in stored["passed"]], stored["texts"])
+
+
+def _train(run: StageRun[_TrainingConfig]) -> None:
     if was_trained(run.work, run.work / BEST):
         return
     config, inputs = run.config, run.inputs
     leader = load_leader(paraphraser(inputs.leader, run.folders["warm-up"]), config)
-    texts = select_texts(inputs.toxic, config, config.seed)
-
-    def evaluate(step: int) -> DevelopmentScores:
-        return _score_development(leader, step, inputs.development, inputs.evaluator, config)
-
-    context = TrainingContext(
-        config,
-        leader,
-        load_follower(run.folders["screener"], config),
-        texts,
-        inputs.parallel.pairs if inputs.parallel else (),
-        log=run.log,
-        evaluate=evaluate,
-        output_dir=run.work / "training",
-    )
+    texts = _select_texts(inputs.toxic, config, config.seed)
+    evaluate = partial(_score_development, leader, inputs, config)
+    follower = load_follower(run.folders["screener"], config)
+    pairs = inputs.parallel.pairs if inputs.parallel else ()
+    context = TrainingContext(config, leader, follower, texts, pairs, run.log, evaluate, run.work / "training")
     outcome = training_method(config.method)(context).outcome()
     if is_main_process():
         write_json(run.work / "outcome.json", {**outcome, "texts": len(texts)})
@@ -61,12 +96,8 @@ def _build(run: StageRun[TrainingStageConfig]) -> None:
         remove_folder(run.work / "training")
 
 
-def select_texts(corpus: Corpus, config: TextsConfig, seed: int) -> list[str]:
-    """Select the toxic texts to roll out on, shuffled by `seed`.
-
-    Raises:
-        InputError: No text is short enough.
-    """
+def _select_texts(corpus: Corpus, config: TextsConfig, seed: int) -> list[str]:
+    """The toxic texts to roll out on, shuffled by `seed`."""
     longest = config.toxic_max_words or 10**9
     texts = [text for text in corpus.toxic if _MIN_WORDS <= len(text.split()) <= longest]
     if config.toxic_min_content > 0:
@@ -80,40 +111,31 @@ def select_texts(corpus: Corpus, config: TextsConfig, seed: int) -> list[str]:
     return texts
 
 
-def _score_development(
-    leader: Leader, step: int, development: TestSet, evaluator: Evaluator, config: RewritingConfig
-) -> DevelopmentScores:
+def _score_development(leader: Leader, inputs: Inputs, config: RewritingConfig, step: int) -> DevelopmentScores:
     """The leader's scores on the development sentences, rewritten greedily."""
-    sources = development.sources
+    sources = inputs.development.sources
     greedy = {"do_sample": False, "num_beams": 1, "max_new_tokens": config.max_new_tokens}
-    outputs = rewrite_all(
-        leader.loaded,
-        sources,
-        decoding_settings(leader.model, greedy),
-        description=f"development, step {step}",
-        batch_size=config.generation_batch_size,
-    )
-    scores = evaluator.score(sources, outputs, development.references)
+    settings, title = decoding_settings(leader.model, greedy), f"development, step {step}"
+    outputs = rewrite_all(leader.loaded, sources, settings, description=title, batch_size=config.generation_batch_size)
+    scores = inputs.evaluator.score(sources, outputs, inputs.development.references)
     pairs = list(zip(sources, outputs, strict=True))
     n = len(pairs)
     return DevelopmentScores(
-        step=step,
-        j=float(scores.j.mean()),
-        sta=float(scores.sta.mean()),
-        sim=float(scores.sim.mean()),
-        fl=float(scores.fl.mean()),
+        step,
+        **{name: float(scores.metric(name).mean()) for name in ("j", "sta", "sim", "fl")},
         copies=sum(is_copy(*pair) for pair in pairs) / n,
         length_ratio=sum(length_ratio(*pair) for pair in pairs) / n,
         repetition=sum(repetition(output) for output in outputs) / n,
     )
 
 
-TRAINING = Stage(
-    "training",
-    _build,
-    TrainingStageConfig,
-    inputs=("leader", "toxic", "parallel", "development", "evaluator", "content_model", "screener"),
-    follows=("screener", "warm-up"),
-    shared=True,
-    distributed=True,
-)
+def _choose(run: StageRun[_ChoiceConfig]) -> None:
+    for file in progress([run.folders["training"] / BEST], "choice", unit="checkpoints"):
+        leader = load_leader(paraphraser(run.inputs.leader, run.folders["warm-up"]), run.config)
+        leader.load_trainable_state(load_file(file))
+        export_model(leader, run.work / "model", run.config.max_new_tokens)
+
+
+_INPUTS = ("leader", "toxic", "parallel", "development", "evaluator", "content_model", "screener")
+TRAINING = Stage("training", _train, _TrainingConfig, _INPUTS, ("screener", "warm-up"), shared=True, distributed=True)
+CHOICE = Stage("choice", _choose, _ChoiceConfig, inputs=("leader",), follows=("warm-up", "training"), shared=True)

@@ -1,34 +1,74 @@
-"""Stage "warm-up": makes a paraphraser of the leader, by denoising."""
+"""Stage "warm-up": makes a paraphraser of the leader, by denoising; and what all stages that train a leader share."""
 
-from __future__ import annotations
+from pathlib import Path
 
+import torch
+
+from metrics.generation.engines.vllm import require_supported
+from metrics.models.loading import load_model
+from metrics.models.resolve import ModelRef, resolve_model
+from metrics.util.errors import name_option
 from metrics.util.files import remove_folder
-from repro.config.section import RewritingConfig
-from repro.distributed import is_main_process, is_sharded
+from repro.config.section import RewritingConfig, SeedConfig
+from repro.distributed import broadcast_from_main, is_main_process, is_sharded
+from repro.leader.config import LeaderConfig, RolloutEngineConfig
 from repro.leader.export import export_model
+from repro.leader.leader import Leader
 from repro.pipeline.engine import Stage, StageRun
-from repro.pipeline.leaders import LoadingConfig, load_leader, was_trained
 from repro.training.config import WarmupConfig
 from repro.training.denoising import denoising_rows
 from repro.training.trainer import training_arguments
 from repro.training.warmup import WarmupTrainer
 
 
-class WarmupStageConfig(WarmupConfig, LoadingConfig, RewritingConfig):
+class LoadingConfig(RolloutEngineConfig, SeedConfig, LeaderConfig):
+    """The fields that decide how a leader is loaded."""
+
+
+class _Config(WarmupConfig, LoadingConfig, RewritingConfig):
     """All fields that the warm-up reads."""
 
 
-def _build(run: StageRun[WarmupStageConfig]) -> None:
+def load_leader(model: ModelRef, config: LoadingConfig) -> Leader:
+    """Load a model as leader.
+
+    Raises:
+        InputError: The rollout engine is not installed, or does not support the model.
+    """
+    # The first weights of an adapter are random; nothing else in a leader is.
+    torch.manual_seed(config.seed)
+    loaded = load_model(model, prompt=config.prompt)
+    if config.rollout_engine == "vllm":
+        # Here, because a run should fail before the warm-up, and not after it.
+        with name_option("rollout_engine: vllm"):
+            require_supported(loaded)
+    return Leader(
+        loaded, train=config.train, max_length=config.max_length, lora_rank=config.lora_rank, dtype=config.train_dtype
+    )
+
+
+def paraphraser(leader: ModelRef, warm_up: Path) -> ModelRef:
+    """Return the model that a method starts from: that of the stage "warm-up", or the leader if it left none."""
+    return resolve_model(str(warm_up / "model")) if (warm_up / "model").is_dir() else leader
+
+
+def was_trained(work: Path, result: Path) -> bool:
+    """Whether a killed build had finished its training: it leaves `result` before it removes its checkpoints."""
+    if not broadcast_from_main(result.exists):
+        return False
+    if is_main_process():
+        remove_folder(work / "training")
+    return True
+
+
+def _build(run: StageRun[_Config]) -> None:
     config, inputs = run.config, run.inputs
     if config.warmup == "none" or was_trained(run.work, run.work / "model"):
         return
-    rows = denoising_rows(
-        [text for corpus in inputs.screening for text in corpus.neutral],
-        [text for corpus in inputs.noise for text in corpus.toxic],
-        inputs.paraphrases.pairs if inputs.paraphrases else (),
-        config,
-        config.seed,
-    )
+    neutral = [text for corpus in inputs.screening for text in corpus.neutral]
+    noise = [text for corpus in inputs.noise for text in corpus.toxic]
+    pairs = inputs.paraphrases.pairs if inputs.paraphrases else ()
+    rows = denoising_rows(neutral, noise, pairs, config, config.seed)
     arguments = training_arguments(
         run.work / "training",
         max_steps=config.warmup_steps,
@@ -50,11 +90,5 @@ def _build(run: StageRun[WarmupStageConfig]) -> None:
         remove_folder(run.work / "training")
 
 
-WARM_UP = Stage(
-    "warm-up",
-    _build,
-    WarmupStageConfig,
-    inputs=("leader", "noise", "paraphrases", "screening"),
-    shared=True,
-    distributed=True,
-)
+_INPUTS = ("leader", "noise", "paraphrases", "screening")
+WARM_UP = Stage("warm-up", _build, _Config, _INPUTS, shared=True, distributed=True)

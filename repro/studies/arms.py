@@ -1,28 +1,21 @@
 """The parts of a study: its arms, its options, and its table. This module imports neither torch nor the pipeline."""
 
-from __future__ import annotations
-
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from metrics.util.console import command_parser
+from metrics.util.files import write_text
 
 METRICS = ("j", "sta", "sim", "fl")
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One setting of a study.
-
-    Attributes:
-        name: Its name in the study's table.
-        recipe: A recipe's name.
-        overrides: KEY=VALUE settings that differ from the recipe.
-        most_seeds: Most seeds to run; None for as many as the study has.
-    """
+    """A row of a study's table: a recipe with KEY=VALUE overrides, run with at most `most_seeds` of its seeds."""
 
     name: str
     recipe: str
@@ -30,15 +23,31 @@ class Arm:
     most_seeds: int | None = None
 
 
+def run_study(
+    name: str, description: str | None, arms: Sequence[Arm], argv: list[str], report: Callable[[Any, Path], str]
+) -> None:
+    """Do the runs of a study, write its report to NAME.md, and print it.
+
+    `report` gets the runs by arm (`repro.studies.runs.do_runs`) and the folder for figures, and returns Markdown.
+    """
+    options = study_parser(name, description).parse_args(argv)
+    from repro.studies.runs import do_runs
+
+    write_report(report(do_runs(arms, options), Path(options.out)), name, options)
+
+
+def write_report(text: str, name: str, options: argparse.Namespace) -> None:
+    """Write a study's report to NAME.md in its folder, and print it."""
+    write_text(Path(options.out) / f"{name}.md", text)
+    print(text)
+
+
 def study_parser(name: str, description: str | None, seeds: int = 3) -> argparse.ArgumentParser:
     """Return a parser with the options that all studies have."""
     p = command_parser(f"python -m repro.studies.{name}", description)
-    p.add_argument(
-        "--seeds", type=int, default=seeds, metavar="N", help=f"runs per arm, seeds 1 to N (default {seeds})"
-    )
-    p.add_argument(
-        "--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="runs at a time (default: cores)"
-    )
+    cores = os.cpu_count() or 1
+    p.add_argument("--seeds", type=int, default=seeds, metavar="N", help=f"runs per arm, seeds 1 to N ({seeds})")
+    p.add_argument("--workers", type=int, default=cores, metavar="N", help="runs at a time (default: cores)")
     p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a key of every recipe")
     p.add_argument("--data-dir", metavar="DIR", help="folder with the corpora (default: SRO_DATA_DIR)")
     p.add_argument("--out", metavar="DIR", default="runs/studies", help="where runs and results go (runs/studies)")

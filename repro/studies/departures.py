@@ -4,15 +4,12 @@ Equal seeds and budgets. The test scores are those of the checkpoint with the be
 repro/recipes/smollm2-*.yaml; docs/results/departures.md holds a table of this command.
 """
 
-from __future__ import annotations
-
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from metrics.util.errors import run_command
-from metrics.util.files import write_text
-from repro.studies.arms import METRICS, Arm, markdown_table, study_parser
+from repro.studies.arms import Arm, markdown_table, run_study
 
 if TYPE_CHECKING:
     from repro.studies.runs import Run
@@ -28,45 +25,30 @@ ARMS = (
 _HEADER = ("", "J", "minus as published", "STA", "SIM", "FL", "passes per epoch", "development J, start", "end")
 
 
-def departures_table(runs: Sequence[Run]) -> str:
-    """Return means over seeds, and J with its paired difference; intervals over seeds and sentences."""
+def _report(arms: Mapping[str, Sequence["Run"]], _: Path) -> str:
+    """Means over seeds, and J with its paired difference; intervals over seeds and sentences."""
     import numpy as np
 
     from metrics.scoring.statistics import seeds_interval
-    from repro.studies.runs import by_arm, stacked
+    from repro.studies.runs import score_cells, stack_scores
 
-    arms = by_arm(runs)
-    published = stacked(arms[ARMS[0].name], "sro")
+    scores = {name: stack_scores(runs, "sro") for name, runs in arms.items()}
+    published = scores[ARMS[0].name]["j"]
     rows = []
-    for name, own in arms.items():
-        values = {metric: stacked(own, "sro", metric) for metric in METRICS}
-        difference = "" if name == ARMS[0].name else str(seeds_interval(values["j"] - published))
-        outcomes = [run.outcome() for run in own]
-        epochs = zip(
-            *(outcome.passes_per_epoch(run.recipe) for outcome, run in zip(outcomes, own, strict=True)), strict=True
-        )
-        rows.append(
-            (
-                name,
-                seeds_interval(values["j"]),
-                difference,
-                *(f"{values[metric].mean():.3f}" for metric in METRICS[1:]),
-                ", ".join(f"{np.mean(epoch):.2f}" for epoch in epochs),
-                *(f"{np.mean([outcome.history[place].j for outcome in outcomes]):.3f}" for place in (0, -1)),
-            )
-        )
+    for name, runs in arms.items():
+        j, *factors = score_cells(scores[name])
+        difference = "" if name == ARMS[0].name else str(seeds_interval(scores[name]["j"] - published))
+        epochs = np.mean([run.outcome.passes_per_epoch(run.recipe) for run in runs], 0)
+        ends = [np.mean([run.outcome.history[place].j for run in runs]) for place in (0, -1)]
+        passes = ", ".join(f"{share:.2f}" for share in epochs)
+        rows.append((name, j, difference, *factors, passes, *(f"{end:.3f}" for end in ends)))
     seeds, sentences = published.shape
     return f"{markdown_table(rows, _HEADER)}\n\n{seeds} seeds, {sentences} test sentences; 95 % intervals over both.\n"
 
 
 def main(argv: list[str]) -> None:
     """Run the command."""
-    options = study_parser("departures", __doc__).parse_args(argv)
-    from repro.studies.runs import do_runs
-
-    text = departures_table(do_runs(ARMS, options))
-    write_text(Path(options.out) / "departures.md", text)
-    print(text)
+    run_study("departures", __doc__, ARMS, argv, _report)
 
 
 if __name__ == "__main__":

@@ -4,63 +4,49 @@ Both start from one warm-up per seed and see equally many rollouts. Nothing stop
 the end of training. All scores are those of development sentences.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from metrics.util.errors import run_command
-from metrics.util.files import write_text
-from repro.studies.arms import Arm, markdown_table, study_parser
+from repro.studies.arms import Arm, markdown_table, run_study
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from repro.studies.runs import Run
 
 # Long enough for a collapse; nothing stops the training.
-TO_THE_END = (
+_TO_THE_END = (
     "steps=48", "schedule=constant", "learning_rate=1.5e-4", "evaluate_every=8", "patience=0", "stop_repetition=1",
     "stop_length_ratio=0",
 )  # fmt: skip
-DEVELOPMENT_ONLY = ("test_set=paradetox-dev", "test_limit=8", "systems=[sro]")
-PLAIN = ("follower=screener", "siblings=false", "lone_fail_weight=1", "imitation=0")
+_DEVELOPMENT_ONLY = ("test_set=paradetox-dev", "test_limit=8", "systems=[sro]")
+_PLAIN = ("follower=screener", "siblings=false", "lone_fail_weight=1", "imitation=0")
 ARMS = (
-    Arm("screener", "smollm2-cpu", (*PLAIN, *TO_THE_END, *DEVELOPMENT_ONLY)),
-    Arm("guarded", "smollm2-cpu", ("follower=guarded", *TO_THE_END, *DEVELOPMENT_ONLY)),
+    Arm("screener", "smollm2-cpu", (*_PLAIN, *_TO_THE_END, *_DEVELOPMENT_ONLY)),
+    Arm("guarded", "smollm2-cpu", ("follower=guarded", *_TO_THE_END, *_DEVELOPMENT_ONLY)),
 )
 _COLOURS = {"screener": "tab:red", "guarded": "tab:blue"}
-_PANELS = (
-    ("j", "J"),
-    ("sta", "STA"),
-    ("sim", "SIM"),
-    ("fl", "FL"),
-    ("length_ratio", "length ratio"),
-    ("copies", "copies"),
-)
+_PANELS = {"j": "J", "sta": "STA", "sim": "SIM", "fl": "FL", "length_ratio": "length ratio", "copies": "copies"}
 _HEADER = (
     "follower", "seed", "J at the start", "best J", "J at the end", "STA", "SIM", "FL", "length ratio", "repetition",
 )  # fmt: skip
 
 
-def _curves(runs: Sequence[Run], metric: str) -> tuple[list[int], np.ndarray[tuple[int, int], np.dtype[np.float64]]]:
-    """Steps, and a development score of shape [seeds, steps]."""
+def _curves(runs: Sequence["Run"], metric: str) -> Any:
+    """A development score, an array of shape [seeds, steps]."""
     import numpy as np
 
-    histories = [run.outcome().history for run in runs]
-    steps = [scores.step for scores in histories[0]]
-    return steps, np.array([[getattr(scores, metric) for scores in history] for history in histories])
+    return np.array([[getattr(scores, metric) for scores in run.outcome.history] for run in runs])
 
 
-def draw_curves(arms: Mapping[str, Sequence[Run]], path: Path) -> None:
+def _draw_curves(arms: Mapping[str, Sequence["Run"]], path: Path) -> None:
     """Draw each score along training: thin lines for seeds, a thick one for their mean."""
     from repro.pipeline.figures import save_figure, subplots
 
     figure, axes = subplots(2, 3, figsize=(11, 6), layout="constrained", sharex=True)
-    for axis, (metric, label) in zip(axes.flat, _PANELS, strict=True):
+    for axis, (metric, label) in zip(axes.flat, _PANELS.items(), strict=True):
         for name, runs in arms.items():
-            steps, values = _curves(runs, metric)
+            steps, values = [scores.step for scores in runs[0].outcome.history], _curves(runs, metric)
             for own in values:
                 axis.plot(steps, own, color=_COLOURS[name], linewidth=0.7, alpha=0.5)
             axis.plot(steps, values.mean(0), color=_COLOURS[name], linewidth=2.5, label=name)
@@ -71,7 +57,7 @@ def draw_curves(arms: Mapping[str, Sequence[Run]], path: Path) -> None:
     save_figure(figure, path)
 
 
-def draw_pareto(arms: Mapping[str, Sequence[Run]], path: Path) -> None:
+def _draw_pareto(arms: Mapping[str, Sequence["Run"]], path: Path) -> None:
     """Draw STA against SIM x FL along training, with lines of equal product."""
     import numpy as np
 
@@ -80,7 +66,7 @@ def draw_pareto(arms: Mapping[str, Sequence[Run]], path: Path) -> None:
     figure, axis = subplots(figsize=(6.5, 5), layout="constrained")
     points = {}
     for name, runs in arms.items():
-        sta, sim, fl = (_curves(runs, metric)[1] for metric in ("sta", "sim", "fl"))
+        sta, sim, fl = (_curves(runs, metric) for metric in ("sta", "sim", "fl"))
         points[name] = sta, sim * fl
     low = [min(float(values[i].min()) for values in points.values()) - 0.03 for i in (0, 1)]
     high = max(float(values[1].max()) for values in points.values()) + 0.03
@@ -98,39 +84,22 @@ def draw_pareto(arms: Mapping[str, Sequence[Run]], path: Path) -> None:
     save_figure(figure, path)
 
 
-def follower_table(arms: Mapping[str, Sequence[Run]]) -> str:
-    """Return each run's development J at the start, best and end, and the other scores at the end."""
+def _report(arms: Mapping[str, Sequence["Run"]], out: Path) -> str:
+    """Each run's development J at the start, best and end, and the other scores at the end."""
+    _draw_curves(arms, out / "follower-curves.png")
+    _draw_pareto(arms, out / "follower-pareto.png")
     rows = []
-    for name, runs in arms.items():
-        for run in runs:
-            outcome = run.outcome()
-            best, last = outcome.best, outcome.history[-1]
-            rows.append(
-                (
-                    name,
-                    run.recipe.seed,
-                    f"{outcome.history[0].j:.3f}",
-                    f"{best.j:.3f} (step {best.step})",
-                    *(f"{value:.3f}" for value in (last.j, last.sta, last.sim, last.fl)),
-                    f"{last.length_ratio:.2f}",
-                    f"{last.repetition:.3f}",
-                )
-            )
-    return markdown_table(rows, _HEADER)
+    for name, run in ((name, run) for name, runs in arms.items() for run in runs):
+        best, first, last = run.outcome.best, run.outcome.history[0], run.outcome.history[-1]
+        scores = (f"{value:.3f}" for value in (last.j, last.sta, last.sim, last.fl))
+        ends = (f"{first.j:.3f}", f"{best.j:.3f} (step {best.step})", *scores)
+        rows.append((name, run.recipe.seed, *ends, f"{last.length_ratio:.2f}", f"{last.repetition:.3f}"))
+    return f"{markdown_table(rows, _HEADER)}\n"
 
 
 def main(argv: list[str]) -> None:
     """Run the command."""
-    options = study_parser("follower", __doc__).parse_args(argv)
-    from repro.studies.runs import by_arm, do_runs
-
-    arms = by_arm(do_runs(ARMS, options))
-    out = Path(options.out)
-    draw_curves(arms, out / "follower-curves.png")
-    draw_pareto(arms, out / "follower-pareto.png")
-    text = f"{follower_table(arms)}\n"
-    write_text(out / "follower.md", text)
-    print(text)
+    run_study("follower", __doc__, ARMS, argv, _report)
 
 
 if __name__ == "__main__":

@@ -4,61 +4,50 @@ Each method is a recipe over the same leader, texts, number of rollouts and choi
 parallel data, which SRO does not have, are an upper bound; a column of the table says which they are.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from metrics.util.errors import InputError, run_command
-from metrics.util.files import write_text
-from repro.studies.arms import METRICS, Arm, markdown_table, study_parser
+from repro.studies.arms import Arm, markdown_table, study_parser, write_report
 
 if TYPE_CHECKING:
-    import numpy as np
+    from repro.studies.runs import Scores
 
-    Scores = Mapping[str, np.ndarray[Any, Any]]
-
-SRO_RECIPE = "smollm2-cpu"
-SRO, BEST_OF_K = "sro", "sro, best of k"
+_SRO, _BEST_OF_K = "sro", "sro, best of k"
 # Their outputs do not depend on the seed.
 _DETERMINISTIC = ("duplicate", "delete", "mask-infill", "few-shot")
 # Methods that use the screener alone. Each runs once more with the follower of SRO's recipe, which separates the
 # follower's merit from the method's.
 _VERDICT_METHODS = ("dpo", "kto", "grpo")
-_GUARDED = " (guarded)"
 _PARALLEL = (
     "sft", "few-shot", "reference", "s-nlp/bart-base-detox", "s-nlp/t5-paranmt-detox", "s-nlp/mt0-xl-detox-orpo",
 )  # fmt: skip
 
 
-def methods_table(scores: Mapping[str, Scores]) -> str:
+def methods_table(scores: Mapping[str, "Scores"]) -> str:
     """Return one row per system, by J, with the paired differences of SRO, and of SRO with best-of-k, from it.
 
     Systems that start from a warm-up are compared from the same warm-ups: with one seed, from that of seed 1.
-
-    Args:
-        scores: Metric -> array of shape [seeds, sentences], by system.
     """
     from metrics.scoring.statistics import randomisation_test, seeds_interval
+    from repro.studies.runs import score_cells
 
-    compared = [name for name in (SRO, BEST_OF_K) if name in scores]
+    compared = [name for name in (_SRO, _BEST_OF_K) if name in scores]
     rows = []
     for name, values in sorted(scores.items(), key=lambda item: -item[1]["j"].mean()):
         j = values["j"]
-        means = (f"{values[metric].mean():.3f}" for metric in METRICS[1:])
-        row = [name, len(j), seeds_interval(j), *means, "yes" if name in _PARALLEL else "no"]
+        row = [name, len(j), *score_cells(values), "yes" if name in _PARALLEL else "no"]
         for other in compared:
             own = scores[other]["j"]
             if not (name in (*_DETERMINISTIC, "reference") or "/" in name):
                 own = own[: len(j)]
-            row.append("" if name == other else str(seeds_interval(own - j)))
-            row.append("" if name == other else f"{randomisation_test(own.mean(0), j.mean(0)):.4f}")
+            p = randomisation_test(own.mean(0), j.mean(0))
+            row += ["", ""] if name == other else [str(seeds_interval(own - j)), f"{p:.4f}"]
         rows.append(row)
     pairs = [cell for name in compared for cell in (f"{name}, minus it", "p")]
     header = ("system", "seeds", "J", "STA", "SIM", "FL", "parallel data", *pairs)
-    n = scores[SRO]["j"].shape[1]
+    n = scores[_SRO]["j"].shape[1]
     return (
         f"{markdown_table(rows, header)}\n\n{n} test sentences; 95 % intervals over sentences and, where there are "
         "several, seeds. Minus it: from the same warm-ups; for a method of one seed that is seed 1, and the interval "
@@ -73,11 +62,9 @@ def hub_systems() -> list[str]:
     from repro.config.recipe import load_recipe
 
     found = []
-    for name in load_recipe("hub-models").systems:
+    for name in (name for name in load_recipe("hub-models").systems if "/" in name):
         try:
-            if "/" in name:
-                resolve_model(name)
-                found.append(name)
+            found.append(resolve_model(name).name)
         except InputError as error:
             print(f"left out: {error}", file=sys.stderr)
     return found
@@ -85,18 +72,13 @@ def hub_systems() -> list[str]:
 
 def arms() -> list[Arm]:
     """Return the arms that need no model from the Hub."""
-    found = [Arm(SRO, SRO_RECIPE, _systems("sro"))]
-    found += [Arm(BEST_OF_K, "sro-best-of-k", ("systems=[best-of-k, reference]",))]
-    found += [Arm("warm-up", "warm-up", _systems("warm-up"))]
-    found += [Arm(name, name, _systems(name)) for name in ("best-of-k", *_VERDICT_METHODS)]
-    found += [_one_seed(name, name) for name in (*_DETERMINISTIC, "sft")]
-    found += [_one_seed(name + _GUARDED, name, "follower=guarded") for name in _VERDICT_METHODS]
-    return found
-
-
-def _one_seed(name: str, recipe: str, *overrides: str) -> Arm:
-    """An arm of one seed, whose system has the name of its recipe."""
-    return Arm(name, recipe, (*_systems(recipe), *overrides), most_seeds=1)
+    return [
+        Arm(_SRO, "smollm2-cpu", _systems("sro")),
+        Arm(_BEST_OF_K, "sro-best-of-k", _systems("best-of-k")),
+        *(Arm(name, name, _systems(name)) for name in ("warm-up", "best-of-k", *_VERDICT_METHODS)),
+        *(Arm(name, name, _systems(name), most_seeds=1) for name in (*_DETERMINISTIC, "sft")),
+        *(Arm(f"{m} (guarded)", m, (*_systems(m), "follower=guarded"), most_seeds=1) for m in _VERDICT_METHODS),
+    ]
 
 
 def _systems(name: str) -> tuple[str, ...]:
@@ -110,25 +92,20 @@ def main(argv: list[str]) -> None:
     options = parser.parse_args(argv)
     from metrics.data.corpora import load_corpus
     from repro.config.recipe import load_recipe
-    from repro.studies.runs import by_arm, do_runs, stacked
+    from repro.studies.runs import do_runs, stack_scores
 
     wanted = [*arms(), *(Arm(name, "hub-models", _systems(name), 1) for name in hub_systems())]
     skipped = set(options.skip)
-    unknown = skipped - {arm.name for arm in wanted if arm.name != SRO}
+    unknown = skipped - {arm.name for arm in wanted if arm.name != _SRO}
     if unknown:
         raise InputError(f"--skip {min(unknown)}: no such row; use one of {', '.join(arm.name for arm in wanted[1:])}")
     if not load_corpus(load_recipe("sft").parallel_corpus, options.data_dir).pairs:
         print("left out: sft, because there is no parallel data (--data-dir or SRO_DATA_DIR)", file=sys.stderr)
         skipped.add("sft")
-    runs = by_arm(do_runs([arm for arm in wanted if arm.name not in skipped], options))
-    scores = {
-        name: {metric: stacked(own, own[0].recipe.systems[0], metric) for metric in METRICS}
-        for name, own in runs.items()
-    }
-    scores["reference"] = {metric: stacked(runs[SRO][:1], "reference", metric) for metric in METRICS}
-    text = methods_table(scores)
-    write_text(Path(options.out) / "methods.md", text)
-    print(text)
+    runs = do_runs([arm for arm in wanted if arm.name not in skipped], options)
+    scores = {name: stack_scores(own, own[0].recipe.systems[0]) for name, own in runs.items()}
+    scores["reference"] = stack_scores(runs[_SRO][:1], "reference")
+    write_report(methods_table(scores), "methods", options)
 
 
 if __name__ == "__main__":

@@ -1,43 +1,39 @@
 """The paper's claim that SRO is sensitive to the screener: J against the share of flipped verdicts."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metrics.util.errors import run_command
-from metrics.util.files import write_text
-from repro.studies.arms import METRICS, Arm, markdown_table, study_parser
+from repro.studies.arms import Arm, markdown_table, run_study
 
 if TYPE_CHECKING:
     import numpy as np
 
     from repro.studies.runs import Run
 
+    # Flip rate -> J of shape [seeds, sentences].
     Scores = Mapping[float, np.ndarray[Any, Any]]
 
 RATES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)
-SLIGHT = (0.05, 0.1)
+_SLIGHT = (0.05, 0.1)
 # A cost is "much" here from a tenth of the J that the unperturbed screener leads to.
 _MUCH = 0.1
+_PERMUTATIONS = 9_999
 ARMS = tuple(Arm(f"{rate:g}", "smollm2-as-published", (f"flip_rate={rate}",)) for rate in RATES)
 
 
-def reading(scores: Scores) -> str:
+def reading(scores: "Scores") -> str:
     """Say whether a slight perturbation costs much, with the test behind it.
 
     The test is the interval of the paired difference over seeds and sentences. The slope over all rates is tested by
     permuting the rates within each seed.
-
-    Args:
-        scores: J of shape [seeds, sentences], by flip rate.
     """
     from metrics.scoring.statistics import Interval, seeds_interval
 
     parts = []
     base = scores[0.0].mean()
-    for rate in SLIGHT:
+    for rate in _SLIGHT:
         cost = seeds_interval(scores[0.0] - scores[rate])
         share = Interval(*(value / base for value in (cost.mean, cost.low, cost.high)))
         if share.low > _MUCH:
@@ -45,9 +41,8 @@ def reading(scores: Scores) -> str:
         elif share.high < _MUCH:
             verdict = "does not cost much" if cost.excludes_zero else "costs nothing that shows, and certainly not much"
         else:
-            verdict = (
-                "costs something, whether much is open" if cost.excludes_zero else "shows no cost, but may have one"
-            )
+            open_cost = ("shows no cost, but may have one", "costs something, whether much is open")
+            verdict = open_cost[cost.excludes_zero]
         parts.append(f"a flip rate of {rate:g} {verdict} (J falls by {cost}, {share.mean:.0%} of {base:.3f})")
     slope, p = slope_test(scores)
     return (
@@ -56,17 +51,10 @@ def reading(scores: Scores) -> str:
     )
 
 
-def slope_test(scores: Scores, permutations: int = 9_999) -> tuple[float, float]:
-    """Test the slope of J on the flip rate.
+def slope_test(scores: "Scores") -> tuple[float, float]:
+    """Return the least-squares slope of J on the flip rate, and its two-sided p-value by 9,999 permutations.
 
     Seeds are blocks, because all rates of one seed start from the same warm-up.
-
-    Args:
-        scores: J of shape [seeds, sentences], by flip rate.
-        permutations: Number of random permutations of the rates within each seed.
-
-    Returns:
-        The least-squares slope, and its two-sided p-value.
     """
     import numpy as np
 
@@ -74,16 +62,16 @@ def slope_test(scores: Scores, permutations: int = 9_999) -> tuple[float, float]
     means = np.array([values.mean(1) for values in scores.values()]).T
     centred = rates - rates.mean()
 
-    def slope(order: np.ndarray[Any, Any]) -> float:
+    def slope(order: Any) -> float:
         return float((order * means).sum() / (len(means) * centred @ centred))
 
     own = slope(np.tile(centred, (len(means), 1)))
     rng = np.random.default_rng(0)
-    others = np.array([slope(rng.permuted(np.tile(centred, (len(means), 1)), axis=1)) for _ in range(permutations)])
-    return own, float((1 + np.sum(np.abs(others) >= abs(own) - 1e-12)) / (1 + permutations))
+    others = np.array([slope(rng.permuted(np.tile(centred, (len(means), 1)), axis=1)) for _ in range(_PERMUTATIONS)])
+    return own, float((1 + np.sum(np.abs(others) >= abs(own) - 1e-12)) / (1 + _PERMUTATIONS))
 
 
-def draw_curve(scores: Scores, path: Path) -> None:
+def _draw_curve(scores: "Scores", path: Path) -> None:
     """Draw J against the flip rate: the mean with its interval, and each seed."""
     from metrics.scoring.statistics import seeds_interval
     from repro.pipeline.figures import save_figure, subplots
@@ -102,42 +90,28 @@ def draw_curve(scores: Scores, path: Path) -> None:
     save_figure(figure, path)
 
 
-def perturbation_table(runs: Sequence[Run]) -> str:
-    """Return scores and share of passes for each flip rate."""
+def _report(arms: Mapping[str, Sequence["Run"]], out: Path) -> str:
+    """Scores and share of passes for each flip rate, and what they mean."""
     import numpy as np
 
-    from metrics.scoring.statistics import seeds_interval
-    from repro.studies.runs import by_arm, stacked
+    from repro.studies.runs import score_cells, stack_scores
 
-    rows = []
-    for name, own in by_arm(runs).items():
-        values = {metric: stacked(own, "sro", metric) for metric in METRICS}
-        passed = np.mean([share for run in own for share in run.outcome().passed])
-        rows.append(
-            (
-                name,
-                seeds_interval(values["j"]),
-                *(f"{values[metric].mean():.3f}" for metric in METRICS[1:]),
-                f"{passed:.2f}",
-                ", ".join(f"{value:.3f}" for value in values["j"].mean(1)),
-            )
-        )
-    return markdown_table(rows, ("flip rate", "J", "STA", "SIM", "FL", "verdicts that say pass", "J of each seed"))
+    scores, rows = {}, []
+    for name, runs in arms.items():
+        values = stack_scores(runs, "sro")
+        scores[float(name)] = values["j"]
+        passed = np.mean([share for run in runs for share in run.outcome.passed])
+        seeds = ", ".join(f"{value:.3f}" for value in values["j"].mean(1))
+        rows.append((name, *score_cells(values), f"{passed:.2f}", seeds))
+    _draw_curve(scores, out / "perturbation.png")
+    table = markdown_table(rows, ("flip rate", "J", "STA", "SIM", "FL", "verdicts that say pass", "J of each seed"))
+    n_seeds, sentences = scores[0.0].shape
+    return f"{table}\n\n{n_seeds} seeds, {sentences} test sentences.\n\n{reading(scores)}\n"
 
 
 def main(argv: list[str]) -> None:
     """Run the command."""
-    options = study_parser("perturbation", __doc__).parse_args(argv)
-    from repro.studies.runs import by_arm, do_runs, stacked
-
-    runs = do_runs(ARMS, options)
-    scores = {float(name): stacked(own, "sro") for name, own in by_arm(runs).items()}
-    seeds, sentences = scores[0.0].shape
-    text = f"{perturbation_table(runs)}\n\n{seeds} seeds, {sentences} test sentences.\n\n{reading(scores)}\n"
-    out = Path(options.out)
-    draw_curve(scores, out / "perturbation.png")
-    write_text(out / "perturbation.md", text)
-    print(text)
+    run_study("perturbation", __doc__, ARMS, argv, _report)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,6 @@ A run's folder is named by a hash of its recipe. Studies therefore share equal r
 does only the runs that are missing.
 """
 
-from __future__ import annotations
-
 import argparse
 import multiprocessing
 import os
@@ -13,67 +11,52 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from metrics.scoring.statistics import seeds_interval
 from metrics.util.errors import InputError, out_of_space
 from metrics.util.files import content_hash
 from metrics.util.progress import ProgressBar
-from repro.config.recipe import Recipe, load_recipe, to_dict
+from repro.config.recipe import Recipe, load_recipe
 from repro.pipeline.engine import exclusive_lock
-from repro.pipeline.outcome import TrainingOutcome, load_outcome
 from repro.pipeline.pipeline import run as run_pipeline
+from repro.pipeline.training import TrainingOutcome, load_outcome
 from repro.studies.arms import METRICS, Arm
+
+# Metric -> array of shape [seeds, sentences].
+Scores = Mapping[str, np.ndarray[Any, Any]]
 
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run.
-
-    Attributes:
-        arm: The name of its arm.
-        recipe: Its recipe.
-        folder: What `repro.run` left.
-    """
+    """A run of the arm called `arm`, which `repro.run` left in `folder`."""
 
     arm: str
     recipe: Recipe
     folder: Path
 
+    @cached_property
     def outcome(self) -> TrainingOutcome:
-        """Return how the training went."""
+        """How the training went."""
         return load_outcome(self.folder / "stages" / "training")
 
-    def scores(self, system: str) -> dict[str, np.ndarray[Any, Any]]:
-        """Return the test scores of one of the run's systems by metric, each of shape [sentences].
 
-        Raises:
-            InputError: The run has no such system.
-        """
-        frame = pd.read_parquet(self.folder / "scores.parquet")
-        own = frame[frame["system"] == system]
-        if own.empty:
-            raise InputError(f"{self.folder}: no system {system} among {', '.join(frame['system'].unique())}")
-        return {name: own[name].to_numpy() for name in METRICS}
-
-
-def do_runs(arms: Sequence[Arm], options: argparse.Namespace) -> list[Run]:
-    """Do the runs of all arms and seeds that are missing.
+def do_runs(arms: Sequence[Arm], options: argparse.Namespace) -> dict[str, list[Run]]:
+    """Do the runs of all arms and seeds that are missing, and return those of each arm by its name, in order of seeds.
 
     Args:
-        arms: The arms.
+        arms: What to run.
         options: The options of `repro.studies.arms.study_parser`.
-
-    Returns:
-        All runs, those of an arm by seed.
 
     Raises:
         InputError: A run failed; the message names it.
@@ -86,7 +69,8 @@ def do_runs(arms: Sequence[Arm], options: argparse.Namespace) -> list[Run]:
     for arm in arms:
         for seed in range(1, min(options.seeds, arm.most_seeds or options.seeds) + 1):
             recipe = load_recipe(arm.recipe, [*arm.overrides, *options.set, f"seed={seed}"])
-            plan.append(Run(arm.name, recipe, out / "runs" / _recipe_hash(recipe)))
+            content = content_hash(recipe.model_dump(exclude={"name"}))
+            plan.append(Run(arm.name, recipe, out / "runs" / content[:12]))
     distinct = {run.folder: run for run in plan}
     workers = min(options.workers, len(distinct))
     # Each worker gets its share of the cores, because threads that compete for a core stall.
@@ -97,17 +81,14 @@ def do_runs(arms: Sequence[Arm], options: argparse.Namespace) -> list[Run]:
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent, initargs=(os.getpid(),))
     try:
-        tasks = {
-            pool.submit(_do_run, run.recipe, options.data_dir, run.folder, out / "shared"): run
-            for run in distinct.values()
-        }
+        arguments = options.data_dir, out / "shared"
+        tasks = {pool.submit(_do_run, run.recipe, run.folder, *arguments): run for run in distinct.values()}
         with ProgressBar("runs", len(tasks), unit="runs") as bar:
             pending = set(tasks)
             while pending:
                 done, pending = wait(pending, timeout=1, return_when=FIRST_EXCEPTION)
                 for task in done:
-                    problem = task.result()
-                    if problem:
+                    if problem := task.result():
                         run = tasks[task]
                         raise InputError(f"run {run.arm}, seed {run.recipe.seed}: {problem} (log: {run.folder}.log)")
                     bar.update()
@@ -119,13 +100,7 @@ def do_runs(arms: Sequence[Arm], options: argparse.Namespace) -> list[Run]:
         # The workers' stages resume; after a failure they should not run on for hours.
         for process in workers_left:
             process.terminate()
-    return plan
-
-
-def _recipe_hash(recipe: Recipe) -> str:
-    values = to_dict(recipe)
-    values.pop("name")
-    return content_hash(values)[:12]
+    return {arm.name: [run for run in plan if run.arm == arm.name] for arm in arms}
 
 
 def _end_with_parent(parent: int) -> None:
@@ -139,7 +114,7 @@ def _end_with_parent(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _do_run(recipe: Recipe, data_dir: str | None, folder: Path, shared: Path) -> str | None:
+def _do_run(recipe: Recipe, folder: Path, data_dir: str | None, shared: Path) -> str | None:
     """Do one run in a worker, with its output in a log beside its folder; return the error in one line, or None."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     log = folder.with_name(f"{folder.name}.log")
@@ -156,14 +131,22 @@ def _do_run(recipe: Recipe, data_dir: str | None, folder: Path, shared: Path) ->
     return None
 
 
-def by_arm(runs: Sequence[Run]) -> dict[str, list[Run]]:
-    """Return the runs of each arm by its name, in the order of the study."""
-    arms: dict[str, list[Run]] = {}
+def stack_scores(runs: Sequence[Run], system: str) -> Scores:
+    """Return the test scores of one of the runs' systems.
+
+    Raises:
+        InputError: A run has no such system.
+    """
+    frames = []
     for run in runs:
-        arms.setdefault(run.arm, []).append(run)
-    return arms
+        frame = pd.read_parquet(run.folder / "scores.parquet")
+        frames.append(frame[frame["system"] == system])
+        if frames[-1].empty:
+            raise InputError(f"{run.folder}: no system {system} among {', '.join(frame['system'].unique())}")
+    return {name: np.stack([frame[name].to_numpy() for frame in frames]) for name in METRICS}
 
 
-def stacked(runs: Sequence[Run], system: str, metric: str = "j") -> np.ndarray[Any, Any]:
-    """Return one metric of a system, shape [seeds, sentences]."""
-    return np.stack([run.scores(system)[metric] for run in runs])
+def score_cells(scores: Scores) -> list[str]:
+    """Return table cells: the mean of J with its interval over seeds and sentences, and the means of its factors."""
+    j, *factors = (scores[metric] for metric in METRICS)
+    return [str(seeds_interval(j)), *(f"{values.mean():.3f}" for values in factors)]

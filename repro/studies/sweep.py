@@ -6,49 +6,30 @@ effects. Interactions of two factors are confounded with them. The predicted win
 own development J decides.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metrics.util.errors import run_command
-from metrics.util.files import write_text
-from repro.studies.arms import Arm, markdown_table, study_parser
+from repro.studies.arms import Arm, markdown_table, study_parser, write_report
 
 if TYPE_CHECKING:
     from repro.studies.runs import Run
 
 
-@dataclass(frozen=True)
-class Factor:
-    """A factor with two levels, each a name for the table and the overrides that set it."""
-
-    name: str
-    low: tuple[str, tuple[str, ...]]
-    high: tuple[str, tuple[str, ...]]
-
-    def level(self, high: bool) -> tuple[str, tuple[str, ...]]:
-        """Return the high or the low level."""
-        return self.high if high else self.low
-
-
-FACTORS = (
+# Factor -> its low and its high level, each a name for the table and the overrides that set it.
+_FACTORS = {
     # The number of rollouts per step is the same at both levels.
-    Factor("rollouts per text", ("3", ("rollouts=3", "batch_size=8")), ("6", ("rollouts=6", "batch_size=4"))),
-    Factor("temperature", ("0.7", ("temperature=0.7",)), ("1", ("temperature=1.0",))),
-    Factor("learning rate", ("5e-5", ("learning_rate=5e-5",)), ("1.5e-4", ("learning_rate=1.5e-4",))),
-    Factor("β", ("0.05", ("beta=0.05",)), ("0.2", ("beta=0.2",))),
-    Factor("ε", ("0", ("epsilon=0",)), ("0.1", ("epsilon=0.1",))),
-    Factor("layers trained", ("4", ("train=4",)), ("8", ("train=8",))),
-    Factor("warm-up", ("insertions", ("warmup_substitutions=0",)), ("substitutions", ("warmup_substitutions=0.6",))),
-)
-RECIPE = "smollm2-cpu"
-BUDGET = ("steps=16", "evaluate_every=8")
+    "rollouts per text": (("3", "rollouts=3 batch_size=8"), ("6", "rollouts=6 batch_size=4")),
+    "temperature": (("0.7", "temperature=0.7"), ("1", "temperature=1.0")),
+    "learning rate": (("5e-5", "learning_rate=5e-5"), ("1.5e-4", "learning_rate=1.5e-4")),
+    "β": (("0.05", "beta=0.05"), ("0.2", "beta=0.2")),
+    "ε": (("0", "epsilon=0"), ("0.1", "epsilon=0.1")),
+    "layers trained": (("4", "train=4"), ("8", "train=8")),
+    "warm-up": (("insertions", "warmup_substitutions=0"), ("substitutions", "warmup_substitutions=0.6")),
+}
 # A run needs a test set: these are a few of the development sentences, so that no test sentence is used.
-DEVELOPMENT_ONLY = ("test_set=paradetox-dev", "test_limit=8", "systems=[sro]")
+_SETTINGS = ("steps=16", "evaluate_every=8", "test_set=paradetox-dev", "test_limit=8", "systems=[sro]")
 
 
 def design() -> list[tuple[bool, ...]]:
@@ -56,33 +37,31 @@ def design() -> list[tuple[bool, ...]]:
 
     Three factors take all combinations; the others' columns are their products (D = AB, E = AC, F = BC, G = ABC).
     """
-    rows = []
-    for a, b, c in product((-1, 1), repeat=3):
-        rows.append(tuple(value > 0 for value in (a, b, c, a * b, a * c, b * c, a * b * c)))
-    return rows
+    signs = ((a, b, c, a * b, a * c, b * c, a * b * c) for a, b, c in product((-1, 1), repeat=3))
+    return [tuple(sign > 0 for sign in row) for row in signs]
 
 
 def arms() -> list[Arm]:
     """Return an arm for each row of the design."""
-    return [Arm(str(number), RECIPE, _overrides(row)) for number, row in enumerate(design(), start=1)]
+    return [_arm(str(number), row) for number, row in enumerate(design(), start=1)]
 
 
-def _overrides(row: Sequence[bool]) -> tuple[str, ...]:
-    own = tuple(text for factor, high in zip(FACTORS, row, strict=True) for text in factor.level(high)[1])
-    return (*own, *BUDGET, *DEVELOPMENT_ONLY)
+def _arm(name: str, row: Sequence[bool]) -> Arm:
+    overrides = (text for _, settings in _levels(row) for text in settings.split())
+    return Arm(name, "smollm2-cpu", (*overrides, *_SETTINGS))
+
+
+def _levels(row: Sequence[bool]) -> list[tuple[str, str]]:
+    return [levels[high] for levels, high in zip(_FACTORS.values(), row, strict=True)]
 
 
 def effects(values: Sequence[float]) -> dict[str, float]:
-    """Return each factor's main effect: the mean of `values` at its high level minus that at its low level.
-
-    Args:
-        values: A value per row of the design.
-    """
+    """Return each factor's main effect on `values`, one per row of the design: the mean at its high level minus low."""
     import numpy as np
 
-    signs = np.array(design())
     j = np.asarray(values, dtype=np.float64)
-    return {f.name: float(j[signs[:, i]].mean() - j[~signs[:, i]].mean()) for i, f in enumerate(FACTORS)}
+    columns = zip(_FACTORS, np.array(design()).T, strict=True)
+    return {factor: float(j[high].mean() - j[~high].mean()) for factor, high in columns}
 
 
 def winner(values: Sequence[float]) -> tuple[bool, ...]:
@@ -90,43 +69,23 @@ def winner(values: Sequence[float]) -> tuple[bool, ...]:
     return tuple(effect > 0 for effect in effects(values).values())
 
 
-def _best_j(runs: Sequence[Run]) -> float:
-    """The best development J along training, a mean over seeds."""
+def _scores(runs: Sequence["Run"]) -> tuple[float, float]:
+    """The best development J along training, and that minus the warm-up's, means over seeds."""
     import numpy as np
 
-    return float(np.mean([run.outcome().best.j for run in runs]))
+    best = float(np.mean([run.outcome.best.j for run in runs]))
+    return best, best - float(np.mean([run.outcome.history[0].j for run in runs]))
 
 
-def _gain(runs: Sequence[Run]) -> float:
-    """The best development J minus that of the warm-up, a mean over seeds."""
-    import numpy as np
-
-    return _best_j(runs) - float(np.mean([run.outcome().history[0].j for run in runs]))
-
-
-def report(values: Mapping[str, float], predicted: float, gains: Mapping[str, float]) -> str:
-    """Return the runs, the effects and the predicted winner in Markdown.
-
-    Args:
-        values: Best development J by run.
-        predicted: That of the predicted winner.
-        gains: Gain over the warm-up by run.
-    """
+def _report(runs: Mapping[str, Sequence["Run"]], predicted: Sequence["Run"]) -> str:
+    """The runs, the effects and the predicted winner in Markdown."""
+    values = [_scores(own)[0] for own in runs.values()]
     rows: list[Sequence[Any]] = []
-    for number, row in enumerate(design(), start=1):
-        levels = [factor.level(high)[0] for factor, high in zip(FACTORS, row, strict=True)]
-        rows.append((number, *levels, f"{values[str(number)]:.3f}", f"{gains[str(number)]:+.3f}"))
-    chosen = winner(list(values.values()))
-    rows.append(
-        (
-            "predicted",
-            *(factor.level(high)[0] for factor, high in zip(FACTORS, chosen, strict=True)),
-            f"{predicted:.3f}",
-            f"{gains['predicted']:+.3f}",
-        )
-    )
-    header = ("run", *(factor.name for factor in FACTORS), "J", "gain over the warm-up")
-    ranked = sorted(effects(list(values.values())).items(), key=lambda item: -abs(item[1]))
+    for row, own in zip([*design(), winner(values)], [*runs.values(), predicted], strict=True):
+        best, gain = _scores(own)
+        rows.append((own[0].arm, *(name for name, _ in _levels(row)), f"{best:.3f}", f"{gain:+.3f}"))
+    header = ("run", *_FACTORS, "J", "gain over the warm-up")
+    ranked = sorted(effects(values).items(), key=lambda item: -abs(item[1]))
     effect_rows = [(name, f"{effect:+.3f}") for name, effect in ranked]
     return (
         f"{markdown_table(rows, header)}\n\nBest development J along training. Main effects, high level minus low:\n\n"
@@ -137,15 +96,12 @@ def report(values: Mapping[str, float], predicted: float, gains: Mapping[str, fl
 def main(argv: list[str]) -> None:
     """Run the command."""
     options = study_parser("sweep", __doc__, seeds=1).parse_args(argv)
-    from repro.studies.runs import by_arm, do_runs
+    from repro.studies.runs import do_runs
 
-    runs = by_arm(do_runs(arms(), options))
-    values = {name: _best_j(own) for name, own in runs.items()}
-    predicted = do_runs([Arm("predicted", RECIPE, _overrides(winner(list(values.values()))))], options)
-    gains = {name: _gain(own) for name, own in {**runs, "predicted": predicted}.items()}
-    text = report(values, _best_j(predicted), gains)
-    write_text(Path(options.out) / "sweep.md", text)
-    print(text)
+    runs = do_runs(arms(), options)
+    values = [_scores(own)[0] for own in runs.values()]
+    (predicted,) = do_runs([_arm("predicted", winner(values))], options).values()
+    write_report(_report(runs, predicted), "sweep", options)
 
 
 if __name__ == "__main__":

@@ -15,9 +15,7 @@ from metrics.models.resolve import ModelRef, resolve_model
 from metrics.systems.baselines import lexicon
 from metrics.systems.outputs import Rewrites
 from metrics.util.files import sha256_folder
-from repro.baselines import UNTRAINED, best_of_k, few_shot, mask_infill
-from repro.baselines.config import BaselineConfig
-from repro.baselines.setting import Setting, untrained
+from repro.baselines import UNTRAINED, BaselineConfig, Setting, best_of_k, few_shot, mask_infill, untrained
 from repro.config.recipe import load_recipe, recipe_names
 from repro.followers.follower import Follower, Verdict
 

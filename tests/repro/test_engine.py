@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from repro.config.inputs import Inputs
-from repro.config.recipe import Recipe, load_recipe, to_dict
+from repro.config.recipe import Recipe, load_recipe
 from repro.config.section import RewritingConfig, SeedConfig
 from repro.pipeline.engine import Engine, Stage, StageRun
 from repro.pipeline.pipeline import stages
@@ -78,6 +78,6 @@ def test_the_stages_declare_inputs_that_exist_and_follow_earlier_stages(method: 
 
 def test_a_recipe_has_the_fields_of_its_sections_and_narrows_to_each() -> None:
     recipe = load_recipe("smoke")
-    assert to_dict(recipe).keys() == Recipe.model_fields.keys() and len(to_dict(recipe)) == 66
+    assert recipe.model_dump().keys() == Recipe.model_fields.keys() and len(recipe.model_dump()) == 66
     for section in Recipe.__bases__:
         assert recipe.narrow(section).model_dump() == {name: getattr(recipe, name) for name in section.model_fields}

@@ -14,7 +14,7 @@ from metrics.util.errors import InputError
 from repro.config.recipe import load_recipe
 from repro.studies import departures, follower, methods, perturbation, sweep
 from repro.studies.arms import Arm
-from repro.studies.runs import by_arm, do_runs, stacked
+from repro.studies.runs import do_runs, stack_scores
 
 
 def test_each_level_meets_each_other_level_equally_often() -> None:
@@ -125,12 +125,12 @@ def test_runs_are_shared_resumed_and_fail_in_one_line(
     options = argparse.Namespace(seeds=2, workers=2, set=[f"leader={tiny_t5}"], data_dir=None, out=str(tmp_path))
     arms = [Arm("plain", "t5-paper", SMALL), Arm("again", "t5-paper", (*SMALL, "flip_rate=0.0"))]
     arms.append(Arm("once", "t5-paper", SMALL, most_seeds=1))
-    runs = by_arm(do_runs(arms, options))
+    runs = do_runs(arms, options)
     # Two arms of equal content are one run per seed.
     assert [run.folder for run in runs["plain"]] == [run.folder for run in runs["again"]]
     assert [run.folder for run in runs["once"]] == [runs["plain"][0].folder]
-    assert stacked(runs["plain"], "sro").shape == (2, 4)
-    assert [d.step for d in runs["plain"][0].outcome().history] == [0, 2]
+    assert stack_scores(runs["plain"], "sro")["j"].shape == (2, 4)
+    assert [d.step for d in runs["plain"][0].outcome.history] == [0, 2]
     logs = {run.folder: run.folder.with_name(f"{run.folder.name}.log").read_text() for run in runs["plain"]}
     do_runs(arms, options)
     for folder, before in logs.items():
