@@ -8,8 +8,6 @@ a run again changes nothing, and another result for the same run is refused.
 Exit codes: 0 published, now or earlier; 2 nothing was published (one line says why); 130 interrupted.
 """
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

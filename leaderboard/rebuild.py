@@ -3,8 +3,6 @@
 Run it after rows were removed, or after merged pull requests if nothing was published since.
 """
 
-from __future__ import annotations
-
 import argparse
 
 from metrics.util.errors import run_command

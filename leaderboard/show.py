@@ -1,7 +1,5 @@
 """The command `python -m leaderboard.show [FOLDER]`: prints the rankings of a leaderboard."""
 
-from __future__ import annotations
-
 import argparse
 
 from metrics.util.errors import run_command

@@ -13,8 +13,6 @@ name. A row is then
 Exit codes: 0 no mismatch; 1 at least one; 2 invalid arguments or input (one line says what is wrong); 130 interrupted.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 

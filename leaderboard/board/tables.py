@@ -4,8 +4,6 @@
 the J of each sentence of a latest row, from which ties are computed without a request per row.
 """
 
-from __future__ import annotations
-
 import datetime
 import json
 from collections.abc import Iterable, Mapping
@@ -102,15 +100,13 @@ def table_changes(board: Board, snapshot: Snapshot) -> dict[str, bytes]:
 
     The bytes of equal tables may differ between versions of the Parquet writer.
     """
+
+    def same(path: str, data: bytes) -> bool:
+        stored = snapshot.read(path) if path in snapshot.files else b""
+        try:
+            return stored == data or read_parquet(stored, path).equals(read_parquet(data, path))
+        except InputError:
+            return False
+
     derived = derive(board)
-    for path, data in derived.items():
-        if path not in snapshot.files:
-            return derived
-        stored = snapshot.read(path)
-        if stored != data:
-            try:
-                if not read_parquet(stored, path).equals(read_parquet(data, path)):
-                    return derived
-            except InputError:
-                return derived
-    return {}
+    return {} if all(same(path, data) for path, data in derived.items()) else derived

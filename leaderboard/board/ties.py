@@ -1,7 +1,5 @@
 """Ties: pairs of systems whose difference is not significant, shown by shared letters (a compact letter display)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

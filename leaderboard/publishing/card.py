@@ -1,7 +1,5 @@
 """The files of a leaderboard besides rows: its card, eval.yaml, the row schema and the sample test set."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Publishes results: reads them, plans the change, shows it, and commits it or opens a pull request."""
 
-from __future__ import annotations
-
 import datetime
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace

@@ -3,8 +3,6 @@
 The format has one aggregate document per evaluation, and optionally a JSON Lines file of instance-level records.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import uuid

@@ -1,7 +1,5 @@
 """Rows as entries of a model's repository: a file of `.eval_results`, and the `model-index` of the model card."""
 
-from __future__ import annotations
-
 import copy
 import re
 from dataclasses import dataclass

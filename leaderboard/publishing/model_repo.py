@@ -5,8 +5,6 @@ entry in the model card's `model-index`, which shows the four metrics together. 
 pull request has already, whoever wrote them, are not proposed again.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Iterable, Iterator
@@ -134,7 +132,7 @@ def _description(row: Row, board: BoardCommit) -> str:
 class _Branch:
     """A branch of a model's repository; files that are equal in `main` are not read again."""
 
-    def __init__(self, api: hub.HfApi, name: str, revision: str, main: _Branch | None = None) -> None:
+    def __init__(self, api: hub.HfApi, name: str, revision: str, main: "_Branch | None" = None) -> None:
         info = api.model_info(name, revision=revision, files_metadata=True, timeout=60)
         self._api, self._name, self.sha = api, name, str(info.sha)
         self._files = {file.rfilename: (file.blob_id, file.size or 0) for file in info.siblings or []}

@@ -1,7 +1,5 @@
 """Plans a publication: checks new rows against a board, and computes the files that change."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Facts about systems: from their submitter, from this project's list (`systems.yaml`), from their model card."""
 
-from __future__ import annotations
-
 import functools
 import json
 from collections.abc import Mapping
@@ -24,13 +22,9 @@ def _systems() -> dict[str, Any]:
 
 
 def system_facts(name: str, test_set: str, card: Mapping[str, Any], about: About | None = None) -> About:
-    """Return the facts about a system, which is contaminated if a training corpus is in the list's `drawn_from`.
+    """Return the facts about a system: those in `about` override those in the list, which override the card's.
 
-    Args:
-        name: Name of the system.
-        test_set: Name of the test set.
-        card: Facts from the model card; the list overrides them.
-        about: Facts from the submitter, which override the list.
+    The system is contaminated if one of its training corpora is in the list's `drawn_from` for the test set.
 
     Raises:
         InputError: A fact is not valid.
@@ -58,5 +52,4 @@ def _about(facts: Mapping[str, Any], where: str) -> About:
     try:
         return About.model_validate_json(json.dumps(facts, default=str))
     except (ValidationError, RecursionError) as error:
-        problem = first_problem(error) if isinstance(error, ValidationError) else "nested too deeply"
-        raise InputError(f"{where}: {problem} (fields: {', '.join(About.model_fields)})") from None
+        raise InputError(f"{where}: {first_problem(error)} (fields: {', '.join(About.model_fields)})") from None

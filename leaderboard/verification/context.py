@@ -1,7 +1,5 @@
 """What verification needs besides the leaderboard: test sets, and evaluators of profiles."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 from metrics.data.test_sets import TestSet, load_test_set

@@ -1,7 +1,5 @@
 """Verifies a leaderboard: each row, its tables and files; and stores the verifications."""
 
-from __future__ import annotations
-
 import datetime
 import sys
 from collections.abc import Sequence

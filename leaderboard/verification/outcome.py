@@ -1,7 +1,5 @@
 """The outcome of a verification."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any
 

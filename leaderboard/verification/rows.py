@@ -1,7 +1,5 @@
 """Verifies rows: against their stored outputs, the test set, the built-in baselines, and each other."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np
