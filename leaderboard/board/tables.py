@@ -1,7 +1,6 @@
-"""The derived tables, which readers of the data set load: a pure function of the board.
+"""The derived tables, a pure function of the board: `latest` rows with their ranks, all rows in `full`, and `paired`.
 
-`latest` has the newest row of each system under each signature, with ranks and ties; `full` has every row; `paired` has
-the J of each sentence of a latest row, from which ties are computed without a request per row.
+`paired` has the J of each sentence of a latest row, from which ties are computed without a request per row.
 """
 
 import datetime
@@ -49,23 +48,20 @@ def record(row: Row, verification: Verification, placing: Placing) -> dict[str, 
     """Return a row as a record of the tables, with the keys `COLUMNS`."""
     test_set, source = row.test_set, row.source
     values = {
-        "rank": placing.rank,
-        "ties": placing.ties,
+        **vars(placing),
         "system": row.system.name,
         **{name: getattr(row.scores.get(metric), part, None) for name, (metric, part) in _SCORES.items()},
         "n": test_set.n,
         "verification": verification.status,
         **{f"verification_{part}": getattr(verification, part) for part in ("note", "date", "version")},
-        "kind": row.system.kind,
-        "revision": row.system.revision,
+        **row.system.model_dump(include={"kind", "revision"}),
         **row.system.about.model_dump(),
         "training_data": list(row.system.about.training_data),
         "test_set": test_set.name,
         **{f"test_set_{part}": getattr(test_set, part) for part in ("origin", "revision", "sha256")},
         "test_set_size": test_set.of,
         "decoding": json.dumps(row.decoding, sort_keys=True, ensure_ascii=False),
-        "seconds": row.cost.seconds,
-        "device": row.cost.device,
+        **row.cost.model_dump(),
         "provenance": json.dumps(row.provenance.model_dump(mode="json"), sort_keys=True, ensure_ascii=False),
         "date": row.date.astimezone(datetime.UTC).strftime("%Y-%m-%d %H:%M:%S"),
         "source": source.title if source else "",

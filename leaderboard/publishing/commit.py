@@ -12,7 +12,7 @@ from leaderboard.board.tables import table_changes
 from leaderboard.publishing.card import missing_files
 from leaderboard.publishing.plan import plan
 from leaderboard.rows.results import row_from_result
-from leaderboard.rows.row import About, load_row
+from leaderboard.rows.row import About, Row, load_row
 from leaderboard.stores import open_store
 from leaderboard.stores.base import EMPTY, ForbiddenError, Snapshot, Store, retry
 from leaderboard.stores.hub import HubStore
@@ -21,12 +21,9 @@ from metrics.util.errors import InputError
 
 
 def read_entries(path: Path, name: str | None = None, about: About | None = None) -> list[Entry]:
-    """Return the rows, with their sentences, of a result file or a local leaderboard.
+    """Return the rows, with their sentences, of a file of `metrics.score --json` or a local leaderboard.
 
-    Args:
-        path: A file of `metrics.score --json`, or a folder.
-        name: The system's name on the board, for a file with one result.
-        about: Facts about the system, for a file.
+    A file takes the system's `name` on the board and facts `about` it, a leaderboard neither.
 
     Raises:
         InputError: The path is neither, is damaged, or has no measured row.
@@ -36,7 +33,7 @@ def read_entries(path: Path, name: str | None = None, about: About | None = None
     except OSError as error:
         raise InputError(f"{str(path)[:80]}: not a valid path ({error.strerror})") from None
     if not is_folder:
-        return _entries(read_results(path), str(path), name, about)
+        return _entries(read_results(path), str(path), name=name, about=about)
     if name is not None or about is not None:
         raise InputError(f"{path}: a leaderboard, whose rows have names and facts; --name and --about are for results")
     snapshot = open_store(local=path).snapshot()
@@ -46,51 +43,39 @@ def read_entries(path: Path, name: str | None = None, about: About | None = None
     return [(row, read_sentences(snapshot, row) if row.sentences_path in snapshot.files else None) for row in rows]
 
 
-def _entries(
-    documents: Sequence[Mapping[str, Any]], where: str, name: str | None = None, about: About | None = None
-) -> list[Entry]:
-    """Return the rows, with their sentences, of result documents; arguments as in `row_from_result`."""
+def _entries(documents: Sequence[Mapping[str, Any]], where: str, **options: Any) -> list[Entry]:
+    """Return the rows, with their sentences, of result documents; the options are those of `row_from_result`."""
     now = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
-    return [
-        row_from_result(document, where, submitter="local", date=now, name=name, about=about) for document in documents
-    ]
+    return [row_from_result(document, where, submitter="local", date=now, **options) for document in documents]
 
 
 def with_submitter(entries: Iterable[Entry], submitter: str) -> list[Entry]:
-    """Return entries whose rows name `submitter`.
+    """Return entries whose rows name `submitter`; a name that is not valid raises InputError."""
 
-    Raises:
-        InputError: The name is not valid.
-    """
-    return [
-        (load_row({**row.model_dump(mode="json"), "submitter": submitter}, "--submitter"), sentences)
-        for row, sentences in entries
-    ]
+    def renamed(row: Row) -> Row:
+        return load_row({**row.model_dump(mode="json"), "submitter": submitter}, "--submitter")
+
+    return [(renamed(row), sentences) for row, sentences in entries]
 
 
 def publish_documents(documents: Sequence[Mapping[str, Any]], repo: str, *, send: bool) -> None:
-    """Open a pull request with results, and print what changes.
+    """Print what results change in the leaderboard `repo` on the Hub, and with `send` open a pull request.
 
     Args:
         documents: As `metrics.scoring.result.Result.to_json` writes them.
-        repo: The leaderboard's data set on the Hub, ORG/NAME.
-        send: Whether to open the pull request; else only print what would change.
+        repo: ORG/NAME.
+        send: Whether to open the pull request.
 
     Raises:
         InputError: A document is not valid, or the leaderboard or the Hub refuses it.
     """
     entries = _entries(documents, "result")
-    for store, submitter in open_targets(repo=repo, dry_run=not send):
+    for store, submitter in open_targets(repo, dry_run=not send):
         print(publish(store, with_submitter(entries, submitter), pull_request=send, dry_run=not send))
 
 
 def open_targets(
-    *,
-    repo: str | None = None,
-    local: str | None = None,
-    submitter: str = "local",
-    create: bool = False,
-    dry_run: bool = False,
+    repo: str | None, local: str | None = None, submitter: str = "local", *, create: bool = False, dry_run: bool = False
 ) -> list[tuple[Store, str]]:
     """Return each leaderboard to publish to, with the submitter's name there: on the Hub, the token's user.
 
@@ -105,15 +90,15 @@ def open_targets(
         InputError: The data set cannot be read, or there is no valid token.
     """
     targets: list[tuple[Store, str]] = [(open_store(local=local, create=True), submitter)] if local else []
-    if repo:
+    if repo and dry_run:
+        targets.append((HubStore(repo), "dry run"))
+    elif repo:
         remote = HubStore(repo)
-        user = "dry run" if dry_run else remote.user()
-        if not dry_run:
-            if create:
-                remote.create()
-            # An unreadable data set raises here, before anything is written anywhere.
-            remote.snapshot()
-        targets.append((remote, user))
+        targets.append((remote, remote.user()))
+        if create:
+            remote.create()
+        # An unreadable data set raises here, before anything is written anywhere.
+        remote.snapshot()
     return targets
 
 
@@ -125,7 +110,7 @@ def publish(
     dry_run: bool = False,
     show: Callable[[str], object] = print,
 ) -> str:
-    """Publish rows with their sentences in one commit.
+    """Publish rows with their sentences in one commit, and return one line that says what was done.
 
     Args:
         store: The leaderboard.
@@ -133,9 +118,6 @@ def publish(
         pull_request: Whether to open a pull request even where the token may write.
         dry_run: Whether to write nothing.
         show: Receives a description of the change before it is made.
-
-    Returns:
-        One line that says what was done.
 
     Raises:
         InputError: `plan` refuses a row, or the store stays busy; nothing is written then.
@@ -157,10 +139,8 @@ def publish(
                 if not isinstance(store, HubStore):
                     raise
                 if not planned.additions:
-                    return (
-                        f"{store.name}: all {len(entries)} rows are published already; its owner must run "
-                        "leaderboard.rebuild"
-                    )
+                    done = f"all {len(entries)} rows are published already"
+                    return f"{store.name}: {done}; its owner must run leaderboard.rebuild"
         # Without the derived tables, in which two pull requests would conflict. The next commit rebuilds them.
         return f"{store.name}: pull request {store.propose(planned.row_files, snapshot.revision, planned.title)}"
 

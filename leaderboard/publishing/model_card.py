@@ -1,4 +1,7 @@
-"""Rows as entries of a model's repository: a file of `.eval_results`, and the `model-index` of the model card."""
+"""Rows as entries of a model's repository: a file of `.eval_results`, and the `model-index` of the model card.
+
+The Hub shows the file on the model's page with one number per task, and the four metrics of the card's entry together.
+"""
 
 import copy
 import re
@@ -54,15 +57,11 @@ def require_hub_model(row: Row) -> tuple[str, str]:
 
 
 def eval_results_yaml(row: Row, board: BoardCommit, user: str | None = None) -> tuple[str, str]:
-    """Return the path and text of the row's file in `.eval_results`, without `verifyToken`, which only the Hub sets.
+    """Return the path and text of the row's file in `.eval_results`, which names `user` as its author.
 
-    Args:
-        row: A row that `require_hub_model` accepts; it raises for others.
-        board: The leaderboard's commit that holds the row.
-        user: The user who proposes the file.
+    It has no `verifyToken`, which only the Hub sets. A row that `require_hub_model` refuses raises its InputError.
     """
     require_hub_model(row)
-    source = {**_source(row, board), **({"user": user} if user else {})}
     entries = []
     for task in TASKS:
         score = row.scores[task]
@@ -70,15 +69,10 @@ def eval_results_yaml(row: Row, board: BoardCommit, user: str | None = None) -> 
         if score.low is not None and score.high is not None:
             notes.append(f"95 % interval [{score.low:.3f}, {score.high:.3f}]")
         notes += [f"{row.profile} on {row.test_set.name}", _short_signature(row)]
-        entries.append(
-            {
-                "dataset": {"id": board.dataset, "task_id": task, "revision": board.revision},
-                "value": round(score.mean, DECIMALS),
-                "date": row.date.date().isoformat(),
-                "source": dict(source),
-                "notes": ", ".join(notes),
-            }
-        )
+        dataset = {"id": board.dataset, "task_id": task, "revision": board.revision}
+        entry = {"dataset": dataset, "value": round(score.mean, DECIMALS), "date": row.date.date().isoformat()}
+        source = {**_source(row, board), **({"user": user} if user else {})}
+        entries.append({**entry, "source": source, "notes": ", ".join(notes)})
     text = yaml.safe_dump(entries, sort_keys=False, allow_unicode=True, width=1_000)
     return f"{FOLDER}/detox-suite-{row.run_id}.yaml", text
 
@@ -132,22 +126,15 @@ def _short_signature(row: Row) -> str:
 def _index_entry(row: Row, board: BoardCommit) -> dict[str, Any]:
     """Return the row as one result of a model-index."""
     metrics = []
-    for task, name in TASKS.items():
-        score = row.scores[task]
+    for metric, name in TASKS.items():
+        score = row.scores[metric]
         interval = {"low": score.low, "high": score.high}
-        args = {
-            "run_id": row.run_id,
-            "n": row.test_set.n,
-            **{name: round(bound, DECIMALS) for name, bound in interval.items() if bound is not None},
-            "signature": _short_signature(row),
-        }
-        metrics.append({"type": task, "value": round(score.mean, DECIMALS), "name": name, "args": args})
-    return {
-        "task": {"type": "text-generation", "name": "Text detoxification"},
-        "dataset": {"name": row.test_set.name, "type": board.dataset, "revision": board.revision},
-        "metrics": metrics,
-        "source": _source(row, board),
-    }
+        bounds = {name: round(bound, DECIMALS) for name, bound in interval.items() if bound is not None}
+        args = {"run_id": row.run_id, "n": row.test_set.n, **bounds, "signature": _short_signature(row)}
+        metrics.append({"type": metric, "value": round(score.mean, DECIMALS), "name": name, "args": args})
+    task = {"type": "text-generation", "name": "Text detoxification"}
+    dataset = {"name": row.test_set.name, "type": board.dataset, "revision": board.revision}
+    return {"task": task, "dataset": dataset, "metrics": metrics, "source": _source(row, board)}
 
 
 def _metadata(block: str, where: str) -> dict[Any, Any]:

@@ -1,8 +1,6 @@
 """Proposes rows of a Hub leaderboard to the repositories of the models that they measured, by pull requests.
 
-A pull request has a file in `.eval_results`, which the Hub shows on the model's page with one number per task, and an
-entry in the model card's `model-index`, which shows the four metrics together. Results that the main branch or an open
-pull request has already, whoever wrote them, are not proposed again.
+Results that the main branch or an open pull request has already, whoever wrote them, are not proposed again.
 """
 
 import math
@@ -18,15 +16,8 @@ from huggingface_hub.errors import RevisionNotFoundError
 from huggingface_hub.repocard import REGEX_YAML_BLOCK
 
 from leaderboard.board.reading import load_board
-from leaderboard.publishing.model_card import (
-    CARD,
-    FOLDER,
-    TASKS,
-    BoardCommit,
-    eval_results_yaml,
-    require_hub_model,
-    with_model_index,
-)
+from leaderboard.publishing import model_card
+from leaderboard.publishing.model_card import CARD, FOLDER, TASKS, BoardCommit, require_hub_model
 from leaderboard.rows.row import Row
 from leaderboard.stores.hub import HubStore, hub_reason, translate_hub_errors
 from metrics.util.errors import InputError
@@ -51,20 +42,14 @@ def propose_all(rows: Iterable[Row], dataset: str) -> None:
 
 
 def propose(row: Row, dataset: str, api: hub.HfApi, *, model_index: bool) -> str | None:
-    """Open a pull request in the model's repository.
-
-    Args:
-        row: A row that `require_hub_model` accepts.
-        dataset: The leaderboard on the Hub, which has the row.
-        api: The client.
-        model_index: Whether to propose the model card's entry too.
+    """Open a pull request in the model's repository, with the model card's entry if `model_index`.
 
     Returns:
         The pull request's address; None, after a printed line, if the results are there already.
 
     Raises:
-        InputError: The leaderboard lacks the row, or has another result or a mismatch for it; the model's repository
-            lacks the revision; there is no token; the Hub refuses or does not respond.
+        InputError: As `require_hub_model`; or the leaderboard `dataset` lacks the row, or has another result or a
+            mismatch for it; the model's repository lacks the revision; there is no token; the Hub refuses.
     """
     name, commit = require_hub_model(row)
     user, board = _published_row(row, dataset, api)
@@ -87,18 +72,14 @@ def propose(row: Row, dataset: str, api: hub.HfApi, *, model_index: bool) -> str
             where = " and ".join(place for place in places if places[place])
             print(f"{name}: nothing to propose, {where} has the results")
             return None
-        files = dict([eval_results_yaml(row, board, user)]) if FOLDER in missing else {}
+        files = dict([model_card.eval_results_yaml(row, board, user)]) if FOLDER in missing else {}
         if CARD in missing:
-            files[CARD] = with_model_index(main.card(), row, board)
+            files[CARD] = model_card.with_model_index(main.card(), row, board)
+        operations = [hub.CommitOperationAdd(path, content.encode()) for path, content in files.items()]
+        title, text = f"Add detox-suite results of run {row.run_id}", _description(row, board)
+        texts = {"commit_message": title, "commit_description": text}
         try:
-            opened = api.create_commit(
-                name,
-                [hub.CommitOperationAdd(path, content.encode()) for path, content in files.items()],
-                commit_message=f"Add detox-suite results of run {row.run_id}",
-                commit_description=_description(row, board),
-                create_pr=True,
-                parent_commit=main.sha,
-            )
+            opened = api.create_commit(name, operations, create_pr=True, parent_commit=main.sha, **texts)
         except ValueError as error:
             # The client raises what the Hub's validation says of a card, which may be an older fault of it.
             raise InputError(f"{name}: the Hub refuses the files ({hub_reason(error, api)}); mend the card") from None
@@ -197,7 +178,7 @@ def _number(value: Any) -> float:
 
 def _open_requests(api: hub.HfApi, name: str, run_id: str) -> list[hub.Discussion]:
     """Return the open pull requests to inspect: those with the run in their title, then the newest."""
-    requests = list(api.get_repo_discussions(name, discussion_type="pull_request", discussion_status="open"))
+    requests = api.get_repo_discussions(name, discussion_type="pull_request", discussion_status="open")
     return sorted(requests, key=lambda request: (run_id not in request.title, -request.num))[:_MAX_REQUESTS]
 
 

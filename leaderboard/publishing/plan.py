@@ -19,11 +19,9 @@ from metrics.util.files import content_hash
 
 @dataclass(frozen=True)
 class Plan:
-    """The effect of a publication.
+    """The effect of a publication on the board.
 
     Attributes:
-        before: The board as it is stored.
-        after: The board with the new rows.
         additions: New rows, and rows that get their sentences, by run id.
         row_files: Path and content of the additions.
         changes: Path and content of each file that changes.
@@ -68,13 +66,9 @@ def plan(snapshot: Snapshot, entries: Sequence[Entry]) -> Plan:
             baseline's name or kind, or is dated in the future.
     """
     board = load_board(snapshot)
-    latest = {row.run_id for row in board.latest}
+    present = {run for run, row in board.rows.items() if row.sentences_path in snapshot.files}
     # `load_board` read the sentences of the latest rows, and left damaged ones out of `board.j`.
-    stored = {
-        run
-        for run, row in board.rows.items()
-        if row.sentences_path in snapshot.files and (run in board.j or run not in latest)
-    }
+    stored = present - (board.latest_ids - board.j.keys())
     outputs = by_outputs(row for run, row in board.rows.items() if run in stored)
     additions: dict[str, Entry] = {}
     for row, sentences in entries:

@@ -1,7 +1,4 @@
-"""JSON and Parquet as bytes. Files from outside are read within size limits, and each error is one line.
-
-`where` is the name of a file, with which the messages of errors begin.
-"""
+"""JSON and Parquet as bytes, read within size limits; errors begin with the name of the file, `where`."""
 
 import json
 from io import BytesIO
@@ -25,11 +22,7 @@ def read_json(data: bytes, where: str) -> Any:
 
 
 def read_parquet(data: bytes, where: str, limit: int = MAX_UNPACKED) -> pa.Table:
-    """Return the table in the bytes of a Parquet file.
-
-    Raises:
-        InputError: The bytes are not Parquet, are damaged, or unpack to more than `limit` bytes.
-    """
+    """Return the table in a Parquet file; a damaged file, or one of more than `limit` bytes, raises InputError."""
     try:
         file = parquet.ParquetFile(BytesIO(data), pre_buffer=False)
         size = sum(file.metadata.row_group(i).total_byte_size for i in range(file.metadata.num_row_groups))

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from leaderboard.rows.row import SCHEMA_VERSION, About, Row, first_problem, folder_name, load_row, run_id
+from leaderboard.rows.row import SCHEMA_VERSION, About, Row, TestSetInfo, first_problem, folder_name, load_row, run_id
 from leaderboard.rows.sentences import Sentences, summarise
 from leaderboard.rows.systems import system_facts
 from metrics.scoring import DECIMALS
@@ -30,13 +30,8 @@ class _System(_Document):
     card: dict[str, Any] = {}
 
 
-class _TestSet(_Document):
-    name: str
-    origin: str
-    revision: str
-    sha256: str
+class _TestSet(TestSetInfo, extra="ignore"):
     n: int
-    of: int | None = None
 
 
 class _Mean(_Document):

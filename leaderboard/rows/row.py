@@ -1,12 +1,6 @@
 """The schema of a leaderboard row: one system, on one test set, scored by one profile.
 
-`python -m leaderboard.rows.row` prints the JSON Schema. A row is a JSON file with its sentences in Parquet beside it:
-
-    results/<org>__<model>/<run_id>.json
-    results/<org>__<model>/<run_id>.parquet
-
-`run_id` hashes what was run (system, revision, decoding, signature), so the same run has the same path in every
-leaderboard. `load_row` upgrades rows of older schema versions.
+A row is results/<org>__<model>/<run_id>.json, with its sentences in <run_id>.parquet. The run id hashes what was run.
 """
 
 import datetime
@@ -25,6 +19,8 @@ from metrics.util.errors import InputError
 from metrics.util.files import content_hash
 
 SCHEMA_VERSION = 2
+# A file, not generated text: leaderboards hold a copy of it. A test compares it with `Row`.
+SCHEMA_FILE = Path(__file__).parent / f"row-v{SCHEMA_VERSION}.schema.json"
 RESULTS = "results"
 # Largest difference between two scores of one run: processors and batch sizes round differently, and a label that
 # flips differs by 1.
@@ -302,8 +298,8 @@ def first_problem(error: ValueError | RecursionError) -> str:
 
 
 def json_schema() -> dict[str, Any]:
-    """Return the JSON Schema of a row, whose text is part of the format: leaderboards hold a copy of the file."""
-    return dict(json.loads((Path(__file__).parent / f"row-v{SCHEMA_VERSION}.schema.json").read_text("utf-8")))
+    """Return the JSON Schema of a row."""
+    return dict(json.loads(SCHEMA_FILE.read_text("utf-8")))
 
 
 if __name__ == "__main__":

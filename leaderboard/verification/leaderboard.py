@@ -15,8 +15,7 @@ from leaderboard.rows.formats import read_parquet
 from leaderboard.rows.row import RESULTS, NewerSchemaError
 from leaderboard.stores.base import Snapshot, Store, retry
 from leaderboard.verification.context import VerificationContext
-from leaderboard.verification.outcome import Outcome
-from leaderboard.verification.rows import check_copies, check_published, check_row
+from leaderboard.verification.rows import Outcome, check_copies, check_published, check_row
 from metrics import __version__
 from metrics.util.errors import InputError
 from metrics.util.progress import progress
@@ -24,13 +23,7 @@ from metrics.util.progress import progress
 
 @dataclass(frozen=True)
 class Report:
-    """The verification of a leaderboard.
-
-    Attributes:
-        rows: Outcomes of the rows, without published figures that match their list.
-        files: Outcomes of tables and files that are not as they should be.
-        figures: Number of published figures that match their list.
-    """
+    """Outcomes of rows, and of tables and files with findings; `figures` counts the published figures left out."""
 
     rows: list[Outcome]
     files: list[Outcome]
@@ -50,12 +43,7 @@ class Report:
 
 
 def verify(store: Store, context: VerificationContext, only: Sequence[str] | None = None) -> Report:
-    """Verify a leaderboard.
-
-    Args:
-        store: The leaderboard.
-        context: Test sets and evaluators.
-        only: Run ids of the rows to verify, without tables and files (default: everything).
+    """Verify a leaderboard, or only the rows with the run ids `only`, without tables and files.
 
     Raises:
         InputError: A run id of `only` has no row, or the store cannot be read.
@@ -67,10 +55,7 @@ def verify(store: Store, context: VerificationContext, only: Sequence[str] | Non
 
 
 def verify_rows(snapshot: Snapshot, context: VerificationContext, only: Sequence[str] | None = None) -> list[Outcome]:
-    """Return the outcomes of a snapshot's rows, by path, without published figures that match their list.
-
-    Arguments and errors are those of `verify`.
-    """
+    """Return the outcomes of rows, by path, without published figures that match their list; raise as `verify`."""
     paths = [path for path in sorted(row_files(snapshot)) if not only or run_of(path) in only]
     missing = set(only or ()) - {run_of(path) for path in paths}
     if missing:
@@ -125,18 +110,16 @@ def check_tables(snapshot: Snapshot) -> list[Outcome]:
 
 def _compare_tables(stored: pa.Table, rebuilt: pa.Table, outcome: Outcome) -> None:
     if stored.column_names != rebuilt.column_names:
-        outcome.differ("columns", ", ".join(stored.column_names), ", ".join(rebuilt.column_names))
+        outcome.compare("columns", ", ".join(stored.column_names), ", ".join(rebuilt.column_names))
         return
     records, expected = stored.to_pylist(), {record["run_id"]: record for record in rebuilt.to_pylist()}
     for record in records:
         if record["run_id"] not in expected:
-            outcome.differ(f"run {record['run_id']}", f"a row {record.get('system', '')}", "no such row")
-    if len(records) != len(expected):
-        outcome.differ("rows", len(records), len(expected))
+            outcome.compare(f"run {record['run_id']}", f"a row {record.get('system', '')}", "no such row")
+    outcome.compare("rows", len(records), len(expected))
     for record in records:
         for column, value in expected.get(record["run_id"], {}).items():
-            if record[column] != value:
-                outcome.differ(f"run {record['run_id']}: {column}", record[column], value)
+            outcome.compare(f"run {record['run_id']}: {column}", record[column], value)
     if not outcome.findings and not stored.equals(rebuilt):
         outcome.findings.append("table: its order or types differ from the rebuilt table's")
 
@@ -148,11 +131,8 @@ def check_files(snapshot: Snapshot) -> list[Outcome]:
     """
     rows = row_files(snapshot)
     known = {*TABLES.values(), *rows, *(path.removesuffix(".json") + ".parquet" for path in rows)}
-    outcomes = [
-        Outcome(path, findings=["file: belongs to no row"])
-        for path in sorted(snapshot.files - known)
-        if path.startswith(("data/", f"{RESULTS}/"))
-    ]
+    strays = sorted(path for path in snapshot.files - known if path.startswith(("data/", f"{RESULTS}/")))
+    outcomes = [Outcome(path, findings=["file: belongs to no row"]) for path in strays]
     if SAMPLE in snapshot.files:
         try:
             same = read_parquet(snapshot.read(SAMPLE), SAMPLE).equals(read_parquet(sample_parquet(), SAMPLE))
@@ -170,11 +150,8 @@ def write_verifications(store: Store, outcomes: Sequence[Outcome]) -> None:
         InputError: The store stays busy, or cannot be written.
     """
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
-    verifications = {
-        o.row.run_id: Verification(o.status, o.note, today, __version__, o.row.sha256)
-        for o in outcomes
-        if o.row is not None
-    }
+    rows = [(o.row, o) for o in outcomes if o.row is not None]
+    verifications = {row.run_id: Verification(o.status, o.note, today, __version__, row.sha256) for row, o in rows}
 
     def act() -> None:
         snapshot = store.snapshot()
