@@ -31,8 +31,8 @@ def main(argv: list[str]) -> None:
     add("--write", action="store_true", help="store the verifications in the leaderboard")
     options = parser.parse_args(argv)
     from leaderboard.stores import DEFAULT_FOLDER, open_store
-    from leaderboard.verification.context import VerificationContext
     from leaderboard.verification.leaderboard import verify, write_verifications
+    from leaderboard.verification.rows import VerificationContext
     from metrics.util.characters import printable
 
     store = open_store(repo=options.repo, local=options.local or (None if options.repo else DEFAULT_FOLDER))

@@ -22,7 +22,7 @@ from metrics.util.errors import InputError
 
 # The file of rows of schema version 1.
 V1_ROWS = "rows.parquet"
-_ROW_FILE = re.compile(r"^results/[\w.-]+/[0-9a-f]{16}\.json$", re.ASCII)
+_ROW_FILE = re.compile(r"^results/[\w.-]+/([0-9a-f]{16})\.json$", re.ASCII)
 
 
 def load_board(snapshot: Snapshot) -> Board:
@@ -33,7 +33,7 @@ def load_board(snapshot: Snapshot) -> Board:
     """
     cached_rows, cached_verifications, cached_j = _from_tables(snapshot)
     rows = _v1_rows(snapshot)
-    for path in sorted(row_files(snapshot)):
+    for path in row_files(snapshot):
         with _skip_invalid():
             row = cached_rows.get(path) or read_row(snapshot, path)
             rows[row.run_id] = row
@@ -85,14 +85,9 @@ def _from_tables(snapshot: Snapshot) -> tuple[dict[str, Row], dict[str, Verifica
         return {}, {}, {}
 
 
-def run_of(path: str) -> str:
-    """Return the run id in a row's path."""
-    return path.rpartition("/")[2].partition(".")[0]
-
-
-def row_files(snapshot: Snapshot) -> set[str]:
-    """Return the paths of a snapshot's rows."""
-    return {path for path in snapshot.files if _ROW_FILE.match(path)}
+def row_files(snapshot: Snapshot) -> dict[str, str]:
+    """Return the run ids in the paths of a snapshot's rows, by path."""
+    return {path: match[1] for path in sorted(snapshot.files) if (match := _ROW_FILE.match(path))}
 
 
 def read_row(snapshot: Snapshot, path: str) -> Row:

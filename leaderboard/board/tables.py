@@ -5,7 +5,6 @@
 
 import datetime
 import json
-from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -78,17 +77,14 @@ def derive(board: Board) -> dict[str, bytes]:
 
     latest = [row for ranking in board.rankings for row in ranking]
     history = sorted(board.rows.values(), key=lambda row: (row.date, row.run_id), reverse=True)
-    full = ({**flat(row), "document": row.to_json()} for row in history)
+    full = [{**flat(row), "document": row.to_json()} for row in history]
     paired = [{"run_id": row.run_id, "j": board.j[row.run_id].tolist()} for row in latest if row.run_id in board.j]
-    return {
-        TABLES["latest"]: _parquet(map(flat, latest), _SCHEMA),
-        TABLES["full"]: _parquet(full, _SCHEMA.append(pa.field("document", pa.string()))),
-        TABLES["paired"]: _parquet(paired, pa.schema([("run_id", pa.string()), ("j", pa.list_(pa.float64()))])),
+    tables = {
+        "latest": pa.Table.from_pylist([flat(row) for row in latest], _SCHEMA),
+        "full": pa.Table.from_pylist(full, _SCHEMA.append(pa.field("document", pa.string()))),
+        "paired": pa.Table.from_pylist(paired, pa.schema([("run_id", pa.string()), ("j", pa.list_(pa.float64()))])),
     }
-
-
-def _parquet(records: Iterable[Mapping[str, Any]], schema: pa.Schema) -> bytes:
-    return write_parquet(pa.Table.from_pylist(list(records), schema=schema))
+    return {TABLES[name]: write_parquet(table) for name, table in tables.items()}
 
 
 def table_changes(board: Board, snapshot: Snapshot) -> dict[str, bytes]:

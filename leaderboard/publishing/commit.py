@@ -12,9 +12,9 @@ from leaderboard.board.tables import table_changes
 from leaderboard.publishing.card import missing_files
 from leaderboard.publishing.plan import plan
 from leaderboard.rows.results import row_from_result
-from leaderboard.rows.row import About, Row, load_row
+from leaderboard.rows.row import About, load_row
 from leaderboard.stores import open_store
-from leaderboard.stores.base import EMPTY, ForbiddenError, Snapshot, Store, retry
+from leaderboard.stores.base import EMPTY, ForbiddenError, Store, retry
 from leaderboard.stores.hub import HubStore
 from metrics.scoring.result_files import read_results
 from metrics.util.errors import InputError
@@ -51,20 +51,12 @@ def _entries(documents: Sequence[Mapping[str, Any]], where: str, **options: Any)
 
 def with_submitter(entries: Iterable[Entry], submitter: str) -> list[Entry]:
     """Return entries whose rows name `submitter`; a name that is not valid raises InputError."""
-
-    def renamed(row: Row) -> Row:
-        return load_row({**row.model_dump(mode="json"), "submitter": submitter}, "--submitter")
-
-    return [(renamed(row), sentences) for row, sentences in entries]
+    documents = (({**row.model_dump(mode="json"), "submitter": submitter}, sentences) for row, sentences in entries)
+    return [(load_row(document, "--submitter"), sentences) for document, sentences in documents]
 
 
 def publish_documents(documents: Sequence[Mapping[str, Any]], repo: str, *, send: bool) -> None:
     """Print what results change in the leaderboard `repo` on the Hub, and with `send` open a pull request.
-
-    Args:
-        documents: As `metrics.scoring.result.Result.to_json` writes them.
-        repo: ORG/NAME.
-        send: Whether to open the pull request.
 
     Raises:
         InputError: A document is not valid, or the leaderboard or the Hub refuses it.
@@ -80,10 +72,8 @@ def open_targets(
     """Return each leaderboard to publish to, with the submitter's name there: on the Hub, the token's user.
 
     Args:
-        repo: A data set on the Hub, ORG/NAME.
-        local: A folder.
-        submitter: Name of the submitter in the folder.
-        create: Whether to create the data set if it does not exist.
+        repo: A data set on the Hub, ORG/NAME; with `create`, made if it does not exist.
+        local: A folder, in which the submitter is `submitter`.
         dry_run: Whether nothing will be published, so that no token is needed.
 
     Raises:
@@ -124,7 +114,13 @@ def publish(
     """
 
     def act() -> str:
-        snapshot = _snapshot(store, dry_run)
+        try:
+            snapshot = store.snapshot()
+        except InputError as error:
+            if not dry_run:
+                raise
+            print(f"{error}; the changes below are to an empty leaderboard")
+            snapshot = EMPTY
         planned = plan(snapshot, entries)
         if not planned.changes or (pull_request and not planned.additions):
             return f"{store.name}: nothing to do, all {len(entries)} rows are published already"
@@ -145,16 +141,6 @@ def publish(
         return f"{store.name}: pull request {store.propose(planned.row_files, snapshot.revision, planned.title)}"
 
     return retry(act, store.name)
-
-
-def _snapshot(store: Store, dry_run: bool) -> Snapshot:
-    try:
-        return store.snapshot()
-    except InputError as error:
-        if not dry_run:
-            raise
-        print(f"{error}; the changes below are to an empty leaderboard")
-        return EMPTY
 
 
 def rebuild(store: Store) -> str:

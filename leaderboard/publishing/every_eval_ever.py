@@ -106,22 +106,17 @@ def _instance_records(row: Row, sentences: Sentences) -> Iterator[dict[str, Any]
     """Yield one record per sentence and metric, since a record has one score."""
     shared = {"schema_version": SCHEMA_VERSION, **_ids(row), "interaction_type": "single_turn"}
     for number, (source, output) in enumerate(zip(sentences.source, sentences.output, strict=True)):
+        sample = {"sample_id": str(number), "sample_hash": sha256_bytes(source.encode())}
+        texts = {"input": {"raw": source, "reference": []}, "output": {"raw": [output]}}
         extracted = {"turn_idx": 0, "source": "output.raw", "extracted_value": output}
+        attribution = {"answer_attribution": [{**extracted, "extraction_method": "none", "is_terminal": True}]}
         for metric in row.scores:
             score = float(sentences.values[metric][number])
+            # The format requires a verdict: only a full score is correct.
+            scored = {"evaluation_result_id": metric, "evaluation": {"score": score, "is_correct": score >= 1}}
             soft = sentences.values.get(f"soft_{metric}")
-            yield {
-                **shared,
-                "evaluation_result_id": metric,
-                "sample_id": str(number),
-                "sample_hash": sha256_bytes(source.encode()),
-                "input": {"raw": source, "reference": []},
-                "output": {"raw": [output]},
-                "answer_attribution": [{**extracted, "extraction_method": "none", "is_terminal": True}],
-                # The format requires a verdict: only a full score is correct.
-                "evaluation": {"score": score, "is_correct": score >= 1},
-                **({} if soft is None else {"metadata": {f"soft_{metric}": _text(float(soft[number]))}}),
-            }
+            metadata = {} if soft is None else {"metadata": {f"soft_{metric}": _text(float(soft[number]))}}
+            yield {**shared, **sample, **texts, **attribution, **scored, **metadata}
 
 
 def _ids(row: Row) -> dict[str, str]:
@@ -182,11 +177,14 @@ def _source_metadata(row: Row) -> dict[str, Any]:
 
 
 def _result(row: Row, metric: str, fields: Mapping[str, str]) -> dict[str, Any]:
+    names = {"metric_id": f"{LIBRARY}.{metric}", "metric_name": metric.upper(), "metric_kind": metric}
+    bounds = {"min_score": _LOWEST[metric], "max_score": _HIGHEST}
+    scale = {"metric_unit": "proportion", "score_type": "continuous", "lower_is_better": False, **bounds}
     config = {
+        **names,
+        **scale,
         "evaluation_description": _DESCRIPTIONS[metric],
-        **{"metric_id": f"{LIBRARY}.{metric}", "metric_name": metric.upper(), "metric_kind": metric},
-        **{"metric_unit": "proportion", "metric_parameters": {"profile": row.profile}, "lower_is_better": False},
-        **{"score_type": "continuous", "min_score": _LOWEST[metric], "max_score": _HIGHEST},
+        "metric_parameters": {"profile": row.profile},
         "additional_details": _texts({"scorer": fields.get("joint" if metric == "j" else metric)}),
     }
     result = {

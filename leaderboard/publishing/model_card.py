@@ -30,17 +30,14 @@ class BoardCommit:
     revision: str
     endpoint: str = "https://huggingface.co"
 
-    def url(self, row: Row) -> str:
-        """Return the address of a row at this commit."""
-        return f"{self.endpoint}/datasets/{self.dataset}/blob/{self.revision}/{row.path}"
+    def source(self, row: Row) -> dict[str, str]:
+        """Return the address and name of a row at this commit."""
+        url = f"{self.endpoint}/datasets/{self.dataset}/blob/{self.revision}/{row.path}"
+        return {"url": url, "name": f"Row {row.run_id}"}
 
 
 def require_hub_model(row: Row) -> tuple[str, str]:
-    """Return the Hub id and commit of the model that a complete row measured.
-
-    Raises:
-        InputError: The row is a published figure, is incomplete, or is not of a model on the Hub at a commit.
-    """
+    """Return the Hub id and commit of the model that a complete row measured; raise InputError for any other row."""
     name, revision = row.system.name, row.system.revision
     if row.record != "measured":
         raise InputError(f"{name}: a published figure; only measured rows go to a model's repository")
@@ -49,10 +46,8 @@ def require_hub_model(row: Row) -> tuple[str, str]:
         raise InputError(f"{name}: the row lacks {missing}; score the model again with all four metrics")
     commit = re.match(r"[0-9a-f]{40}(?=\+base:|$)", revision)
     if row.system.kind != "model" or not HUB_ID.match(name) or commit is None:
-        raise InputError(
-            f"{name} ({row.system.kind}, revision {revision[:60]}): no model on the Hub at a commit; push the model, "
-            "then score it by its Hub id"
-        )
+        where = f"{name} ({row.system.kind}, revision {revision[:60]})"
+        raise InputError(f"{where}: no model on the Hub at a commit; push the model, then score it by its Hub id")
     return name, commit.group()
 
 
@@ -71,7 +66,7 @@ def eval_results_yaml(row: Row, board: BoardCommit, user: str | None = None) -> 
         notes += [f"{row.profile} on {row.test_set.name}", _short_signature(row)]
         dataset = {"id": board.dataset, "task_id": task, "revision": board.revision}
         entry = {"dataset": dataset, "value": round(score.mean, DECIMALS), "date": row.date.date().isoformat()}
-        source = {**_source(row, board), **({"user": user} if user else {})}
+        source = {**board.source(row), **({"user": user} if user else {})}
         entries.append({**entry, "source": source, "notes": ", ".join(notes)})
     text = yaml.safe_dump(entries, sort_keys=False, allow_unicode=True, width=1_000)
     return f"{FOLDER}/detox-suite-{row.run_id}.yaml", text
@@ -82,11 +77,6 @@ def with_model_index(card: str, row: Row, board: BoardCommit) -> str:
 
     The rest of the card stays byte for byte. The client's ModelCard would rewrite all YAML: without comments, with
     `language: no` as false, and with one source for all results on a data set.
-
-    Args:
-        card: Text of the card; "" for a new one.
-        row: A row that `require_hub_model` accepts.
-        board: The leaderboard's commit that holds the row.
 
     Raises:
         InputError: As `require_hub_model`; or the card's YAML or model-index is not valid, or cannot be changed alone.
@@ -115,10 +105,6 @@ def with_model_index(card: str, row: Row, board: BoardCommit) -> str:
     return mark + card[: match.start(2)] + changed + card[match.end(2) :]
 
 
-def _source(row: Row, board: BoardCommit) -> dict[str, str]:
-    return {"url": board.url(row), "name": f"Row {row.run_id}"}
-
-
 def _short_signature(row: Row) -> str:
     return parsed.short if (parsed := row.parsed_signature) else f"signature #{content_hash(row.signature)[:8]}"
 
@@ -134,7 +120,7 @@ def _index_entry(row: Row, board: BoardCommit) -> dict[str, Any]:
         metrics.append({"type": metric, "value": round(score.mean, DECIMALS), "name": name, "args": args})
     task = {"type": "text-generation", "name": "Text detoxification"}
     dataset = {"name": row.test_set.name, "type": board.dataset, "revision": board.revision}
-    return {"task": task, "dataset": dataset, "metrics": metrics, "source": _source(row, board)}
+    return {"task": task, "dataset": dataset, "metrics": metrics, "source": board.source(row)}
 
 
 def _metadata(block: str, where: str) -> dict[Any, Any]:

@@ -36,8 +36,7 @@ def propose_all(rows: Iterable[Row], dataset: str) -> None:
     """Propose rows of the leaderboard `dataset` to their models, and print each pull request; raises as `propose`."""
     api = HubStore(dataset).api
     for row in rows:
-        url = propose(row, dataset, api, model_index=True)
-        if url:
+        if url := propose(row, dataset, api, model_index=True):
             print(f"{row.system.name}: pull request {url}")
 
 
@@ -76,8 +75,10 @@ def propose(row: Row, dataset: str, api: hub.HfApi, *, model_index: bool) -> str
         if CARD in missing:
             files[CARD] = model_card.with_model_index(main.card(), row, board)
         operations = [hub.CommitOperationAdd(path, content.encode()) for path, content in files.items()]
-        title, text = f"Add detox-suite results of run {row.run_id}", _description(row, board)
-        texts = {"commit_message": title, "commit_description": text}
+        scores = ", ".join(f"{title} {row.scores[task].mean:.3f}" for task, title in TASKS.items())
+        text = f"{scores} on {row.test_set.name} (n = {row.test_set.n}), measured at commit {row.system.revision}.\n\n"
+        text += f"The row with the outputs of each sentence: {board.source(row)['url']}\n\nSignature: `{row.signature}`"
+        texts = {"commit_message": f"Add detox-suite results of run {row.run_id}", "commit_description": text}
         try:
             opened = api.create_commit(name, operations, create_pr=True, parent_commit=main.sha, **texts)
         except ValueError as error:
@@ -99,15 +100,6 @@ def _published_row(row: Row, dataset: str, api: hub.HfApi) -> tuple[str, BoardCo
     if board.status(stored).status == "mismatch":
         raise InputError(f"{dataset}: the scores of {row.run_id} do not follow from its outputs; nothing was proposed")
     return user, BoardCommit(dataset, snapshot.revision, api.endpoint)
-
-
-def _description(row: Row, board: BoardCommit) -> str:
-    scores = ", ".join(f"{title} {row.scores[task].mean:.3f}" for task, title in TASKS.items())
-    return (
-        f"{scores} on {row.test_set.name} (n = {row.test_set.n}), measured at commit {row.system.revision}.\n\n"
-        f"The row with the outputs of each sentence: {board.url(row)}\n\n"
-        f"Signature: `{row.signature}`"
-    )
 
 
 class _Branch:

@@ -4,8 +4,7 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from leaderboard.board.board import Board, Entry
-from leaderboard.board.copies import by_outputs, find_copy, is_baseline
+from leaderboard.board.board import Board, Entry, by_outputs, find_copy, is_baseline
 from leaderboard.board.markdown import table
 from leaderboard.board.reading import load_board
 from leaderboard.board.tables import table_changes
@@ -36,12 +35,13 @@ class Plan:
     @property
     def title(self) -> str:
         """Title of the commit."""
-        rows = [row for row, _ in self.additions.values()]
-        if not rows:
-            return "Rebuild the derived tables"
-        if len(rows) == 1:
-            return f"Add {rows[0].system.name} ({rows[0].run_id})"
-        return f"Add {len(rows)} results ({content_hash(sorted(row.run_id for row in rows))[:8]})"
+        match [row for row, _ in self.additions.values()]:
+            case []:
+                return "Rebuild the derived tables"
+            case [row]:
+                return f"Add {row.system.name} ({row.run_id})"
+            case rows:
+                return f"Add {len(rows)} results ({content_hash(sorted(row.run_id for row in rows))[:8]})"
 
     def describe(self) -> str:
         """Return the files with their sizes, and a diff of the rankings that the new rows enter."""
@@ -75,31 +75,22 @@ def plan(snapshot: Snapshot, entries: Sequence[Entry]) -> Plan:
         existing = board.rows.get(row.run_id)
         if existing is None:
             _check_identity(row)
-            original = find_copy(row, outputs)
-            if original is not None:
-                raise InputError(
-                    f"{row.system.name}: its outputs are those of {original.system.name} ({original.path}), "
-                    "sentence by sentence; a copy under another name gets no row"
-                )
+            if (original := find_copy(row, outputs)) is not None:
+                copied = f"its outputs are those of {original.system.name} ({original.path}), sentence by sentence"
+                raise InputError(f"{row.system.name}: {copied}; a copy under another name gets no row")
             additions[row.run_id] = row, sentences
         elif not existing.agrees(row):
-            raise InputError(
-                f"{row.path}: {existing.submitter} published another result for this run (J {_j(existing)}, yours "
-                f"{_j(row)}); rows are never overwritten"
-            )
+            values = f"J {_j(existing)}, yours {_j(row)}"
+            taken = f"{existing.submitter} published another result for this run ({values})"
+            raise InputError(f"{row.path}: {taken}; rows are never overwritten")
         elif sentences is not None and row.run_id not in stored:
             # An interrupted publisher, or --without-texts, left a row without its sentences.
             if existing.sentences != sentences.sha256:
-                raise InputError(
-                    f"{row.path}: the stored row lacks its sentences, and yours differ by rounding; publish it from "
-                    "the machine that scored it"
-                )
+                lacking = "the stored row lacks its sentences, and yours differ by rounding"
+                raise InputError(f"{row.path}: {lacking}; publish it from the machine that scored it")
             additions[row.run_id] = existing, sentences
-    row_files = {}
-    for row, sentences in additions.values():
-        row_files[row.path] = row.to_json().encode()
-        if sentences is not None:
-            row_files[row.sentences_path] = sentences.to_parquet()
+    row_files = {row.path: row.to_json().encode() for row, _ in additions.values()}
+    row_files |= {row.sentences_path: s.to_parquet() for row, s in additions.values() if s is not None}
     after = board.with_entries(additions)
     changes = {**row_files, **missing_files(snapshot), **table_changes(after, snapshot)}
     return Plan(board, after, additions, row_files, changes)

@@ -9,11 +9,7 @@ from metrics.util.errors import InputError
 
 
 def upgrade_v1(document: dict[str, Any]) -> dict[str, Any]:
-    """Return a version 1 row, a flat record without submitter and date, in the shape of version 2.
-
-    Raises:
-        InputError: The record lacks a field of version 1.
-    """
+    """Return a version 1 row, a flat record, in the shape of version 2; a field that it lacks raises InputError."""
     try:
         provenance = json.loads(document["provenance"])
         decoding = json.loads(document["decoding"])

@@ -75,7 +75,7 @@ def retry(act: Callable[[], T], name: str, patience: float | None = None) -> T:
 
     Args:
         act: Reads the store, plans and commits. If only the response to a commit was lost, it finds the change there.
-        name: Name of the store, with which messages begin.
+        name: Name of the store.
         patience: Seconds after which retries end (default: `PATIENCE_SECONDS`).
 
     Raises:

@@ -62,10 +62,7 @@ class HubStore:
         return str(self._commit(changes, parent, message, pull_request=False).oid)
 
     def propose(self, changes: Mapping[str, bytes], parent: str, message: str) -> str:
-        """Open a pull request with `changes` and return its address, or that of the user's open one with the same rows.
-
-        Arguments and errors are those of `commit`.
-        """
+        """Open a pull request and return its address, or that of the user's open one with the same rows."""
         user = self.user()
         with self._errors():
             kinds = {"repo_type": "dataset", "discussion_type": "pull_request", "discussion_status": "open"}
@@ -78,13 +75,10 @@ class HubStore:
 
     def _has_rows(self, number: int, changes: Mapping[str, bytes]) -> bool:
         """Return whether an open pull request holds the rows of `changes`."""
-
-        def has(path: str, data: bytes) -> bool:
-            stored = load_row(read_json(self._download(path, f"refs/pr/{number}"), path), path)
-            return stored.agrees(load_row(read_json(data, path), path))
-
+        rows = {path: load_row(read_json(data, path), path) for path, data in changes.items() if path.endswith(".json")}
+        revision = f"refs/pr/{number}"
         try:
-            return all(has(path, data) for path, data in changes.items() if path.endswith(".json"))
+            return all(load_row(read_json(self._download(p, revision), p), p).agrees(row) for p, row in rows.items())
         except InputError:
             return False
 

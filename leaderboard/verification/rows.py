@@ -1,28 +1,31 @@
 """Verifies rows: against their stored outputs, the test set, the built-in baselines, and each other."""
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from leaderboard.board.copies import find_copy, is_baseline
+from leaderboard.board.board import find_copy, is_baseline
 from leaderboard.board.reading import read_verification, verification_path
 from leaderboard.rows.published import published_rows
 from leaderboard.rows.results import expected_fields
 from leaderboard.rows.row import TOLERANCE, Row, Status
 from leaderboard.rows.sentences import VALUES, Sentences, summarise
 from leaderboard.stores.base import Snapshot
-from leaderboard.verification.context import VerificationContext
 from metrics import __version__
-from metrics.data.test_sets import TestSet
+from metrics.data.test_sets import TestSet, load_test_set
+from metrics.profiles import Profile, load_profile, profile_names
 from metrics.scoring import DECIMALS, METRICS
+from metrics.scoring.cache import ScoreCache
+from metrics.scoring.evaluator import Evaluator
 from metrics.scoring.signature import Signature
 from metrics.systems.baselines import BASELINES
 from metrics.systems.resolve import resolve_system
 from metrics.util.characters import printable
 from metrics.util.errors import InputError
+from metrics.util.files import cache_dir
 
 # For a mean of stored values, which every machine computes alike.
 _EXACT = 1e-9
@@ -35,8 +38,7 @@ class Outcome:
     """What the verification of a file found.
 
     Attributes:
-        path: Path of the file.
-        row: The row in it, None if there is no valid row.
+        row: The valid row in the file.
         outputs: Hash of the stored outputs (`Sentences.outputs_sha256`).
         findings: What is wrong, one line each.
         missing: What the verification lacks, one line each.
@@ -62,14 +64,45 @@ class Outcome:
 
     def compare(self, name: str, stored: Any, recomputed: Any, tolerance: float = 0) -> None:
         """Add a finding if the field `name` does not have the recomputed value, a number within `tolerance`."""
-        if tolerance and stored is not None and abs(stored - recomputed) <= tolerance:
-            return
-        if stored != recomputed:
+        close = bool(tolerance) and stored is not None and abs(stored - recomputed) <= tolerance
+        if stored != recomputed and not close:
             self.findings.append(f"{name}: stored {_short(stored)}, recomputed {_short(recomputed)}")
 
 
 def _short(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else printable(" ".join(str(value).split()), 120)
+
+
+class VerificationContext:
+    """The test sets of `data_dir` and evaluators, also of the profiles in the files `profiles`, each loaded once."""
+
+    def __init__(self, data_dir: str | None = None, profiles: Iterable[str] = ()) -> None:
+        self._data_dir = data_dir
+        self._profiles: dict[str, Profile] = {f"{p.name}.v{p.version}": p for p in map(load_profile, profiles)}
+        self._test_sets: dict[str, TestSet] = {}
+        self._evaluators: dict[str, Evaluator] = {}
+
+    def test_set(self, name: str) -> TestSet:
+        """Return a test set; one that is neither built in nor in the data folder raises InputError."""
+        if name not in self._test_sets:
+            self._test_sets[name] = load_test_set(name, self._data_dir)
+        if self._test_sets[name].name != name:
+            raise InputError(f"test set {name} is not here; give --data-dir or SRO_DATA_DIR")
+        return self._test_sets[name]
+
+    def evaluator(self, profile: str) -> Evaluator:
+        """Return the evaluator of a profile (`name.vN`); one that is not available here raises InputError."""
+        if profile not in self._evaluators:
+            name = profile.rpartition(".v")[0]
+            # `load_profile` also reads files: a row must not name one.
+            if profile not in self._profiles and name not in profile_names():
+                raise InputError(f"profile {profile}: not built in; give its file with --profile")
+            loaded = self._profiles.get(profile) or load_profile(name)
+            if f"{loaded.name}.v{loaded.version}" != profile:
+                raise InputError(f"profile {profile}: this program has version {loaded.version} of it")
+            # A separate cache: scores that were computed for publishing must not confirm themselves.
+            self._evaluators[profile] = Evaluator(loaded, ScoreCache(cache_dir() / "verified-scores.sqlite"))
+        return self._evaluators[profile]
 
 
 def check_row(row: Row, snapshot: Snapshot, context: VerificationContext) -> Outcome:
