@@ -4,7 +4,8 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from leaderboard.board.board import Board, Entry, by_outputs, find_copy, is_baseline
+from leaderboard.board.board import Board, Entry
+from leaderboard.board.copies import by_outputs, find_copy, is_baseline
 from leaderboard.board.markdown import table
 from leaderboard.board.reading import load_board
 from leaderboard.board.tables import table_changes

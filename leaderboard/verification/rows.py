@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from leaderboard.board.board import find_copy, is_baseline
+from leaderboard.board.copies import find_copy, is_baseline
 from leaderboard.board.reading import read_verification, verification_path
 from leaderboard.rows.published import published_rows
 from leaderboard.rows.results import expected_fields
