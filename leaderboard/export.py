@@ -9,8 +9,6 @@ A second export writes the same files. Published figures are marked as reported,
 a mismatch are left out and counted. Human references are not exported, since leaderboards do not store them.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from metrics.util.console import command_parser

@@ -8,36 +8,30 @@ a run again changes nothing, and another result for the same run is refused.
 Exit codes: 0 published, now or earlier; 2 nothing was published (one line says why); 130 interrupted.
 """
 
-from __future__ import annotations
-
-import argparse
 from pathlib import Path
 
 from metrics.util.console import command_parser
 from metrics.util.errors import InputError, run_command
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the command's parser."""
-    p = command_parser("python -m leaderboard.publish", __doc__)
-    p.add_argument("results", metavar="RESULT", nargs="*", help="a result file, or a local leaderboard folder")
-    p.add_argument("--repo", metavar="ORG/NAME", help="the leaderboard's data set on the Hub")
-    p.add_argument("--local", metavar="DIR", help="a leaderboard folder; created if it does not exist")
-    p.add_argument("--pr", action="store_true", help="open a pull request even where you have write access")
-    p.add_argument("--create", action="store_true", help="create the data set if it does not exist")
-    p.add_argument("--name", help="the system's name on the board (one result only)")
-    p.add_argument("--about", metavar="FILE", help="YAML: the system's size, licence and so on (docs/leaderboard.md)")
-    p.add_argument("--published", action="store_true", help="also publish the figures of rows/published.yaml")
-    p.add_argument("--without-texts", action="store_true", help="publish rows without sentences, for restricted texts")
-    p.add_argument("--submitter", default="local", help="for --local; on the Hub it is the token's user")
-    p.add_argument("--to-model", action="store_true", help="propose .eval_results and model-index to the models' repos")
-    p.add_argument("--dry-run", action="store_true", help="show what would change, change nothing")
-    return p
-
-
 def main(argv: list[str]) -> None:
     """Run the command."""
-    options = parser().parse_args(argv)
+    parser = command_parser("python -m leaderboard.publish", __doc__)
+    add = parser.add_argument
+    add("results", metavar="RESULT", nargs="*", help="a result file, or a local leaderboard folder")
+    add("--repo", metavar="ORG/NAME", help="the leaderboard's data set on the Hub")
+    add("--local", metavar="DIR", help="a leaderboard folder; created if it does not exist")
+    add("--pr", action="store_true", help="open a pull request even where you have write access")
+    add("--create", action="store_true", help="create the data set if it does not exist")
+    add("--name", help="the system's name on the board (one result only)")
+    add("--about", metavar="FILE", help="YAML: the system's size, licence and so on (docs/leaderboard.md)")
+    add("--published", action="store_true", help="also publish the figures of rows/published.yaml")
+    add("--without-texts", action="store_true", help="publish rows without sentences, for restricted texts")
+    add("--submitter", default="local", help="for --local; on the Hub it is the token's user")
+    add("--to-model", action="store_true", help="propose .eval_results and model-index to the models' repos")
+    add("--dry-run", action="store_true", help="show what would change, change nothing")
+    options = parser.parse_args(argv)
+    dry_run = options.dry_run
     if not options.repo and not options.local:
         raise InputError("give the leaderboard: --repo ORG/NAME, --local DIR, or both")
     if options.to_model and not options.repo:
@@ -59,17 +53,10 @@ def main(argv: list[str]) -> None:
         raise InputError(f"--name: {len(entries)} results; publish them one by one")
     if options.without_texts:
         entries = [(row, None) for row, _ in entries]
-    targets = open_targets(
-        repo=options.repo,
-        local=options.local,
-        submitter=options.submitter,
-        create=options.create,
-        dry_run=options.dry_run,
-    )
+    targets = open_targets(options.repo, options.local, options.submitter, create=options.create, dry_run=dry_run)
     for store, submitter in targets:
-        submitted = [*with_submitter(entries, submitter), *figures]
-        print(publish(store, submitted, pull_request=options.pr, dry_run=options.dry_run))
-    if options.to_model and not options.dry_run:
+        print(publish(store, [*with_submitter(entries, submitter), *figures], pull_request=options.pr, dry_run=dry_run))
+    if options.to_model and not dry_run:
         propose_all([row for row, _ in entries], options.repo)
 
 

@@ -3,16 +3,13 @@
 Run it after rows were removed, or after merged pull requests if nothing was published since.
 """
 
-from __future__ import annotations
-
-import argparse
-
+from metrics.util.console import command_parser
 from metrics.util.errors import run_command
 
 
 def main(argv: list[str]) -> None:
     """Run the command."""
-    parser = argparse.ArgumentParser(prog="python -m leaderboard.rebuild", description=__doc__)
+    parser = command_parser("python -m leaderboard.rebuild", __doc__)
     parser.add_argument("--local", metavar="DIR", help="a leaderboard folder")
     parser.add_argument("--repo", metavar="ORG/NAME", help="a leaderboard on the Hub")
     options = parser.parse_args(argv)

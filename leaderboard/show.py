@@ -1,15 +1,12 @@
 """The command `python -m leaderboard.show [FOLDER]`: prints the rankings of a leaderboard."""
 
-from __future__ import annotations
-
-import argparse
-
+from metrics.util.console import command_parser
 from metrics.util.errors import run_command
 
 
 def main(argv: list[str]) -> None:
     """Run the command."""
-    parser = argparse.ArgumentParser(prog="python -m leaderboard.show", description=__doc__)
+    parser = command_parser("python -m leaderboard.show", __doc__)
     parser.add_argument("folder", nargs="?", help="a leaderboard folder (default: the one that tox -e reproduce left)")
     parser.add_argument("--repo", metavar="ORG/NAME", help="a leaderboard on the Hub instead")
     options = parser.parse_args(argv)

@@ -13,33 +13,26 @@ name. A row is then
 Exit codes: 0 no mismatch; 1 at least one; 2 invalid arguments or input (one line says what is wrong); 130 interrupted.
 """
 
-from __future__ import annotations
-
-import argparse
 import sys
 
 from metrics.util.console import command_parser
 from metrics.util.errors import run_command
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the command's parser."""
-    p = command_parser("python -m leaderboard.verify", __doc__)
-    p.add_argument("--local", metavar="DIR", help="a leaderboard folder (default: the one that tox -e reproduce left)")
-    p.add_argument("--repo", metavar="ORG/NAME", help="a leaderboard on the Hub")
-    p.add_argument("--only", action="append", metavar="RUN_ID", help="verify this row only; may be repeated")
-    p.add_argument("--profile", action="append", default=[], metavar="FILE", help="a profile that is not built in")
-    p.add_argument("--data-dir", metavar="DIR", help="folder with the corpora (default: SRO_DATA_DIR)")
-    p.add_argument("--write", action="store_true", help="store the verifications in the leaderboard")
-    return p
-
-
 def main(argv: list[str]) -> None:
     """Run the command."""
-    options = parser().parse_args(argv)
+    parser = command_parser("python -m leaderboard.verify", __doc__)
+    add = parser.add_argument
+    add("--local", metavar="DIR", help="a leaderboard folder (default: the one that tox -e reproduce left)")
+    add("--repo", metavar="ORG/NAME", help="a leaderboard on the Hub")
+    add("--only", action="append", metavar="RUN_ID", help="verify this row only; may be repeated")
+    add("--profile", action="append", default=[], metavar="FILE", help="a profile that is not built in")
+    add("--data-dir", metavar="DIR", help="folder with the corpora (default: SRO_DATA_DIR)")
+    add("--write", action="store_true", help="store the verifications in the leaderboard")
+    options = parser.parse_args(argv)
     from leaderboard.stores import DEFAULT_FOLDER, open_store
-    from leaderboard.verification.context import VerificationContext
     from leaderboard.verification.leaderboard import verify, write_verifications
+    from leaderboard.verification.rows import VerificationContext
     from metrics.util.characters import printable
 
     store = open_store(repo=options.repo, local=options.local or (None if options.repo else DEFAULT_FOLDER))

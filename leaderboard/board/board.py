@@ -1,12 +1,10 @@
 """The board: rows with their verifications, in rankings of comparable rows."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -54,11 +52,12 @@ class Board:
         verification = self.verifications.get(row.run_id)
         if verification is None or verification.row != row.sha256:
             return Verification()
-        gone = verification.status == "verified" and row.run_id in self._latest_ids and row.run_id not in self.j
+        gone = verification.status == "verified" and row.run_id in self.latest_ids and row.run_id not in self.j
         return Verification() if gone else verification
 
     @cached_property
-    def _latest_ids(self) -> frozenset[str]:
+    def latest_ids(self) -> frozenset[str]:
+        """The run ids of the latest rows."""
         return frozenset(row.run_id for row in self.latest)
 
     @cached_property
@@ -69,9 +68,8 @@ class Board:
         """
         newest: dict[tuple[str, ...], Row] = {}
         for row in sorted(self.rows.values(), key=lambda row: (row.date, row.run_id)):
-            decoding = {key: value for key, value in row.decoding.items() if key != "batch_size"}
-            settings = json.dumps(decoding, sort_keys=True)
-            newest[row.system.name, row.system.kind, row.submitter, row.comparable, settings] = row
+            decoding = json.dumps({**row.decoding, "batch_size": None}, sort_keys=True)
+            newest[row.system.name, row.system.kind, row.submitter, row.comparable, decoding] = row
         return list(newest.values())
 
     def ranked(self, row: Row) -> bool:
@@ -86,13 +84,9 @@ class Board:
         Groups with ranked rows come first, then groups with more sentences.
         """
         groups: dict[str, list[Row]] = {}
-        for row in self.latest:
+        for row in sorted(self.latest, key=lambda row: (not self.ranked(row), -_j(row), row.system.name, row.run_id)):
             groups.setdefault(row.comparable, []).append(row)
-        ordered = [
-            sorted(group, key=lambda row: (not self.ranked(row), -_j(row), row.system.name, row.run_id))
-            for group in groups.values()
-        ]
-        return sorted(ordered, key=self._order)
+        return sorted(groups.values(), key=self._order)
 
     def _order(self, ranking: list[Row]) -> tuple[str, bool, int, int, str]:
         first = ranking[0]
@@ -115,7 +109,7 @@ class Board:
         """Return the place of a row."""
         return self.placings.get(row.run_id, Placing())
 
-    def with_entries(self, entries: Mapping[str, Entry]) -> Board:
+    def with_entries(self, entries: Mapping[str, Entry]) -> Self:
         """Return this board with `entries` (by run id) added."""
         rows = {run: row for run, (row, _) in entries.items()}
         j = {run: sentences.values["j"] for run, (_, sentences) in entries.items() if sentences is not None}

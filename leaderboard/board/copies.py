@@ -1,7 +1,5 @@
 """Copies: rows whose outputs are those of another system."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 
 from leaderboard.rows.row import Row

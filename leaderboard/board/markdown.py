@@ -1,7 +1,5 @@
 """Rankings as Markdown, for the terminal and for reports."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from leaderboard.board.board import Board

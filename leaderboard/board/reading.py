@@ -1,12 +1,11 @@
 """Reads a board from a store: rows, sentences and verifications, each checked."""
 
-from __future__ import annotations
-
 import json
 import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,7 @@ from metrics.util.errors import InputError
 
 # The file of rows of schema version 1.
 V1_ROWS = "rows.parquet"
-_ROW_FILE = re.compile(r"^results/[\w.-]+/[0-9a-f]{16}\.json$", re.ASCII)
+_ROW_FILE = re.compile(r"^results/[\w.-]+/([0-9a-f]{16})\.json$", re.ASCII)
 
 
 def load_board(snapshot: Snapshot) -> Board:
@@ -34,7 +33,7 @@ def load_board(snapshot: Snapshot) -> Board:
     """
     cached_rows, cached_verifications, cached_j = _from_tables(snapshot)
     rows = _v1_rows(snapshot)
-    for path in sorted(row_files(snapshot)):
+    for path in row_files(snapshot):
         with _skip_invalid():
             row = cached_rows.get(path) or read_row(snapshot, path)
             rows[row.run_id] = row
@@ -86,22 +85,13 @@ def _from_tables(snapshot: Snapshot) -> tuple[dict[str, Row], dict[str, Verifica
         return {}, {}, {}
 
 
-def run_of(path: str) -> str:
-    """Return the run id in a row's path."""
-    return path.rpartition("/")[2].partition(".")[0]
-
-
-def row_files(snapshot: Snapshot) -> set[str]:
-    """Return the paths of a snapshot's rows."""
-    return {path for path in snapshot.files if _ROW_FILE.match(path)}
+def row_files(snapshot: Snapshot) -> dict[str, str]:
+    """Return the run ids in the paths of a snapshot's rows, by path."""
+    return {path: match[1] for path in sorted(snapshot.files) if (match := _ROW_FILE.match(path))}
 
 
 def read_row(snapshot: Snapshot, path: str) -> Row:
-    """Return the row in a file.
-
-    Raises:
-        InputError: The file is not a row, or its run id or path does not follow from its configuration.
-    """
+    """Return the row in a file; one whose run id or path does not follow from its configuration raises InputError."""
     row = load_row(read_json(snapshot.read(path), path), path)
     if expected_run_id(row) != row.run_id:
         raise InputError(f"{path}: run_id is {row.run_id}, its configuration gives {expected_run_id(row)}")
@@ -111,11 +101,7 @@ def read_row(snapshot: Snapshot, path: str) -> Row:
 
 
 def read_sentences(snapshot: Snapshot, row: Row) -> Sentences:
-    """Return the stored sentences of a row.
-
-    Raises:
-        InputError: The file is missing or damaged, or its hash is not the one in the row.
-    """
+    """Return the stored sentences of a row; a damaged file, or one with another hash, raises InputError."""
     sentences = Sentences.from_parquet(snapshot.read(row.sentences_path), row.sentences_path)
     if sentences.sha256 != row.sentences:
         raise InputError(f"{row.sentences_path}: hash {sentences.sha256[:16]}, the row says {row.sentences[:16]}")
@@ -135,7 +121,7 @@ def _v1_rows(snapshot: Snapshot) -> dict[str, Row]:
 
 
 def verification_path(run: str) -> str:
-    """Return the path of a row's verification."""
+    """Return the path of the verification of the row with the run id `run`."""
     return f"verification/{run}.json"
 
 
@@ -145,16 +131,11 @@ def verification_file(run: str, verification: Verification) -> tuple[str, bytes]
 
 
 def read_verification(snapshot: Snapshot, path: str) -> Verification:
-    """Return the verification in a file.
-
-    Raises:
-        InputError: The file is not one of `leaderboard.verify --write`.
-    """
+    """Return the verification in a file; one that is not of `leaderboard.verify --write` raises InputError."""
     document = read_json(snapshot.read(path), path)
-    names = ("status", "note", "date", "version", "row")
-    valid = isinstance(document, dict) and all(
-        isinstance(document.get(name), str) and len(document[name]) <= 10_000 for name in names
-    )
-    if not valid or document["status"] not in ("verified", "mismatch", "unverifiable"):
+    names = [field.name for field in fields(Verification)]
+    values: dict[str, Any] = {name: document.get(name) for name in names} if isinstance(document, dict) else {}
+    valid = values and all(isinstance(value, str) and len(value) <= 10_000 for value in values.values())
+    if not valid or values["status"] not in ("verified", "mismatch", "unverifiable"):
         raise InputError(f"{path}: not a verification")
-    return Verification(**{name: document[name] for name in names})
+    return Verification(**values)

@@ -1,14 +1,10 @@
-"""The derived tables, which readers of the data set load: a pure function of the board.
+"""The derived tables, a pure function of the board: `latest` rows with their ranks, all rows in `full`, and `paired`.
 
-`latest` has the newest row of each system under each signature, with ranks and ties; `full` has every row; `paired` has
-the J of each sentence of a latest row, from which ties are computed without a request per row.
+`paired` has the J of each sentence of a latest row, from which ties are computed without a request per row.
 """
-
-from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -51,23 +47,20 @@ def record(row: Row, verification: Verification, placing: Placing) -> dict[str, 
     """Return a row as a record of the tables, with the keys `COLUMNS`."""
     test_set, source = row.test_set, row.source
     values = {
-        "rank": placing.rank,
-        "ties": placing.ties,
+        **vars(placing),
         "system": row.system.name,
         **{name: getattr(row.scores.get(metric), part, None) for name, (metric, part) in _SCORES.items()},
         "n": test_set.n,
         "verification": verification.status,
         **{f"verification_{part}": getattr(verification, part) for part in ("note", "date", "version")},
-        "kind": row.system.kind,
-        "revision": row.system.revision,
+        **row.system.model_dump(include={"kind", "revision"}),
         **row.system.about.model_dump(),
         "training_data": list(row.system.about.training_data),
         "test_set": test_set.name,
         **{f"test_set_{part}": getattr(test_set, part) for part in ("origin", "revision", "sha256")},
         "test_set_size": test_set.of,
         "decoding": json.dumps(row.decoding, sort_keys=True, ensure_ascii=False),
-        "seconds": row.cost.seconds,
-        "device": row.cost.device,
+        **row.cost.model_dump(),
         "provenance": json.dumps(row.provenance.model_dump(mode="json"), sort_keys=True, ensure_ascii=False),
         "date": row.date.astimezone(datetime.UTC).strftime("%Y-%m-%d %H:%M:%S"),
         "source": source.title if source else "",
@@ -84,17 +77,14 @@ def derive(board: Board) -> dict[str, bytes]:
 
     latest = [row for ranking in board.rankings for row in ranking]
     history = sorted(board.rows.values(), key=lambda row: (row.date, row.run_id), reverse=True)
-    full = ({**flat(row), "document": row.to_json()} for row in history)
+    full = [{**flat(row), "document": row.to_json()} for row in history]
     paired = [{"run_id": row.run_id, "j": board.j[row.run_id].tolist()} for row in latest if row.run_id in board.j]
-    return {
-        TABLES["latest"]: _parquet(map(flat, latest), _SCHEMA),
-        TABLES["full"]: _parquet(full, _SCHEMA.append(pa.field("document", pa.string()))),
-        TABLES["paired"]: _parquet(paired, pa.schema([("run_id", pa.string()), ("j", pa.list_(pa.float64()))])),
+    tables = {
+        "latest": pa.Table.from_pylist([flat(row) for row in latest], _SCHEMA),
+        "full": pa.Table.from_pylist(full, _SCHEMA.append(pa.field("document", pa.string()))),
+        "paired": pa.Table.from_pylist(paired, pa.schema([("run_id", pa.string()), ("j", pa.list_(pa.float64()))])),
     }
-
-
-def _parquet(records: Iterable[Mapping[str, Any]], schema: pa.Schema) -> bytes:
-    return write_parquet(pa.Table.from_pylist(list(records), schema=schema))
+    return {TABLES[name]: write_parquet(table) for name, table in tables.items()}
 
 
 def table_changes(board: Board, snapshot: Snapshot) -> dict[str, bytes]:
@@ -102,15 +92,13 @@ def table_changes(board: Board, snapshot: Snapshot) -> dict[str, bytes]:
 
     The bytes of equal tables may differ between versions of the Parquet writer.
     """
+
+    def same(path: str, data: bytes) -> bool:
+        stored = snapshot.read(path) if path in snapshot.files else b""
+        try:
+            return stored == data or read_parquet(stored, path).equals(read_parquet(data, path))
+        except InputError:
+            return False
+
     derived = derive(board)
-    for path, data in derived.items():
-        if path not in snapshot.files:
-            return derived
-        stored = snapshot.read(path)
-        if stored != data:
-            try:
-                if not read_parquet(stored, path).equals(read_parquet(data, path)):
-                    return derived
-            except InputError:
-                return derived
-    return {}
+    return {} if all(same(path, data) for path, data in derived.items()) else derived

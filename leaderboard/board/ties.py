@@ -1,7 +1,5 @@
 """Ties: pairs of systems whose difference is not significant, shown by shared letters (a compact letter display)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 
@@ -91,12 +89,8 @@ def _runs(significant: np.ndarray[Any, Any]) -> list[tuple[int, int]]:
 
 def letter(number: int) -> str:
     """Return a letter's name, as spreadsheets name columns: 0 → a, 25 → z, 26 → aa."""
-    text = ""
-    number += 1
-    while number:
-        number, digit = divmod(number - 1, 26)
-        text = chr(ord("a") + digit) + text
-    return text
+    rest, digit = divmod(number, 26)
+    return (letter(rest - 1) if rest else "") + chr(ord("a") + digit)
 
 
 def format_letters(numbers: Sequence[int]) -> str:

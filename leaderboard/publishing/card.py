@@ -1,14 +1,11 @@
 """The files of a leaderboard besides rows: its card, eval.yaml, the row schema and the sample test set."""
 
-from __future__ import annotations
-
-import json
 from pathlib import Path
 
 import pyarrow as pa
 
 from leaderboard.rows.formats import write_parquet
-from leaderboard.rows.row import SCHEMA_VERSION, json_schema
+from leaderboard.rows.row import SCHEMA_FILE
 from leaderboard.stores.base import Snapshot
 from metrics.data.test_sets import load_test_set
 from metrics.inspect_ai.eval_yaml import eval_yaml
@@ -21,8 +18,8 @@ _CARD = Path(__file__).parent / "card.md"
 def missing_files(snapshot: Snapshot) -> dict[str, bytes]:
     """Return the path and content of the files that a leaderboard lacks; its owner's changes to others stay."""
     makers = {
-        "README.md": lambda: _CARD.read_bytes(),
-        f"row-v{SCHEMA_VERSION}.schema.json": lambda: (json.dumps(json_schema(), indent=1) + "\n").encode(),
+        "README.md": _CARD.read_bytes,
+        SCHEMA_FILE.name: SCHEMA_FILE.read_bytes,
         SAMPLE: sample_parquet,
         "eval.yaml": lambda: eval_yaml().encode(),
     }

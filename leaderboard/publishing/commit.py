@@ -1,7 +1,5 @@
 """Publishes results: reads them, plans the change, shows it, and commits it or opens a pull request."""
 
-from __future__ import annotations
-
 import datetime
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -16,19 +14,16 @@ from leaderboard.publishing.plan import plan
 from leaderboard.rows.results import row_from_result
 from leaderboard.rows.row import About, load_row
 from leaderboard.stores import open_store
-from leaderboard.stores.base import EMPTY, ForbiddenError, Snapshot, Store, retry
+from leaderboard.stores.base import EMPTY, ForbiddenError, Store, retry
 from leaderboard.stores.hub import HubStore
 from metrics.scoring.result_files import read_results
 from metrics.util.errors import InputError
 
 
 def read_entries(path: Path, name: str | None = None, about: About | None = None) -> list[Entry]:
-    """Return the rows, with their sentences, of a result file or a local leaderboard.
+    """Return the rows, with their sentences, of a file of `metrics.score --json` or a local leaderboard.
 
-    Args:
-        path: A file of `metrics.score --json`, or a folder.
-        name: The system's name on the board, for a file with one result.
-        about: Facts about the system, for a file.
+    A file takes the system's `name` on the board and facts `about` it, a leaderboard neither.
 
     Raises:
         InputError: The path is neither, is damaged, or has no measured row.
@@ -38,7 +33,7 @@ def read_entries(path: Path, name: str | None = None, about: About | None = None
     except OSError as error:
         raise InputError(f"{str(path)[:80]}: not a valid path ({error.strerror})") from None
     if not is_folder:
-        return _entries(read_results(path), str(path), name, about)
+        return _entries(read_results(path), str(path), name=name, about=about)
     if name is not None or about is not None:
         raise InputError(f"{path}: a leaderboard, whose rows have names and facts; --name and --about are for results")
     snapshot = open_store(local=path).snapshot()
@@ -48,74 +43,52 @@ def read_entries(path: Path, name: str | None = None, about: About | None = None
     return [(row, read_sentences(snapshot, row) if row.sentences_path in snapshot.files else None) for row in rows]
 
 
-def _entries(
-    documents: Sequence[Mapping[str, Any]], where: str, name: str | None = None, about: About | None = None
-) -> list[Entry]:
-    """Return the rows, with their sentences, of result documents; arguments as in `row_from_result`."""
+def _entries(documents: Sequence[Mapping[str, Any]], where: str, **options: Any) -> list[Entry]:
+    """Return the rows, with their sentences, of result documents; the options are those of `row_from_result`."""
     now = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
-    return [
-        row_from_result(document, where, submitter="local", date=now, name=name, about=about) for document in documents
-    ]
+    return [row_from_result(document, where, submitter="local", date=now, **options) for document in documents]
 
 
 def with_submitter(entries: Iterable[Entry], submitter: str) -> list[Entry]:
-    """Return entries whose rows name `submitter`.
-
-    Raises:
-        InputError: The name is not valid.
-    """
-    return [
-        (load_row({**row.model_dump(mode="json"), "submitter": submitter}, "--submitter"), sentences)
-        for row, sentences in entries
-    ]
+    """Return entries whose rows name `submitter`; a name that is not valid raises InputError."""
+    documents = (({**row.model_dump(mode="json"), "submitter": submitter}, sentences) for row, sentences in entries)
+    return [(load_row(document, "--submitter"), sentences) for document, sentences in documents]
 
 
 def publish_documents(documents: Sequence[Mapping[str, Any]], repo: str, *, send: bool) -> None:
-    """Open a pull request with results, and print what changes.
-
-    Args:
-        documents: As `metrics.scoring.result.Result.to_json` writes them.
-        repo: The leaderboard's data set on the Hub, ORG/NAME.
-        send: Whether to open the pull request; else only print what would change.
+    """Print what results change in the leaderboard `repo` on the Hub, and with `send` open a pull request.
 
     Raises:
         InputError: A document is not valid, or the leaderboard or the Hub refuses it.
     """
     entries = _entries(documents, "result")
-    for store, submitter in open_targets(repo=repo, dry_run=not send):
+    for store, submitter in open_targets(repo, dry_run=not send):
         print(publish(store, with_submitter(entries, submitter), pull_request=send, dry_run=not send))
 
 
 def open_targets(
-    *,
-    repo: str | None = None,
-    local: str | None = None,
-    submitter: str = "local",
-    create: bool = False,
-    dry_run: bool = False,
+    repo: str | None, local: str | None = None, submitter: str = "local", *, create: bool = False, dry_run: bool = False
 ) -> list[tuple[Store, str]]:
     """Return each leaderboard to publish to, with the submitter's name there: on the Hub, the token's user.
 
     Args:
-        repo: A data set on the Hub, ORG/NAME.
-        local: A folder.
-        submitter: Name of the submitter in the folder.
-        create: Whether to create the data set if it does not exist.
+        repo: A data set on the Hub, ORG/NAME; with `create`, made if it does not exist.
+        local: A folder, in which the submitter is `submitter`.
         dry_run: Whether nothing will be published, so that no token is needed.
 
     Raises:
         InputError: The data set cannot be read, or there is no valid token.
     """
     targets: list[tuple[Store, str]] = [(open_store(local=local, create=True), submitter)] if local else []
-    if repo:
+    if repo and dry_run:
+        targets.append((HubStore(repo), "dry run"))
+    elif repo:
         remote = HubStore(repo)
-        user = "dry run" if dry_run else remote.user()
-        if not dry_run:
-            if create:
-                remote.create()
-            # An unreadable data set raises here, before anything is written anywhere.
-            remote.snapshot()
-        targets.append((remote, user))
+        targets.append((remote, remote.user()))
+        if create:
+            remote.create()
+        # An unreadable data set raises here, before anything is written anywhere.
+        remote.snapshot()
     return targets
 
 
@@ -127,7 +100,7 @@ def publish(
     dry_run: bool = False,
     show: Callable[[str], object] = print,
 ) -> str:
-    """Publish rows with their sentences in one commit.
+    """Publish rows with their sentences in one commit, and return one line that says what was done.
 
     Args:
         store: The leaderboard.
@@ -136,15 +109,18 @@ def publish(
         dry_run: Whether to write nothing.
         show: Receives a description of the change before it is made.
 
-    Returns:
-        One line that says what was done.
-
     Raises:
         InputError: `plan` refuses a row, or the store stays busy; nothing is written then.
     """
 
     def act() -> str:
-        snapshot = _snapshot(store, dry_run)
+        try:
+            snapshot = store.snapshot()
+        except InputError as error:
+            if not dry_run:
+                raise
+            print(f"{error}; the changes below are to an empty leaderboard")
+            snapshot = EMPTY
         planned = plan(snapshot, entries)
         if not planned.changes or (pull_request and not planned.additions):
             return f"{store.name}: nothing to do, all {len(entries)} rows are published already"
@@ -159,24 +135,12 @@ def publish(
                 if not isinstance(store, HubStore):
                     raise
                 if not planned.additions:
-                    return (
-                        f"{store.name}: all {len(entries)} rows are published already; its owner must run "
-                        "leaderboard.rebuild"
-                    )
+                    done = f"all {len(entries)} rows are published already"
+                    return f"{store.name}: {done}; its owner must run leaderboard.rebuild"
         # Without the derived tables, in which two pull requests would conflict. The next commit rebuilds them.
         return f"{store.name}: pull request {store.propose(planned.row_files, snapshot.revision, planned.title)}"
 
     return retry(act, store.name)
-
-
-def _snapshot(store: Store, dry_run: bool) -> Snapshot:
-    try:
-        return store.snapshot()
-    except InputError as error:
-        if not dry_run:
-            raise
-        print(f"{error}; the changes below are to an empty leaderboard")
-        return EMPTY
 
 
 def rebuild(store: Store) -> str:

@@ -1,9 +1,7 @@
 """Exports a leaderboard to Every Eval Ever 0.3.0 (https://github.com/evaleval/every_eval_ever).
 
-The format has one aggregate document per evaluation, and optionally a JSON Lines file of instance-level records.
+An evaluation has one aggregate document, and a JSON Lines file of instance-level records if its sentences are stored.
 """
-
-from __future__ import annotations
 
 import json
 import re
@@ -26,17 +24,13 @@ SCHEMA_VERSION = "0.3.0"
 LIBRARY = "detox-suite"
 # The format refuses "unknown" as the name of a developer.
 UNSPECIFIED = "unspecified"
-# Description, lowest and highest score of each metric.
-_METRICS = {
-    "sta": (
-        "Style transfer accuracy: whether the rewrite of a toxic sentence is no longer toxic; mean over sentences",
-        0.0,
-        1.0,
-    ),
-    "sim": ("Similarity: whether the rewrite still means what the sentence meant; mean over sentences", -1.0, 1.0),
-    "fl": ("Fluency: whether the rewrite is acceptable English; mean over sentences", 0.0, 1.0),
-    "j": ("Joint score: mean over sentences of the product of STA, SIM and FL", -1.0, 1.0),
+_DESCRIPTIONS = {
+    "sta": "Style transfer accuracy: whether the rewrite of a toxic sentence is no longer toxic; mean over sentences",
+    "sim": "Similarity: whether the rewrite still means what the sentence meant; mean over sentences",
+    "fl": "Fluency: whether the rewrite is acceptable English; mean over sentences",
+    "j": "Joint score: mean over sentences of the product of STA, SIM and FL",
 }
+_LOWEST, _HIGHEST = {"sta": 0.0, "sim": -1.0, "fl": 0.0, "j": -1.0}, 1.0
 # Folder names that the format, or a file system, refuses.
 _RESERVED = re.compile(r"(data|unknown|(con|prn|aux|nul|com\d|lpt\d)(\..*)?)", re.IGNORECASE)
 
@@ -68,21 +62,16 @@ def export(store: Store, out: Path) -> str:
 
 
 def _write(row: Row, sentences: Sentences | None, out: Path) -> None:
-    document = aggregate_document(row)
-    path = aggregate_path(row)
+    document, path = aggregate_document(row), aggregate_path(row)
     if sentences is not None:
         # ASCII: readers split lines as Python's splitlines does, which also splits at U+2028 and others.
         lines = [json.dumps(record, sort_keys=True) for record in _instance_records(row, sentences)]
         text = "\n".join(lines) + "\n"
         companion = path.removesuffix(".json") + "_samples.jsonl"
         write_text(out / companion, text)
-        document["detailed_evaluation_results"] = {
-            "format": "jsonl",
-            "file_path": companion,
-            "hash_algorithm": "sha256",
-            "checksum": sha256_bytes(text.encode()),
-            "total_rows": len(lines),
-        }
+        details = {"format": "jsonl", "file_path": companion, "total_rows": len(lines)}
+        details |= {"hash_algorithm": "sha256", "checksum": sha256_bytes(text.encode())}
+        document["detailed_evaluation_results"] = details
     write_json(out / path, document)
 
 
@@ -109,7 +98,7 @@ def aggregate_document(row: Row) -> dict[str, Any]:
         "source_metadata": _source_metadata(row),
         "eval_library": {**library, "additional_details": _texts(details)},
         "model_info": _model_info(row),
-        "evaluation_results": [_result(row, metric, fields) for metric in _METRICS if metric in row.scores],
+        "evaluation_results": [_result(row, metric, fields) for metric in _DESCRIPTIONS if metric in row.scores],
     }
 
 
@@ -117,22 +106,17 @@ def _instance_records(row: Row, sentences: Sentences) -> Iterator[dict[str, Any]
     """Yield one record per sentence and metric, since a record has one score."""
     shared = {"schema_version": SCHEMA_VERSION, **_ids(row), "interaction_type": "single_turn"}
     for number, (source, output) in enumerate(zip(sentences.source, sentences.output, strict=True)):
+        sample = {"sample_id": str(number), "sample_hash": sha256_bytes(source.encode())}
+        texts = {"input": {"raw": source, "reference": []}, "output": {"raw": [output]}}
         extracted = {"turn_idx": 0, "source": "output.raw", "extracted_value": output}
+        attribution = {"answer_attribution": [{**extracted, "extraction_method": "none", "is_terminal": True}]}
         for metric in row.scores:
             score = float(sentences.values[metric][number])
+            # The format requires a verdict: only a full score is correct.
+            scored = {"evaluation_result_id": metric, "evaluation": {"score": score, "is_correct": score >= 1}}
             soft = sentences.values.get(f"soft_{metric}")
-            yield {
-                **shared,
-                "evaluation_result_id": metric,
-                "sample_id": str(number),
-                "sample_hash": sha256_bytes(source.encode()),
-                "input": {"raw": source, "reference": []},
-                "output": {"raw": [output]},
-                "answer_attribution": [{**extracted, "extraction_method": "none", "is_terminal": True}],
-                # The format requires a verdict: only a full score is correct.
-                "evaluation": {"score": score, "is_correct": score >= 1},
-                **({} if soft is None else {"metadata": {f"soft_{metric}": _text(float(soft[number]))}}),
-            }
+            metadata = {} if soft is None else {"metadata": {f"soft_{metric}": _text(float(soft[number]))}}
+            yield {**shared, **sample, **texts, **attribution, **scored, **metadata}
 
 
 def _ids(row: Row) -> dict[str, str]:
@@ -167,16 +151,10 @@ def _model_info(row: Row) -> dict[str, Any]:
     on_hub = "/" in system.name and re.match(r"[0-9a-f]{40}(\+|$)", system.revision) is not None
     ran_here = row.record == "measured" and system.kind in ("model", "baseline")
     facts = {"kind": system.kind, "revision": system.revision, **system.about.model_dump(mode="json")}
-    info = {
-        "name": system.name,
-        "id": _ids(row)["model_id"],
-        "developer": _identity(row)[0],
-        "additional_details": {
-            **_texts(facts),
-            "deployment_type": "self_deployed" if ran_here else "unknown",
-            "model_availability": "open_weights" if on_hub else "unknown",
-        },
-    }
+    availability = "open_weights" if on_hub else "unknown"
+    deployment = {"deployment_type": "self_deployed" if ran_here else "unknown", "model_availability": availability}
+    info: dict[str, Any] = {"name": system.name, "id": _ids(row)["model_id"], "developer": _identity(row)[0]}
+    info["additional_details"] = {**_texts(facts), **deployment}
     version = row.provenance.packages.get("transformers")
     if ran_here and system.kind == "model" and version:
         info["inference_engine"] = {"name": "transformers", "version": version}
@@ -185,47 +163,38 @@ def _model_info(row: Row) -> dict[str, Any]:
 
 def _source_metadata(row: Row) -> dict[str, Any]:
     details = _texts({"record": row.record, "run_id": row.run_id, "row": row.path, "submitter": row.submitter})
-    developer = _identity(row)[0]
-    party = "first_party" if developer == _folder(row.submitter) else "third_party"
-    metadata = {
-        "source_name": LIBRARY,
-        "source_type": "evaluation_run",
-        "source_organization_name": row.submitter,
-        "evaluator_relationship": "other" if developer in (UNSPECIFIED, LIBRARY) else party,
-        "additional_details": details,
-    }
+    shared = {"additional_details": details, "evaluator_relationship": "other"}
     if row.source is not None:
-        metadata |= {"source_type": "documentation", "source_organization_url": row.source.url}
-        metadata |= dict.fromkeys(("source_name", "source_organization_name"), row.source.title)
-        # Papers report their own systems beside others'.
-        metadata["evaluator_relationship"] = "other"
-    return metadata
+        # The relationship is "other" too: papers report their own systems beside others'.
+        names = dict.fromkeys(("source_name", "source_organization_name"), row.source.title)
+        return {**shared, **names, "source_type": "documentation", "source_organization_url": row.source.url}
+    developer = _identity(row)[0]
+    if developer not in (UNSPECIFIED, LIBRARY):
+        party = "first_party" if developer == _folder(row.submitter) else "third_party"
+        shared["evaluator_relationship"] = party
+    run = {"source_type": "evaluation_run", "source_name": LIBRARY, "source_organization_name": row.submitter}
+    return {**shared, **run}
 
 
 def _result(row: Row, metric: str, fields: Mapping[str, str]) -> dict[str, Any]:
-    description, lowest, highest = _METRICS[metric]
+    names = {"metric_id": f"{LIBRARY}.{metric}", "metric_name": metric.upper(), "metric_kind": metric}
+    bounds = {"min_score": _LOWEST[metric], "max_score": _HIGHEST}
+    scale = {"metric_unit": "proportion", "score_type": "continuous", "lower_is_better": False, **bounds}
+    config = {
+        **names,
+        **scale,
+        "evaluation_description": _DESCRIPTIONS[metric],
+        "metric_parameters": {"profile": row.profile},
+        "additional_details": _texts({"scorer": fields.get("joint" if metric == "j" else metric)}),
+    }
     result = {
         "evaluation_result_id": metric,
         "evaluation_name": _ids(row)["evaluation_name"],
         "source_data": _source_data(row),
-        "metric_config": {
-            "evaluation_description": description,
-            "metric_id": f"{LIBRARY}.{metric}",
-            "metric_name": metric.upper(),
-            "metric_kind": metric,
-            "metric_unit": "proportion",
-            "metric_parameters": {"profile": row.profile},
-            "lower_is_better": False,
-            "score_type": "continuous",
-            "min_score": lowest,
-            "max_score": highest,
-            "additional_details": _texts({"scorer": fields.get("joint" if metric == "j" else metric)}),
-        },
+        "metric_config": config,
         "score_details": _score_details(row, metric),
     }
-    if row.decoding:
-        result["generation_config"] = _generation_config(row)
-    return result
+    return {**result, "generation_config": _generation_config(row)} if row.decoding else result
 
 
 def _score_details(row: Row, metric: str) -> dict[str, Any]:
@@ -235,14 +204,14 @@ def _score_details(row: Row, metric: str) -> dict[str, Any]:
         details |= {"length_ratio": row.length_ratio, "copies": row.copies, "empty": row.empty}
     else:
         details[f"soft_{metric}"] = {"sta": row.soft_sta, "fl": row.soft_fl}.get(metric)
-    _, lowest, highest = _METRICS[metric]
     # Rows may exceed a bound by a rounding error, which the format refuses.
-    result: dict[str, Any] = {"score": min(max(score.mean, lowest), highest), "details": _texts(details)}
+    within = min(max(score.mean, _LOWEST[metric]), _HIGHEST)
+    result: dict[str, Any] = {"score": within, "details": _texts(details)}
     if score.low is not None and score.high is not None:
         method = "percentile bootstrap over sentences"
         interval = {"lower": score.low, "upper": score.high, "confidence_level": CONFIDENCE, "method": method}
-        uncertainty = {"confidence_interval": interval, "num_samples": row.test_set.n}
-        result["uncertainty"] = {**uncertainty, "num_bootstrap_samples": RESAMPLES}
+        samples = {"num_samples": row.test_set.n, "num_bootstrap_samples": RESAMPLES}
+        result["uncertainty"] = {"confidence_interval": interval, **samples}
     return result
 
 

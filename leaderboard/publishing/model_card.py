@@ -1,6 +1,7 @@
-"""Rows as entries of a model's repository: a file of `.eval_results`, and the `model-index` of the model card."""
+"""Rows as entries of a model's repository: a file of `.eval_results`, and the `model-index` of the model card.
 
-from __future__ import annotations
+The Hub shows the file on the model's page with one number per task, and the four metrics of the card's entry together.
+"""
 
 import copy
 import re
@@ -29,17 +30,14 @@ class BoardCommit:
     revision: str
     endpoint: str = "https://huggingface.co"
 
-    def url(self, row: Row) -> str:
-        """Return the address of a row at this commit."""
-        return f"{self.endpoint}/datasets/{self.dataset}/blob/{self.revision}/{row.path}"
+    def source(self, row: Row) -> dict[str, str]:
+        """Return the address and name of a row at this commit."""
+        url = f"{self.endpoint}/datasets/{self.dataset}/blob/{self.revision}/{row.path}"
+        return {"url": url, "name": f"Row {row.run_id}"}
 
 
 def require_hub_model(row: Row) -> tuple[str, str]:
-    """Return the Hub id and commit of the model that a complete row measured.
-
-    Raises:
-        InputError: The row is a published figure, is incomplete, or is not of a model on the Hub at a commit.
-    """
+    """Return the Hub id and commit of the model that a complete row measured; raise InputError for any other row."""
     name, revision = row.system.name, row.system.revision
     if row.record != "measured":
         raise InputError(f"{name}: a published figure; only measured rows go to a model's repository")
@@ -48,23 +46,17 @@ def require_hub_model(row: Row) -> tuple[str, str]:
         raise InputError(f"{name}: the row lacks {missing}; score the model again with all four metrics")
     commit = re.match(r"[0-9a-f]{40}(?=\+base:|$)", revision)
     if row.system.kind != "model" or not HUB_ID.match(name) or commit is None:
-        raise InputError(
-            f"{name} ({row.system.kind}, revision {revision[:60]}): no model on the Hub at a commit; push the model, "
-            "then score it by its Hub id"
-        )
+        where = f"{name} ({row.system.kind}, revision {revision[:60]})"
+        raise InputError(f"{where}: no model on the Hub at a commit; push the model, then score it by its Hub id")
     return name, commit.group()
 
 
 def eval_results_yaml(row: Row, board: BoardCommit, user: str | None = None) -> tuple[str, str]:
-    """Return the path and text of the row's file in `.eval_results`, without `verifyToken`, which only the Hub sets.
+    """Return the path and text of the row's file in `.eval_results`, which names `user` as its author.
 
-    Args:
-        row: A row that `require_hub_model` accepts; it raises for others.
-        board: The leaderboard's commit that holds the row.
-        user: The user who proposes the file.
+    It has no `verifyToken`, which only the Hub sets. A row that `require_hub_model` refuses raises its InputError.
     """
     require_hub_model(row)
-    source = {**_source(row, board), **({"user": user} if user else {})}
     entries = []
     for task in TASKS:
         score = row.scores[task]
@@ -72,15 +64,10 @@ def eval_results_yaml(row: Row, board: BoardCommit, user: str | None = None) -> 
         if score.low is not None and score.high is not None:
             notes.append(f"95 % interval [{score.low:.3f}, {score.high:.3f}]")
         notes += [f"{row.profile} on {row.test_set.name}", _short_signature(row)]
-        entries.append(
-            {
-                "dataset": {"id": board.dataset, "task_id": task, "revision": board.revision},
-                "value": round(score.mean, DECIMALS),
-                "date": row.date.date().isoformat(),
-                "source": dict(source),
-                "notes": ", ".join(notes),
-            }
-        )
+        dataset = {"id": board.dataset, "task_id": task, "revision": board.revision}
+        entry = {"dataset": dataset, "value": round(score.mean, DECIMALS), "date": row.date.date().isoformat()}
+        source = {**board.source(row), **({"user": user} if user else {})}
+        entries.append({**entry, "source": source, "notes": ", ".join(notes)})
     text = yaml.safe_dump(entries, sort_keys=False, allow_unicode=True, width=1_000)
     return f"{FOLDER}/detox-suite-{row.run_id}.yaml", text
 
@@ -90,11 +77,6 @@ def with_model_index(card: str, row: Row, board: BoardCommit) -> str:
 
     The rest of the card stays byte for byte. The client's ModelCard would rewrite all YAML: without comments, with
     `language: no` as false, and with one source for all results on a data set.
-
-    Args:
-        card: Text of the card; "" for a new one.
-        row: A row that `require_hub_model` accepts.
-        board: The leaderboard's commit that holds the row.
 
     Raises:
         InputError: As `require_hub_model`; or the card's YAML or model-index is not valid, or cannot be changed alone.
@@ -123,10 +105,6 @@ def with_model_index(card: str, row: Row, board: BoardCommit) -> str:
     return mark + card[: match.start(2)] + changed + card[match.end(2) :]
 
 
-def _source(row: Row, board: BoardCommit) -> dict[str, str]:
-    return {"url": board.url(row), "name": f"Row {row.run_id}"}
-
-
 def _short_signature(row: Row) -> str:
     return parsed.short if (parsed := row.parsed_signature) else f"signature #{content_hash(row.signature)[:8]}"
 
@@ -134,22 +112,15 @@ def _short_signature(row: Row) -> str:
 def _index_entry(row: Row, board: BoardCommit) -> dict[str, Any]:
     """Return the row as one result of a model-index."""
     metrics = []
-    for task, name in TASKS.items():
-        score = row.scores[task]
+    for metric, name in TASKS.items():
+        score = row.scores[metric]
         interval = {"low": score.low, "high": score.high}
-        args = {
-            "run_id": row.run_id,
-            "n": row.test_set.n,
-            **{name: round(bound, DECIMALS) for name, bound in interval.items() if bound is not None},
-            "signature": _short_signature(row),
-        }
-        metrics.append({"type": task, "value": round(score.mean, DECIMALS), "name": name, "args": args})
-    return {
-        "task": {"type": "text-generation", "name": "Text detoxification"},
-        "dataset": {"name": row.test_set.name, "type": board.dataset, "revision": board.revision},
-        "metrics": metrics,
-        "source": _source(row, board),
-    }
+        bounds = {name: round(bound, DECIMALS) for name, bound in interval.items() if bound is not None}
+        args = {"run_id": row.run_id, "n": row.test_set.n, **bounds, "signature": _short_signature(row)}
+        metrics.append({"type": metric, "value": round(score.mean, DECIMALS), "name": name, "args": args})
+    task = {"type": "text-generation", "name": "Text detoxification"}
+    dataset = {"name": row.test_set.name, "type": board.dataset, "revision": board.revision}
+    return {"task": task, "dataset": dataset, "metrics": metrics, "source": board.source(row)}
 
 
 def _metadata(block: str, where: str) -> dict[Any, Any]:

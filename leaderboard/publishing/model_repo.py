@@ -1,11 +1,7 @@
 """Proposes rows of a Hub leaderboard to the repositories of the models that they measured, by pull requests.
 
-A pull request has a file in `.eval_results`, which the Hub shows on the model's page with one number per task, and an
-entry in the model card's `model-index`, which shows the four metrics together. Results that the main branch or an open
-pull request has already, whoever wrote them, are not proposed again.
+Results that the main branch or an open pull request has already, whoever wrote them, are not proposed again.
 """
-
-from __future__ import annotations
 
 import math
 import re
@@ -20,15 +16,8 @@ from huggingface_hub.errors import RevisionNotFoundError
 from huggingface_hub.repocard import REGEX_YAML_BLOCK
 
 from leaderboard.board.reading import load_board
-from leaderboard.publishing.model_card import (
-    CARD,
-    FOLDER,
-    TASKS,
-    BoardCommit,
-    eval_results_yaml,
-    require_hub_model,
-    with_model_index,
-)
+from leaderboard.publishing import model_card
+from leaderboard.publishing.model_card import CARD, FOLDER, TASKS, BoardCommit, require_hub_model
 from leaderboard.rows.row import Row
 from leaderboard.stores.hub import HubStore, hub_reason, translate_hub_errors
 from metrics.util.errors import InputError
@@ -47,26 +36,19 @@ def propose_all(rows: Iterable[Row], dataset: str) -> None:
     """Propose rows of the leaderboard `dataset` to their models, and print each pull request; raises as `propose`."""
     api = HubStore(dataset).api
     for row in rows:
-        url = propose(row, dataset, api, model_index=True)
-        if url:
+        if url := propose(row, dataset, api, model_index=True):
             print(f"{row.system.name}: pull request {url}")
 
 
 def propose(row: Row, dataset: str, api: hub.HfApi, *, model_index: bool) -> str | None:
-    """Open a pull request in the model's repository.
-
-    Args:
-        row: A row that `require_hub_model` accepts.
-        dataset: The leaderboard on the Hub, which has the row.
-        api: The client.
-        model_index: Whether to propose the model card's entry too.
+    """Open a pull request in the model's repository, with the model card's entry if `model_index`.
 
     Returns:
         The pull request's address; None, after a printed line, if the results are there already.
 
     Raises:
-        InputError: The leaderboard lacks the row, or has another result or a mismatch for it; the model's repository
-            lacks the revision; there is no token; the Hub refuses or does not respond.
+        InputError: As `require_hub_model`; or the leaderboard `dataset` lacks the row, or has another result or a
+            mismatch for it; the model's repository lacks the revision; there is no token; the Hub refuses.
     """
     name, commit = require_hub_model(row)
     user, board = _published_row(row, dataset, api)
@@ -89,18 +71,16 @@ def propose(row: Row, dataset: str, api: hub.HfApi, *, model_index: bool) -> str
             where = " and ".join(place for place in places if places[place])
             print(f"{name}: nothing to propose, {where} has the results")
             return None
-        files = dict([eval_results_yaml(row, board, user)]) if FOLDER in missing else {}
+        files = dict([model_card.eval_results_yaml(row, board, user)]) if FOLDER in missing else {}
         if CARD in missing:
-            files[CARD] = with_model_index(main.card(), row, board)
+            files[CARD] = model_card.with_model_index(main.card(), row, board)
+        operations = [hub.CommitOperationAdd(path, content.encode()) for path, content in files.items()]
+        scores = ", ".join(f"{title} {row.scores[task].mean:.3f}" for task, title in TASKS.items())
+        text = f"{scores} on {row.test_set.name} (n = {row.test_set.n}), measured at commit {row.system.revision}.\n\n"
+        text += f"The row with the outputs of each sentence: {board.source(row)['url']}\n\nSignature: `{row.signature}`"
+        texts = {"commit_message": f"Add detox-suite results of run {row.run_id}", "commit_description": text}
         try:
-            opened = api.create_commit(
-                name,
-                [hub.CommitOperationAdd(path, content.encode()) for path, content in files.items()],
-                commit_message=f"Add detox-suite results of run {row.run_id}",
-                commit_description=_description(row, board),
-                create_pr=True,
-                parent_commit=main.sha,
-            )
+            opened = api.create_commit(name, operations, create_pr=True, parent_commit=main.sha, **texts)
         except ValueError as error:
             # The client raises what the Hub's validation says of a card, which may be an older fault of it.
             raise InputError(f"{name}: the Hub refuses the files ({hub_reason(error, api)}); mend the card") from None
@@ -122,19 +102,10 @@ def _published_row(row: Row, dataset: str, api: hub.HfApi) -> tuple[str, BoardCo
     return user, BoardCommit(dataset, snapshot.revision, api.endpoint)
 
 
-def _description(row: Row, board: BoardCommit) -> str:
-    scores = ", ".join(f"{title} {row.scores[task].mean:.3f}" for task, title in TASKS.items())
-    return (
-        f"{scores} on {row.test_set.name} (n = {row.test_set.n}), measured at commit {row.system.revision}.\n\n"
-        f"The row with the outputs of each sentence: {board.url(row)}\n\n"
-        f"Signature: `{row.signature}`"
-    )
-
-
 class _Branch:
     """A branch of a model's repository; files that are equal in `main` are not read again."""
 
-    def __init__(self, api: hub.HfApi, name: str, revision: str, main: _Branch | None = None) -> None:
+    def __init__(self, api: hub.HfApi, name: str, revision: str, main: "_Branch | None" = None) -> None:
         info = api.model_info(name, revision=revision, files_metadata=True, timeout=60)
         self._api, self._name, self.sha = api, name, str(info.sha)
         self._files = {file.rfilename: (file.blob_id, file.size or 0) for file in info.siblings or []}
@@ -199,7 +170,7 @@ def _number(value: Any) -> float:
 
 def _open_requests(api: hub.HfApi, name: str, run_id: str) -> list[hub.Discussion]:
     """Return the open pull requests to inspect: those with the run in their title, then the newest."""
-    requests = list(api.get_repo_discussions(name, discussion_type="pull_request", discussion_status="open"))
+    requests = api.get_repo_discussions(name, discussion_type="pull_request", discussion_status="open")
     return sorted(requests, key=lambda request: (run_id not in request.title, -request.num))[:_MAX_REQUESTS]
 
 

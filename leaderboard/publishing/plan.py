@@ -1,7 +1,5 @@
 """Plans a publication: checks new rows against a board, and computes the files that change."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,11 +19,9 @@ from metrics.util.files import content_hash
 
 @dataclass(frozen=True)
 class Plan:
-    """The effect of a publication.
+    """The effect of a publication on the board.
 
     Attributes:
-        before: The board as it is stored.
-        after: The board with the new rows.
         additions: New rows, and rows that get their sentences, by run id.
         row_files: Path and content of the additions.
         changes: Path and content of each file that changes.
@@ -40,12 +36,13 @@ class Plan:
     @property
     def title(self) -> str:
         """Title of the commit."""
-        rows = [row for row, _ in self.additions.values()]
-        if not rows:
-            return "Rebuild the derived tables"
-        if len(rows) == 1:
-            return f"Add {rows[0].system.name} ({rows[0].run_id})"
-        return f"Add {len(rows)} results ({content_hash(sorted(row.run_id for row in rows))[:8]})"
+        match [row for row, _ in self.additions.values()]:
+            case []:
+                return "Rebuild the derived tables"
+            case [row]:
+                return f"Add {row.system.name} ({row.run_id})"
+            case rows:
+                return f"Add {len(rows)} results ({content_hash(sorted(row.run_id for row in rows))[:8]})"
 
     def describe(self) -> str:
         """Return the files with their sizes, and a diff of the rankings that the new rows enter."""
@@ -70,44 +67,31 @@ def plan(snapshot: Snapshot, entries: Sequence[Entry]) -> Plan:
             baseline's name or kind, or is dated in the future.
     """
     board = load_board(snapshot)
-    latest = {row.run_id for row in board.latest}
+    present = {run for run, row in board.rows.items() if row.sentences_path in snapshot.files}
     # `load_board` read the sentences of the latest rows, and left damaged ones out of `board.j`.
-    stored = {
-        run
-        for run, row in board.rows.items()
-        if row.sentences_path in snapshot.files and (run in board.j or run not in latest)
-    }
+    stored = present - (board.latest_ids - board.j.keys())
     outputs = by_outputs(row for run, row in board.rows.items() if run in stored)
     additions: dict[str, Entry] = {}
     for row, sentences in entries:
         existing = board.rows.get(row.run_id)
         if existing is None:
             _check_identity(row)
-            original = find_copy(row, outputs)
-            if original is not None:
-                raise InputError(
-                    f"{row.system.name}: its outputs are those of {original.system.name} ({original.path}), "
-                    "sentence by sentence; a copy under another name gets no row"
-                )
+            if (original := find_copy(row, outputs)) is not None:
+                copied = f"its outputs are those of {original.system.name} ({original.path}), sentence by sentence"
+                raise InputError(f"{row.system.name}: {copied}; a copy under another name gets no row")
             additions[row.run_id] = row, sentences
         elif not existing.agrees(row):
-            raise InputError(
-                f"{row.path}: {existing.submitter} published another result for this run (J {_j(existing)}, yours "
-                f"{_j(row)}); rows are never overwritten"
-            )
+            values = f"J {_j(existing)}, yours {_j(row)}"
+            taken = f"{existing.submitter} published another result for this run ({values})"
+            raise InputError(f"{row.path}: {taken}; rows are never overwritten")
         elif sentences is not None and row.run_id not in stored:
             # An interrupted publisher, or --without-texts, left a row without its sentences.
             if existing.sentences != sentences.sha256:
-                raise InputError(
-                    f"{row.path}: the stored row lacks its sentences, and yours differ by rounding; publish it from "
-                    "the machine that scored it"
-                )
+                lacking = "the stored row lacks its sentences, and yours differ by rounding"
+                raise InputError(f"{row.path}: {lacking}; publish it from the machine that scored it")
             additions[row.run_id] = existing, sentences
-    row_files = {}
-    for row, sentences in additions.values():
-        row_files[row.path] = row.to_json().encode()
-        if sentences is not None:
-            row_files[row.sentences_path] = sentences.to_parquet()
+    row_files = {row.path: row.to_json().encode() for row, _ in additions.values()}
+    row_files |= {row.sentences_path: s.to_parquet() for row, s in additions.values() if s is not None}
     after = board.with_entries(additions)
     changes = {**row_files, **missing_files(snapshot), **table_changes(after, snapshot)}
     return Plan(board, after, additions, row_files, changes)

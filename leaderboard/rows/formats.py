@@ -1,29 +1,20 @@
-"""JSON and Parquet as bytes. Files from outside are read within size limits, and each error is one line.
-
-`where` is the name of a file, with which the messages of errors begin.
-"""
-
-from __future__ import annotations
+"""JSON and Parquet as bytes, read within size limits; errors begin with the name of the file, `where`."""
 
 import json
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pyarrow as pa
+from pyarrow import parquet
 
 from metrics.util.errors import InputError
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 # 10,000 rows take far less. A few kilobytes of Parquet can unpack to gigabytes.
 MAX_UNPACKED = 512_000_000
 
 
 def read_json(data: bytes, where: str) -> Any:
-    """Return the value in the bytes of a JSON file.
-
-    Raises:
-        InputError: The bytes are not JSON, or nested too deeply.
-    """
+    """Return the value in the bytes of a JSON file, or raise InputError if they are not JSON or nested too deeply."""
     try:
         return json.loads(data)
     except (ValueError, RecursionError) as error:
@@ -31,14 +22,7 @@ def read_json(data: bytes, where: str) -> Any:
 
 
 def read_parquet(data: bytes, where: str, limit: int = MAX_UNPACKED) -> pa.Table:
-    """Return the table in the bytes of a Parquet file.
-
-    Raises:
-        InputError: The bytes are not Parquet, are damaged, or unpack to more than `limit` bytes.
-    """
-    import pyarrow as pa
-    from pyarrow import parquet
-
+    """Return the table in a Parquet file; a damaged file, or one of more than `limit` bytes, raises InputError."""
     try:
         file = parquet.ParquetFile(BytesIO(data), pre_buffer=False)
         size = sum(file.metadata.row_group(i).total_byte_size for i in range(file.metadata.num_row_groups))
@@ -60,8 +44,6 @@ def read_records(data: bytes, where: str, limit: int = MAX_UNPACKED) -> list[dic
 
 def write_parquet(table: pa.Table) -> bytes:
     """Return a table as a zstd-compressed Parquet file."""
-    from pyarrow import parquet
-
     buffer = BytesIO()
     parquet.write_table(table, buffer, compression="zstd")
     return buffer.getvalue()

@@ -1,7 +1,5 @@
 """Published figures as rows: with their source; without an interval, signature or rank."""
 
-from __future__ import annotations
-
 import functools
 from pathlib import Path
 from typing import Any
@@ -29,16 +27,12 @@ def _row(group: dict[str, Any], system: str, scores: list[float | None], date: s
     kind = "human" if system == "Human references" else "baseline" if system in ("Delete", "Duplicate") else "model"
     # "s-nlp/bart-base-detox, one decoding" is a Hub id with a remark.
     name = system.partition(",")[0] if system.startswith("s-nlp/") else system
+    facts = system_facts(name, group["test_set"], {}).model_dump(mode="json")
     document = {
         "schema_version": SCHEMA_VERSION,
         "record": "published",
         "run_id": run_id(system, "", {}, f"{group['url']} {group['test_set']} {group['profile']}"),
-        "system": {
-            "name": system,
-            "kind": kind,
-            "revision": "",
-            "about": system_facts(name, group["test_set"], {}).model_dump(mode="json"),
-        },
+        "system": {"name": system, "kind": kind, "revision": "", "about": facts},
         "test_set": {"name": group["test_set"], "origin": "published", "revision": "", "sha256": "", "n": group["n"]},
         "profile": group["profile"],
         "signature": "",

@@ -1,14 +1,12 @@
 """Conversion of a result of `metrics.score` to a row with its sentences."""
 
-from __future__ import annotations
-
 import datetime
 from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from leaderboard.rows.row import SCHEMA_VERSION, About, Row, first_problem, folder_name, load_row, run_id
+from leaderboard.rows.row import SCHEMA_VERSION, About, Row, TestSetInfo, first_problem, folder_name, load_row, run_id
 from leaderboard.rows.sentences import Sentences, summarise
 from leaderboard.rows.systems import system_facts
 from metrics.scoring import DECIMALS
@@ -32,13 +30,8 @@ class _System(_Document):
     card: dict[str, Any] = {}
 
 
-class _TestSet(_Document):
-    name: str
-    origin: str
-    revision: str
-    sha256: str
+class _TestSet(TestSetInfo, extra="ignore"):
     n: int
-    of: int | None = None
 
 
 class _Mean(_Document):
@@ -72,7 +65,7 @@ def row_from_result(
         where: Name of the file, with which errors begin.
         submitter: Name of the submitter.
         date: When the row is made.
-        name: The system's name on the board (default: `public_name` of its own).
+        name: Name of the system on the board (default: `public_name` of its own).
         about: Facts from the submitter.
         recipe: Lock of the training run that made the system.
 
@@ -82,22 +75,17 @@ def row_from_result(
     try:
         result = _Result.model_validate(dict(document))
     except (ValidationError, RecursionError) as error:
-        problem = first_problem(error) if isinstance(error, ValidationError) else "nested too deeply"
-        raise InputError(f"{where}: {problem}; score the system again") from None
+        raise InputError(f"{where}: {first_problem(error)}; score the system again") from None
     system, signature = result.system, Signature.parse(result.signature)
     sentences = Sentences.of(result.sentences, where)
     summary = summarise(sentences)
     _check(result, summary, signature.fields(), where)
     name = public_name(system.name, system.revision, system.kind) if name is None else name
+    facts = system_facts(name, result.test_set.name, system.card, about).model_dump(mode="json")
     row = {
         "schema_version": SCHEMA_VERSION,
         "run_id": run_id(name, system.revision, system.decoding, signature.key),
-        "system": {
-            "name": name,
-            "kind": system.kind,
-            "revision": system.revision,
-            "about": system_facts(name, result.test_set.name, system.card, about).model_dump(mode="json"),
-        },
+        "system": {"name": name, "kind": system.kind, "revision": system.revision, "about": facts},
         "test_set": {**result.test_set.model_dump(), "of": result.test_set.of or result.test_set.n},
         "profile": signature.fields()["profile"],
         "signature": signature.long,

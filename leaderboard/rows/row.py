@@ -1,31 +1,15 @@
 """The schema of a leaderboard row: one system, on one test set, scored by one profile.
 
-`python -m leaderboard.rows.row` prints the JSON Schema. A row is a JSON file with its sentences in Parquet beside it:
-
-    results/<org>__<model>/<run_id>.json
-    results/<org>__<model>/<run_id>.parquet
-
-`run_id` hashes what was run (system, revision, decoding, signature), so the same run has the same path in every
-leaderboard. `load_row` upgrades rows of older schema versions.
+A row is results/<org>__<model>/<run_id>.json, with its sentences in <run_id>.parquet. The run id hashes what was run.
 """
-
-from __future__ import annotations
 
 import datetime
 import json
 import re
-from typing import Annotated, Any, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    AwareDatetime,
-    BaseModel,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    ValidationError,
-    model_validator,
-)
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from leaderboard.rows.upgrades import upgrade_v1
 from metrics.scoring import METRICS
@@ -35,6 +19,8 @@ from metrics.util.errors import InputError
 from metrics.util.files import content_hash
 
 SCHEMA_VERSION = 2
+# A file, not generated text: leaderboards hold a copy of it. A test compares it with `Row`.
+SCHEMA_FILE = Path(__file__).parent / f"row-v{SCHEMA_VERSION}.schema.json"
 RESULTS = "results"
 # Largest difference between two scores of one run: processors and batch sizes round differently, and a label that
 # flips differs by 1.
@@ -67,13 +53,13 @@ def _require_readable(values: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-Name = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(require_visible)]
-Line = Annotated[str, StringConstraints(max_length=1_000), AfterValidator(require_visible)]
+Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(require_visible)]
+Line = Annotated[str, Field(max_length=1_000), AfterValidator(require_visible)]
 Settings = Annotated[dict[str, Any], AfterValidator(_require_readable)]
-RunId = Annotated[str, StringConstraints(pattern=rf"^[0-9a-f]{{{_RUN_ID_DIGITS}}}$")]
+RunId = Annotated[str, Field(pattern=rf"^[0-9a-f]{{{_RUN_ID_DIGITS}}}$")]
 Share = Annotated[float, Field(ge=0, le=1)]
 # A pattern instead of Literal: names from METRICS index `Row.scores` without a cast.
-Metric = Annotated[str, StringConstraints(pattern=f"^({'|'.join(METRICS)})$")]
+Metric = Annotated[str, Field(pattern=f"^({'|'.join(METRICS)})$")]
 Status = Literal["verified", "mismatch", "unverifiable", "unchecked"]
 
 
@@ -153,7 +139,7 @@ class Source(_Part):
     """The publication of a published figure."""
 
     title: Line
-    url: Annotated[Line, StringConstraints(pattern=r"^https://")]
+    url: Annotated[Line, Field(pattern=r"^https://")]
 
 
 class Row(_Part):
@@ -174,7 +160,7 @@ class Row(_Part):
     system: System
     test_set: TestSetInfo
     profile: Name
-    signature: Annotated[str, StringConstraints(max_length=5_000), AfterValidator(require_visible)]
+    signature: Annotated[str, Field(max_length=5_000), AfterValidator(require_visible)]
     decoding: Settings
     scores: dict[Metric, Score]
     soft_sta: Share | None = None
@@ -191,7 +177,7 @@ class Row(_Part):
     source: Source | None = None
 
     @model_validator(mode="after")
-    def _consistent(self) -> Row:
+    def _consistent(self) -> Self:
         if self.record == "published":
             if self.source is None or self.signature or any(score.low is not None for score in self.scores.values()):
                 raise ValueError("a published figure has a source, no signature and no interval")
@@ -252,7 +238,7 @@ class Row(_Part):
         """Hash of the row, by which a verification names it."""
         return content_hash(self.model_dump(mode="json"))
 
-    def agrees(self, other: Row) -> bool:
+    def agrees(self, other: Self) -> bool:
         """Return whether two rows of one run have the same outputs, and scores equal within `TOLERANCE`."""
         left, right = ({metric: score.mean for metric, score in row.scores.items()} for row in (self, other))
         close = left.keys() == right.keys() and all(abs(left[m] - right[m]) <= TOLERANCE for m in left)
@@ -264,14 +250,7 @@ class Row(_Part):
 
 
 def run_id(system: str, revision: str, decoding: dict[str, Any], comparable: str) -> str:
-    """Return the hash of a run's configuration, 16 hexadecimal digits.
-
-    Args:
-        system: Name of the system.
-        revision: Its pinned revision.
-        decoding: Its decoding settings.
-        comparable: The signature without the decoding (`Row.comparable`).
-    """
+    """Return the hash of a run's configuration, 16 hexadecimal digits; `comparable` is that of the row."""
     return content_hash([system, revision, json.dumps(decoding, sort_keys=True), comparable])[:_RUN_ID_DIGITS]
 
 
@@ -306,21 +285,21 @@ def load_row(document: Any, where: str) -> Row:
     try:
         # Through JSON: strict validation of Python values refuses lists for tuples and text for dates.
         return Row.model_validate_json(json.dumps(document))
-    except ValidationError as error:
-        raise InputError(f"{where}: {first_problem(error)}") from None
     except (RecursionError, ValueError) as error:
-        raise InputError(f"{where}: not a row ({str(error)[:100]})") from None
+        raise InputError(f"{where}: {first_problem(error)}") from None
 
 
-def first_problem(error: ValidationError) -> str:
-    """Return the first problem in a pydantic error, as "field: message"."""
+def first_problem(error: ValueError | RecursionError) -> str:
+    """Return the first problem in a pydantic error, as "field: message"; of another error, its text."""
+    if not isinstance(error, ValidationError):
+        return "nested too deeply" if isinstance(error, RecursionError) else f"not a row ({str(error)[:100]})"
     first = error.errors(include_input=False, include_url=False)[0]
     return f"{'.'.join(map(str, first['loc'])) or 'row'}: {first['msg'].removeprefix('Value error, ')}"[:300]
 
 
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of a row."""
-    return Row.model_json_schema()
+    return dict(json.loads(SCHEMA_FILE.read_text("utf-8")))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,10 @@
 """The sentences of a row: what the system read and wrote, and the scores of each, in Parquet beside the row."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -34,7 +32,7 @@ class Sentences:
     values: Mapping[str, np.ndarray[Any, Any]]
 
     @classmethod
-    def of(cls, records: Sequence[Mapping[str, Any]], where: str) -> Sentences:
+    def of(cls, records: Sequence[Mapping[str, Any]], where: str) -> Self:
         """Return the sentences in mappings with the keys `TEXTS` and `VALUES`; errors begin with `where`.
 
         Raises:
@@ -71,7 +69,7 @@ class Sentences:
         return write_parquet(pa.table({"source": list(self.source), "output": list(self.output), **self.values}))
 
     @classmethod
-    def from_parquet(cls, data: bytes, where: str) -> Sentences:
+    def from_parquet(cls, data: bytes, where: str) -> Self:
         """Return the sentences in a Parquet file; raises as `of` and `read_parquet` do."""
         return cls.of(read_records(data, where, _MAX_UNPACKED), where)
 

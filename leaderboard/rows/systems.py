@@ -1,8 +1,5 @@
 """Facts about systems: from their submitter, from this project's list (`systems.yaml`), from their model card."""
 
-from __future__ import annotations
-
-import functools
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,42 +12,27 @@ from leaderboard.rows.row import About, first_problem
 from metrics.util.config import read_yaml
 from metrics.util.errors import InputError
 
-_SYSTEMS = Path(__file__).parent / "systems.yaml"
-
-
-@functools.cache
-def _systems() -> dict[str, Any]:
-    return dict(yaml.safe_load(_SYSTEMS.read_text("utf-8")))
+_SYSTEMS = yaml.safe_load((Path(__file__).parent / "systems.yaml").read_text("utf-8"))
 
 
 def system_facts(name: str, test_set: str, card: Mapping[str, Any], about: About | None = None) -> About:
-    """Return the facts about a system, which is contaminated if a training corpus is in the list's `drawn_from`.
+    """Return the facts about a system: those in `about` override those in the list, which override the card's.
 
-    Args:
-        name: Name of the system.
-        test_set: Name of the test set.
-        card: Facts from the model card; the list overrides them.
-        about: Facts from the submitter, which override the list.
-
-    Raises:
-        InputError: A fact is not valid.
+    The system is contaminated if one of its training corpora is in the list's `drawn_from` for the test set. A fact
+    that is not valid raises InputError.
     """
     submitted = about.model_dump(mode="json", exclude_defaults=True) if about else {}
-    listed = _systems()["systems"].get(name, {})
+    listed = _SYSTEMS["systems"].get(name, {})
     facts = {key: value for key, value in {**card, **listed, **submitted}.items() if value not in (None, "", [])}
     merged = _about(facts, f"facts about {name[:80]}")
-    drawn_from = _systems()["drawn_from"].get(test_set, [])
+    drawn_from = _SYSTEMS["drawn_from"].get(test_set, [])
     if "contamination" not in facts and set(drawn_from) & set(merged.training_data):
         return merged.model_copy(update={"contamination": "contaminated"})
     return merged
 
 
 def read_about(path: Path) -> About:
-    """Return the facts in a submitter's YAML file.
-
-    Raises:
-        InputError: The file is not YAML, or not fields of `About`.
-    """
+    """Return the facts in a submitter's YAML file; other content than fields of `About` raises InputError."""
     return _about(read_yaml(path), str(path))
 
 
@@ -58,5 +40,4 @@ def _about(facts: Mapping[str, Any], where: str) -> About:
     try:
         return About.model_validate_json(json.dumps(facts, default=str))
     except (ValidationError, RecursionError) as error:
-        problem = first_problem(error) if isinstance(error, ValidationError) else "nested too deeply"
-        raise InputError(f"{where}: {problem} (fields: {', '.join(About.model_fields)})") from None
+        raise InputError(f"{where}: {first_problem(error)} (fields: {', '.join(About.model_fields)})") from None

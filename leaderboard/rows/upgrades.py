@@ -1,7 +1,5 @@
 """Upgrades of stored rows from older schema versions to the current one."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 
@@ -11,35 +9,24 @@ from metrics.util.errors import InputError
 
 
 def upgrade_v1(document: dict[str, Any]) -> dict[str, Any]:
-    """Return a version 1 row in the shape of version 2.
-
-    Args:
-        document: A flat record of `rows.parquet`, which has no sentences, submitter or date.
-
-    Raises:
-        InputError: The record lacks a field of version 1.
-    """
+    """Return a version 1 row, a flat record, in the shape of version 2; a field that it lacks raises InputError."""
     try:
         provenance = json.loads(document["provenance"])
         decoding = json.loads(document["decoding"])
         scores = {m: {"mean": document[m], "low": document[f"{m}_low"], "high": document[f"{m}_high"]} for m in METRICS}
-        test_set = {
-            "name": document["test_set"], "origin": document["test_set_origin"],
-            "revision": f"sha256:{document['test_set_sha256'][:16]}",
-            "sha256": document["test_set_sha256"], "n": document["n"], "of": document["n"],
-        }  # fmt: skip
+        digest, n = document["test_set_sha256"], document["n"]
+        test_set = {"name": document["test_set"], "origin": document["test_set_origin"], "sha256": digest}
         stored = {name: provenance.get(name) for name in ("recipe", "packages", "git_commit")}
         return {
             "schema_version": 2,
             "run_id": document["row_id"],
             "system": {name: document["system" if name == "name" else name] for name in ("name", "kind", "revision")},
-            "test_set": test_set,
+            "test_set": {**test_set, "revision": f"sha256:{digest[:16]}", "n": n, "of": n},
             "profile": document["signature"].split("|")[0].removeprefix("profile:"),
             "signature": _with_decoding(document["signature"], decoding),
             "decoding": decoding,
             "scores": scores,
-            "length_ratio": document["length_ratio"],
-            "copies": document["copies"],
+            **{name: document[name] for name in ("length_ratio", "copies")},
             "provenance": {name: value for name, value in stored.items() if value is not None},
             "submitter": "unknown",
             # Version 1 rows were never published. This is the last day on which this program wrote one.

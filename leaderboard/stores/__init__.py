@@ -1,7 +1,5 @@
 """Places that hold a leaderboard: a local folder or a Hub data set."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from leaderboard.stores.base import Store
@@ -14,21 +12,15 @@ DEFAULT_FOLDER = "runs/smollm2-cpu/leaderboard"
 
 
 def open_store(*, repo: str | None = None, local: str | Path | None = None, create: bool = False) -> Store:
-    """Return the store in a Hub data set or a folder.
-
-    Args:
-        repo: Id of the data set, ORG/NAME.
-        local: Path of the folder. Exactly one of `repo` and `local` is given.
-        create: Whether a missing folder is an empty leaderboard.
+    """Return the store in the Hub data set `repo` (ORG/NAME) or the folder `local`; `create` allows a missing folder.
 
     Raises:
         InputError: Both or neither are given, the folder does not exist, or the id is not ORG/NAME.
     """
-    if (repo is None) == (local is None):
-        raise InputError("give the leaderboard: either --local DIR or --repo ORG/NAME")
-    if repo is not None:
+    if repo is not None and local is None:
         return HubStore(repo)
-    assert local is not None
+    if repo is not None or local is None:
+        raise InputError("give the leaderboard: either --local DIR or --repo ORG/NAME")
     folder = Path(local)
     try:
         is_folder, exists = folder.is_dir(), folder.exists()

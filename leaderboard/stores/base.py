@@ -1,7 +1,5 @@
 """The interface of a store, and optimistic locking: read, plan, commit against the revision that was read, or retry."""
 
-from __future__ import annotations
-
 import random
 import sys
 import time
@@ -12,11 +10,8 @@ from typing import Protocol, TypeVar
 from metrics.util.errors import InputError
 
 T = TypeVar("T")
-# Retries end after this time.
 PATIENCE_SECONDS = 600
-_FIRST_PAUSE_SECONDS = 0.25
-_LONGEST_PAUSE_SECONDS = 8.0
-# Retries end after this many attempts in a row without a response.
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.25, 8.0
 _MAX_UNANSWERED = 5
 
 
@@ -47,11 +42,7 @@ class Snapshot:
     oids: Mapping[str, str] = field(default_factory=dict)
 
     def read(self, path: str) -> bytes:
-        """Return the bytes of a file; a folder's file may have changed since the snapshot.
-
-        Raises:
-            InputError: The path is not in `files`, or the Hub does not respond.
-        """
+        """Return the bytes of a file, which may have changed since the snapshot of a folder."""
         if path not in self.files:
             raise InputError(f"{path}: not in this leaderboard")
         return self._read(path)
@@ -84,7 +75,7 @@ def retry(act: Callable[[], T], name: str, patience: float | None = None) -> T:
 
     Args:
         act: Reads the store, plans and commits. If only the response to a commit was lost, it finds the change there.
-        name: Name of the store, with which messages begin.
+        name: Name of the store.
         patience: Seconds after which retries end (default: `PATIENCE_SECONDS`).
 
     Raises:

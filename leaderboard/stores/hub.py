@@ -1,7 +1,5 @@
 """A leaderboard in a data set of the Hub; `parent_commit` serialises commits."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -9,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import huggingface_hub as hub
+from huggingface_hub import errors
 
 from leaderboard.rows.formats import read_json
 from leaderboard.rows.row import load_row
@@ -34,11 +33,7 @@ class HubStore:
         self.api = api or hub.HfApi()
 
     def user(self) -> str:
-        """Return the name of the token's user.
-
-        Raises:
-            InputError: There is no token, or the Hub rejects it.
-        """
+        """Return the name of the token's user, or raise InputError if there is no token or the Hub rejects it."""
         if not (self.api.token or hub.get_token()):
             raise InputError("no Hub token; set HF_TOKEN or run `hf auth login`")
         return str(self._retry(lambda: self.api.whoami()["name"]))
@@ -48,16 +43,14 @@ class HubStore:
         self._retry(lambda: self.api.create_repo(self.name, repo_type="dataset", exist_ok=True))
 
     def snapshot(self, *, prefetch: bool = False) -> Snapshot:
-        """Return the data set's current commit; see `Store.snapshot`."""
+        """Return the data set's current commit as `Store.snapshot` does."""
         info = self._retry(lambda: self.api.dataset_info(self.name, files_metadata=True, timeout=60))
-        siblings, revision = info.siblings or [], str(info.sha)
-        files = frozenset(sibling.rfilename for sibling in siblings)
-        oids = {sibling.rfilename: sibling.blob_id for sibling in siblings if sibling.blob_id}
+        revision, oids = str(info.sha), {sibling.rfilename: sibling.blob_id or "" for sibling in info.siblings or []}
         if prefetch:
             download = self.api.snapshot_download
             folder = Path(str(self._retry(lambda: download(self.name, repo_type="dataset", revision=revision))))
-            return Snapshot(revision, files, lambda path: (folder / path).read_bytes(), oids)
-        return Snapshot(revision, files, lambda path: self._download(path, revision), oids)
+            return Snapshot(revision, frozenset(oids), lambda path: (folder / path).read_bytes(), oids)
+        return Snapshot(revision, frozenset(oids), lambda path: self._download(path, revision), oids)
 
     def _download(self, path: str, revision: str) -> bytes:
         download = self.api.hf_hub_download
@@ -65,14 +58,11 @@ class HubStore:
         return Path(str(file)).read_bytes()
 
     def commit(self, changes: Mapping[str, bytes], parent: str, message: str) -> str:
-        """Write `changes` in one commit and return its hash; see `Store.commit`."""
+        """Write `changes` in one commit and return its hash, as `Store.commit` does."""
         return str(self._commit(changes, parent, message, pull_request=False).oid)
 
     def propose(self, changes: Mapping[str, bytes], parent: str, message: str) -> str:
-        """Open a pull request with `changes` and return its address, or that of the user's open one with the same rows.
-
-        Arguments and errors are those of `commit`.
-        """
+        """Open a pull request and return its address, or that of the user's open one with the same rows."""
         user = self.user()
         with self._errors():
             kinds = {"repo_type": "dataset", "discussion_type": "pull_request", "discussion_status": "open"}
@@ -85,28 +75,19 @@ class HubStore:
 
     def _has_rows(self, number: int, changes: Mapping[str, bytes]) -> bool:
         """Return whether an open pull request holds the rows of `changes`."""
-        for path, data in changes.items():
-            if path.endswith(".json"):
-                try:
-                    stored = load_row(read_json(self._download(path, f"refs/pr/{number}"), path), path)
-                except InputError:
-                    return False
-                if not stored.agrees(load_row(read_json(data, path), path)):
-                    return False
-        return True
+        rows = {path: load_row(read_json(data, path), path) for path, data in changes.items() if path.endswith(".json")}
+        revision = f"refs/pr/{number}"
+        try:
+            return all(load_row(read_json(self._download(p, revision), p), p).agrees(row) for p, row in rows.items())
+        except InputError:
+            return False
 
     def _commit(self, changes: Mapping[str, bytes], parent: str, message: str, *, pull_request: bool) -> Any:
         # New operations for each attempt: the client changes them.
         operations = [hub.CommitOperationAdd(path, data) for path, data in sorted(changes.items())]
+        options = {"repo_type": "dataset", "parent_commit": parent, "create_pr": pull_request}
         with self._errors():
-            return self.api.create_commit(
-                self.name,
-                operations,
-                repo_type="dataset",
-                commit_message=message,
-                parent_commit=parent,
-                create_pr=pull_request,
-            )
+            return self.api.create_commit(self.name, operations, commit_message=message, **options)
 
     def _retry(self, call: Callable[[], T]) -> T:
         def act() -> T:
@@ -144,12 +125,7 @@ class HubStore:
 
 @contextmanager
 def translate_hub_errors(name: str, kind: str, hint: str = "") -> Iterator[None]:
-    """Translate errors about a `kind` of repository that cannot be reached to `InputError`; other errors pass.
-
-    The message of a repository that does not exist ends with `hint`.
-    """
-    from huggingface_hub import errors
-
+    """Translate errors about a `kind` of repository that cannot be reached to `InputError`; other errors pass."""
     try:
         yield
     except UnicodeError:
@@ -176,7 +152,5 @@ def hub_reason(error: BaseException, api: hub.HfApi) -> str:
 def _pause(headers: Mapping[str, str]) -> float:
     """Return the seconds to wait: Retry-After, or `t` of an exhausted RateLimit (`"api";r=0;t=55`)."""
     limit = headers.get("RateLimit", "")
-    for text in (headers.get("Retry-After", ""), limit.rpartition("t=")[2] if ";r=0;" in limit else ""):
-        if text.isdigit():
-            return float(text)
-    return 0.0
+    texts = (headers.get("Retry-After", ""), limit.rpartition("t=")[2] if ";r=0;" in limit else "")
+    return next((float(text) for text in texts if text.isdigit()), 0.0)

@@ -1,7 +1,5 @@
 """A leaderboard in a folder; a lock file serialises commits."""
 
-from __future__ import annotations
-
 import fcntl
 import os
 from collections.abc import Mapping
@@ -31,11 +29,7 @@ class LocalStore:
         return Snapshot(content_hash(stats), frozenset(stats), lambda path: (self.folder / path).read_bytes())
 
     def commit(self, changes: Mapping[str, bytes], parent: str, message: str) -> str:
-        """Write `changes` and return the new revision; see `Store.commit`.
-
-        Raises:
-            InputError: The folder cannot be written, or a path leads through a link.
-        """
+        """Write `changes` and return the new revision; a folder that cannot be written raises InputError."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             # O_NOFOLLOW: the lock must not be a link to another file.

@@ -1,7 +1,5 @@
 """Verifies a leaderboard: each row, its tables and files; and stores the verifications."""
 
-from __future__ import annotations
-
 import datetime
 import sys
 from collections.abc import Sequence
@@ -10,15 +8,13 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 
 from leaderboard.board.board import Verification
-from leaderboard.board.reading import V1_ROWS, load_board, read_row, row_files, run_of, verification_file
+from leaderboard.board.reading import V1_ROWS, load_board, read_row, row_files, verification_file
 from leaderboard.board.tables import TABLES, derive, table_changes
 from leaderboard.publishing.card import SAMPLE, sample_parquet
 from leaderboard.rows.formats import read_parquet
 from leaderboard.rows.row import RESULTS, NewerSchemaError
 from leaderboard.stores.base import Snapshot, Store, retry
-from leaderboard.verification.context import VerificationContext
-from leaderboard.verification.outcome import Outcome
-from leaderboard.verification.rows import check_copies, check_published, check_row
+from leaderboard.verification.rows import Outcome, VerificationContext, check_copies, check_published, check_row
 from metrics import __version__
 from metrics.util.errors import InputError
 from metrics.util.progress import progress
@@ -26,13 +22,7 @@ from metrics.util.progress import progress
 
 @dataclass(frozen=True)
 class Report:
-    """The verification of a leaderboard.
-
-    Attributes:
-        rows: Outcomes of the rows, without published figures that match their list.
-        files: Outcomes of tables and files that are not as they should be.
-        figures: Number of published figures that match their list.
-    """
+    """Outcomes of rows, and of tables and files with findings; `figures` counts the published figures left out."""
 
     rows: list[Outcome]
     files: list[Outcome]
@@ -52,12 +42,7 @@ class Report:
 
 
 def verify(store: Store, context: VerificationContext, only: Sequence[str] | None = None) -> Report:
-    """Verify a leaderboard.
-
-    Args:
-        store: The leaderboard.
-        context: Test sets and evaluators.
-        only: Run ids of the rows to verify, without tables and files (default: everything).
+    """Verify a leaderboard, or only the rows with the run ids `only`, without tables and files.
 
     Raises:
         InputError: A run id of `only` has no row, or the store cannot be read.
@@ -65,20 +50,17 @@ def verify(store: Store, context: VerificationContext, only: Sequence[str] | Non
     snapshot = store.snapshot(prefetch=True)
     rows = verify_rows(snapshot, context, only)
     files = [] if only else [*check_tables(snapshot), *check_files(snapshot)]
-    return Report(rows, files, 0 if only else len(row_files(snapshot) - {outcome.path for outcome in rows}))
+    return Report(rows, files, 0 if only else len(row_files(snapshot).keys() - {outcome.path for outcome in rows}))
 
 
 def verify_rows(snapshot: Snapshot, context: VerificationContext, only: Sequence[str] | None = None) -> list[Outcome]:
-    """Return the outcomes of a snapshot's rows, by path, without published figures that match their list.
-
-    Arguments and errors are those of `verify`.
-    """
-    paths = [path for path in sorted(row_files(snapshot)) if not only or run_of(path) in only]
-    missing = set(only or ()) - {run_of(path) for path in paths}
+    """Return the outcomes of rows, by path, without published figures that match their list; raise as `verify`."""
+    runs = row_files(snapshot)
+    missing = set(only or ()) - set(runs.values())
     if missing:
         raise InputError(f"--only: no row with run id {', '.join(sorted(missing))}")
     outcomes = []
-    for path in progress(paths, "verifying"):
+    for path in progress([path for path, run in runs.items() if not only or run in only], "verifying"):
         try:
             row = read_row(snapshot, path)
         except NewerSchemaError as error:
@@ -98,10 +80,7 @@ def verify_rows(snapshot: Snapshot, context: VerificationContext, only: Sequence
 
 
 def check_tables(snapshot: Snapshot) -> list[Outcome]:
-    """Return an outcome for each derived table that does not follow from the rows that it lists.
-
-    Rows that the tables do not list yet, such as those of a merged pull request, only give a warning.
-    """
+    """Return an outcome for each derived table that does not follow from the rows that it lists; warn of other rows."""
     full = TABLES["full"]
     if full not in snapshot.files:
         return []
@@ -109,52 +88,42 @@ def check_tables(snapshot: Snapshot) -> list[Outcome]:
         listed = set(map(str, read_parquet(snapshot.read(full), full).column("run_id").to_pylist()))
     except (InputError, KeyError, ValueError) as error:
         return [Outcome(full, findings=[f"table: not readable ({error})"])]
-    unlisted = {path for path in row_files(snapshot) if run_of(path) not in listed}
+    unlisted = {path for path, run in row_files(snapshot).items() if run not in listed}
     if unlisted:
         print(f"{full}: lacks {len(unlisted)} stored rows; run python -m leaderboard.rebuild", file=sys.stderr)
     board = load_board(replace(snapshot, files=snapshot.files - unlisted, oids={}))
-    outcomes = []
+    outcomes = {path: Outcome(path) for path in TABLES.values()}
     for path, data in derive(board).items():
-        outcome = Outcome(path)
         try:
-            _compare_tables(read_parquet(snapshot.read(path), path), read_parquet(data, path), outcome)
+            _compare_tables(read_parquet(snapshot.read(path), path), read_parquet(data, path), outcomes[path])
         except (InputError, KeyError, ValueError) as error:
-            outcome.findings.append(f"table: not readable ({error})")
-        if outcome.findings:
-            outcomes.append(outcome)
-    return outcomes
+            outcomes[path].findings.append(f"table: not readable ({error})")
+    return [outcome for outcome in outcomes.values() if outcome.findings]
 
 
 def _compare_tables(stored: pa.Table, rebuilt: pa.Table, outcome: Outcome) -> None:
     if stored.column_names != rebuilt.column_names:
-        outcome.differ("columns", ", ".join(stored.column_names), ", ".join(rebuilt.column_names))
+        outcome.compare("columns", ", ".join(stored.column_names), ", ".join(rebuilt.column_names))
         return
     records, expected = stored.to_pylist(), {record["run_id"]: record for record in rebuilt.to_pylist()}
     for record in records:
         if record["run_id"] not in expected:
-            outcome.differ(f"run {record['run_id']}", f"a row {record.get('system', '')}", "no such row")
-    if len(records) != len(expected):
-        outcome.differ("rows", len(records), len(expected))
+            outcome.compare(f"run {record['run_id']}", f"a row {record.get('system', '')}", "no such row")
+    outcome.compare("rows", len(records), len(expected))
     for record in records:
         for column, value in expected.get(record["run_id"], {}).items():
-            if record[column] != value:
-                outcome.differ(f"run {record['run_id']}: {column}", record[column], value)
+            outcome.compare(f"run {record['run_id']}: {column}", record[column], value)
     if not outcome.findings and not stored.equals(rebuilt):
         outcome.findings.append("table: its order or types differ from the rebuilt table's")
 
 
 def check_files(snapshot: Snapshot) -> list[Outcome]:
-    """Return an outcome for each file that readers would load although it belongs to no row, and for a changed sample.
-
-    Readers load all Parquet files below `data` and `results` (the card's `configs`).
-    """
+    """Return an outcome for each file that readers would load but that belongs to no row, and for a changed sample."""
+    # The card's `configs` load all Parquet files below `data` and `results`.
     rows = row_files(snapshot)
     known = {*TABLES.values(), *rows, *(path.removesuffix(".json") + ".parquet" for path in rows)}
-    outcomes = [
-        Outcome(path, findings=["file: belongs to no row"])
-        for path in sorted(snapshot.files - known)
-        if path.startswith(("data/", f"{RESULTS}/"))
-    ]
+    strays = sorted(path for path in snapshot.files - known if path.startswith(("data/", f"{RESULTS}/")))
+    outcomes = [Outcome(path, findings=["file: belongs to no row"]) for path in strays]
     if SAMPLE in snapshot.files:
         try:
             same = read_parquet(snapshot.read(SAMPLE), SAMPLE).equals(read_parquet(sample_parquet(), SAMPLE))
@@ -166,17 +135,10 @@ def check_files(snapshot: Snapshot) -> list[Outcome]:
 
 
 def write_verifications(store: Store, outcomes: Sequence[Outcome]) -> None:
-    """Store verifications of rows, and the tables that show them, in one commit; skip rows that changed since.
-
-    Raises:
-        InputError: The store stays busy, or cannot be written.
-    """
+    """Store verifications of rows, and the tables that show them, in one commit; skip rows that changed since."""
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
-    verifications = {
-        o.row.run_id: Verification(o.status, o.note, today, __version__, o.row.sha256)
-        for o in outcomes
-        if o.row is not None
-    }
+    rows = [(o.row, o) for o in outcomes if o.row is not None]
+    verifications = {row.run_id: Verification(o.status, o.note, today, __version__, row.sha256) for row, o in rows}
 
     def act() -> None:
         snapshot = store.snapshot()

@@ -1,8 +1,9 @@
 """Verifies rows: against their stored outputs, the test set, the built-in baselines, and each other."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
+import datetime
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -10,38 +11,111 @@ from leaderboard.board.copies import find_copy, is_baseline
 from leaderboard.board.reading import read_verification, verification_path
 from leaderboard.rows.published import published_rows
 from leaderboard.rows.results import expected_fields
-from leaderboard.rows.row import TOLERANCE, Row
+from leaderboard.rows.row import TOLERANCE, Row, Status
 from leaderboard.rows.sentences import VALUES, Sentences, summarise
 from leaderboard.stores.base import Snapshot
-from leaderboard.verification.context import VerificationContext
-from leaderboard.verification.outcome import Outcome
 from metrics import __version__
-from metrics.data.test_sets import TestSet
+from metrics.data.test_sets import TestSet, load_test_set
+from metrics.profiles import Profile, load_profile, profile_names
 from metrics.scoring import DECIMALS, METRICS
+from metrics.scoring.cache import ScoreCache
+from metrics.scoring.evaluator import Evaluator
 from metrics.scoring.signature import Signature
 from metrics.systems.baselines import BASELINES
 from metrics.systems.resolve import resolve_system
+from metrics.util.characters import printable
 from metrics.util.errors import InputError
+from metrics.util.files import cache_dir
 
 # For a mean of stored values, which every machine computes alike.
 _EXACT = 1e-9
+# Findings in a note. A forged row may have thousands.
+_MAX_FINDINGS = 5
+
+
+@dataclass
+class Outcome:
+    """What the verification of a file found.
+
+    Attributes:
+        row: The valid row in the file.
+        outputs: Hash of the stored outputs (`Sentences.outputs_sha256`).
+        findings: What is wrong, one line each.
+        missing: What the verification lacks, one line each.
+    """
+
+    path: str
+    row: Row | None = None
+    outputs: str = ""
+    findings: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+
+    @property
+    def status(self) -> Status:
+        """A mismatch if there is a finding, unverifiable if something is missing, else verified."""
+        return "mismatch" if self.findings else "unverifiable" if self.missing else "verified"
+
+    @property
+    def note(self) -> str:
+        """The first findings, or else what is missing, in one line."""
+        lines = [printable(line) for line in self.findings[:_MAX_FINDINGS] or self.missing]
+        more = len(self.findings) - _MAX_FINDINGS
+        return "; ".join(lines) + (f"; and {more} more" if more > 0 else "")
+
+    def compare(self, name: str, stored: Any, recomputed: Any, tolerance: float = 0) -> None:
+        """Add a finding if the field `name` does not have the recomputed value, a number within `tolerance`."""
+        close = bool(tolerance) and stored is not None and abs(stored - recomputed) <= tolerance
+        if stored != recomputed and not close:
+            self.findings.append(f"{name}: stored {_short(stored)}, recomputed {_short(recomputed)}")
+
+
+def _short(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else printable(" ".join(str(value).split()), 120)
+
+
+class VerificationContext:
+    """The test sets of `data_dir` and evaluators, also of the profiles in the files `profiles`, each loaded once."""
+
+    def __init__(self, data_dir: str | None = None, profiles: Iterable[str] = ()) -> None:
+        self._data_dir = data_dir
+        self._profiles: dict[str, Profile] = {f"{p.name}.v{p.version}": p for p in map(load_profile, profiles)}
+        self._test_sets: dict[str, TestSet] = {}
+        self._evaluators: dict[str, Evaluator] = {}
+
+    def test_set(self, name: str) -> TestSet:
+        """Return a test set; one that is neither built in nor in the data folder raises InputError."""
+        if name not in self._test_sets:
+            self._test_sets[name] = load_test_set(name, self._data_dir)
+        if self._test_sets[name].name != name:
+            raise InputError(f"test set {name} is not here; give --data-dir or SRO_DATA_DIR")
+        return self._test_sets[name]
+
+    def evaluator(self, profile: str) -> Evaluator:
+        """Return the evaluator of a profile (`name.vN`); one that is not available here raises InputError."""
+        if profile not in self._evaluators:
+            name = profile.rpartition(".v")[0]
+            # `load_profile` also reads files: a row must not name one.
+            if profile not in self._profiles and name not in profile_names():
+                raise InputError(f"profile {profile}: not built in; give its file with --profile")
+            loaded = self._profiles.get(profile) or load_profile(name)
+            if f"{loaded.name}.v{loaded.version}" != profile:
+                raise InputError(f"profile {profile}: this program has version {loaded.version} of it")
+            # A separate cache: scores that were computed for publishing must not confirm themselves.
+            self._evaluators[profile] = Evaluator(loaded, ScoreCache(cache_dir() / "verified-scores.sqlite"))
+        return self._evaluators[profile]
 
 
 def check_row(row: Row, snapshot: Snapshot, context: VerificationContext) -> Outcome:
     """Verify a measured row of a leaderboard against its stored sentences."""
-    outcome = Outcome(row.path, row)
     if not row.sentences:
-        outcome.missing.append("no stored outputs")
-        return outcome
+        return Outcome(row.path, row, missing=["no stored outputs"])
     if row.sentences_path not in snapshot.files:
-        outcome.missing.append("its sentences are not stored here")
-        return outcome
+        return Outcome(row.path, row, missing=["its sentences are not stored here"])
     try:
         sentences = Sentences.from_parquet(snapshot.read(row.sentences_path), row.sentences_path)
     except InputError as error:
-        outcome.findings.append(f"sentences: {error}")
-        return outcome
-    outcome.outputs = sentences.outputs_sha256
+        return Outcome(row.path, row, findings=[f"sentences: {error}"])
+    outcome = Outcome(row.path, row, sentences.outputs_sha256)
     if row.postdated:
         outcome.findings.append(f"date: {row.date} is in the future")
     _check_summary(row, sentences, outcome)
@@ -55,13 +129,10 @@ def check_row(row: Row, snapshot: Snapshot, context: VerificationContext) -> Out
 def _check_summary(row: Row, sentences: Sentences, outcome: Outcome) -> None:
     """Check counts, means and intervals against the stored sentences; needs no model and no test set."""
     n = len(sentences.source)
-    if row.test_set.n != n:
-        outcome.differ("test_set.n", row.test_set.n, n)
+    outcome.compare("test_set.n", row.test_set.n, n)
     _check_signature(row, n, outcome)
     values = sentences.values
-    products = values["sta"] * values["sim"] * values["fl"]
-    for i in np.flatnonzero(np.abs(products - values["j"]) > 10**-DECIMALS).tolist():
-        outcome.differ(f"sentence {i}: j", float(values["j"][i]), float(products[i]))
+    _compare_sentences("j", values["j"], values["sta"] * values["sim"] * values["fl"], 10**-DECIMALS, outcome)
     summary = summarise(sentences)
     pairs = {
         f"scores.{metric}.{part}": (getattr(row.scores.get(metric), part, None), summary["scores"][metric][part])
@@ -71,11 +142,14 @@ def _check_summary(row: Row, sentences: Sentences, outcome: Outcome) -> None:
     names = ("soft_sta", "soft_fl", "length_ratio", "copies", "empty")
     pairs |= {name: (getattr(row, name), summary[name]) for name in names}
     for name, (stored, recomputed) in pairs.items():
-        if stored is None or abs(stored - recomputed) > _EXACT:
-            outcome.differ(name, stored, recomputed)
+        outcome.compare(name, stored, recomputed, _EXACT)
     for name in ("sentences", "outputs"):
-        if getattr(row, name) != summary[name]:
-            outcome.differ(name, getattr(row, name)[:16], summary[name][:16])
+        outcome.compare(name, getattr(row, name)[:16], summary[name][:16])
+
+
+def _compare_sentences(name: str, stored: Any, recomputed: Any, tolerance: float, outcome: Outcome) -> None:
+    for i in np.flatnonzero(np.abs(recomputed - stored) > tolerance).tolist():
+        outcome.compare(f"sentence {i}: {name}", float(stored[i]), float(recomputed[i]))
 
 
 def _check_signature(row: Row, n: int, outcome: Outcome) -> None:
@@ -84,12 +158,11 @@ def _check_signature(row: Row, n: int, outcome: Outcome) -> None:
     except InputError as error:
         outcome.findings.append(f"signature: {error}")
         return
-    if signed["n"] != str(n):
-        outcome.differ("signature.n", signed["n"], n)
+    outcome.compare("signature.n", signed["n"], str(n))
     expected = {"profile": row.profile, **expected_fields(signed, row.test_set.name, str(n), row.decoding)}
     for name in ("profile", "test", "decoding"):
         if expected[name] != signed[name]:
-            outcome.differ(name, expected[name], f"{signed[name]} in its signature")
+            outcome.compare(name, expected[name], f"{signed[name]} in its signature")
 
 
 def _check_scores(row: Row, sentences: Sentences, context: VerificationContext, outcome: Outcome) -> None:
@@ -101,57 +174,48 @@ def _check_scores(row: Row, sentences: Sentences, context: VerificationContext, 
     full = context.test_set(row.test_set.name)
     n, total = len(sentences.source), len(full.sources)
     for i, (stored, source) in enumerate(zip(sentences.source, full.sources, strict=False)):
-        if stored != source:
-            outcome.differ(f"sentence {i}: source", stored, source)
-    if row.test_set.of != total:
-        outcome.differ("test_set.of", row.test_set.of, total)
-    if row.test_set.origin == full.origin and row.test_set.revision != full.revision:
-        outcome.differ("test_set.revision", row.test_set.revision, full.revision)
+        outcome.compare(f"sentence {i}: source", stored, source)
+    outcome.compare("test_set.of", row.test_set.of, total)
+    if row.test_set.origin == full.origin:
+        outcome.compare("test_set.revision", row.test_set.revision, full.revision)
     if n > total:
-        outcome.differ("test_set.n", n, f"at most {total}")
+        outcome.compare("test_set.n", n, f"at most {total}")
         return
     test_set = full.limit(n)
-    if row.test_set.sha256 != test_set.sha256:
-        outcome.differ("test_set.sha256", row.test_set.sha256, test_set.sha256)
+    outcome.compare("test_set.sha256", row.test_set.sha256, test_set.sha256)
     if row.system.name in BASELINES or row.system.kind in ("baseline", "human"):
         _check_baseline(row, sentences, test_set, outcome)
     evaluator = context.evaluator(signed["profile"])
     for name, value in evaluator.signature(test_set, row.decoding).fields().items():
-        if signed[name] != value:
-            outcome.differ(f"signature.{name}", signed[name], value)
+        outcome.compare(f"signature.{name}", signed[name], value)
     scores = evaluator.score(test_set.sources, sentences.output, test_set.references)
     for name in VALUES:
-        recomputed, stored_values = scores.metric(name), sentences.values[name]
-        for i in np.flatnonzero(np.abs(recomputed - stored_values) > TOLERANCE).tolist():
-            outcome.differ(f"sentence {i}: {name}", float(stored_values[i]), float(recomputed[i]))
+        _compare_sentences(name, sentences.values[name], scores.metric(name), TOLERANCE, outcome)
 
 
 def _check_baseline(row: Row, sentences: Sentences, test_set: TestSet, outcome: Outcome) -> None:
     """Check a baseline's kind, revision and outputs, which follow from its name and the test set."""
     built_in = row.system.name in BASELINES
     if built_in != (row.system.kind in ("baseline", "human")):
-        outcome.differ("system.kind", row.system.kind, "baseline or human" if built_in else "model or outputs")
+        outcome.compare("system.kind", row.system.kind, "baseline or human" if built_in else "model or outputs")
         return
-    expected = resolve_system(row.system.name).revision
-    if row.system.revision != expected:
-        if row.system.revision.startswith("lexicon-") and expected.startswith("lexicon-"):
-            raise InputError(f"{row.system.name} {row.system.revision}: this program has {expected}")
-        outcome.differ("system.revision", row.system.revision, expected)
+    revision, expected = row.system.revision, resolve_system(row.system.name).revision
+    if revision != expected and revision.startswith("lexicon-") and expected.startswith("lexicon-"):
+        raise InputError(f"{row.system.name} {revision}: this program has {expected}")
+    outcome.compare("system.revision", revision, expected)
     for i, (stored, output) in enumerate(zip(sentences.output, BASELINES[row.system.name](test_set), strict=True)):
-        if stored != output:
-            outcome.differ(f"sentence {i}: output", stored, output)
+        outcome.compare(f"sentence {i}: output", stored, output)
 
 
 def check_published(row: Row) -> Outcome:
     """Verify a published figure against this program's list, which was copied from the publications."""
-    outcome = Outcome(row.path, row)
     listed = {figure.run_id: figure for figure in published_rows()}.get(row.run_id)
     if listed is None:
-        outcome.missing.append("a published figure that leaderboard/rows/published.yaml does not list")
-        return outcome
+        missing = "a published figure that leaderboard/rows/published.yaml does not list"
+        return Outcome(row.path, row, missing=[missing])
+    outcome = Outcome(row.path, row)
     for name in ("scores", "source", "test_set"):
-        if getattr(row, name) != getattr(listed, name):
-            outcome.differ(name, getattr(row, name), getattr(listed, name))
+        outcome.compare(name, getattr(row, name), getattr(listed, name))
     return outcome
 
 
@@ -161,12 +225,14 @@ def check_copies(snapshot: Snapshot, outcomes: Sequence[Outcome]) -> None:
     Among systems with the same outputs, the original is a baseline, else a row that was verified earlier, else the
     oldest row. A row with findings is no original.
     """
-    valid = [(o, o.row) for o in outcomes if o.row and o.outputs and not o.findings]
-    valid.sort(
-        key=lambda pair: (not is_baseline(pair[1]), not _was_verified(pair[1], snapshot), pair[1].date, pair[1].run_id)
-    )
+
+    def precedence(pair: tuple[Row, Outcome]) -> tuple[bool, bool, datetime.datetime, str]:
+        row = pair[0]
+        return not is_baseline(row), not _was_verified(row, snapshot), row.date, row.run_id
+
+    valid = [(o.row, o) for o in outcomes if o.row and o.outputs and not o.findings]
     originals: dict[str, list[Row]] = {}
-    for outcome, row in valid:
+    for row, outcome in sorted(valid, key=precedence):
         original = find_copy(row, originals)
         if original is None:
             originals.setdefault(row.outputs, []).append(row)

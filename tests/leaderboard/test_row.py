@@ -56,6 +56,15 @@ def test_rows_of_each_version_load_and_are_written_as_the_newest(version: int) -
     Draft202012Validator(json_schema()).validate(json.loads(row.to_json()))
 
 
+def test_the_published_schema_describes_the_rows_of_this_program() -> None:
+    def structure(value: Any) -> Any:
+        if isinstance(value, list):
+            return [structure(item) for item in value]
+        return {k: structure(v) for k, v in value.items() if k != "description"} if isinstance(value, dict) else value
+
+    assert structure(json_schema()) == structure(Row.model_json_schema())
+
+
 def test_the_revision_of_outputs_is_a_hash() -> None:
     with pytest.raises(InputError, match="names no commit or content"):
         entry("s-nlp/bart-base-detox", [1, 0, 1], revision="main")

@@ -22,8 +22,8 @@ from leaderboard.rows.results import row_from_result
 from leaderboard.rows.row import Row, expected_run_id, load_row
 from leaderboard.rows.sentences import Sentences, summarise
 from leaderboard.stores.local import LocalStore
-from leaderboard.verification.context import VerificationContext
 from leaderboard.verification.leaderboard import check_files, check_tables, verify_rows
+from leaderboard.verification.rows import VerificationContext
 from leaderboard.verify import main
 from metrics.data.test_sets import load_test_set
 from metrics.profiles import load_profile
