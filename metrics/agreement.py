@@ -12,8 +12,6 @@ source sentences.
 Exit codes: 0 done, 2 bad input (one line says what), 130 interrupted.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,9 +29,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("file", metavar="FILE", type=Path, help="the judged rewrites")
     parser.add_argument("--profile", action="append", metavar="NAME", help="may be repeated (default: offline)")
     parser.add_argument("--json", metavar="OUT", type=Path, help="also write the numbers to OUT")
-    parser.add_argument(
-        "--convert", metavar="OUT", type=Path, help="only convert an EMNLP 2021 file to the columns above"
-    )
+    parser.add_argument("--convert", metavar="OUT", type=Path, help="only convert an EMNLP 2021 file to these columns")
     options = parser.parse_args(argv)
     from metrics.data.judgements import convert_emnlp, read_judgements
     from metrics.profiles import load_profile
@@ -45,9 +41,8 @@ def main(argv: list[str]) -> None:
     profiles = [load_profile(name) for name in dict.fromkeys(options.profile or ["offline"])]
     for profile in profiles:
         if profile.needs_references:
-            raise InputError(
-                f"profile {profile.name} compares with human references, which judged rewrites do not have"
-            )
+            problem = "compares with human references, which judged rewrites do not have"
+            raise InputError(f"profile {profile.name} {problem}")
     if options.json:
         require_writable(options.json)
     judged = read_judgements(options.file)
@@ -56,7 +51,7 @@ def main(argv: list[str]) -> None:
         write_json(options.json, {"schema": 1, "file": str(options.file), "profiles": documents})
 
 
-def _report(judged: JudgedRewrites, profile: Profile) -> dict[str, Any]:
+def _report(judged: "JudgedRewrites", profile: "Profile") -> dict[str, Any]:
     """Print the tables of one profile, and return what --json writes about it."""
     from metrics.scoring.agreement import PAIRS, agreement, system_means
     from metrics.scoring.cache import ScoreCache

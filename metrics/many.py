@@ -12,8 +12,6 @@ its result file. A system that cannot be used does not stop the others; the comm
 Exit codes: 0 done, 1 some jobs failed (a line each says why), 2 bad input, 130 interrupted.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from pathlib import Path
@@ -22,8 +20,7 @@ from metrics.util.console import command_parser
 from metrics.util.errors import InputError, run_command
 
 
-def parser() -> argparse.ArgumentParser:
-    """Build the parser of the command."""
+def _parser() -> argparse.ArgumentParser:
     p = command_parser("python -m metrics.many", __doc__, fromfile_prefix_chars="@")
     p.add_argument("systems", metavar="SYSTEM", nargs="+", help="a system, or @FILE with one per line")
     p.add_argument("--test-set", action="append", metavar="NAME", help="may be repeated (default: paradetox-test)")
@@ -42,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str]) -> None:
     """Run the command."""
-    options = parser().parse_args(argv)
+    options = _parser().parse_args(argv)
     from metrics.data.test_sets import load_test_set
     from metrics.models.loading import require_dtype
     from metrics.profiles import load_profile

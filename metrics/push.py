@@ -1,7 +1,5 @@
 """`metrics.score --push`: calls the publisher that the leaderboard, which the metrics do not import, registers."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from importlib.metadata import entry_points
 from typing import Any
@@ -13,11 +11,7 @@ from metrics.util.hub import HUB_ID
 
 
 def check_target(repo: str, *, send: bool) -> None:
-    """Check before the scoring what would make `push`, which has the same arguments, fail after it.
-
-    Raises:
-        InputError: The id is not ORG/NAME, no publisher is installed, or there is no token to send with.
-    """
+    """Raise an `InputError`, before the scoring, for what would make `push` with the same arguments fail after it."""
     if not HUB_ID.match(repo) or "/" not in repo:
         raise InputError("--push: needs the id of a Hub data set, ORG/NAME")
     if send and not hub.get_token():
@@ -26,12 +20,7 @@ def check_target(repo: str, *, send: bool) -> None:
 
 
 def push(documents: Sequence[dict[str, Any]], repo: str, *, send: bool) -> None:
-    """Publish result documents.
-
-    Args:
-        documents: As `metrics.score --json` writes them.
-        repo: The id of the leaderboard's data set on the Hub.
-        send: Open a pull request; else only show what it would contain.
+    """Open a pull request with result documents to the Hub data set `repo`, or without `send` only show it.
 
     Raises:
         InputError: The publisher refused the results, or the Hub did.
@@ -39,9 +28,9 @@ def push(documents: Sequence[dict[str, Any]], repo: str, *, send: bool) -> None:
     try:
         _publisher()(documents, repo, send=send)
     except InputError as error:
-        problem = "the Hub took nothing" if send else "not shown"
+        problem = f"{repo}: {'the Hub took nothing' if send else 'not shown'} ({error})"
         raise InputError(
-            f"{repo}: {problem} ({error}); run the same command again, or leaderboard.publish with the file of --json"
+            f"{problem}; run the same command again, or leaderboard.publish with the file of --json"
         ) from None
     if not send:
         print("nothing was sent; add --yes to open a pull request")

@@ -1,7 +1,5 @@
 """Human judgements of rewrites, read from TSV or CSV files."""
 
-from __future__ import annotations
-
 import csv
 import io
 import sys
@@ -23,12 +21,7 @@ _EMNLP_COLUMNS = {"original": "source", "rewritten": "output", "source": "system
 
 @dataclass(frozen=True)
 class JudgedRewrites:
-    """Rewrites with the mean human judgement of each.
-
-    Attributes:
-        sources, outputs, systems: [n] strings each.
-        judgements: Aspect, or "joint" for the product of the three -> [n] in [0, 1]; higher is better.
-    """
+    """n rewrites; judgements: aspect, or "joint" for the product of the three -> means [n] in [0, 1], 1 is best."""
 
     sources: list[str]
     outputs: list[str]
@@ -62,21 +55,15 @@ def read_judgements(path: Path) -> JudgedRewrites:
         grouped.setdefault((record["source"], record["output"], record["system"]), []).append(values)
     means = np.array([np.mean(values, axis=0) for values in grouped.values()])
     every = np.concatenate([np.array(values) for values in grouped.values()])
-    judgements = {
-        aspect: _to_unit(path, aspect, means[:, i], every[:, i].min(), every[:, i].max())
-        for i, aspect in enumerate(ASPECTS)
-    }
+    ranges = zip(ASPECTS, means.T, every.min(axis=0), every.max(axis=0), strict=True)
+    judgements = {aspect: _to_unit(path, aspect, mean, low, high) for aspect, mean, low, high in ranges}
     judgements["joint"] = judgements["style"] * judgements["meaning"] * judgements["fluency"]
     sources, outputs, systems = (list(column) for column in zip(*grouped, strict=True))
     return JudgedRewrites(sources, outputs, systems, judgements)
 
 
 def convert_emnlp(path: Path, target: Path) -> int:
-    """Write a file of the EMNLP 2021 human evaluation with the columns of `COLUMNS`; return the number of rows.
-
-    Raises:
-        InputError: The file has other columns.
-    """
+    """Write a file of the EMNLP 2021 human evaluation with the columns of `COLUMNS`; return the number of rows."""
     records = _records(path)
     missing = [name for name in _EMNLP_COLUMNS if name not in records[0]]
     if missing:
@@ -91,12 +78,9 @@ def convert_emnlp(path: Path, target: Path) -> int:
 def _records(path: Path) -> list[dict[str, str]]:
     text = read_text(path)
     csv.field_size_limit(1 << 27)
-    header = text.partition("\n")[0]
-    delimiter = max("\t;,", key=header.count)
-    dialect: dict[str, Any] = {"delimiter": delimiter}
-    if delimiter == "\t" and _is_unquoted(text):
-        dialect["quoting"] = csv.QUOTE_NONE
-    reader = csv.DictReader(io.StringIO(text, newline=""), **dialect)
+    delimiter = max("\t;,", key=text.partition("\n")[0].count)
+    quoting: Any = csv.QUOTE_NONE if delimiter == "\t" and _is_unquoted(text) else csv.QUOTE_MINIMAL
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting)
     try:
         records = list(reader)
     except csv.Error as error:

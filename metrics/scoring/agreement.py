@@ -1,18 +1,17 @@
 """Agreement of the metrics with human judgements: correlations and AUC with bootstrap intervals."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from scipy.stats import kendalltau, rankdata, spearmanr
 
 from metrics.data.judgements import Array, JudgedRewrites
 from metrics.scoring.scores import SentenceScores
 from metrics.util.progress import progress
 
-# Which metric is compared with which judgement; joint: the product of the three.
+# Which judgement each metric is compared with; joint: the product of the three.
 PAIRS = (
     ("sta", "style"), ("soft_sta", "style"), ("sim", "meaning"), ("fl", "fluency"), ("soft_fl", "fluency"),
     ("j", "joint"), ("soft_j", "joint"),
@@ -21,11 +20,7 @@ RESAMPLES = 1_000
 
 
 def agreement(judged: JudgedRewrites, scores: SentenceScores) -> list[dict[str, Any]]:
-    """Compute how well each metric agrees with the judgement it stands for.
-
-    Args:
-        judged: n rewrites with their judgements.
-        scores: The scores of the same rewrites.
+    """Compute how well each metric agrees with the judgement of the same rewrites that it stands for.
 
     Returns:
         One row per metric and statistic: metric, judgement, level ("sentence" or "system"), statistic, value, the
@@ -36,53 +31,46 @@ def agreement(judged: JudgedRewrites, scores: SentenceScores) -> list[dict[str, 
     cluster = _numbered(judged.sources)
     members = [np.flatnonzero(cluster == i) for i in range(cluster.max() + 1)]
     rng = np.random.default_rng(0)
-    samples = [
-        np.concatenate([members[i] for i in rng.integers(len(members), size=len(members))]) for _ in range(RESAMPLES)
-    ]
+    draws = [rng.integers(len(members), size=len(members)) for _ in range(RESAMPLES)]
+    samples = [np.concatenate([members[i] for i in draw]) for draw in draws]
     system = _numbered(judged.systems)
     systems = int(system.max()) + 1
     rows = []
     for metric, aspect in progress(PAIRS, "bootstrap", "metrics"):
         x, y = predictions[metric], judged.judgements[aspect]
         for statistic in (spearman, kendall, auc):
-            low, high = _interval([statistic(x[s], y[s]) for s in samples])
-            rows.append(_row(metric, aspect, "sentence", statistic.__name__, statistic(x, y), low, high, len(x)))
+            names = {"metric": metric, "judgement": aspect, "statistic": statistic.__name__}
+            resampled = [statistic(x[s], y[s]) for s in samples]
+            rows.append({**names, "level": "sentence", "n": len(x), **_estimate(statistic(x, y), resampled)})
         if systems > 1:
             for statistic in (spearman, kendall):
-                resampled = [statistic(_means(x[s], system[s]), _means(y[s], system[s])) for s in samples]
+                names = {"metric": metric, "judgement": aspect, "statistic": statistic.__name__}
                 value = statistic(_means(x, system), _means(y, system))
-                rows.append(_row(metric, aspect, "system", statistic.__name__, value, *_interval(resampled), systems))
+                resampled = [statistic(_means(x[s], system[s]), _means(y[s], system[s])) for s in samples]
+                rows.append({**names, "level": "system", "n": systems, **_estimate(value, resampled)})
     return rows
 
 
 def system_means(judged: JudgedRewrites, scores: SentenceScores) -> dict[str, dict[str, float]]:
     """Return system -> {judgement or metric: mean}, in descending order of the joint judgement."""
     columns = {**judged.judgements, **_predictions(scores)}
-    table = {}
-    for name in set(judged.systems):
-        rows = np.array([system == name for system in judged.systems])
-        table[name] = {column: float(values[rows].mean()) for column, values in columns.items()}
+    rows = {name: np.array([system == name for system in judged.systems]) for name in set(judged.systems)}
+    table = {name: {c: float(values[own].mean()) for c, values in columns.items()} for name, own in rows.items()}
     return dict(sorted(table.items(), key=lambda item: -item[1]["joint"]))
 
 
 def spearman(x: Array, y: Array) -> float | None:
     """Return Spearman's rank correlation, None if it is undefined."""
-    from scipy.stats import spearmanr
-
     return _defined(lambda: spearmanr(x, y).statistic)
 
 
 def kendall(x: Array, y: Array) -> float | None:
     """Return Kendall's tau-b, None if it is undefined."""
-    from scipy.stats import kendalltau
-
     return _defined(lambda: kendalltau(x, y).statistic)
 
 
 def auc(x: Array, y: Array) -> float | None:
     """Return P(a rewrite judged above .5 has a higher score than another one), where ties count half."""
-    from scipy.stats import rankdata
-
     good = y > 0.5
     if good.all() or not good.any():
         return None
@@ -102,23 +90,16 @@ def _numbered(texts: list[str]) -> Any:
     return np.array([index[text] for text in texts])
 
 
-def _row(*values: Any) -> dict[str, Any]:
-    names = ("metric", "judgement", "level", "statistic", "value", "low", "high", "n")
-    return dict(zip(names, values, strict=True))
-
-
 def _means(values: Array, system: Any) -> Array:
     """The mean of each system that a resample contains."""
     counts = np.bincount(system)
     return (np.bincount(system, weights=values)[counts > 0]) / counts[counts > 0]
 
 
-def _interval(resampled: list[float | None]) -> tuple[float | None, float | None]:
+def _estimate(value: float | None, resampled: list[float | None]) -> dict[str, float | None]:
     values = [value for value in resampled if value is not None]
-    if not values:
-        return None, None
-    low, high = np.percentile(values, [2.5, 97.5])
-    return float(low), float(high)
+    low, high = np.percentile(values, [2.5, 97.5]).tolist() if values else (None, None)
+    return {"value": value, "low": low, "high": high}
 
 
 def _defined(statistic: Callable[[], Any]) -> float | None:

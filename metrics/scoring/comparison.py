@@ -1,7 +1,5 @@
 """Paired comparison of two results on the same sentences."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,13 +13,9 @@ from metrics.util.errors import InputError
 
 @dataclass(frozen=True)
 class Difference:
-    """The difference between two systems under one metric.
+    """The means of two systems under one metric; first − second, with the interval of a paired bootstrap over sentences.
 
-    Attributes:
-        metric: "sta", "sim", "fl" or "j".
-        first, second: The means of the two systems.
-        interval: first − second, with the 95 % interval of a paired bootstrap over sentences.
-        p: The p-value of an approximate randomisation test (Noreen 1989).
+    p is the p-value of an approximate randomisation test (Noreen 1989).
     """
 
     metric: str

@@ -1,7 +1,5 @@
 """The outputs of a system: as an object, and in a text file with one output per line."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,7 @@ class Rewrites:
     """A system's outputs for a test set, one per sentence, in order.
 
     Attributes:
-        system, kind, revision: Name, kind and revision of the `metrics.systems.resolve.System`.
+        system, kind, revision: Of the `metrics.systems.resolve.System`.
         decoding: Generation settings, prompt and batch size; empty for systems that do not generate.
         outputs: [n] texts.
         seconds: The time that generating took, without loading; None if it was not measured.
@@ -34,18 +32,9 @@ class Rewrites:
 
 
 def read_outputs(path: Path, expected: int) -> list[str]:
-    """Read a system's outputs from a text file.
-
-    Args:
-        path: One output per line; an empty line is an empty output.
-        expected: The number of sentences of the test set.
-
-    Raises:
-        InputError: The file has another number of lines.
-    """
+    """Read outputs, one per line, from a text file; raise an `InputError` if it has not the `expected` lines."""
     lines = read_lines(path)
     if len(lines) != expected:
-        raise InputError(
-            f"{path}: {len(lines)} lines for {expected} test sentences; write one output per line, empty ones too"
-        )
+        counts = f"{len(lines)} lines for {expected} test sentences"
+        raise InputError(f"{path}: {counts}; write one output per line, empty ones too")
     return lines

@@ -1,7 +1,5 @@
 """From the name of a system to a baseline, a file of outputs, or a model."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,7 @@ class System:
     """A system that exists, and the settings of its model.
 
     Attributes:
-        name: What the user calls it: a baseline, a path or a Hub id.
+        name: A baseline, a path or a Hub id, as the user writes it.
         kind: "baseline", "outputs", "model" or "human".
         revision: A commit, or a hash of the content.
         model: Where the model is; None for the other kinds.
@@ -49,14 +47,9 @@ def is_model(name: str) -> bool:
 
 
 def resolve_system(
-    name: str,
-    *,
-    revision: str | None = None,
-    prompt: str | None = None,
-    decoding: dict[str, Any] | None = None,
-    engine: str = "",
-    dtype: str = DTYPES[0],
-) -> System:
+    name: str, *, revision: str | None = None, prompt: str | None = None, decoding: dict[str, Any] | None = None,
+    engine: str = "", dtype: str = DTYPES[0],
+) -> System:  # fmt: skip
     """Find the system called `name`.
 
     Args:
@@ -71,9 +64,8 @@ def resolve_system(
     require_dtype(dtype)
     other_dtype = dtype != DTYPES[0]
     if not is_model(name) and (prompt or decoding or revision or engine or other_dtype):
-        raise InputError(
-            f"{name}: does not generate; --prompt, --decoding, --engine, --dtype and --revision are for models"
-        )
+        options = "--prompt, --decoding, --engine, --dtype and --revision"
+        raise InputError(f"{name}: does not generate; {options} are for models")
     if engine and other_dtype:
         raise InputError(f"--dtype {dtype}: --engine {engine} sets the data type of the weights; give one of the two")
     if name in BASELINES:

@@ -1,16 +1,19 @@
 """What a system writes for a test set. A model's outputs are cached batch by batch, so that a run resumes."""
 
-from __future__ import annotations
-
 import platform
 import time
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import torch
+
+from metrics.data.test_sets import TestSet
 from metrics.generation.batching import default_batch_size
 from metrics.generation.decoding import decoding_settings
 from metrics.generation.engines import make_engine
+from metrics.generation.packed_linear import PACKABLE_FAMILIES, pack_linear_layers
 from metrics.generation.rewriting import RewritingProgress, rewrite_all
 from metrics.models.cards import card_facts
 from metrics.models.loading import DTYPES, LoadedModel, load_model
@@ -19,17 +22,11 @@ from metrics.systems.outputs import Rewrites, read_outputs
 from metrics.systems.resolve import System
 from metrics.util.files import append_json_lines, cache_dir, content_hash, read_json_lines
 
-if TYPE_CHECKING:
-    from metrics.data.test_sets import TestSet
-
-# The key, beside the outputs of a cached batch, of the seconds that the batch took.
-_SECONDS = "seconds"
+_SECONDS = "seconds"  # the key, beside the outputs of a cached batch, of the time that the batch took
 
 
 def load_system(system: System) -> LoadedModel | None:
     """Load the system's model and its engine. Return None for a system without a model.
-
-    Where transformers decodes greedily on a processor, the linear layers are packed (`metrics.generation.packed_linear`).
 
     Raises:
         InputError: The engine does not support the model, or is not installed.
@@ -40,8 +37,6 @@ def load_system(system: System) -> LoadedModel | None:
     if system.engine:
         loaded.engine = make_engine(loaded, system.engine)
         return loaded
-    from metrics.generation.packed_linear import PACKABLE_FAMILIES, pack_linear_layers
-
     samples = decoding_settings(loaded.model, system.decoding)["do_sample"]
     # Packed layers add in another order, which would change some of the samples that were recorded without them.
     if loaded.model.config.model_type in PACKABLE_FAMILIES and not samples:
@@ -60,7 +55,7 @@ def rewrite(
     """Rewrite every sentence of a test set.
 
     Args:
-        system: The system that rewrites.
+        system: The system.
         test_set: The sentences.
         batch_size: Sentences per batch; None for `metrics.generation.batching.default_batch_size`.
         seed: The seed of systems that sample.
@@ -85,9 +80,6 @@ def _generate(
     system: System, loaded: LoadedModel, sources: Sequence[str], batch_size: int | None, seed: int
 ) -> tuple[list[str], dict[str, Any], float | None]:
     """Return (outputs, decoding, seconds); seconds is None if a cached batch does not record its own."""
-    import torch
-    import transformers
-
     settings = decoding_settings(loaded.model, system.decoding)
     batch_size = batch_size or default_batch_size(loaded, sources, settings)
     decoding = {**settings, "prompt": loaded.prompt, "batch_size": batch_size}
@@ -97,13 +89,13 @@ def _generate(
         decoding["dtype"] = system.dtype
     if settings["do_sample"]:
         decoding["seed"] = seed
-    versions = [torch.__version__, transformers.__version__, loaded.device]
+    versions = [torch.__version__, version("transformers"), loaded.device]
     key = content_hash([system.revision, decoding, list(sources), versions])
     path = cache_dir() / "rewrites" / f"{key[:32]}.jsonl"
     done = RewritingProgress()
-    batch_seconds: list[float | None] = []
-    for batch in read_json_lines(path):
-        batch_seconds.append(batch.pop(_SECONDS, None))
+    cached = read_json_lines(path)
+    batch_seconds: list[float | None] = [batch.pop(_SECONDS, None) for batch in cached]
+    for batch in cached:
         done.add({int(i): text for i, text in batch.items()})
     with append_json_lines(path) as append:
         last = time.monotonic()
@@ -124,8 +116,6 @@ def _generate(
 
 
 def _device(kind: str) -> str:
-    import torch
-
     if kind == "cuda":
         return str(torch.cuda.get_device_name())
     return f"{kind}, {platform.machine()}, {torch.get_num_threads()} threads"

@@ -10,8 +10,6 @@ A configuration is a subclass of `Config`. Its field declarations hold the types
     validate(Training, read_yaml(path), str(path))
 """
 
-from __future__ import annotations
-
 import re
 import types
 import typing
@@ -42,10 +40,8 @@ class Config(BaseModel):
         if not isinstance(values, dict):
             return values
         numeric = {name for name, field in cls.model_fields.items() if _is_numeric(field.annotation)}
-        return {
-            name: float(value) if name in numeric and isinstance(value, str) and _EXPONENT.fullmatch(value) else value
-            for name, value in values.items()
-        }
+        exponents = [name for name in numeric & values.keys() if _EXPONENT.fullmatch(str(values[name]))]
+        return {**values, **{name: float(values[name]) for name in exponents}}
 
 
 @dataclass(frozen=True)
@@ -67,11 +63,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def parse_yaml(text: str, where: str) -> Any:
-    """Parse one YAML document; `where` is the path or option that error messages name.
-
-    Raises:
-        InputError: `text` is not YAML.
-    """
+    """Parse one YAML document; an `InputError` names `where`, the path or option that the text comes from."""
     import yaml
 
     try:
@@ -109,10 +101,8 @@ def validate(model: type[Model], values: dict[Any, Any], where: str) -> Model:
     Raises:
         InputError: An unknown or missing field, or a wrong value and what is allowed; or a validator's ValueError.
     """
-    unknown = sorted(str(name) for name in values if name not in model.model_fields)
-    if unknown:
-        hint = suggest(unknown[0], model.model_fields)
-        raise InputError(f"{where}: unknown field {', '.join(unknown)}{hint}")
+    if unknown := sorted(str(name) for name in values if name not in model.model_fields):
+        raise InputError(f"{where}: unknown field {', '.join(unknown)}{suggest(unknown[0], model.model_fields)}")
     try:
         return model.model_validate(values)
     except ValidationError as error:
@@ -122,8 +112,7 @@ def validate(model: type[Model], values: dict[Any, Any], where: str) -> Model:
 def _explain(model: type[BaseModel], values: dict[Any, Any], error: ValidationError) -> str:
     """The first error as one line; missing fields are listed together."""
     errors = error.errors(include_url=False)
-    missing = [".".join(map(str, e["loc"])) for e in errors if e["type"] == "missing"]
-    if missing:
+    if missing := [".".join(map(str, e["loc"])) for e in errors if e["type"] == "missing"]:
         return f"missing field {', '.join(sorted(missing))}"
     first = errors[0]
     if first["type"] == "extra_forbidden":

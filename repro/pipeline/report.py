@@ -14,8 +14,7 @@ from leaderboard.board.markdown import table
 from leaderboard.board.reading import load_board
 from leaderboard.stores import open_store
 from metrics.data.text import is_copy, length_ratio, repetition
-from metrics.scoring.environment import git_commit
-from metrics.scoring.result import Result
+from metrics.scoring.result import Result, git_commit
 from metrics.util.files import atomic_file, atomic_folder, link_files, sha256_folder, write_text
 from metrics.util.progress import progress
 from repro.config.recipe import Recipe

@@ -11,7 +11,7 @@ from leaderboard.publishing.commit import publish
 from leaderboard.rows.published import published_rows
 from leaderboard.rows.results import row_from_result
 from leaderboard.stores import open_store
-from metrics.scoring.environment import git_commit, package_versions
+from metrics.scoring.result import git_commit, package_versions
 from metrics.util.progress import progress
 from repro.config.recipe import Recipe, to_dict
 from repro.pipeline.engine import Stage, StageRun

@@ -13,8 +13,7 @@ import pytest
 from metrics.compare import main
 from metrics.data.test_sets import TestSet
 from metrics.scoring.comparison import compare
-from metrics.scoring.result import Result
-from metrics.scoring.result_files import read_result
+from metrics.scoring.result import Result, read_result
 from metrics.scoring.scores import SentenceScores
 from metrics.scoring.signature import Signature
 from metrics.scoring.statistics import randomisation_test

@@ -47,7 +47,7 @@ from metrics.scoring.agreement import _numbered, agreement
 from metrics.scoring.cache import ScoreCache
 from metrics.scoring.comparison import compare
 from metrics.scoring.evaluator import Evaluator
-from metrics.scoring.result_files import read_result
+from metrics.scoring.result import read_result
 from metrics.scoring.scores import SentenceScores
 from metrics.systems.baselines import BASELINES, delete_rude_words
 from metrics.systems.outputs import Rewrites
