@@ -13,6 +13,8 @@ Exit codes: 0 done, 2 bad input (one line says what), 130 interrupted.
 
 import argparse
 import json
+from collections.abc import Callable
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,12 +54,10 @@ def main(argv: list[str]) -> None:
     options = parser().parse_args(argv)
     from metrics.data.test_sets import load_test_set
     from metrics.profiles import load_profile
-    from metrics.push import check_target, push
     from metrics.scoring.cache import ScoreCache
     from metrics.scoring.evaluator import Evaluator
     from metrics.scoring.result import result_document
-    from metrics.systems.outputs import read_outputs
-    from metrics.systems.resolve import is_model, resolve_system
+    from metrics.systems.resolve import is_model, read_outputs, resolve_system
     from metrics.systems.rewriting import rewrite
     from metrics.util.files import cache_dir, require_writable, write_json
     from metrics.util.progress import progress
@@ -77,7 +77,7 @@ def main(argv: list[str]) -> None:
     if options.json:
         require_writable(options.json)
     if options.push:
-        check_target(options.push, send=options.yes)
+        publish = _find_publisher(options.push, send=options.yes)
     test_set = load_test_set(options.test_set, options.data_dir).limit(options.limit)
     for system in systems:
         if system.kind == "outputs":
@@ -96,7 +96,14 @@ def main(argv: list[str]) -> None:
         write_json(options.json, documents[0] if len(documents) == 1 else {"results": documents})
     _show(results, options)
     if options.push:
-        push(documents, options.push, send=options.yes)
+        try:
+            publish(documents, options.push, send=options.yes)
+        except InputError as error:
+            problem = f"{options.push}: {'the Hub took nothing' if options.yes else 'not shown'} ({error})"
+            action = "run the same command again, or leaderboard.publish with the file of --json"
+            raise InputError(f"{problem}; {action}") from None
+        if not options.yes:
+            print("nothing was sent; add --yes to open a pull request")
 
 
 def _parse_decoding(settings: list[str]) -> dict[str, Any]:
@@ -116,6 +123,21 @@ def _parse_decoding(settings: list[str]) -> dict[str, Any]:
         if (key != "length_penalty" and values[key] < 0) or (key in POSITIVE_KEYS and values[key] == 0):
             raise InputError(f"--decoding {setting}: too small")
     return values
+
+
+def _find_publisher(repo: str, *, send: bool) -> Callable[..., None]:
+    """The function of (documents, repo, *, send) that the leaderboard, which the metrics do not import, registers."""
+    import huggingface_hub as hub
+
+    from metrics.util.hub import HUB_ID
+
+    if not HUB_ID.match(repo) or "/" not in repo:
+        raise InputError("--push: needs the id of a Hub data set, ORG/NAME")
+    if send and not hub.get_token():
+        raise InputError("--push --yes: no Hub token; set HF_TOKEN or run `hf auth login`")
+    for entry_point in entry_points(group="detox_suite.publishers", name="leaderboard"):
+        return entry_point.load()
+    raise InputError("--push: no publisher is installed; install the suite: pip install -c constraints.txt -e .")
 
 
 def _show(results: "list[Result]", options: argparse.Namespace) -> None:
@@ -149,10 +171,8 @@ def _show(results: "list[Result]", options: argparse.Namespace) -> None:
             print(title, "\t".join(header), *("\t".join(row) for row in rows), sep="\n")
         # Systems with the same decoding share a signature.
         for signature in {result.signature.long: result.signature for result in group}.values():
-            if options.verbose or not console.is_terminal:
-                print(f"signature: {signature.long}\nshort: {signature.short}")
-            else:
-                print(f"signature: {signature.short}")
+            long = options.verbose or not console.is_terminal
+            print(f"signature: {signature.long}\nshort: {signature.short}" if long else f"signature: {signature.short}")
     if console.is_terminal and options.json is None:
         print("\nNext: add --json FILE to compare and publish this result. Scores are cached, so that takes seconds.")
     elif console.is_terminal:

@@ -51,11 +51,7 @@ class Corpus:
 
 
 def load_corpus(name: str, data_dir: str | Path | None = None) -> Corpus:
-    """Load the training corpus called `name`.
-
-    Args:
-        name: One of `CORPORA`.
-        data_dir: The data folder; SRO_DATA_DIR by default.
+    """Load the training corpus `name`, one of `CORPORA`; `data_dir` is by default SRO_DATA_DIR.
 
     Raises:
         InputError: The name is unknown, or a file is missing or damaged.

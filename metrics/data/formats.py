@@ -64,15 +64,7 @@ def read_comments(path: Path, *, toxic: bool) -> list[str]:
 
 
 def read_paraphrases(msr: Path, pit: Path) -> list[tuple[str, str]]:
-    """Read the sentence pairs that annotators labelled as paraphrases.
-
-    Args:
-        msr: The training file of the Microsoft Research Paraphrase Corpus; label 1.
-        pit: The CSV of PIT-2015; a score of at least 4 out of 5.
-
-    Raises:
-        InputError: A file lacks columns or labels.
-    """
+    """Read pairs of paraphrases: label 1 of the Microsoft Research Paraphrase Corpus, at least 4 of 5 of PIT-2015."""
     pairs = []
     for line in read_lines(msr)[1:]:
         cells = line.split("\t")

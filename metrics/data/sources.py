@@ -107,14 +107,10 @@ def _hub_paradetox() -> ParallelTexts | None:
 
 
 def hub_comments(*, sentences: bool) -> tuple[str, tuple[str, ...], tuple[str, ...]] | None:
-    """Read Jigsaw's comments from the Hub.
+    """Return (revision, toxic comments, neutral comments) of Jigsaw, or None if the Hub cannot be reached.
 
-    Args:
-        sentences: Return toxic and neutral comments of at most 25 words, which stand in for the sentence files of
-            s-nlp/detox: those are not on the Hub. Else return all toxic comments, and no neutral one.
-
-    Returns:
-        (revision, toxic, neutral), or None if the Hub cannot be reached.
+    With `sentences` they have at most 25 words and stand in for the sentence files of s-nlp/detox, which are not on
+    the Hub; else there are all toxic comments, and no neutral one.
     """
     found = _hub_file(HUB["jigsaw"], (".csv",), "train")
     if found is None:

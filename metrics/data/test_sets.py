@@ -26,10 +26,8 @@ class TestSet:
     """Toxic sentences and the human rewrites of each.
 
     Attributes:
-        name: One of `TEST_SETS`, or "sample-dev".
         origin: "folder", "hub" or "sample".
         revision: A hash of the files, or the Hub data set with its commit.
-        sources: [n] toxic sentences.
         references: [n] tuples of human rewrites, which may be empty.
         near_duplicates: How many candidates were left out because training texts contain them.
         total: The number of sentences before `limit`; 0 if there was no limit.
@@ -61,11 +59,9 @@ class TestSet:
 
 
 def load_test_set(name: str, data_dir: str | Path | None = None) -> TestSet:
-    """Load the test set called `name`; without a data folder and the Hub print a warning and load the sample.
+    """Load the test set `name`, one of `TEST_SETS`; `data_dir` is by default SRO_DATA_DIR.
 
-    Args:
-        name: One of `TEST_SETS`.
-        data_dir: The data folder; SRO_DATA_DIR by default.
+    Without a data folder and the Hub print a warning and load the sample.
 
     Raises:
         InputError: The name is unknown, or a file is missing or damaged.

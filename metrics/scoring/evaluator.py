@@ -18,7 +18,7 @@ from metrics.scoring.measures import MEASURES, Item
 from metrics.scoring.result import Result
 from metrics.scoring.scores import SentenceScores
 from metrics.scoring.signature import Signature
-from metrics.systems.outputs import Rewrites
+from metrics.systems.resolve import Rewrites
 from metrics.util.files import content_hash
 
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from metrics.data.test_sets import TestSet, load_test_set
+from metrics.data.test_sets import load_test_set
 from metrics.models.loading import DTYPES
 from metrics.profiles import load_profile
 from metrics.scoring.evaluator import Evaluator
@@ -22,6 +22,7 @@ from metrics.util.files import content_hash
 
 # How often a group of jobs is tried when its worker dies: one that needs too much memory must not kill every worker.
 _TRIES = 4
+_load_test_set = functools.cache(load_test_set)
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def run_jobs(jobs: Sequence[Job]) -> Iterator[JobResult]:
         try:
             # The list may hold systems of other kinds beside models, and those refuse a dtype.
             system = system or resolve_system(job.system, dtype=job.dtype if is_model(job.system) else DTYPES[0])
-            test_set = _test_set(job.test_set, job.data_dir, job.limit)
+            test_set = _load_test_set(job.test_set, job.data_dir).limit(job.limit)
             loaded = loaded or load_system(system)
             rewrites = rewrite(system, test_set, batch_size=job.batch_size, loaded=loaded)
             documents = [result_document(_evaluator(name).evaluate(rewrites, test_set)) for name in job.profiles]
@@ -87,7 +88,6 @@ def run_groups(
     """Run groups of jobs, each the jobs of one system, and yield the results as they come.
 
     Args:
-        groups: The jobs.
         workers: The number of Ray workers on this machine; 0 with no address: run all in this process.
         address: The Ray cluster to use instead.
         gpus: GPUs per worker; .5 lets two workers share one.
@@ -128,8 +128,3 @@ def _run_group(jobs: Sequence[Job]) -> list[JobResult]:
 def _evaluator(profile: str) -> Evaluator:
     # Without a score cache: each node of a cluster would have its own.
     return Evaluator(load_profile(profile))
-
-
-@functools.cache
-def _test_set(name: str, data_dir: str | None, limit: int | None) -> TestSet:
-    return load_test_set(name, data_dir).limit(limit)

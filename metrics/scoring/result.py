@@ -1,4 +1,4 @@
-"""The scores of one system on one test set, and their JSON document, as `metrics.score --json` writes it to a file."""
+"""Results: the scores of a system on a test set, their JSON document, its file, and the comparison of two of them."""
 
 import json
 import math
@@ -10,13 +10,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from metrics import __version__
 from metrics.data.test_sets import TestSet
 from metrics.scoring import DECIMALS, METRICS
 from metrics.scoring.scores import SentenceScores
 from metrics.scoring.signature import Signature
-from metrics.scoring.statistics import Interval, mean_interval
-from metrics.systems.outputs import Rewrites
+from metrics.scoring.statistics import Interval, mean_interval, paired_difference, randomisation_test
+from metrics.systems.resolve import Rewrites
 from metrics.util.errors import InputError
 from metrics.util.files import read_text
 
@@ -92,14 +94,11 @@ def git_commit() -> str:
 
 def read_result(path: Path) -> dict[str, Any]:
     """Read a file with one result; raise an `InputError` as `read_results`, or if there are several."""
-    documents = read_results(path)
-    if len(documents) != 1:
-        raise InputError(f"{path}: several results; score the systems one by one for a comparison")
-    return documents[0]
+    return read_results(path, single=True)[0]
 
 
-def read_results(path: Path) -> list[dict[str, Any]]:
-    """Read a file with one result or several.
+def read_results(path: Path, *, single: bool = False) -> list[dict[str, Any]]:
+    """Read a file with one result, or several unless it must be a `single` one.
 
     Raises:
         InputError: The file is of another kind or an older schema, or was altered.
@@ -110,6 +109,8 @@ def read_results(path: Path) -> list[dict[str, Any]]:
         raise InputError(f"{path}: not JSON ({error})") from None
     several = isinstance(content, dict) and isinstance(content.get("results"), list)
     documents: list[Any] = content["results"] if several else [content]
+    if single and len(documents) != 1:
+        raise InputError(f"{path}: several results; score the systems one by one for a comparison")
     for document in documents:
         if not isinstance(document, dict) or not {"schema", "system", "signature", "sentences"} <= document.keys():
             raise InputError(f"{path}: not a result; write one with python -m metrics.score … --json FILE")
@@ -139,3 +140,37 @@ def _damage(document: dict[str, Any]) -> str:
         if abs(sta * sim * fl - j) > 10**-DECIMALS:
             return f"sentence {number}: j is not sta · sim · fl"
     return ""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The means of two systems under one metric; first − second, with the interval of a paired bootstrap over sentences.
+
+    p is the p-value of an approximate randomisation test (Noreen 1989).
+    """
+
+    metric: str
+    first: float
+    second: float
+    interval: Interval
+    p: float
+
+
+def compare(first: dict[str, Any], second: dict[str, Any]) -> list[Difference]:
+    """Compare two result documents under every metric.
+
+    Raises:
+        InputError: The signatures differ, which makes the scores incomparable, or the sentences do.
+    """
+    a, b = Signature.parse(first["signature"]), Signature.parse(second["signature"])
+    if a != b:
+        raise InputError(f"these scores are not comparable; the signatures differ in {'; '.join(a.differences(b))}")
+    sources = [[sentence["source"] for sentence in result["sentences"]] for result in (first, second)]
+    if sources[0] != sources[1]:
+        raise InputError("the two files hold different sentences under one signature: one of them was altered")
+    differences = []
+    for metric in METRICS:
+        left, right = (np.array([s[metric] for s in r["sentences"]], dtype=np.float64) for r in (first, second))
+        interval, p = paired_difference(left, right), randomisation_test(left, right)
+        differences.append(Difference(metric, float(left.mean()), float(right.mean()), interval, p))
+    return differences

@@ -5,7 +5,6 @@ import time
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -18,8 +17,7 @@ from metrics.generation.rewriting import RewritingProgress, rewrite_all
 from metrics.models.cards import card_facts
 from metrics.models.loading import DTYPES, LoadedModel, load_model
 from metrics.systems.baselines import BASELINES
-from metrics.systems.outputs import Rewrites, read_outputs
-from metrics.systems.resolve import System
+from metrics.systems.resolve import Rewrites, System, read_outputs
 from metrics.util.files import append_json_lines, cache_dir, content_hash, read_json_lines
 
 _SECONDS = "seconds"  # the key, beside the outputs of a cached batch, of the time that the batch took
@@ -45,18 +43,12 @@ def load_system(system: System) -> LoadedModel | None:
 
 
 def rewrite(
-    system: System,
-    test_set: TestSet,
-    *,
-    batch_size: int | None = None,
-    seed: int = 0,
+    system: System, test_set: TestSet, *, batch_size: int | None = None, seed: int = 0,
     loaded: LoadedModel | None = None,
-) -> Rewrites:
+) -> Rewrites:  # fmt: skip
     """Rewrite every sentence of a test set.
 
     Args:
-        system: The system.
-        test_set: The sentences.
         batch_size: Sentences per batch; None for `metrics.generation.batching.default_batch_size`.
         seed: The seed of systems that sample.
         loaded: The result of `load_system`, for callers that rewrite more than one test set.
@@ -64,22 +56,19 @@ def rewrite(
     Raises:
         InputError: A file of outputs has another number of lines than the test set has sentences.
     """
+    loaded = loaded or load_system(system)
+    if loaded is not None:
+        return _generate(system, loaded, test_set.sources, batch_size, seed)
     if system.kind == "outputs":
         outputs = read_outputs(Path(system.name), len(test_set.sources))
-        return Rewrites(system.name, system.kind, system.revision, {}, tuple(outputs))
-    loaded = loaded or load_system(system)
-    if system.model is None or loaded is None:
+    else:
         outputs = BASELINES[system.name](test_set)
-        return Rewrites(system.name, system.kind, system.revision, {}, tuple(outputs))
-    outputs, decoding, seconds = _generate(system, loaded, test_set.sources, batch_size, seed)
-    device, card = _device(loaded.device), card_facts(system.model)
-    return Rewrites(system.name, system.kind, system.revision, decoding, tuple(outputs), seconds, device, card)
+    return Rewrites(system.name, system.kind, system.revision, {}, tuple(outputs))
 
 
 def _generate(
     system: System, loaded: LoadedModel, sources: Sequence[str], batch_size: int | None, seed: int
-) -> tuple[list[str], dict[str, Any], float | None]:
-    """Return (outputs, decoding, seconds); seconds is None if a cached batch does not record its own."""
+) -> Rewrites:
     settings = decoding_settings(loaded.model, system.decoding)
     batch_size = batch_size or default_batch_size(loaded, sources, settings)
     decoding = {**settings, "prompt": loaded.prompt, "batch_size": batch_size}
@@ -110,12 +99,11 @@ def _generate(
             loaded, sources, settings, description=f"rewriting, {system.name}", batch_size=batch_size, seed=seed,
             done=done, record=record,
         )  # fmt: skip
+    # A batch that an older version cached does not record its seconds.
     known = [seconds for seconds in batch_seconds if seconds is not None]
     total = round(sum(known), 1) if len(known) == len(batch_seconds) else None
-    return outputs, decoding, total
-
-
-def _device(kind: str) -> str:
-    if kind == "cuda":
-        return str(torch.cuda.get_device_name())
-    return f"{kind}, {platform.machine()}, {torch.get_num_threads()} threads"
+    device = f"{loaded.device}, {platform.machine()}, {torch.get_num_threads()} threads"
+    if loaded.device == "cuda":
+        device = str(torch.cuda.get_device_name())
+    card = card_facts(loaded.ref)
+    return Rewrites(system.name, system.kind, system.revision, decoding, tuple(outputs), total, device, card)

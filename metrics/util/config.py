@@ -1,13 +1,6 @@
 """Configuration files: a YAML mapping becomes a validated pydantic model, or one line that says what to correct.
 
-A configuration is a subclass of `Config`. Its field declarations hold the types, ranges, choices and descriptions:
-
-    class Training(Config):
-        learning_rate: float = Field(gt=0, description="Peak learning rate of AdamW.")
-        schedule: Literal["constant", "linear"]
-        method: Annotated[str, OneOf(METHODS)]
-
-    validate(Training, read_yaml(path), str(path))
+A configuration is a subclass of `Config`. Its field declarations hold the types, ranges, choices and descriptions.
 """
 
 import re
@@ -73,11 +66,7 @@ def parse_yaml(text: str, where: str) -> Any:
 
 
 def read_yaml(path: Path) -> dict[Any, Any]:
-    """Read a YAML file that holds one mapping.
-
-    Raises:
-        InputError: The file is missing, not UTF-8, not YAML, or not a mapping.
-    """
+    """Read a YAML file; raise an `InputError` if it is missing, not UTF-8, not YAML, or not a mapping."""
     try:
         text = path.read_text("utf-8")
     except OSError as error:
@@ -91,11 +80,9 @@ def read_yaml(path: Path) -> dict[Any, Any]:
 
 
 def validate(model: type[Model], values: dict[Any, Any], where: str) -> Model:
-    """Build a configuration.
+    """Build a configuration from `values` by field name.
 
     Args:
-        model: Its class.
-        values: Field name -> value, as YAML reads them.
         where: What error messages name: a file, or the kind and name of the configuration.
 
     Raises:

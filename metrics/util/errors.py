@@ -45,19 +45,15 @@ def one_line(error: object) -> str:
 def missing_package(package: str, needed_by: str = "this command") -> InputError:
     """Build the error for a `package` (as it is imported) that is not installed, with the command that installs it."""
     target = f"'.[{_EXTRAS[package]}]'" if package in _EXTRAS else "."
-    return InputError(
-        f"{needed_by} needs the package {package}; install it with: pip install -c constraints.txt -e {target}"
-    )
+    command = f"pip install -c constraints.txt -e {target}"
+    return InputError(f"{needed_by} needs the package {package}; install it with: {command}")
 
 
 def run_command(main: Callable[[list[str]], None], argv: list[str] | None = None) -> None:
     """Run `main(argv)` and end the process where it fails: exit code 2 (bad input, full disk) or 130 (interrupted).
 
-    Messages and progress bars of other libraries are switched off unless --verbose is among the arguments.
-
-    Args:
-        main: The command; it parses `argv` itself and raises `InputError` for input it cannot use.
-        argv: The arguments without the program's name; `sys.argv[1:]` by default.
+    Messages and progress bars of other libraries are switched off unless --verbose is among the arguments `argv`, by
+    default the process's own, which `main` parses itself.
     """
     argv = sys.argv[1:] if argv is None else argv
     if VERBOSE not in argv:

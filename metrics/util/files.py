@@ -99,11 +99,7 @@ def read_lines(path: Path) -> list[str]:
 
 
 def read_text(path: Path) -> str:
-    """Read a UTF-8 file without its byte order mark.
-
-    Raises:
-        InputError: There is no such file, or it has another encoding.
-    """
+    """Read a UTF-8 file without its byte order mark; raise an `InputError` if it is missing or has another encoding."""
     try:
         data = path.read_bytes()
     except (FileNotFoundError, IsADirectoryError):

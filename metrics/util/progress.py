@@ -27,7 +27,6 @@ class ProgressBar:
     A bar without a total shows the counts of the bar inside it, which then has no line of its own.
 
     Args:
-        description: The name of the stage.
         total: How many units the stage has; None if unknown.
         completed: How many of them are already done, as in a run that resumes.
         unit: The plural of what is counted.
@@ -96,8 +95,6 @@ class ProgressBar:
 
 
 def _rate(per_second: float) -> str:
-    if per_second == 0:
-        return "0 per second"
     return f"{per_second:.3g} per second" if per_second >= 1 else f"{1 / per_second:.3g} s each"
 
 

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from metrics.systems.outputs import Rewrites
-from metrics.systems.resolve import System
+from metrics.systems.resolve import Rewrites, System
 from metrics.systems.rewriting import load_system, rewrite
 from repro.baselines.setting import Setting
 from repro.followers.follower import Verdict

@@ -8,7 +8,7 @@ from importlib import import_module
 
 from metrics.data.test_sets import TestSet
 from metrics.models.resolve import ModelRef
-from metrics.systems.outputs import Rewrites
+from metrics.systems.resolve import Rewrites
 from repro.baselines.config import BaselineConfig
 from repro.followers.follower import Follower
 

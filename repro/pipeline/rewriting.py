@@ -11,8 +11,7 @@ from typing import Any
 import pandas as pd
 
 from metrics.models.resolve import ModelRef, resolve_model
-from metrics.systems.outputs import Rewrites
-from metrics.systems.resolve import System, resolve_system
+from metrics.systems.resolve import Rewrites, System, resolve_system
 from metrics.systems.rewriting import rewrite
 from metrics.util.files import atomic_file, write_json
 from metrics.util.progress import progress
