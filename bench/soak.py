@@ -26,7 +26,7 @@ from typing import Any
 
 import pandas as pd
 
-from metrics.scoring.environment import git_commit
+from metrics.scoring.result import git_commit
 from metrics.util.console import command_parser
 from metrics.util.errors import InputError, run_command
 from metrics.util.files import append_json_lines, cache_dir, content_hash, read_json_lines, sha256_file, write_json

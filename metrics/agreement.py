@@ -12,17 +12,10 @@ source sentences.
 Exit codes: 0 done, 2 bad input (one line says what), 130 interrupted.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from metrics.util.console import command_parser
 from metrics.util.errors import InputError, run_command
-
-if TYPE_CHECKING:
-    from metrics.data.judgements import JudgedRewrites
-    from metrics.profiles import Profile
 
 
 def main(argv: list[str]) -> None:
@@ -31,13 +24,13 @@ def main(argv: list[str]) -> None:
     parser.add_argument("file", metavar="FILE", type=Path, help="the judged rewrites")
     parser.add_argument("--profile", action="append", metavar="NAME", help="may be repeated (default: offline)")
     parser.add_argument("--json", metavar="OUT", type=Path, help="also write the numbers to OUT")
-    parser.add_argument(
-        "--convert", metavar="OUT", type=Path, help="only convert an EMNLP 2021 file to the columns above"
-    )
+    parser.add_argument("--convert", metavar="OUT", type=Path, help="only convert an EMNLP 2021 file to these columns")
     options = parser.parse_args(argv)
-    from metrics.data.judgements import convert_emnlp, read_judgements
     from metrics.profiles import load_profile
-    from metrics.util.files import require_writable, write_json
+    from metrics.scoring.agreement import PAIRS, agreement, convert_emnlp, read_judgements, system_means
+    from metrics.scoring.cache import ScoreCache
+    from metrics.scoring.evaluator import Evaluator
+    from metrics.util.files import cache_dir, require_writable, write_json
 
     if options.convert:
         print(f"{options.convert}: {convert_emnlp(options.file, options.convert)} rows")
@@ -45,36 +38,30 @@ def main(argv: list[str]) -> None:
     profiles = [load_profile(name) for name in dict.fromkeys(options.profile or ["offline"])]
     for profile in profiles:
         if profile.needs_references:
-            raise InputError(
-                f"profile {profile.name} compares with human references, which judged rewrites do not have"
-            )
+            problem = "compares with human references, which judged rewrites do not have"
+            raise InputError(f"profile {profile.name} {problem}")
     if options.json:
         require_writable(options.json)
     judged = read_judgements(options.file)
-    documents = [_report(judged, profile) for profile in profiles]
+    documents = []
+    for profile in profiles:
+        evaluator = Evaluator(profile, ScoreCache(cache_dir() / "scores.sqlite"))
+        scores = evaluator.score(judged.sources, judged.outputs)
+        rows, systems = agreement(judged, scores), system_means(judged, scores)
+        name, count = evaluator.signature_fields["profile"], len(judged.outputs)
+        print(f"profile {name}, {count} rewrites of {len(systems)} systems")
+        print("metric\tjudgement\tlevel\tstatistic\tvalue [95 %]\tn")
+        for row in rows:
+            interval = "undefined"
+            if row["value"] is not None:
+                interval = f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+            print(row["metric"], row["judgement"], row["level"], row["statistic"], interval, row["n"], sep="\t")
+        print("system\t" + "\t".join(f"{aspect}\t{metric}" for metric, aspect in PAIRS))
+        for system, means in systems.items():
+            print(system, *(f"{means[aspect]:.3f}\t{means[metric]:.3f}" for metric, aspect in PAIRS), sep="\t")
+        documents.append({"measure": evaluator.signature_fields, "agreement": rows, "systems": systems})
     if options.json:
         write_json(options.json, {"schema": 1, "file": str(options.file), "profiles": documents})
-
-
-def _report(judged: JudgedRewrites, profile: Profile) -> dict[str, Any]:
-    """Print the tables of one profile, and return what --json writes about it."""
-    from metrics.scoring.agreement import PAIRS, agreement, system_means
-    from metrics.scoring.cache import ScoreCache
-    from metrics.scoring.evaluator import Evaluator
-    from metrics.util.files import cache_dir
-
-    evaluator = Evaluator(profile, ScoreCache(cache_dir() / "scores.sqlite"))
-    scores = evaluator.score(judged.sources, judged.outputs)
-    rows, systems = agreement(judged, scores), system_means(judged, scores)
-    print(f"profile {evaluator.signature_fields['profile']}, {len(judged.outputs)} rewrites of {len(systems)} systems")
-    print("metric\tjudgement\tlevel\tstatistic\tvalue [95 %]\tn")
-    for row in rows:
-        value = "undefined" if row["value"] is None else f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
-        print(row["metric"], row["judgement"], row["level"], row["statistic"], value, row["n"], sep="\t")
-    print("system\t" + "\t".join(f"{aspect}\t{metric}" for metric, aspect in PAIRS))
-    for name, means in systems.items():
-        print(name, *(f"{means[aspect]:.3f}\t{means[metric]:.3f}" for metric, aspect in PAIRS), sep="\t")
-    return {"measure": evaluator.signature_fields, "agreement": rows, "systems": systems}
 
 
 if __name__ == "__main__":

@@ -8,8 +8,6 @@ the signs of the differences at random.
 Exit codes: 0 done, 2 bad input (one line says what), 130 interrupted.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from metrics.util.console import command_parser
@@ -22,8 +20,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("first", metavar="A.json", type=Path, help="the result of system A")
     parser.add_argument("second", metavar="B.json", type=Path, help="the result of system B")
     options = parser.parse_args(argv)
-    from metrics.scoring.comparison import compare
-    from metrics.scoring.result_files import read_result
+    from metrics.scoring.result import compare, read_result
     from metrics.scoring.signature import Signature
 
     first, second = read_result(options.first), read_result(options.second)

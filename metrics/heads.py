@@ -1,13 +1,13 @@
-"""The command `python -m metrics.heads train`: trains the heads of the profile `offline`."""
+"""Train the heads of the profile `offline`: `python -m metrics.heads train`."""
 
-import argparse
 from pathlib import Path
 
+from metrics.util.console import command_parser
 from metrics.util.errors import InputError, run_command
 
 
 def main(argv: list[str]) -> None:
-    parser = argparse.ArgumentParser(prog="python -m metrics.heads", description="Trains the heads of `offline`.")
+    parser = command_parser("python -m metrics.heads", __doc__)
     train = parser.add_subparsers(dest="command", required=True).add_parser("train", help="train the heads")
     train.add_argument("--data-dir", help="folder with jigsaw/, cola/ and paradetox/ (default: SRO_DATA_DIR)")
     train.add_argument("--only", choices=("toxicity", "acceptability"), help="train one head only")

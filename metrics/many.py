@@ -12,9 +12,6 @@ its result file. A system that cannot be used does not stop the others; the comm
 Exit codes: 0 done, 1 some jobs failed (a line each says why), 2 bad input, 130 interrupted.
 """
 
-from __future__ import annotations
-
-import argparse
 import sys
 from pathlib import Path
 
@@ -22,27 +19,28 @@ from metrics.util.console import command_parser
 from metrics.util.errors import InputError, run_command
 
 
-def parser() -> argparse.ArgumentParser:
-    """Build the parser of the command."""
-    p = command_parser("python -m metrics.many", __doc__, fromfile_prefix_chars="@")
-    p.add_argument("systems", metavar="SYSTEM", nargs="+", help="a system, or @FILE with one per line")
-    p.add_argument("--test-set", action="append", metavar="NAME", help="may be repeated (default: paradetox-test)")
-    p.add_argument("--limit", type=int, metavar="N", help="use only the first N sentences of each test set")
-    p.add_argument("--profile", action="append", metavar="NAME", help="may be repeated (default: offline)")
-    p.add_argument("--data-dir", metavar="DIR", help="the folder with the corpora (default: SRO_DATA_DIR)")
-    p.add_argument("--dtype", default="float32", metavar="NAME", help="float32 (default) or bfloat16 weights")
-    p.add_argument("--batch-size", type=int, metavar="N", help="sentences per batch (default: as in metrics.score)")
-    p.add_argument("--out", metavar="DIR", type=Path, default="runs/many", help="the results (default: runs/many)")
-    p.add_argument("--workers", type=int, default=0, metavar="N", help="Ray workers on this machine (default: no Ray)")
-    p.add_argument("--address", metavar="ADDRESS", help="a Ray cluster to use instead; auto: the one of this node")
-    p.add_argument("--gpus", type=float, default=0, metavar="N", help="GPUs per worker; .5 shares one (default: 0)")
-    p.add_argument("--verbose", action="store_true", help="also show the messages of other libraries")
-    return p
-
-
 def main(argv: list[str]) -> None:
     """Run the command."""
-    options = parser().parse_args(argv)
+    parser = command_parser("python -m metrics.many", __doc__, fromfile_prefix_chars="@")
+    parser.add_argument("systems", metavar="SYSTEM", nargs="+", help="a system, or @FILE with one per line")
+    parser.add_argument("--test-set", action="append", metavar="NAME", help="may be repeated (default: paradetox-test)")
+    parser.add_argument("--limit", type=int, metavar="N", help="use only the first N sentences of each test set")
+    parser.add_argument("--profile", action="append", metavar="NAME", help="may be repeated (default: offline)")
+    parser.add_argument("--data-dir", metavar="DIR", help="the folder with the corpora (default: SRO_DATA_DIR)")
+    parser.add_argument("--dtype", default="float32", metavar="NAME", help="float32 (default) or bfloat16 weights")
+    parser.add_argument(
+        "--batch-size", type=int, metavar="N", help="sentences per batch (default: as in metrics.score)"
+    )
+    parser.add_argument("--out", metavar="DIR", type=Path, default="runs/many", help="the results (default: runs/many)")
+    parser.add_argument(
+        "--workers", type=int, default=0, metavar="N", help="Ray workers on this machine (default: no Ray)"
+    )
+    parser.add_argument("--address", metavar="ADDRESS", help="a Ray cluster to use instead; auto: the one of this node")
+    parser.add_argument(
+        "--gpus", type=float, default=0, metavar="N", help="GPUs per worker; .5 shares one (default: 0)"
+    )
+    parser.add_argument("--verbose", action="store_true", help="also show the messages of other libraries")
+    options = parser.parse_args(argv)
     from metrics.data.test_sets import load_test_set
     from metrics.models.loading import require_dtype
     from metrics.profiles import load_profile

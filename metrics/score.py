@@ -11,10 +11,10 @@ profile scores the same rewrites.
 Exit codes: 0 done, 2 bad input (one line says what), 130 interrupted.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
+from collections.abc import Callable
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,19 +22,15 @@ from metrics.util.console import command_parser
 from metrics.util.errors import InputError, run_command, suggest
 
 if TYPE_CHECKING:
-    from metrics.data.test_sets import TestSet
     from metrics.scoring.result import Result
-    from metrics.systems.resolve import System
 
 
 def parser() -> argparse.ArgumentParser:
     """Build the parser of the command."""
     p = command_parser("python -m metrics.score", __doc__)
     p.add_argument("systems", metavar="SYSTEM", nargs="+", help="what to score")
-    p.add_argument(
-        "--test-set", default="paradetox-test", metavar="NAME",
-        help="paradetox-test (default), paradetox-dev, paradetox-500, jigsaw-10k, or sample",
-    )  # fmt: skip
+    test_sets = "paradetox-test (default), paradetox-dev, paradetox-500, jigsaw-10k, or sample"
+    p.add_argument("--test-set", default="paradetox-test", metavar="NAME", help=test_sets)
     p.add_argument("--limit", type=int, metavar="N", help="use only the first N sentences of the test set")
     p.add_argument("--profile", action="append", metavar="NAME", help="metric protocol; may be repeated (offline)")
     p.add_argument("--data-dir", metavar="DIR", help="the folder with the corpora (default: SRO_DATA_DIR)")
@@ -58,10 +54,10 @@ def main(argv: list[str]) -> None:
     options = parser().parse_args(argv)
     from metrics.data.test_sets import load_test_set
     from metrics.profiles import load_profile
-    from metrics.push import check_target, push
     from metrics.scoring.cache import ScoreCache
     from metrics.scoring.evaluator import Evaluator
     from metrics.scoring.result import result_document
+    from metrics.systems.resolve import is_model, read_outputs, resolve_system
     from metrics.systems.rewriting import rewrite
     from metrics.util.files import cache_dir, require_writable, write_json
     from metrics.util.progress import progress
@@ -72,19 +68,26 @@ def main(argv: list[str]) -> None:
         raise InputError(f"--batch-size {options.batch_size}: must be at least 1")
     if options.yes and not options.push:
         raise InputError("--yes: confirms --push; give --push ORG/NAME")
-    systems = _resolve_systems(options)
+    settings = {name: getattr(options, name) for name in ("revision", "prompt", "engine", "dtype")}
+    settings["decoding"] = _parse_decoding(options.decoding)
+    # Settings of models apply to the models among the systems. Without any, the first system refuses them.
+    models = [name for name in options.systems if is_model(name)] or options.systems[:1]
+    names = dict.fromkeys(options.systems)
+    systems = [resolve_system(name, **(settings if name in models else {})) for name in names]
     if options.json:
         require_writable(options.json)
     if options.push:
-        check_target(options.push, send=options.yes)
+        publish = _find_publisher(options.push, send=options.yes)
     test_set = load_test_set(options.test_set, options.data_dir).limit(options.limit)
-    _check_outputs(systems, test_set)
-
-    cache = None if options.no_cache else ScoreCache(cache_dir() / "scores.sqlite")
-    evaluators = [Evaluator(profile, cache) for profile in profiles]
+    for system in systems:
+        if system.kind == "outputs":
+            read_outputs(Path(system.name), len(test_set.sources))
     for profile in profiles:
         if profile.needs_references and not all(test_set.references):
             raise InputError(f"profile {profile.name}: {test_set.name} has sentences without a reference")
+
+    cache = None if options.no_cache else ScoreCache(cache_dir() / "scores.sqlite")
+    evaluators = [Evaluator(profile, cache) for profile in profiles]
     rewrites = [rewrite(system, test_set, batch_size=options.batch_size, seed=options.seed) for system in systems]
     pairs = progress([(evaluator, written) for evaluator in evaluators for written in rewrites], "scoring", "systems")
     results = [evaluator.evaluate(written, test_set) for evaluator, written in pairs]
@@ -93,19 +96,14 @@ def main(argv: list[str]) -> None:
         write_json(options.json, documents[0] if len(documents) == 1 else {"results": documents})
     _show(results, options)
     if options.push:
-        push(documents, options.push, send=options.yes)
-
-
-def _resolve_systems(options: argparse.Namespace) -> list[System]:
-    from metrics.systems.resolve import is_model, resolve_system
-
-    settings = {
-        "revision": options.revision, "prompt": options.prompt, "decoding": _parse_decoding(options.decoding),
-        "engine": options.engine, "dtype": options.dtype,
-    }  # fmt: skip
-    # Settings of models apply to the models among the systems. Without any, the first system refuses them.
-    models = [name for name in options.systems if is_model(name)] or options.systems[:1]
-    return [resolve_system(name, **(settings if name in models else {})) for name in dict.fromkeys(options.systems)]
+        try:
+            publish(documents, options.push, send=options.yes)
+        except InputError as error:
+            problem = f"{options.push}: {'the Hub took nothing' if options.yes else 'not shown'} ({error})"
+            action = "run the same command again, or leaderboard.publish with the file of --json"
+            raise InputError(f"{problem}; {action}") from None
+        if not options.yes:
+            print("nothing was sent; add --yes to open a pull request")
 
 
 def _parse_decoding(settings: list[str]) -> dict[str, Any]:
@@ -127,18 +125,25 @@ def _parse_decoding(settings: list[str]) -> dict[str, Any]:
     return values
 
 
-def _check_outputs(systems: list[System], test_set: TestSet) -> None:
-    from metrics.systems.outputs import read_outputs
+def _find_publisher(repo: str, *, send: bool) -> Callable[..., None]:
+    """The function of (documents, repo, *, send) that the leaderboard, which the metrics do not import, registers."""
+    import huggingface_hub as hub
 
-    for system in systems:
-        if system.kind == "outputs":
-            read_outputs(Path(system.name), len(test_set.sources))
+    from metrics.util.hub import HUB_ID
+
+    if not HUB_ID.match(repo) or "/" not in repo:
+        raise InputError("--push: needs the id of a Hub data set, ORG/NAME")
+    if send and not hub.get_token():
+        raise InputError("--push --yes: no Hub token; set HF_TOKEN or run `hf auth login`")
+    for entry_point in entry_points(group="detox_suite.publishers", name="leaderboard"):
+        return entry_point.load()
+    raise InputError("--push: no publisher is installed; install the suite: pip install -c constraints.txt -e .")
 
 
-def _show(results: list[Result], options: argparse.Namespace) -> None:
+def _show(results: "list[Result]", options: argparse.Namespace) -> None:
     """Print a table per profile: drawn on a terminal, tab-separated lines elsewhere."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
     from metrics.scoring import METRICS
@@ -154,11 +159,10 @@ def _show(results: list[Result], options: argparse.Namespace) -> None:
         ]
         title = f"{test_set.name} ({test_set.origin}), profile {group[0].signature.fields()['profile']}"
         if console.is_terminal:
-            table = Table(title=f"{title}; 95 % bootstrap intervals over sentences")
             # The decoding is the widest column by far.
             columns = len(header) if options.verbose else len(header) - 1
-            for name in header[:columns]:
-                table.add_column(name, overflow="fold")
+            shown = [Column(name, overflow="fold") for name in header[:columns]]
+            table = Table(*shown, title=f"{title}; 95 % bootstrap intervals over sentences")
             for row in rows:
                 # As Text: a name may contain rich's markup.
                 table.add_row(*map(Text, row[:columns]))
@@ -167,21 +171,14 @@ def _show(results: list[Result], options: argparse.Namespace) -> None:
             print(title, "\t".join(header), *("\t".join(row) for row in rows), sep="\n")
         # Systems with the same decoding share a signature.
         for signature in {result.signature.long: result.signature for result in group}.values():
-            if options.verbose or not console.is_terminal:
-                print(f"signature: {signature.long}\nshort: {signature.short}")
-            else:
-                print(f"signature: {signature.short}")
-    if console.is_terminal:
-        print(_next_steps(options.json, len(results)))
-
-
-def _next_steps(path: Path | None, count: int) -> str:
-    if path is None:
-        return "\nNext: add --json FILE to compare and publish this result. Scores are cached, so that takes seconds."
-    lines = [f"\nNext: publish    python -m leaderboard.publish {path} --repo ORG/NAME"]
-    if count == 1:
-        lines.append(f"      compare    python -m metrics.compare {path} OTHER.json")
-    return "\n".join(lines)
+            long = options.verbose or not console.is_terminal
+            print(f"signature: {signature.long}\nshort: {signature.short}" if long else f"signature: {signature.short}")
+    if console.is_terminal and options.json is None:
+        print("\nNext: add --json FILE to compare and publish this result. Scores are cached, so that takes seconds.")
+    elif console.is_terminal:
+        print(f"\nNext: publish    python -m leaderboard.publish {options.json} --repo ORG/NAME")
+        if len(results) == 1:
+            print(f"      compare    python -m metrics.compare {options.json} OTHER.json")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from leaderboard.rows.row import About, load_row
 from leaderboard.stores import open_store
 from leaderboard.stores.base import EMPTY, ForbiddenError, Store, retry
 from leaderboard.stores.hub import HubStore
-from metrics.scoring.result_files import read_results
+from metrics.scoring.result import read_results
 from metrics.util.errors import InputError
 
 

@@ -1,23 +1,23 @@
-"""Training corpora by name, each with its origin, revision, number of rows and hash.
+"""Training corpora by name, and the split of ParaDetox into development, test and training rows.
 
 A corpus is read from the data folder (`--data-dir` or SRO_DATA_DIR) if there is one, else from the Hub, else it is the
 built-in sample; its `origin` says which.
 """
-
-from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
 from pathlib import Path
 
 from metrics.data import sources
-from metrics.data.formats import read_comments, read_paraphrases
+from metrics.data.formats import Row, read_comments, read_paraphrases
 from metrics.data.near_duplicates import NearDuplicates
-from metrics.data.splits import OFFICIAL, split
 from metrics.util.errors import InputError
-from metrics.util.files import content_hash, read_lines
+from metrics.util.files import content_hash, read_lines, sha256_bytes
 
 CORPORA = ("jigsaw-toxic", "jigsaw-sentences", "paraphrase-pairs", "paradetox-train", "sample")
+OFFICIAL = 500  # the first rows are the test set of the SRO paper
+DEVELOPMENT = 400
+TEST = 2000
 _FILES = {
     "jigsaw-toxic": ("jigsaw/jigsaw_toxic.csv",),
     "jigsaw-sentences": ("jigsaw/dev_toxic.txt", "jigsaw/dev_normal.txt"),
@@ -29,12 +29,7 @@ _FILES = {
 class Corpus:
     """Training texts: toxic and neutral sentences that are not parallel, or (text, paraphrase) pairs.
 
-    Attributes:
-        name: One of `CORPORA`.
-        origin: "folder", "hub" or "sample".
-        revision: A hash of the files, or the Hub data set with its commit.
-        toxic, neutral: Sentences.
-        pairs: (text, paraphrase) pairs.
+    The origin is "folder", "hub" or "sample"; the revision is a hash of the files, or the Hub data set with its commit.
     """
 
     name: str
@@ -56,29 +51,27 @@ class Corpus:
 
 
 def load_corpus(name: str, data_dir: str | Path | None = None) -> Corpus:
-    """Load the training corpus called `name`.
-
-    Args:
-        name: One of `CORPORA`.
-        data_dir: The data folder; SRO_DATA_DIR by default.
+    """Load the training corpus `name`, one of `CORPORA`; `data_dir` is by default SRO_DATA_DIR.
 
     Raises:
         InputError: The name is unknown, or a file is missing or damaged.
     """
     if name not in CORPORA:
         raise InputError(f"corpus {name}: unknown; one of {', '.join(CORPORA)}")
-    if name == "sample":
-        return _sample_corpus(name)
-    if name == "paradetox-train":
-        return _paradetox_train(data_dir)
-    folder = sources.data_folder(data_dir)
+    parallel = sources.read_parallel(data_dir) if name == "paradetox-train" else None
+    if parallel is not None:
+        pairs = _training_pairs(parallel, training_texts(data_dir))
+        return Corpus(name, parallel.origin, parallel.revision, pairs=pairs)
+    folder = sources.data_folder(data_dir) if name in _FILES else None
     if folder is not None:
         return _folder_corpus(name, folder)
-    found = None if name == "paraphrase-pairs" else sources.hub_comments(sentences=name == "jigsaw-sentences")
-    if found is None:
-        return _sample_corpus(name)
-    revision, toxic, neutral = found
-    return Corpus(name, "hub", revision, toxic=toxic, neutral=neutral)
+    found = sources.hub_comments(sentences=name == "jigsaw-sentences") if name.startswith("jigsaw") else None
+    if found is not None:
+        return Corpus(name, "hub", *found)
+    if name in ("paraphrase-pairs", "paradetox-train"):
+        return Corpus(name, "sample", sources.sample_revision())
+    _, toxic, neutral = sources.sample_texts()
+    return Corpus(name, "sample", sources.sample_revision(), toxic, () if name == "jigsaw-toxic" else neutral)
 
 
 def training_texts(data_dir: str | Path | None) -> tuple[str, ...]:
@@ -92,41 +85,54 @@ def _folder_corpus(name: str, folder: Path) -> Corpus:
     revision = sources.folder_revision(folder, _FILES[name])
     if name == "jigsaw-toxic":
         return Corpus(name, "folder", revision, toxic=tuple(read_comments(paths[0], toxic=True)))
-    if name == "jigsaw-sentences":
-        toxic, neutral = (tuple(t for t in read_lines(path) if t.strip()) for path in paths)
-        for path, texts in zip(paths, (toxic, neutral), strict=True):
-            if not texts:
-                raise InputError(f"{path}: contains no sentence")
-        return Corpus(name, "folder", revision, toxic=toxic, neutral=neutral)
-    return Corpus(name, "folder", revision, pairs=tuple(read_paraphrases(*paths)))
-
-
-def _sample_corpus(name: str) -> Corpus:
     if name == "paraphrase-pairs":
-        return Corpus(name, "sample", sources.sample_revision())
-    toxic, neutral = sources.sample_training()
-    return Corpus(name, "sample", sources.sample_revision(), toxic, () if name == "jigsaw-toxic" else neutral)
+        return Corpus(name, "folder", revision, pairs=tuple(read_paraphrases(*paths)))
+    toxic, neutral = (tuple(t for t in read_lines(path) if t.strip()) for path in paths)
+    for path, texts in zip(paths, (toxic, neutral), strict=True):
+        if not texts:
+            raise InputError(f"{path}: contains no sentence")
+    return Corpus(name, "folder", revision, toxic, neutral)
 
 
-def _paradetox_train(data_dir: str | Path | None) -> Corpus:
-    """Pairs of a toxic sentence and its first rewrite that share nothing with a test set; the sample has none."""
-    parallel = sources.read_parallel(data_dir)
-    if parallel is None:
-        return Corpus("paradetox-train", "sample", sources.sample_revision())
-    pairs = _training_pairs(parallel, training_texts(data_dir))
-    return Corpus("paradetox-train", parallel.origin, parallel.revision, pairs=pairs)
+@functools.lru_cache(maxsize=4)
+def split(parallel: sources.ParallelTexts, training: tuple[str, ...]) -> tuple[list[Row], list[Row], int]:
+    """Split ParaDetox in the order of the SHA-256 of the toxic sentences.
+
+    The first 500 rows are the SRO paper's test set and belong to neither part. Repeated sentences count once.
+
+    Args:
+        parallel: All rows.
+        training: Texts that systems are trained on; their near-duplicates are left out.
+
+    Returns:
+        (development rows, test rows, number of near-duplicates left out); fewer rows if there are not enough.
+    """
+    head = {row[0] for row in parallel.rows[:OFFICIAL]}
+    unique = {row[0]: row for row in reversed(parallel.rows) if row[0] not in head}
+    rows = sorted(unique.values(), key=lambda row: sha256_bytes(row[0].encode()))
+    selected: list[Row] = []
+    dropped = 0
+    index = NearDuplicates(training, queries=(row[0] for row in rows))
+    for row in rows:
+        if len(selected) == DEVELOPMENT + TEST:
+            break
+        if index.contains(row[0]):
+            dropped += 1
+        else:
+            selected.append(row)
+            # Later sentences must not repeat this one either, or development rows would leak into the test.
+            index.add(row[0])
+    return selected[:DEVELOPMENT], selected[DEVELOPMENT:], dropped
 
 
 @functools.lru_cache(maxsize=4)
 def _training_pairs(parallel: sources.ParallelTexts, training: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    """Return the pairs in which no sentence is a near-duplicate of a text of a test set, or the reverse."""
+    """Pairs of a sentence and its first rewrite: no near-duplicate of a text of a test set, nor the reverse."""
     development, test, _ = split(parallel, training)
-    held_out = [*parallel.rows[:OFFICIAL], *development, *test]
     pairs = list({source: references[0] for source, references in reversed(parallel.rows)}.items())[::-1]
+    held_out = [*parallel.rows[:OFFICIAL], *development, *test]
     texts = [text for source, references in held_out for text in (source, *references)]
-    in_tests = NearDuplicates(texts)
-    in_pairs = NearDuplicates(text for pair in pairs for text in pair)
+    in_tests, in_pairs = NearDuplicates(texts), NearDuplicates(text for pair in pairs for text in pair)
     leaking = {number // 2 for text in texts for number in in_pairs.matches(text)}
-    return tuple(
-        pair for i, pair in enumerate(pairs) if i not in leaking and not any(in_tests.contains(text) for text in pair)
-    )
+    kept = (pair for i, pair in enumerate(pairs) if i not in leaking)
+    return tuple(pair for pair in kept if not any(in_tests.contains(text) for text in pair))

@@ -1,7 +1,5 @@
 """Readers of the file formats of public corpora: ParaDetox, Jigsaw, and two sets of paraphrases."""
 
-from __future__ import annotations
-
 import csv
 import io
 from pathlib import Path
@@ -9,11 +7,12 @@ from pathlib import Path
 from metrics.util.errors import InputError
 from metrics.util.files import read_lines, read_text
 
+Row = tuple[str, tuple[str, ...]]  # a toxic sentence, and its neutral rewrites
 _JIGSAW_LABELS = ("toxic", "severe_toxic", "obscene", "threat", "insult", "identity_hate")
 
 
-def read_paradetox(path: Path) -> list[tuple[str, tuple[str, ...]]]:
-    """Read a ParaDetox TSV: rows (toxic sentence, its neutral rewrites).
+def read_paradetox(path: Path) -> list[Row]:
+    """Read a ParaDetox TSV.
 
     The quoting is the csv module's default. Seven rewrites of the public file contain quoted line breaks, which become
     blanks: 11,927 rows in 11,935 lines.
@@ -43,11 +42,7 @@ def read_paradetox(path: Path) -> list[tuple[str, tuple[str, ...]]]:
 
 
 def read_comments(path: Path, *, toxic: bool) -> list[str]:
-    """Read the comments of a Jigsaw CSV.
-
-    Args:
-        path: The file.
-        toxic: True for comments whose column `toxic` is 1, False for comments without any label.
+    """Read the comments of a Jigsaw CSV: those whose column `toxic` is 1, or else those without any label.
 
     Raises:
         InputError: The file lacks a column, or is not a complete CSV.
@@ -69,15 +64,7 @@ def read_comments(path: Path, *, toxic: bool) -> list[str]:
 
 
 def read_paraphrases(msr: Path, pit: Path) -> list[tuple[str, str]]:
-    """Read the sentence pairs that annotators labelled as paraphrases.
-
-    Args:
-        msr: The training file of the Microsoft Research Paraphrase Corpus; label 1.
-        pit: The CSV of PIT-2015; a score of at least 4 out of 5.
-
-    Raises:
-        InputError: A file lacks columns or labels.
-    """
+    """Read pairs of paraphrases: label 1 of the Microsoft Research Paraphrase Corpus, at least 4 of 5 of PIT-2015."""
     pairs = []
     for line in read_lines(msr)[1:]:
         cells = line.split("\t")
@@ -91,7 +78,6 @@ def read_paraphrases(msr: Path, pit: Path) -> list[tuple[str, str]]:
     try:
         pairs += [(row["text1"], row["text2"]) for row in reader if float(row["human"]) >= 4]
     except (TypeError, ValueError):
-        raise InputError(
-            f"{pit}: line {reader.line_num} has no number in its last column; copy the file again"
-        ) from None
+        problem = f"line {reader.line_num} has no number in its last column"
+        raise InputError(f"{pit}: {problem}; copy the file again") from None
     return pairs

@@ -1,7 +1,5 @@
 """Near-duplicates: sentences that occur, nearly word for word, inside one text of a collection."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -37,13 +35,9 @@ class NearDuplicates:
     def add(self, text: str) -> None:
         """Add a text to the collection."""
         words = _words(text)
-        sequence, grams = tuple(words), _trigrams(words)
-        if self._relevant is not None:
-            grams &= self._relevant
-        if self._relevant is None or sequence in self._relevant:
-            self._by_words.setdefault(sequence, []).append(self._size)
-        for gram in grams:
-            self._by_trigram.setdefault(gram, []).append(self._size)
+        for table, keys in ((self._by_words, {tuple(words)}), (self._by_trigram, _trigrams(words))):
+            for key in keys if self._relevant is None else keys & self._relevant:
+                table.setdefault(key, []).append(self._size)
         self._size += 1
 
     def contains(self, sentence: str) -> bool:

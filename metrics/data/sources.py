@@ -1,7 +1,5 @@
 """Where texts come from: a data folder, the Hub, or the built-in sample."""
 
-from __future__ import annotations
-
 import functools
 import os
 from collections.abc import Sequence
@@ -10,7 +8,7 @@ from pathlib import Path
 
 import huggingface_hub as hub
 
-from metrics.data.formats import read_comments, read_paradetox
+from metrics.data.formats import Row, read_comments, read_paradetox
 from metrics.util.errors import InputError
 from metrics.util.files import read_lines, sha256_bytes, sha256_file
 from metrics.util.hub import is_hub_failure
@@ -33,26 +31,15 @@ _SHORT = 25  # words
 
 @dataclass(frozen=True)
 class ParallelTexts:
-    """ParaDetox: toxic sentences with their human rewrites.
-
-    Attributes:
-        origin: "folder" or "hub".
-        revision: A hash of the content, or the Hub data set with its commit.
-        rows: (toxic sentence, rewrites), in the order of the file.
-    """
+    """ParaDetox from "folder" or "hub"; the revision is a hash of the content, or the Hub data set with its commit."""
 
     origin: str
     revision: str
-    rows: tuple[tuple[str, tuple[str, ...]], ...]
+    rows: tuple[Row, ...]
 
 
-# -- the data folder ------------------------------------------------------------------------------------------------
 def data_folder(name: str | Path | None) -> Path | None:
-    """Return the data folder: `name`, else SRO_DATA_DIR, else None.
-
-    Raises:
-        InputError: The folder does not exist.
-    """
+    """Return the data folder: `name`, else SRO_DATA_DIR, else None; raise an `InputError` if it does not exist."""
     name = str(name) if name else os.environ.get("SRO_DATA_DIR", "")
     if not name:
         return None
@@ -63,11 +50,7 @@ def data_folder(name: str | Path | None) -> Path | None:
 
 
 def data_file(folder: Path, name: str) -> Path:
-    """Return the path of a file of the data folder.
-
-    Raises:
-        InputError: There is no such file, or it is a truncated copy of the public one.
-    """
+    """Return a file's path; raise an `InputError` if it is missing, or a truncated copy of the public file."""
     path = folder / name
     if not path.is_file():
         raise InputError(f"data folder {folder}: no {name}; it must hold this file (see the README, Data)")
@@ -93,7 +76,6 @@ def read_parallel(data_dir: str | Path | None) -> ParallelTexts | None:
     return ParallelTexts("folder", folder_revision(folder, [_PARADETOX]), rows)
 
 
-# -- the Hub --------------------------------------------------------------------------------------------------------
 @functools.lru_cache(maxsize=8)
 def _hub_file(dataset: str, suffixes: tuple[str, ...], contains: str) -> tuple[Path, str] | None:
     """Return a file of a Hub data set and its revision, or None if the Hub cannot be reached."""
@@ -125,48 +107,33 @@ def _hub_paradetox() -> ParallelTexts | None:
 
 
 def hub_comments(*, sentences: bool) -> tuple[str, tuple[str, ...], tuple[str, ...]] | None:
-    """Read Jigsaw's comments from the Hub.
+    """Return (revision, toxic comments, neutral comments) of Jigsaw, or None if the Hub cannot be reached.
 
-    Args:
-        sentences: Return toxic and neutral comments of at most 25 words, which stand in for the sentence files of
-            s-nlp/detox: those are not on the Hub. Else return all toxic comments, and no neutral one.
-
-    Returns:
-        (revision, toxic, neutral), or None if the Hub cannot be reached.
+    With `sentences` they have at most 25 words and stand in for the sentence files of s-nlp/detox, which are not on
+    the Hub; else there are all toxic comments, and no neutral one.
     """
     found = _hub_file(HUB["jigsaw"], (".csv",), "train")
     if found is None:
         return None
     path, revision = found
-    toxic = read_comments(path, toxic=True)
     if not sentences:
-        return revision, tuple(toxic), ()
-    neutral = read_comments(path, toxic=False)
-    short = [tuple(t for t in texts if len(t.split()) <= _SHORT) for texts in (toxic, neutral)]
-    return revision, short[0], short[1]
+        return revision, tuple(read_comments(path, toxic=True)), ()
+    comments = (read_comments(path, toxic=toxic) for toxic in (True, False))
+    toxic, neutral = (tuple(text for text in texts if len(text.split()) <= _SHORT) for texts in comments)
+    return revision, toxic, neutral
 
 
-# -- the built-in sample --------------------------------------------------------------------------------------------
 def sample_revision() -> str:
     """Return the hashes of the sample's files."""
     return folder_revision(SAMPLE, _SAMPLE_FILES)
 
 
-def sample_development() -> tuple[str, ...]:
-    """Return the 80 toxic sentences of the sample that no training corpus contains, in the order of their SHA-256."""
-    return tuple(sorted(_sample_toxic(), key=lambda t: sha256_bytes(t.encode()))[:_SAMPLE_DEV])
+def sample_texts() -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """Return the sample's toxic sentences for development, and its toxic and neutral ones for training.
 
-
-def sample_training() -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the sample's (toxic, neutral) training sentences."""
-    development = set(sample_development())
-    return tuple(t for t in _sample_toxic() if t not in development), tuple(read_lines(SAMPLE / "neutral.txt"))
-
-
-def sample_test() -> list[tuple[str, tuple[str, ...]]]:
-    """Return the sample's test rows: (toxic sentence, rewrites)."""
-    return read_paradetox(SAMPLE / "test.tsv")
-
-
-def _sample_toxic() -> list[str]:
-    return [line.split("\t")[0] for line in read_lines(SAMPLE / "toxic.tsv")[1:]]
+    The first 80 toxic sentences in the order of their SHA-256 are for development.
+    """
+    toxic = [line.split("\t")[0] for line in read_lines(SAMPLE / "toxic.tsv")[1:]]
+    development = tuple(sorted(toxic, key=lambda text: sha256_bytes(text.encode()))[:_SAMPLE_DEV])
+    training = tuple(text for text in toxic if text not in development)
+    return development, training, tuple(read_lines(SAMPLE / "neutral.txt"))

@@ -4,16 +4,15 @@ A test set is read from the data folder (`--data-dir` or SRO_DATA_DIR) if there 
 built-in sample, whose test set is always called `sample`, so that nobody takes one for the other.
 """
 
-from __future__ import annotations
-
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 from metrics.data import sources
-from metrics.data.corpora import training_texts
-from metrics.data.splits import DEVELOPMENT, OFFICIAL, TEST, Row, split
+from metrics.data.corpora import DEVELOPMENT, OFFICIAL, TEST, split, training_texts
+from metrics.data.formats import Row, read_paradetox
 from metrics.util.errors import InputError
 from metrics.util.files import content_hash, read_lines
 
@@ -27,10 +26,8 @@ class TestSet:
     """Toxic sentences and the human rewrites of each.
 
     Attributes:
-        name: One of `TEST_SETS`, or "sample-dev".
         origin: "folder", "hub" or "sample".
         revision: A hash of the files, or the Hub data set with its commit.
-        sources: [n] toxic sentences.
         references: [n] tuples of human rewrites, which may be empty.
         near_duplicates: How many candidates were left out because training texts contain them.
         total: The number of sentences before `limit`; 0 if there was no limit.
@@ -51,12 +48,8 @@ class TestSet:
         """The hash of sources and references."""
         return content_hash([self.sources, self.references])
 
-    def limit(self, n: int | None) -> TestSet:
-        """Return the first `n` sentences, or all if `n` is None.
-
-        Raises:
-            InputError: The test set has fewer sentences, or `n` is below 1.
-        """
+    def limit(self, n: int | None) -> Self:
+        """Return the first `n` sentences, or all if `n` is None; raise an `InputError` if there are not `n`."""
         if n is None or n == len(self.sources):
             return self
         if not 0 < n <= len(self.sources):
@@ -66,11 +59,9 @@ class TestSet:
 
 
 def load_test_set(name: str, data_dir: str | Path | None = None) -> TestSet:
-    """Load the test set called `name`; without a data folder and the Hub print a warning and load the sample.
+    """Load the test set `name`, one of `TEST_SETS`; `data_dir` is by default SRO_DATA_DIR.
 
-    Args:
-        name: One of `TEST_SETS`.
-        data_dir: The data folder; SRO_DATA_DIR by default.
+    Without a data folder and the Hub print a warning and load the sample.
 
     Raises:
         InputError: The name is unknown, or a file is missing or damaged.
@@ -78,38 +69,29 @@ def load_test_set(name: str, data_dir: str | Path | None = None) -> TestSet:
     if name not in TEST_SETS:
         raise InputError(f"test set {name}: unknown; one of {', '.join(TEST_SETS)}")
     if name == "sample":
-        return _test_set("sample", "sample", sources.sample_revision(), sources.sample_test())
-    if name == "jigsaw-10k":
-        return _jigsaw_10k(sources.data_folder(data_dir))
+        return _test_set("sample", "sample", sources.sample_revision(), read_paradetox(sources.SAMPLE / "test.tsv"))
+    if name == "jigsaw-10k":  # of Dale et al. (EMNLP 2021), without references
+        folder = sources.data_folder(data_dir)
+        if folder is None:
+            raise InputError("jigsaw-10k: not on the Hub; give a data folder (--data-dir or SRO_DATA_DIR)")
+        toxic = read_lines(sources.data_file(folder, _JIGSAW_10K))
+        return _test_set(name, "folder", sources.folder_revision(folder, [_JIGSAW_10K]), [(text, ()) for text in toxic])
     parallel = sources.read_parallel(data_dir)
     if parallel is None:
         print(f"{name}: no data folder and no Hub; the built-in sample is used instead", file=sys.stderr)
         if name != "paradetox-dev":
             return load_test_set("sample")
-        rows = _without_references(sources.sample_development())
-        return _test_set("sample-dev", "sample", sources.sample_revision(), rows)
+        held_out, _, _ = sources.sample_texts()
+        return _test_set("sample-dev", "sample", sources.sample_revision(), [(text, ()) for text in held_out])
     if name == "paradetox-500":
         rows, dropped = list(parallel.rows[:OFFICIAL]), 0
     else:
         development, test, dropped = split(parallel, training_texts(data_dir))
         rows = development if name == "paradetox-dev" else test
-    if len(rows) < _SIZES[name]:
-        raise InputError(
-            f"{name}: needs {_SIZES[name]} sentences, the corpus gives {len(rows)}; is paradetox.tsv complete?"
-        )
+    size = _SIZES[name]
+    if len(rows) < size:
+        raise InputError(f"{name}: needs {size} sentences, the corpus gives {len(rows)}; is paradetox.tsv complete?")
     return _test_set(name, parallel.origin, parallel.revision, rows, dropped)
-
-
-def _jigsaw_10k(folder: Path | None) -> TestSet:
-    """The 10,000 sentences of Dale et al. (EMNLP 2021), without references; only a data folder has them."""
-    if folder is None:
-        raise InputError("jigsaw-10k: not on the Hub; give a data folder (--data-dir or SRO_DATA_DIR)")
-    rows = _without_references(read_lines(sources.data_file(folder, _JIGSAW_10K)))
-    return _test_set("jigsaw-10k", "folder", sources.folder_revision(folder, [_JIGSAW_10K]), rows)
-
-
-def _without_references(texts: Iterable[str]) -> list[Row]:
-    return [(text, ()) for text in texts]
 
 
 def _test_set(name: str, origin: str, revision: str, rows: Sequence[Row], near_duplicates: int = 0) -> TestSet:

@@ -1,7 +1,5 @@
 """Rules about single texts. Several scores depend on them, so each rule is defined once."""
 
-from __future__ import annotations
-
 import re
 from itertools import pairwise
 
@@ -16,10 +14,7 @@ def well_formed(text: str) -> str:
 
 
 def detokenise(text: str) -> str:
-    """Join . , ! ? and parentheses to their neighbours, and nothing else, as STRAP does (Krishna et al. 2020).
-
-    As in the released code one blank at a time: of two blanks before a comma one stays, other white space stays too.
-    """
+    """Join . , ! ? and parentheses to their neighbours across one blank, as STRAP's code does (Krishna et al. 2020)."""
     for sign in ".,!?)":
         text = text.replace(f" {sign}", sign)
     return text.replace("( ", "(")

@@ -15,7 +15,7 @@ from metrics.scoring.items import SentenceScores, Texts, score_chunks, to_items
 from metrics.scoring.measures import MEASURES
 from metrics.scoring.result import Result
 from metrics.scoring.signature import Signature
-from metrics.systems.outputs import Rewrites
+from metrics.systems.resolve import Rewrites
 from metrics.util.files import content_hash
 
 

@@ -1,7 +1,5 @@
 """Jobs of `metrics.many`: one system on one test set, rewritten and scored, in this process or by Ray workers."""
 
-from __future__ import annotations
-
 import functools
 import itertools
 import logging
@@ -12,32 +10,26 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from metrics.data.test_sets import TestSet, load_test_set
+from metrics.data.test_sets import load_test_set
+from metrics.models.loading import DTYPES
 from metrics.profiles import load_profile
 from metrics.scoring.evaluator import Evaluator
 from metrics.scoring.result import result_document
-from metrics.systems.resolve import System, is_model, resolve_system
+from metrics.systems.resolve import is_model, resolve_system
 from metrics.systems.rewriting import load_system, rewrite
 from metrics.util.errors import InputError
 from metrics.util.files import content_hash
 
 # How often a group of jobs is tried when its worker dies: one that needs too much memory must not kill every worker.
 _TRIES = 4
+_load_test_set = functools.cache(load_test_set)
 
 
 @dataclass(frozen=True)
 class Job:
-    """One system on one test set.
+    """One system on one test set: names and options of `metrics.score`, and a hash of the system's files.
 
-    Attributes:
-        system: The system's name, as `metrics.systems.resolve.resolve_system` takes it.
-        content: A hash of the system's files, "" for a system without files here; see `content_of`.
-        test_set: The test set's name.
-        limit: Use only the first sentences; None for all.
-        profiles: Names of the profiles to score under.
-        data_dir: The data folder; None for SRO_DATA_DIR.
-        batch_size: Sentences per batch; None for the default.
-        dtype: The data type of models' weights.
+    The hash `content` is "" for a system without files here; see `content_of`.
     """
 
     system: str
@@ -58,13 +50,7 @@ class Job:
 
 @dataclass(frozen=True)
 class JobResult:
-    """What became of a job.
-
-    Attributes:
-        job: The job.
-        document: The content of its result file, as `metrics.score --json` writes it; {} after an error.
-        error: Why there is no result, in one line; "" if there is one.
-    """
+    """The content of a job's result file, as `metrics.score --json` writes it, or an error in one line."""
 
     job: Job
     document: dict[str, Any]
@@ -84,8 +70,9 @@ def run_jobs(jobs: Sequence[Job]) -> Iterator[JobResult]:
     system = loaded = None
     for job in jobs:
         try:
-            system = system or _system(job)
-            test_set = _test_set(job.test_set, job.data_dir, job.limit)
+            # The list may hold systems of other kinds beside models, and those refuse a dtype.
+            system = system or resolve_system(job.system, dtype=job.dtype if is_model(job.system) else DTYPES[0])
+            test_set = _load_test_set(job.test_set, job.data_dir).limit(job.limit)
             loaded = loaded or load_system(system)
             rewrites = rewrite(system, test_set, batch_size=job.batch_size, loaded=loaded)
             documents = [result_document(_evaluator(name).evaluate(rewrites, test_set)) for name in job.profiles]
@@ -101,7 +88,6 @@ def run_groups(
     """Run groups of jobs, each the jobs of one system, and yield the results as they come.
 
     Args:
-        groups: The jobs.
         workers: The number of Ray workers on this machine; 0 with no address: run all in this process.
         address: The Ray cluster to use instead.
         gpus: GPUs per worker; .5 lets two workers share one.
@@ -142,13 +128,3 @@ def _run_group(jobs: Sequence[Job]) -> list[JobResult]:
 def _evaluator(profile: str) -> Evaluator:
     # Without a score cache: each node of a cluster would have its own.
     return Evaluator(load_profile(profile))
-
-
-@functools.cache
-def _test_set(name: str, data_dir: str | None, limit: int | None) -> TestSet:
-    return load_test_set(name, data_dir).limit(limit)
-
-
-def _system(job: Job) -> System:
-    # The list may hold systems of other kinds beside models, and those refuse a dtype.
-    return resolve_system(job.system, dtype=job.dtype) if is_model(job.system) else resolve_system(job.system)

@@ -1,18 +1,26 @@
-"""The scores of one system on one test set, and the JSON document that `metrics.score --json` writes of them."""
+"""Results: the scores of a system on a test set, their JSON document, its file, and the comparison of two of them."""
 
-from __future__ import annotations
-
+import json
+import math
+import subprocess
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from metrics import __version__
 from metrics.data.test_sets import TestSet
-from metrics.scoring import METRICS
-from metrics.scoring.environment import git_commit, package_versions
+from metrics.scoring import DECIMALS, METRICS
 from metrics.scoring.items import SentenceScores
 from metrics.scoring.signature import Signature
-from metrics.scoring.statistics import Interval, mean_interval
-from metrics.systems.outputs import Rewrites
+from metrics.scoring.statistics import Interval, mean_interval, paired_difference, randomisation_test
+from metrics.systems.resolve import Rewrites
+from metrics.util.errors import InputError
+from metrics.util.files import read_text
 
 SCHEMA = 2
 
@@ -33,41 +41,136 @@ class Result:
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as a JSON value, with the output and the scores of every sentence."""
+        system, test = self.rewrites, self.test_set
         columns = (*METRICS, "soft_sta", "soft_fl")
+        scores = zip(*(self.scores.metric(name).tolist() for name in columns), strict=True)
         return {
             "schema": SCHEMA,
             "system": {
-                "name": self.rewrites.system,
-                "kind": self.rewrites.kind,
-                "revision": self.rewrites.revision,
-                "decoding": self.rewrites.decoding,
-                "cost": {"seconds": self.rewrites.seconds, "device": self.rewrites.device},
-                "card": self.rewrites.card,
+                "name": system.system, "kind": system.kind, "revision": system.revision, "decoding": system.decoding,
+                "cost": {"seconds": system.seconds, "device": system.device}, "card": system.card,
             },
             "test_set": {
-                "name": self.test_set.name,
-                "origin": self.test_set.origin,
-                "revision": self.test_set.revision,
-                "sha256": self.test_set.sha256,
-                "n": len(self.test_set.sources),
-                "of": self.test_set.total or len(self.test_set.sources),
-                "near_duplicates_removed": self.test_set.near_duplicates,
+                "name": test.name, "origin": test.origin, "revision": test.revision, "sha256": test.sha256,
+                "n": len(test.sources), "of": test.total or len(test.sources),
+                "near_duplicates_removed": test.near_duplicates,
             },
             "signature": self.signature.long,
             "signature_short": self.signature.short,
             "summary": {name: vars(interval) for name, interval in self.summary.items()},
             "sentences": [
                 {"source": source, "output": output, **dict(zip(columns, values, strict=True))}
-                for source, output, *values in zip(
-                    self.test_set.sources,
-                    self.rewrites.outputs,
-                    *(self.scores.metric(name).tolist() for name in columns),
-                    strict=True,
-                )
+                for source, output, values in zip(test.sources, system.outputs, scores, strict=True)
             ],
-        }
+        }  # fmt: skip
 
 
 def result_document(result: Result) -> dict[str, Any]:
     """Return the JSON document of a result: `Result.to_json`, the versions of packages, and the git commit."""
     return {**result.to_json(), "versions": package_versions(), "git_commit": git_commit()}
+
+
+def package_versions() -> dict[str, str]:
+    """Return package -> version of all packages that scores may depend on."""
+    names = [
+        "torch", "transformers", "tokenizers", "peft", "accelerate", "numpy", "scipy", "scikit-learn", "gguf",
+        "safetensors", "alt-profanity-check", "sacrebleu", *filter(find_spec, ("nltk", "sentencepiece")),
+    ]  # fmt: skip
+    return {**{name: version(name) for name in names}, "detox-suite": __version__}
+
+
+def git_commit() -> str:
+    """Return the commit of this checkout, with "+changed" if files differ from it; "unknown" outside a repository."""
+    commands = (["git", "rev-parse", "HEAD"], ["git", "status", "--porcelain"])
+    try:
+        commit, changed = (
+            subprocess.check_output(command, cwd=Path(__file__).parent, stderr=subprocess.DEVNULL, text=True).strip()
+            for command in commands
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return f"{commit}+changed" if changed else commit
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """Read a file with one result; raise an `InputError` as `read_results`, or if there are several."""
+    return read_results(path, single=True)[0]
+
+
+def read_results(path: Path, *, single: bool = False) -> list[dict[str, Any]]:
+    """Read a file with one result, or several unless it must be a `single` one.
+
+    Raises:
+        InputError: The file is of another kind or an older schema, or was altered.
+    """
+    try:
+        content = json.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not JSON ({error})") from None
+    several = isinstance(content, dict) and isinstance(content.get("results"), list)
+    documents: list[Any] = content["results"] if several else [content]
+    if single and len(documents) != 1:
+        raise InputError(f"{path}: several results; score the systems one by one for a comparison")
+    for document in documents:
+        if not isinstance(document, dict) or not {"schema", "system", "signature", "sentences"} <= document.keys():
+            raise InputError(f"{path}: not a result; write one with python -m metrics.score … --json FILE")
+        if document["schema"] != SCHEMA:
+            schema = str(document["schema"])[:40]
+            raise InputError(f"{path}: schema {schema}, this program reads {SCHEMA}; score the system again")
+        if damage := _damage(document):
+            raise InputError(f"{path}: {damage}; it was altered, score the system again")
+    return documents
+
+
+def _damage(document: dict[str, Any]) -> str:
+    """What is wrong with a result of this schema; "" for nothing."""
+    system, sentences, signature = document["system"], document["sentences"], document["signature"]
+    if not isinstance(system, dict) or not isinstance(system.get("name"), str) or not isinstance(signature, str):
+        return "no system name or signature"
+    n = Signature.parse(signature).fields()["n"]
+    if not isinstance(sentences, list) or not sentences or str(len(sentences)) != n:
+        return f"not the {n} sentences of its signature"
+    for number, sentence in enumerate(sentences):
+        if not isinstance(sentence, dict) or not isinstance(sentence.get("source"), str):
+            return f"sentence {number} has no source"
+        values: list[Any] = [sentence.get(metric) for metric in METRICS]
+        if not all(type(value) in (int, float) and math.isfinite(value) for value in values):
+            return f"sentence {number} lacks a score that is a finite number"
+        sta, sim, fl, j = values
+        if abs(sta * sim * fl - j) > 10**-DECIMALS:
+            return f"sentence {number}: j is not sta · sim · fl"
+    return ""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The means of two systems under one metric; first − second, with the interval of a paired bootstrap over sentences.
+
+    p is the p-value of an approximate randomisation test (Noreen 1989).
+    """
+
+    metric: str
+    first: float
+    second: float
+    interval: Interval
+    p: float
+
+
+def compare(first: dict[str, Any], second: dict[str, Any]) -> list[Difference]:
+    """Compare two result documents under every metric.
+
+    Raises:
+        InputError: The signatures differ, which makes the scores incomparable, or the sentences do.
+    """
+    a, b = Signature.parse(first["signature"]), Signature.parse(second["signature"])
+    if a != b:
+        raise InputError(f"these scores are not comparable; the signatures differ in {'; '.join(a.differences(b))}")
+    sources = [[sentence["source"] for sentence in result["sentences"]] for result in (first, second)]
+    if sources[0] != sources[1]:
+        raise InputError("the two files hold different sentences under one signature: one of them was altered")
+    differences = []
+    for metric in METRICS:
+        left, right = (np.array([s[metric] for s in r["sentences"]], dtype=np.float64) for r in (first, second))
+        interval, p = paired_difference(left, right), randomisation_test(left, right)
+        differences.append(Difference(metric, float(left.mean()), float(right.mean()), interval, p))
+    return differences

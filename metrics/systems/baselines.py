@@ -1,7 +1,5 @@
 """Trivial systems: they return the source, the source without rude words, or the human rewrite."""
 
-from __future__ import annotations
-
 import functools
 import re
 from collections.abc import Callable
@@ -29,23 +27,15 @@ def delete_rude_words(text: str) -> str:
     return " ".join(re.sub(r"[\w'*@$]+", lambda m: "" if m[0].lower() in words else m[0], text).split())
 
 
-def _duplicate(test_set: TestSet) -> list[str]:
-    return list(test_set.sources)
-
-
-def _delete(test_set: TestSet) -> list[str]:
-    return [delete_rude_words(source) for source in test_set.sources]
-
-
-def _reference(test_set: TestSet) -> list[str]:
+def _reference(test_set: "TestSet") -> list[str]:
     if not all(test_set.references):
         raise InputError(f"reference: test set {test_set.name} has sentences without a human rewrite")
     return [references[0] for references in test_set.references]
 
 
 # Name -> the function that rewrites a test set.
-BASELINES: dict[str, Callable[[TestSet], list[str]]] = {
-    "duplicate": _duplicate,
-    "delete": _delete,
+BASELINES: dict[str, Callable[["TestSet"], list[str]]] = {
+    "duplicate": lambda test_set: list(test_set.sources),
+    "delete": lambda test_set: [delete_rude_words(source) for source in test_set.sources],
     "reference": _reference,
 }

@@ -1,6 +1,4 @@
-"""From the name of a system to a baseline, a file of outputs, or a model."""
-
-from __future__ import annotations
+"""Systems, by name: a baseline, a file of outputs, or a model; and their outputs for a test set."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +9,7 @@ from metrics.models.loading import DTYPES, require_dtype
 from metrics.models.resolve import ModelRef, resolve_model
 from metrics.systems.baselines import BASELINES, LEXICON
 from metrics.util.errors import InputError
-from metrics.util.files import sha256_file
+from metrics.util.files import read_lines, sha256_file
 
 
 @dataclass(frozen=True)
@@ -19,7 +17,6 @@ class System:
     """A system that exists, and the settings of its model.
 
     Attributes:
-        name: What the user calls it: a baseline, a path or a Hub id.
         kind: "baseline", "outputs", "model" or "human".
         revision: A commit, or a hash of the content.
         model: Where the model is; None for the other kinds.
@@ -49,19 +46,12 @@ def is_model(name: str) -> bool:
 
 
 def resolve_system(
-    name: str,
-    *,
-    revision: str | None = None,
-    prompt: str | None = None,
-    decoding: dict[str, Any] | None = None,
-    engine: str = "",
-    dtype: str = DTYPES[0],
-) -> System:
-    """Find the system called `name`.
+    name: str, *, revision: str | None = None, prompt: str | None = None, decoding: dict[str, Any] | None = None,
+    engine: str = "", dtype: str = DTYPES[0],
+) -> System:  # fmt: skip
+    """Find a system: a baseline, a file with one output per line, or a model (see `metrics.models.resolve`).
 
-    Args:
-        name: A baseline, a file with one output per line, or a model (see `metrics.models.resolve.resolve_model`).
-        revision: The commit, tag or branch of a Hub model; the other settings are those of `System`.
+    `revision` is the commit, tag or branch of a Hub model; the other settings are those of `System`.
 
     Raises:
         InputError: There is no such system, or a setting of models is given for another kind of system.
@@ -71,9 +61,8 @@ def resolve_system(
     require_dtype(dtype)
     other_dtype = dtype != DTYPES[0]
     if not is_model(name) and (prompt or decoding or revision or engine or other_dtype):
-        raise InputError(
-            f"{name}: does not generate; --prompt, --decoding, --engine, --dtype and --revision are for models"
-        )
+        options = "--prompt, --decoding, --engine, --dtype and --revision"
+        raise InputError(f"{name}: does not generate; {options} are for models")
     if engine and other_dtype:
         raise InputError(f"--dtype {dtype}: --engine {engine} sets the data type of the weights; give one of the two")
     if name in BASELINES:
@@ -84,3 +73,33 @@ def resolve_system(
     ref = resolve_model(name, revision)
     full = ref.revision + (f"+base:{ref.base.revision}" if ref.base else "")
     return System(name, "model", full, ref, prompt, dict(decoding or {}), engine, dtype)
+
+
+@dataclass(frozen=True)
+class Rewrites:
+    """The outputs of a `System`, one per sentence of a test set, in order.
+
+    Attributes:
+        decoding: Generation settings, prompt and batch size; empty for systems that do not generate.
+        seconds: The time that generating took, without loading; None if it was not measured.
+        device: Where the model ran.
+        card: What the model card states (`metrics.models.cards`).
+    """
+
+    system: str
+    kind: str
+    revision: str
+    decoding: dict[str, Any]
+    outputs: tuple[str, ...]
+    seconds: float | None = None
+    device: str = ""
+    card: dict[str, Any] = field(default_factory=dict)
+
+
+def read_outputs(path: Path, expected: int) -> list[str]:
+    """Read outputs, one per line, from a text file; raise an `InputError` if it has not the `expected` lines."""
+    lines = read_lines(path)
+    if len(lines) != expected:
+        counts = f"{len(lines)} lines for {expected} test sentences"
+        raise InputError(f"{path}: {counts}; write one output per line, empty ones too")
+    return lines

@@ -1,35 +1,30 @@
 """What a system writes for a test set. A model's outputs are cached batch by batch, so that a run resumes."""
 
-from __future__ import annotations
-
 import platform
 import time
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
+import torch
+
+from metrics.data.test_sets import TestSet
 from metrics.generation.batching import default_batch_size
 from metrics.generation.decoding import decoding_settings
 from metrics.generation.engines import make_engine
+from metrics.generation.packed_linear import PACKABLE_FAMILIES, pack_linear_layers
 from metrics.generation.rewriting import RewritingProgress, rewrite_all
 from metrics.models.cards import card_facts
 from metrics.models.loading import DTYPES, LoadedModel, load_model
 from metrics.systems.baselines import BASELINES
-from metrics.systems.outputs import Rewrites, read_outputs
-from metrics.systems.resolve import System
+from metrics.systems.resolve import Rewrites, System, read_outputs
 from metrics.util.files import append_json_lines, cache_dir, content_hash, read_json_lines
 
-if TYPE_CHECKING:
-    from metrics.data.test_sets import TestSet
-
-# The key, beside the outputs of a cached batch, of the seconds that the batch took.
-_SECONDS = "seconds"
+_SECONDS = "seconds"  # the key, beside the outputs of a cached batch, of the time that the batch took
 
 
 def load_system(system: System) -> LoadedModel | None:
     """Load the system's model and its engine. Return None for a system without a model.
-
-    Where transformers decodes greedily on a processor, the linear layers are packed (`metrics.generation.packed_linear`).
 
     Raises:
         InputError: The engine does not support the model, or is not installed.
@@ -40,8 +35,6 @@ def load_system(system: System) -> LoadedModel | None:
     if system.engine:
         loaded.engine = make_engine(loaded, system.engine)
         return loaded
-    from metrics.generation.packed_linear import PACKABLE_FAMILIES, pack_linear_layers
-
     samples = decoding_settings(loaded.model, system.decoding)["do_sample"]
     # Packed layers add in another order, which would change some of the samples that were recorded without them.
     if loaded.model.config.model_type in PACKABLE_FAMILIES and not samples:
@@ -50,18 +43,12 @@ def load_system(system: System) -> LoadedModel | None:
 
 
 def rewrite(
-    system: System,
-    test_set: TestSet,
-    *,
-    batch_size: int | None = None,
-    seed: int = 0,
+    system: System, test_set: TestSet, *, batch_size: int | None = None, seed: int = 0,
     loaded: LoadedModel | None = None,
-) -> Rewrites:
+) -> Rewrites:  # fmt: skip
     """Rewrite every sentence of a test set.
 
     Args:
-        system: The system that rewrites.
-        test_set: The sentences.
         batch_size: Sentences per batch; None for `metrics.generation.batching.default_batch_size`.
         seed: The seed of systems that sample.
         loaded: The result of `load_system`, for callers that rewrite more than one test set.
@@ -69,25 +56,19 @@ def rewrite(
     Raises:
         InputError: A file of outputs has another number of lines than the test set has sentences.
     """
+    loaded = loaded or load_system(system)
+    if loaded is not None:
+        return _generate(system, loaded, test_set.sources, batch_size, seed)
     if system.kind == "outputs":
         outputs = read_outputs(Path(system.name), len(test_set.sources))
-        return Rewrites(system.name, system.kind, system.revision, {}, tuple(outputs))
-    loaded = loaded or load_system(system)
-    if system.model is None or loaded is None:
+    else:
         outputs = BASELINES[system.name](test_set)
-        return Rewrites(system.name, system.kind, system.revision, {}, tuple(outputs))
-    outputs, decoding, seconds = _generate(system, loaded, test_set.sources, batch_size, seed)
-    device, card = _device(loaded.device), card_facts(system.model)
-    return Rewrites(system.name, system.kind, system.revision, decoding, tuple(outputs), seconds, device, card)
+    return Rewrites(system.name, system.kind, system.revision, {}, tuple(outputs))
 
 
 def _generate(
     system: System, loaded: LoadedModel, sources: Sequence[str], batch_size: int | None, seed: int
-) -> tuple[list[str], dict[str, Any], float | None]:
-    """Return (outputs, decoding, seconds); seconds is None if a cached batch does not record its own."""
-    import torch
-    import transformers
-
+) -> Rewrites:
     settings = decoding_settings(loaded.model, system.decoding)
     batch_size = batch_size or default_batch_size(loaded, sources, settings)
     decoding = {**settings, "prompt": loaded.prompt, "batch_size": batch_size}
@@ -97,13 +78,13 @@ def _generate(
         decoding["dtype"] = system.dtype
     if settings["do_sample"]:
         decoding["seed"] = seed
-    versions = [torch.__version__, transformers.__version__, loaded.device]
+    versions = [torch.__version__, version("transformers"), loaded.device]
     key = content_hash([system.revision, decoding, list(sources), versions])
     path = cache_dir() / "rewrites" / f"{key[:32]}.jsonl"
     done = RewritingProgress()
-    batch_seconds: list[float | None] = []
-    for batch in read_json_lines(path):
-        batch_seconds.append(batch.pop(_SECONDS, None))
+    cached = read_json_lines(path)
+    batch_seconds: list[float | None] = [batch.pop(_SECONDS, None) for batch in cached]
+    for batch in cached:
         done.add({int(i): text for i, text in batch.items()})
     with append_json_lines(path) as append:
         last = time.monotonic()
@@ -118,14 +99,11 @@ def _generate(
             loaded, sources, settings, description=f"rewriting, {system.name}", batch_size=batch_size, seed=seed,
             done=done, record=record,
         )  # fmt: skip
+    # A batch that an older version cached does not record its seconds.
     known = [seconds for seconds in batch_seconds if seconds is not None]
     total = round(sum(known), 1) if len(known) == len(batch_seconds) else None
-    return outputs, decoding, total
-
-
-def _device(kind: str) -> str:
-    import torch
-
-    if kind == "cuda":
-        return str(torch.cuda.get_device_name())
-    return f"{kind}, {platform.machine()}, {torch.get_num_threads()} threads"
+    device = f"{loaded.device}, {platform.machine()}, {torch.get_num_threads()} threads"
+    if loaded.device == "cuda":
+        device = str(torch.cuda.get_device_name())
+    card = card_facts(loaded.ref)
+    return Rewrites(system.name, system.kind, system.revision, decoding, tuple(outputs), total, device, card)

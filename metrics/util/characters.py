@@ -1,7 +1,5 @@
 """Characters that a reader cannot see, found and escaped in text from outside."""
 
-from __future__ import annotations
-
 import unicodedata
 
 # Letters and marks without ink: fillers of scripts, joiners, variation selectors, the empty Braille cell.
@@ -19,20 +17,14 @@ def is_invisible(character: str) -> bool:
 def printable(text: str, limit: int = 500) -> str:
     """Return `text` with its invisible characters spelled out, as ⟨U+202E⟩; line breaks and tabs become ↵ and ⇥.
 
-    Args:
-        text: Any text.
-        limit: Characters of `text` to show; the result tells how many more there are.
+    After `limit` characters of `text` the result tells how many more there are.
     """
     cut = "".join(_SYMBOLS.get(c) or f"⟨U+{ord(c):04X}⟩" if is_invisible(c) else c for c in text[:limit])
     return cut if len(text) <= limit else f"{cut}… ({len(text) - limit:,} more characters)"
 
 
 def require_visible(text: str) -> str:
-    """Return `text` if all of it is visible.
-
-    Raises:
-        ValueError: The text has an invisible character, or white space at an end.
-    """
+    """Return `text`, or raise a ValueError if it has an invisible character, or white space at an end."""
     for character in text:
         if is_invisible(character):
             raise ValueError(f"character U+{ord(character):04X} is not allowed here")

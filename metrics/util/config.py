@@ -1,16 +1,7 @@
 """Configuration files: a YAML mapping becomes a validated pydantic model, or one line that says what to correct.
 
-A configuration is a subclass of `Config`. Its field declarations hold the types, ranges, choices and descriptions:
-
-    class Training(Config):
-        learning_rate: float = Field(gt=0, description="Peak learning rate of AdamW.")
-        schedule: Literal["constant", "linear"]
-        method: Annotated[str, OneOf(METHODS)]
-
-    validate(Training, read_yaml(path), str(path))
+A configuration is a subclass of `Config`. Its field declarations hold the types, ranges, choices and descriptions.
 """
-
-from __future__ import annotations
 
 import re
 import types
@@ -42,10 +33,8 @@ class Config(BaseModel):
         if not isinstance(values, dict):
             return values
         numeric = {name for name, field in cls.model_fields.items() if _is_numeric(field.annotation)}
-        return {
-            name: float(value) if name in numeric and isinstance(value, str) and _EXPONENT.fullmatch(value) else value
-            for name, value in values.items()
-        }
+        exponents = [name for name in numeric & values.keys() if _EXPONENT.fullmatch(str(values[name]))]
+        return {**values, **{name: float(values[name]) for name in exponents}}
 
 
 @dataclass(frozen=True)
@@ -67,11 +56,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def parse_yaml(text: str, where: str) -> Any:
-    """Parse one YAML document; `where` is the path or option that error messages name.
-
-    Raises:
-        InputError: `text` is not YAML.
-    """
+    """Parse one YAML document; an `InputError` names `where`, the path or option that the text comes from."""
     import yaml
 
     try:
@@ -81,11 +66,7 @@ def parse_yaml(text: str, where: str) -> Any:
 
 
 def read_yaml(path: Path) -> dict[Any, Any]:
-    """Read a YAML file that holds one mapping.
-
-    Raises:
-        InputError: The file is missing, not UTF-8, not YAML, or not a mapping.
-    """
+    """Read a YAML file; raise an `InputError` if it is missing, not UTF-8, not YAML, or not a mapping."""
     try:
         text = path.read_text("utf-8")
     except OSError as error:
@@ -99,20 +80,16 @@ def read_yaml(path: Path) -> dict[Any, Any]:
 
 
 def validate(model: type[Model], values: dict[Any, Any], where: str) -> Model:
-    """Build a configuration.
+    """Build a configuration from `values` by field name.
 
     Args:
-        model: Its class.
-        values: Field name -> value, as YAML reads them.
         where: What error messages name: a file, or the kind and name of the configuration.
 
     Raises:
         InputError: An unknown or missing field, or a wrong value and what is allowed; or a validator's ValueError.
     """
-    unknown = sorted(str(name) for name in values if name not in model.model_fields)
-    if unknown:
-        hint = suggest(unknown[0], model.model_fields)
-        raise InputError(f"{where}: unknown field {', '.join(unknown)}{hint}")
+    if unknown := sorted(str(name) for name in values if name not in model.model_fields):
+        raise InputError(f"{where}: unknown field {', '.join(unknown)}{suggest(unknown[0], model.model_fields)}")
     try:
         return model.model_validate(values)
     except ValidationError as error:
@@ -122,8 +99,7 @@ def validate(model: type[Model], values: dict[Any, Any], where: str) -> Model:
 def _explain(model: type[BaseModel], values: dict[Any, Any], error: ValidationError) -> str:
     """The first error as one line; missing fields are listed together."""
     errors = error.errors(include_url=False)
-    missing = [".".join(map(str, e["loc"])) for e in errors if e["type"] == "missing"]
-    if missing:
+    if missing := [".".join(map(str, e["loc"])) for e in errors if e["type"] == "missing"]:
         return f"missing field {', '.join(sorted(missing))}"
     first = errors[0]
     if first["type"] == "extra_forbidden":

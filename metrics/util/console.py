@@ -1,7 +1,5 @@
 """The parser of a command, and silence of other libraries. This module imports only the standard library."""
 
-from __future__ import annotations
-
 import argparse
 import logging
 import os
@@ -25,15 +23,14 @@ LIBRARIES = ("accelerate", "datasets", "evaluate", "huggingface_hub", "torch", "
 
 def command_parser(prog: str, description: str | None, **options: Any) -> argparse.ArgumentParser:
     """Build a parser whose help shows `description`, the docstring of the command's module, without wrapping it."""
-    form = argparse.RawDescriptionHelpFormatter
-    return argparse.ArgumentParser(prog=prog, description=description, formatter_class=form, **options)
+    formatter = argparse.RawDescriptionHelpFormatter
+    return argparse.ArgumentParser(prog=prog, description=description, formatter_class=formatter, **options)
 
 
 def quieten_libraries() -> None:
-    """Switch off Python warnings, and other libraries' log messages and progress bars.
+    """Switch off Python warnings, and other libraries' log messages and progress bars, here and in subprocesses.
 
-    Values that the user has set in the environment stay as they are. Subprocesses inherit the environment, and so
-    are quiet as well.
+    Values that the user has set in the environment stay as they are.
     """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)

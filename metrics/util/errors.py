@@ -1,9 +1,4 @@
-"""Errors a user can mend, and the frame of every command.
-
-This module imports only the standard library, so that a command can report a package that is not installed.
-"""
-
-from __future__ import annotations
+"""Errors a user can mend, and the frame of every command; imports no package that may not be installed."""
 
 import difflib
 import errno
@@ -48,44 +43,23 @@ def one_line(error: object) -> str:
 
 
 def missing_package(package: str, needed_by: str = "this command") -> InputError:
-    """Build the error for a Python package that is not installed, with the command that installs it.
-
-    Args:
-        package: The name under which the package is imported.
-        needed_by: What needs the package; the message begins with it.
-    """
-    extra = _EXTRAS.get(package)
-    target = f"'.[{extra}]'" if extra else "."
-    return InputError(
-        f"{needed_by} needs the package {package}; install it with: pip install -c constraints.txt -e {target}"
-    )
+    """Build the error for a `package` (as it is imported) that is not installed, with the command that installs it."""
+    target = f"'.[{_EXTRAS[package]}]'" if package in _EXTRAS else "."
+    command = f"pip install -c constraints.txt -e {target}"
+    return InputError(f"{needed_by} needs the package {package}; install it with: {command}")
 
 
 def run_command(main: Callable[[list[str]], None], argv: list[str] | None = None) -> None:
     """Run `main(argv)` and end the process where it fails: exit code 2 (bad input, full disk) or 130 (interrupted).
 
-    Messages and progress bars of other libraries are switched off unless --verbose is among the arguments.
-    Exceptions that are faults of the program keep their traceback.
-
-    Args:
-        main: The command; it parses `argv` itself and raises `InputError` for input it cannot use.
-        argv: The arguments without the program's name; `sys.argv[1:]` by default.
+    Messages and progress bars of other libraries are switched off unless --verbose is among the arguments `argv`, by
+    default the process's own, which `main` parses itself.
     """
     argv = sys.argv[1:] if argv is None else argv
     if VERBOSE not in argv:
         quieten_libraries()
     try:
         main(argv)
-    except InputError as error:
-        # Input may hold control characters of terminals, or megabytes.
-        print(f"error: {printable(' '.join(str(error).split()), 2_000)}", file=sys.stderr)
-        sys.exit(2)
-    except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if not package or package in _OWN_PACKAGES or package in sys.stdlib_module_names:
-            raise
-        print(f"error: {missing_package(package)}", file=sys.stderr)
-        sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted; run the same command again to resume", file=sys.stderr)
         sys.exit(130)
@@ -93,11 +67,23 @@ def run_command(main: Callable[[list[str]], None], argv: list[str] | None = None
         # The reader of the pipe, such as head, has closed it; without this Python fails once more when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:
-        message = out_of_space(error) or ""
+        message = _message(error)
         if not message:
             raise
         print(f"error: {message}", file=sys.stderr)
         sys.exit(2)
+
+
+def _message(error: Exception) -> str | None:
+    """What the user can do about an error, in one line; None for a fault of the program."""
+    if isinstance(error, InputError):
+        # Input may hold control characters of terminals, or megabytes.
+        return printable(" ".join(str(error).split()), 2_000)
+    if isinstance(error, ModuleNotFoundError):
+        package = (error.name or "").partition(".")[0]
+        known = package in ("", *_OWN_PACKAGES) or package in sys.stdlib_module_names
+        return None if known else str(missing_package(package))
+    return out_of_space(error)
 
 
 def out_of_space(error: BaseException) -> str | None:

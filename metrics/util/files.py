@@ -1,7 +1,5 @@
 """The cache folder, atomic writes, readers of text files, and content hashes."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
@@ -9,7 +7,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +22,7 @@ def cache_dir() -> Path:
 
 
 def require_writable(path: Path) -> None:
-    """Check, before the work that produces its content, that `path` can be written.
-
-    Raises:
-        InputError: The path is a folder, or the file system refuses a file there.
-    """
+    """Raise an `InputError`, before the work that produces its content, if `path` cannot be written as a file."""
     if path.is_dir():
         raise InputError(f"{path}: a folder; give the name of a file")
     try:
@@ -58,41 +52,27 @@ def atomic_file(path: Path) -> Iterator[Path]:
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Do the same as `atomic_file` for a folder, which replaces a folder that exists at `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-    try:
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.", ignore_cleanup_errors=True) as beside:
+        temporary = Path(beside, "new")
+        temporary.mkdir()
         yield temporary
         temporary.chmod(0o755)
-        old = _put_aside(path)
+        if path.exists():
+            os.replace(path, Path(beside, "old"))
         os.replace(temporary, path)
-        if old is not None:
-            shutil.rmtree(old)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def remove_folder(path: Path) -> None:
-    """Delete a folder, if it exists. After a kill it is complete, or has the name of a temporary folder."""
-    old = _put_aside(path)
-    if old is not None:
-        shutil.rmtree(old)
-
-
-def _put_aside(path: Path) -> Path | None:
-    """Move `path` into a temporary folder beside it, and return that; None if there is nothing to move."""
-    if not path.exists():
-        return None
-    old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.old."))
-    os.replace(path, old / path.name)
-    return old
-
-
-_TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}(\.\w+)?")
+    """Delete a folder, if it exists. After a kill it is complete, or inside a temporary folder."""
+    if path.exists():
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as beside:
+            os.replace(path, Path(beside, "old"))
 
 
 def remove_temporaries(folder: Path) -> None:
     """Delete what killed processes left of `atomic_file`, `atomic_folder` and `remove_folder` below `folder`."""
     for path in sorted(folder.rglob(".*.*")):
-        if _TEMPORARY.fullmatch(path.name) and path.exists():
+        if re.fullmatch(r"\..+\.[a-z0-9_]{8}(\.\w+)?", path.name) and path.exists():
             if path.is_dir():
                 shutil.rmtree(path)
             else:
@@ -113,24 +93,13 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_lines(path: Path) -> list[str]:
-    """Read the lines of a UTF-8 file. Only LF and CRLF end a line, so that their number is what an editor shows.
-
-    Raises:
-        InputError: As `read_text`.
-    """
-    text = read_text(path)
-    lines = text.split("\n")
-    if lines and lines[-1] == "":
-        lines.pop()
-    return [line.removesuffix("\r") for line in lines]
+    """Read the lines of a UTF-8 file; only LF and CRLF end a line, as in editors. Errors are those of `read_text`."""
+    lines = read_text(path).split("\n")
+    return [line.removesuffix("\r") for line in (lines if lines[-1] else lines[:-1])]
 
 
 def read_text(path: Path) -> str:
-    """Read a UTF-8 file without its byte order mark.
-
-    Raises:
-        InputError: There is no such file, or it has another encoding.
-    """
+    """Read a UTF-8 file without its byte order mark; raise an `InputError` if it is missing or has another encoding."""
     try:
         data = path.read_bytes()
     except (FileNotFoundError, IsADirectoryError):
@@ -157,18 +126,14 @@ def sha256_folder(folder: Path) -> str:
 
     A model card that reports scores must not change the revision that they were measured on.
     """
-    files = sorted(
-        p
-        for p in folder.rglob("*")
-        if p.is_file() and p.suffix != ".md" and not any(part.startswith(".") for part in p.relative_to(folder).parts)
-    )
-    return content_hash([[p.relative_to(folder).as_posix(), sha256_file(p)] for p in files])
+    names = [path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix != ".md"]
+    visible = [name for name in names if not any(part.startswith(".") for part in name.parts)]
+    return content_hash([[name.as_posix(), sha256_file(folder / name)] for name in visible])
 
 
 def content_hash(value: Any) -> str:
     """Return the SHA-256 of a JSON value, independent of the order of keys."""
-    data = json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
-    return sha256_bytes(data.encode("ascii"))
+    return sha256_bytes(json.dumps(value, sort_keys=True, separators=(",", ":")).encode("ascii"))
 
 
 @contextmanager
@@ -189,10 +154,8 @@ def read_json_lines(path: Path) -> list[Any]:
     """Read the values that `append_json_lines` wrote, without empty lines and those that a kill cut off."""
     values = []
     for line in path.read_text("utf-8", errors="replace").split("\n") if path.is_file() else ():
-        try:
+        with suppress(ValueError):
             values.append(json.loads(line))
-        except ValueError:
-            continue
     return values
 
 

@@ -1,7 +1,5 @@
 """The Hugging Face Hub: the form of its ids, and errors that mean it gave no answer."""
 
-from __future__ import annotations
-
 import re
 
 # `name` or `owner/name`.

@@ -4,29 +4,17 @@ On a terminal each stage has one line with its rate and an estimate of the time 
 file, a stage that takes at least a second leaves one line when it ends.
 """
 
-from __future__ import annotations
-
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sized
-from typing import TYPE_CHECKING, ClassVar, TypeVar
-
-if TYPE_CHECKING:
-    from rich.progress import Progress, Task, TaskID
-    from rich.text import Text
+from typing import Any, ClassVar, Self, TypeVar
 
 T = TypeVar("T")
 _SHORT = 1.0  # seconds; a shorter stage leaves no line in a log
 
 
 def progress(items: Iterable[T], description: str, unit: str = "items") -> Iterator[T]:
-    """Yield `items` and show how many have been processed.
-
-    Args:
-        items: What the stage processes, one after the other.
-        description: The name of the stage.
-        unit: The plural of what is counted.
-    """
+    """Yield `items` and show how many of them, counted in the plural `unit`, the stage `description` has processed."""
     with ProgressBar(description, len(items) if isinstance(items, Sized) else None, unit=unit) as bar:
         for item in items:
             yield item
@@ -39,7 +27,6 @@ class ProgressBar:
     A bar without a total shows the counts of the bar inside it, which then has no line of its own.
 
     Args:
-        description: The name of the stage.
         total: How many units the stage has; None if unknown.
         completed: How many of them are already done, as in a run that resumes.
         unit: The plural of what is counted.
@@ -47,8 +34,8 @@ class ProgressBar:
     """
 
     # All bars on the terminal belong to one display: rich allows no second one.
-    _display: ClassVar[Progress | None] = None
-    _open: ClassVar[list[ProgressBar]] = []
+    _display: ClassVar[Any] = None
+    _open: ClassVar[list["ProgressBar"]] = []
 
     def __init__(
         self, description: str, total: int | None, *, completed: int = 0, unit: str = "items", always: bool = False
@@ -57,46 +44,43 @@ class ProgressBar:
         self._initial = self._completed = completed
         self._start = 0.0
         self._note = ""
-        self._task: TaskID | None = None
+        self._task: Any = None
         self._inner: ProgressBar | None = None
 
-    def __enter__(self) -> ProgressBar:
+    def __enter__(self) -> Self:
         self._start = time.monotonic()
-        outer = ProgressBar._open[-1] if ProgressBar._open else None
-        ProgressBar._open.append(self)
+        outer = self._open[-1] if self._open else None
+        self._open.append(self)
+        counts: dict[str, Any] = {"total": self._total, "completed": self._completed, "unit": self._unit, "note": ""}
         if outer is not None and outer._total is None:
             outer._inner = self
-            if outer._task is not None and ProgressBar._display is not None:
+            if outer._task is not None:
                 self._task = outer._task
-                ProgressBar._display.reset(
-                    self._task, total=self._total, completed=self._completed, unit=self._unit, note=""
-                )
+                self._display.reset(self._task, **counts)
         elif sys.stderr.isatty():
-            if ProgressBar._display is None:
+            if self._display is None:
                 ProgressBar._display = _new_display()
                 ProgressBar._display.start()
-            self._task = ProgressBar._display.add_task(
-                self._description, total=self._total, completed=self._completed, unit=self._unit, note=""
-            )
+            self._task = ProgressBar._display.add_task(self._description, **counts)
         return self
 
     def update(self, n: int = 1, note: str | None = None) -> None:
         """Add `n` completed units; `note` is shown at the end of the line, such as "loss 0.41"."""
         self._completed += n
         self._note = self._note if note is None else note
-        if self._task is not None and ProgressBar._display is not None:
-            ProgressBar._display.update(self._task, advance=n, note=self._note)
+        if self._task is not None:
+            self._display.update(self._task, advance=n, note=self._note)
 
     def __exit__(self, *error: object) -> None:
-        ProgressBar._open.remove(self)
-        outer = ProgressBar._open[-1] if ProgressBar._open else None
+        self._open.remove(self)
+        outer = self._open[-1] if self._open else None
         seconds = time.monotonic() - self._start
-        if self._task is not None and ProgressBar._display is not None:
+        if self._task is not None:
             if outer is None:
-                ProgressBar._display.stop()
+                self._display.stop()
                 ProgressBar._display = None
             elif self._task != outer._task:
-                ProgressBar._display.remove_task(self._task)
+                self._display.remove_task(self._task)
         elif outer is None and (self._always or seconds >= _SHORT):
             print(f"{self._description}: {self._summary(seconds)}", file=sys.stderr, flush=True)
 
@@ -106,19 +90,17 @@ class ProgressBar:
             return f"{seconds:.1f} s"
         n = shown._completed - shown._initial
         rate = f", {_rate(n / seconds)}" if n > 1 and seconds >= _SHORT else ""
-        counts = f"{n} {shown._unit} in {seconds:.1f} s{rate}"
-        return f"{counts}, {shown._note}" if shown._note else counts
+        note = f", {shown._note}" if shown._note else ""
+        return f"{n} {shown._unit} in {seconds:.1f} s{rate}{note}"
 
 
 def _rate(per_second: float) -> str:
-    if per_second == 0:
-        return "0 per second"
     return f"{per_second:.3g} per second" if per_second >= 1 else f"{1 / per_second:.3g} s each"
 
 
-def _new_display() -> Progress:
+def _new_display() -> Any:
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
     from rich.text import Text
 
     class RateColumn(ProgressColumn):
@@ -128,8 +110,7 @@ def _new_display() -> Progress:
 
     class CountColumn(ProgressColumn):
         def render(self, task: Task) -> Text:
-            unit = task.fields["unit"]
-            return Text("" if task.total is None else f"{task.completed:.0f}/{task.total:.0f} {unit}")
+            return Text("" if task.total is None else f"{task.completed:.0f}/{task.total:.0f} {task.fields['unit']}")
 
     return Progress(
         # No markup: a description may hold a system's name with brackets.

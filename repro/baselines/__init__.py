@@ -12,7 +12,7 @@ from pydantic import Field
 
 from metrics.data.test_sets import TestSet
 from metrics.models.resolve import ModelRef
-from metrics.systems.outputs import Rewrites
+from metrics.systems.resolve import Rewrites
 from repro.config.section import Count, RewritingConfig, Section, SeedConfig
 from repro.followers.follower import Follower
 from repro.leader.config import LeaderConfig, RolloutConfig

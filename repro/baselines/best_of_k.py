@@ -6,8 +6,7 @@ k = 4, but draws all k rewrites of every sentence instead of fewer than two.
 
 import dataclasses
 
-from metrics.systems.outputs import Rewrites
-from metrics.systems.resolve import System
+from metrics.systems.resolve import Rewrites, System
 from metrics.systems.rewriting import load_system, rewrite
 from repro.baselines import Setting
 from repro.followers.follower import Verdict

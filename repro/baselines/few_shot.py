@@ -6,8 +6,7 @@ from typing import Any
 from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 
 from metrics.models.resolve import ModelRef
-from metrics.systems.outputs import Rewrites
-from metrics.systems.resolve import System
+from metrics.systems.resolve import Rewrites, System
 from metrics.systems.rewriting import rewrite
 from metrics.util.files import atomic_folder, cache_dir, content_hash, link_or_copy, write_json
 from repro.baselines import Setting

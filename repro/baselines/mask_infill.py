@@ -17,7 +17,7 @@ import transformers
 from metrics.models.cards import card_facts
 from metrics.models.loading import LoadedModel, load_model
 from metrics.systems.baselines import lexicon
-from metrics.systems.outputs import Rewrites
+from metrics.systems.resolve import Rewrites
 from metrics.util.errors import InputError
 from metrics.util.files import append_json_lines, cache_dir, content_hash, read_json_lines
 from metrics.util.progress import progress

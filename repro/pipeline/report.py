@@ -22,8 +22,7 @@ from leaderboard.board.reading import load_board
 from leaderboard.stores import open_store
 from metrics.data.text import is_copy, length_ratio, repetition
 from metrics.scoring import METRICS
-from metrics.scoring.environment import git_commit
-from metrics.scoring.result import Result
+from metrics.scoring.result import Result, git_commit
 from metrics.scoring.statistics import Interval, mean_interval, paired_difference
 from metrics.util.files import atomic_file, link_folder, sha256_folder, write_text
 from metrics.util.progress import progress

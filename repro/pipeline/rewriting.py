@@ -15,8 +15,7 @@ from leaderboard.rows.systems import system_facts
 from metrics.data.near_duplicates import NearDuplicates
 from metrics.models.cards import card_facts
 from metrics.models.resolve import ModelRef, resolve_model
-from metrics.systems.outputs import Rewrites
-from metrics.systems.resolve import System, resolve_system
+from metrics.systems.resolve import Rewrites, System, resolve_system
 from metrics.systems.rewriting import rewrite
 from metrics.util.files import atomic_file, write_json
 from metrics.util.progress import progress

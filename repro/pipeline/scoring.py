@@ -12,9 +12,8 @@ from leaderboard.rows.published import published_rows
 from leaderboard.rows.results import row_from_result
 from leaderboard.stores import open_store
 from metrics.scoring import COLUMNS
-from metrics.scoring.environment import git_commit, package_versions
 from metrics.scoring.items import SentenceScores
-from metrics.scoring.result import Result
+from metrics.scoring.result import Result, git_commit, package_versions
 from metrics.util.files import atomic_file
 from metrics.util.progress import progress
 from repro.config.recipe import Recipe

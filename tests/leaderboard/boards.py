@@ -16,7 +16,7 @@ from metrics.data.test_sets import TestSet
 from metrics.scoring.items import SentenceScores
 from metrics.scoring.result import Result
 from metrics.scoring.signature import ORDER, Signature
-from metrics.systems.outputs import Rewrites
+from metrics.systems.resolve import Rewrites
 
 SOURCES = ("a fool you are", "go home", "so what , idiot")
 TODAY = datetime.datetime(2026, 11, 24, 12, tzinfo=datetime.UTC)

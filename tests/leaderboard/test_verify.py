@@ -28,8 +28,7 @@ from leaderboard.verify import main
 from metrics.data.test_sets import load_test_set
 from metrics.profiles import load_profile
 from metrics.scoring.evaluator import Evaluator
-from metrics.systems.outputs import Rewrites
-from metrics.systems.resolve import resolve_system
+from metrics.systems.resolve import Rewrites, resolve_system
 from metrics.systems.rewriting import rewrite
 from metrics.util.errors import InputError
 from tests.conftest import ROOT

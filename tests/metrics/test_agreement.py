@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from metrics.data.judgements import convert_emnlp, read_judgements
 from metrics.profiles import load_profile
-from metrics.scoring.agreement import agreement, auc, kendall, spearman
+from metrics.scoring.agreement import agreement, auc, convert_emnlp, kendall, read_judgements, spearman
 from metrics.scoring.evaluator import Evaluator
 from metrics.scoring.items import SentenceScores
 from metrics.util.errors import InputError

@@ -12,13 +12,11 @@ import pytest
 
 from metrics.compare import main
 from metrics.data.test_sets import TestSet
-from metrics.scoring.comparison import compare
 from metrics.scoring.items import SentenceScores
-from metrics.scoring.result import Result
-from metrics.scoring.result_files import read_result
+from metrics.scoring.result import Result, compare, read_result
 from metrics.scoring.signature import Signature
 from metrics.scoring.statistics import randomisation_test
-from metrics.systems.outputs import Rewrites
+from metrics.systems.resolve import Rewrites
 from metrics.util.errors import InputError
 
 MEASURE = {"profile": "p.v1", "sta": "a", "sim": "b", "fl": "c", "joint": "product", "test": "t@1", "n": "6"}

@@ -32,7 +32,6 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 import metrics
-from metrics.data.judgements import convert_emnlp, read_judgements
 from metrics.data.test_sets import TestSet, load_test_set
 from metrics.data.text import detokenise, is_copy, length_ratio, repetition, well_formed
 from metrics.generation.batching import length_sorted_batches
@@ -43,15 +42,13 @@ from metrics.score import main as score_main
 from metrics.scorers.classical import ChrF, ProfanityCheck
 from metrics.scorers.heads.features import MiniLM, SmolLM2, canonical, character_ngrams, profanity_log_odds
 from metrics.scorers.heads.offline import OfflineHeads
-from metrics.scoring.agreement import _numbered, agreement
+from metrics.scoring.agreement import _numbered, agreement, convert_emnlp, read_judgements
 from metrics.scoring.cache import ScoreCache
-from metrics.scoring.comparison import compare
 from metrics.scoring.evaluator import Evaluator
 from metrics.scoring.items import SentenceScores
-from metrics.scoring.result_files import read_result
+from metrics.scoring.result import compare, read_result
 from metrics.systems.baselines import BASELINES, delete_rude_words
-from metrics.systems.outputs import Rewrites
-from metrics.systems.resolve import resolve_system
+from metrics.systems.resolve import Rewrites, resolve_system
 from metrics.systems.rewriting import rewrite
 from metrics.util.errors import InputError, run_command
 from metrics.util.files import write_json

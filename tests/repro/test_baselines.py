@@ -13,7 +13,7 @@ from metrics.data.test_sets import TestSet
 from metrics.models.loading import load_model
 from metrics.models.resolve import ModelRef, resolve_model
 from metrics.systems.baselines import lexicon
-from metrics.systems.outputs import Rewrites
+from metrics.systems.resolve import Rewrites
 from metrics.util.files import sha256_folder
 from repro.baselines import UNTRAINED, BaselineConfig, Setting, best_of_k, few_shot, mask_infill, untrained
 from repro.config.recipe import load_recipe, recipe_names
