@@ -12,16 +12,17 @@ that of one token, which removes the prefill. The bytes are those of the weights
 bandwidth is compared with that of summing a large array on this machine.
 """
 
-import argparse
-import platform
-import statistics
-import time
+import functools
 from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
-from training import synchronize
+import torch
+from measuring import machine, median_seconds
 
-from metrics.models.loading import DTYPES
+from metrics.generation import sampler
+from metrics.models.loading import DTYPES, load_model
+from metrics.models.resolve import resolve_model
 from metrics.util.console import command_parser
 from metrics.util.errors import InputError, run_command
 
@@ -31,26 +32,14 @@ PROMPT_TOKENS = 32
 Variant = Callable[[list[list[int]], int], list[list[int]]]
 
 
-def memory_bandwidth(device: Any) -> float:
+def memory_bandwidth(device: torch.device) -> float:
     """Return the bytes per second at which the device reads a large array to sum it."""
-    import torch
-
     array = torch.ones((2**31 if device.type == "cuda" else 2**28) // 4, device=device)
-    times = []
-    for _ in range(6):
-        synchronize()
-        start = time.perf_counter()
-        array.sum()
-        synchronize()
-        times.append(time.perf_counter() - start)
-    return array.numel() * array.element_size() / statistics.median(times[1:])
+    return array.numel() * array.element_size() / median_seconds({"sum": array.sum}, 5)["sum"]
 
 
 def variants(model: Any, pad_token_id: int) -> dict[str, Variant]:
     """Return the functions to measure by name."""
-    import torch
-
-    from metrics.generation import sampler
 
     def ours(prompts: list[list[int]], tokens: int) -> list[list[int]]:
         return sampler.sample_ids(
@@ -59,11 +48,8 @@ def variants(model: Any, pad_token_id: int) -> dict[str, Variant]:
         )  # fmt: skip
 
     def without_graphs(prompts: list[list[int]], tokens: int) -> list[list[int]]:
-        devices, sampler.CUDA_GRAPH_DEVICES = sampler.CUDA_GRAPH_DEVICES, frozenset()
-        try:
+        with mock.patch.object(sampler, "CUDA_GRAPH_DEVICES", frozenset()):
             return ours(prompts, tokens)
-        finally:
-            sampler.CUDA_GRAPH_DEVICES = devices
 
     def transformers(prompts: list[list[int]], tokens: int) -> list[list[int]]:
         ids = torch.tensor(prompts, device=model.device)
@@ -82,27 +68,19 @@ def variants(model: Any, pad_token_id: int) -> dict[str, Variant]:
 def seconds_per_step(
     functions: dict[str, Variant], prompts: list[list[int]], tokens: int, repeats: int
 ) -> dict[str, float]:
-    """Return the median seconds of one decoding step, by variant."""
-    seconds: dict[str, list[float]] = {name: [] for name in functions}
-    # The variants alternate; the first round only warms them up.
-    for repeat in range(repeats + 1):
-        for name, generate in functions.items():
-            moments = [time.perf_counter()]
-            for count in (tokens, 1):
-                outputs = generate(prompts, count)
-                synchronize()
-                moments.append(time.perf_counter())
-                if [len(row) for row in outputs] != [count] * len(prompts):
-                    raise InputError(f"{name}: not {count} tokens in each of {len(prompts)} rows")
-            if repeat:
-                seconds[name].append(2 * moments[1] - moments[0] - moments[2])
-    return {name: statistics.median(times) / (tokens - 1) for name, times in seconds.items()}
+    """Return the seconds of one decoding step, by variant, from the medians of `tokens` tokens and of one."""
+
+    def generate(name: str, count: int) -> None:
+        if [len(row) for row in functions[name](prompts, count)] != [count] * len(prompts):
+            raise InputError(f"{name}: not {count} tokens in each of {len(prompts)} rows")
+
+    runs = {(name, n): functools.partial(generate, name, n) for name in functions for n in (tokens, 1)}
+    seconds = median_seconds(runs, repeats)
+    return {name: (seconds[name, tokens] - seconds[name, 1]) / (tokens - 1) for name in functions}
 
 
 def bytes_of(model: Any) -> tuple[int, int]:
     """Return the bytes of the weights that a step reads, and those of one token in the KV cache."""
-    import torch
-
     # A step reads a few rows of the embeddings, but all of them if the head shares them.
     weights = {p.data_ptr(): p for n, p in model.named_parameters() if "embed_tokens" not in n}
     weights |= {model.lm_head.weight.data_ptr(): model.lm_head.weight}
@@ -112,7 +90,7 @@ def bytes_of(model: Any) -> tuple[int, int]:
     return sum(p.numel() * p.element_size() for p in weights.values()), token
 
 
-def parse(argv: list[str]) -> argparse.Namespace:
+def main(argv: list[str]) -> None:
     parser = command_parser("python bench/decoding.py", __doc__)
     parser.add_argument("--model", default="smollm2-135m-q4", metavar="NAME", help="a causal model (smollm2-135m-q4)")
     parser.add_argument("--dtype", default=DTYPES[0], choices=DTYPES, help=f"dtype of its weights ({DTYPES[0]})")
@@ -122,40 +100,26 @@ def parse(argv: list[str]) -> argparse.Namespace:
     options = parser.parse_args(argv)
     if min(*options.rows, options.repeats) < 1 or options.tokens < 2:
         raise InputError("--rows, --repeats: at least 1; --tokens: at least 2")
-    return options
-
-
-def main(argv: list[str]) -> None:
-    options = parse(argv)
-    import torch
-
-    from metrics.models.loading import load_model
-    from metrics.models.resolve import resolve_model
-
     loaded = load_model(resolve_model(options.model), prompt="{text}", dtype=options.dtype)
     model = loaded.model
     if loaded.seq2seq:
         raise InputError(f"{options.model}: an encoder-decoder model; choose a causal one")
-    name = torch.cuda.get_device_name() if model.device.type == "cuda" else f"{torch.get_num_threads()} threads"
-    print(f"{options.model}, {options.dtype}, {name}, {platform.machine()}, torch {torch.__version__}")
+    print(f"{options.model}, {options.dtype}, {machine()}")
     bandwidth = memory_bandwidth(model.device)
     print(f"memory bandwidth: {bandwidth / 1e9:,.0f} GB/s\n")
     weights, token = bytes_of(model)
+    functions = variants(model, loaded.tokenizer.pad_token_id)
     generator = torch.Generator().manual_seed(0)
     print("| rows | variant | ms per token | tokens per second | speed-up over transformers | GB/s | of bandwidth |")
     print("|--:|---|--:|--:|--:|--:|--:|")
     for rows in options.rows:
         prompts = torch.randint(5, model.config.vocab_size, (rows, PROMPT_TOKENS), generator=generator).tolist()
-        functions = variants(model, loaded.tokenizer.pad_token_id)
         steps = seconds_per_step(functions, prompts, options.tokens, options.repeats)
         size = weights + rows * token * (PROMPT_TOKENS + options.tokens / 2)
         for variant, seconds in steps.items():
-            print(
-                f"| {rows} | {variant} | {1e3 * seconds:.2f} | {rows / seconds:,.0f} "
-                f"| {steps['transformers'] / seconds:.1f} | {size / seconds / 1e9:,.0f} "
-                f"| {size / seconds / bandwidth:.1%} |",
-                flush=True,
-            )
+            rate, speed_up = size / seconds, steps["transformers"] / seconds
+            cells = f"{rows} | {variant} | {1e3 * seconds:.2f} | {rows / seconds:,.0f} | {speed_up:.1f}"
+            print(f"| {cells} | {rate / 1e9:,.0f} | {rate / bandwidth:.1%} |", flush=True)
 
 
 if __name__ == "__main__":

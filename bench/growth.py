@@ -11,33 +11,24 @@ The table has seconds and peak memory, and both as multiples of the smallest inp
 the input, minus the start-up of the command. The caches are the command's own and hold only unpacked models.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from soak import die_with_parent, isolated_environment
 
+from metrics.data.sources import data_folder
 from metrics.util.console import command_parser
 from metrics.util.errors import InputError, run_command
+from metrics.util.files import read_lines
 from metrics.util.progress import progress
 
 SENTENCES, ROWS, UPDATES, TESTS = 100, 10, 4, 8
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Wall-clock seconds and peak resident memory (MiB) of a process."""
-
-    seconds: float
-    memory: float
 
 
 @dataclass(frozen=True)
@@ -51,8 +42,8 @@ class Workspace:
         """Return the result file of `score`."""
         return self.folder / f"result-{times}.json"
 
-    def run(self, *arguments: str) -> Cost:
-        """Run `python -m …` and return its cost; raises InputError if it fails."""
+    def run(self, *arguments: str) -> tuple[float, float]:
+        """Run `python -m …`; return its wall-clock seconds and its peak resident memory (MiB)."""
         env = {**isolated_environment(self.folder / "caches"), "SRO_DATA_DIR": str(self.data)}
         command = [sys.executable, "-m", *arguments]
         start = time.perf_counter()
@@ -64,12 +55,10 @@ class Workspace:
         if process.returncode:
             last = (self.folder / "log.txt").read_text("utf-8", "replace").strip().splitlines()[-1:]
             raise InputError(f"{arguments[0]}: exit code {process.returncode}: {''.join(last)}")
-        return Cost(seconds, usage.ru_maxrss / 1024)
+        return seconds, usage.ru_maxrss / 1024
 
 
-def _score(space: Workspace, times: int) -> Cost:
-    from metrics.util.files import read_lines
-
+def _score(space: Workspace, times: int) -> tuple[float, float]:
     n = SENTENCES * times
     outputs = space.folder / f"condbert-{times}.txt"
     outputs.write_text("\n".join(read_lines(space.data / "published_outputs" / "condbert.txt")[:n]) + "\n", "utf-8")
@@ -77,16 +66,15 @@ def _score(space: Workspace, times: int) -> Cost:
     return space.run("metrics.score", str(outputs), "--test-set", "jigsaw-10k", *options)
 
 
-def _publish(space: Workspace, times: int) -> Cost:
-    folder = str(space.folder / f"board-{times}")
-    return space.run("leaderboard.publish", str(space.result(times)), "--local", folder)
+def _publish(space: Workspace, times: int) -> tuple[float, float]:
+    return space.run("leaderboard.publish", str(space.result(times)), "--local", str(space.folder / f"board-{times}"))
 
 
-def _verify(space: Workspace, times: int) -> Cost:
+def _verify(space: Workspace, times: int) -> tuple[float, float]:
     return space.run("leaderboard.verify", "--local", str(space.folder / f"board-{times}"))
 
 
-def _board(space: Workspace, times: int) -> Cost:
+def _board(space: Workspace, times: int) -> tuple[float, float]:
     """Publish one row into a folder of others, which have the scores of the smallest result under other names."""
     from leaderboard.publishing.commit import publish, read_entries
     from leaderboard.rows.results import row_from_result
@@ -104,21 +92,14 @@ def _board(space: Workspace, times: int) -> Cost:
     return space.run("leaderboard.publish", str(space.result(1)), "--local", str(folder), "--without-texts")
 
 
-def _reproduce(space: Workspace, times: int) -> Cost:
-    sizes = [f"steps={UPDATES * times}", f"toxic_limit={16 * times}", f"test_limit={TESTS * times}"]
-    # The same number of evaluations, whatever the number of updates.
-    sizes.append(f"evaluate_every={2 * times}")
-    settings = (part for size in sizes for part in ("--set", size))
+def _reproduce(space: Workspace, times: int) -> tuple[float, float]:
+    # The number of evaluations is the same, whatever the number of updates.
+    sizes = {"steps": UPDATES, "toxic_limit": 16, "test_limit": TESTS, "evaluate_every": 2}
+    settings = (part for key, size in sizes.items() for part in ("--set", f"{key}={size * times}"))
     return space.run("repro.run", "smoke", "--out", str(space.folder / f"run-{times}"), *settings)
 
 
-COMMANDS: dict[str, Callable[[Workspace, int], Cost]] = {
-    "score": _score,
-    "publish": _publish,
-    "verify": _verify,
-    "board": _board,
-    "reproduce": _reproduce,
-}
+COMMANDS = {"score": _score, "publish": _publish, "verify": _verify, "board": _board, "reproduce": _reproduce}
 
 
 def main(argv: list[str]) -> None:
@@ -128,8 +109,6 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--times", type=int, nargs="+", default=[1, 10, 100], metavar="N", help="sizes (1 10 100)")
     parser.add_argument("--commands", nargs="+", choices=COMMANDS, default=list(COMMANDS), help="commands to run (all)")
     options = parser.parse_args(argv)
-    from metrics.data.sources import data_folder
-
     data = data_folder(options.data_dir)
     if data is None:
         raise InputError("no data folder; give --data-dir or SRO_DATA_DIR")
@@ -142,12 +121,12 @@ def main(argv: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         space = Workspace(data, Path(folder))
         runs = [(name, times) for name in COMMANDS if name in options.commands for times in sorted(options.times)]
-        smallest: dict[str, Cost] = {}
+        smallest: dict[str, tuple[float, float]] = {}
         for name, times in progress(runs, "commands"):
-            cost = COMMANDS[name](space, times)
-            least = smallest.setdefault(name, cost)
-            columns = f"{name} | {times} | {cost.seconds:.1f} | {cost.seconds / least.seconds:.1f}"
-            print(f"| {columns} | {cost.memory:,.0f} | {cost.memory / least.memory:.1f} |", flush=True)
+            seconds, memory = COMMANDS[name](space, times)
+            least_seconds, least_memory = smallest.setdefault(name, (seconds, memory))
+            columns = f"{name} | {times} | {seconds:.1f} | {seconds / least_seconds:.1f}"
+            print(f"| {columns} | {memory:,.0f} | {memory / least_memory:.1f} |", flush=True)
 
 
 if __name__ == "__main__":

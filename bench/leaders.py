@@ -7,6 +7,14 @@ others. The weights of this one are set so that it copies the input line.
 from pathlib import Path
 from typing import Any
 
+import torch
+from transformers import T5Config, T5ForConditionalGeneration
+
+from metrics.models.conversion import save_tokenizer
+from metrics.models.loading import LoadedModel, load_model
+from metrics.models.resolve import resolve_model
+from metrics.util.files import atomic_folder, cache_dir, content_hash, sha256_file
+
 PROMPT = "Rude: {text}\nPolite:\n"
 # An attention bias that leaves no weight for other positions, and the scale of the copied token's embedding, which
 # outweighs that of the decoder's input token.
@@ -21,30 +29,18 @@ def model_name(name: str) -> str:
     return str(_copying_t5()) if name == "t5" else name
 
 
-def load_leader(name: str) -> Any:
-    """Load a model by a name that `model_name` takes, as a `metrics.models.loading.LoadedModel`."""
-    from metrics.models.loading import load_model
-    from metrics.models.resolve import resolve_model
-
+def load_leader(name: str) -> LoadedModel:
+    """Load a model by a name that `model_name` takes."""
     return load_model(resolve_model(model_name(name)), prompt=PROMPT)
 
 
 def _copying_t5() -> Path:
     """Return the folder of a T5 with 133 million parameters and the width and tokenizer of SmolLM2-135M."""
-    import torch
-    from transformers import T5Config, T5ForConditionalGeneration
-
-    from metrics.models.conversion import save_tokenizer
-    from metrics.models.loading import load_model
-    from metrics.models.resolve import resolve_model
-    from metrics.util.files import atomic_folder, cache_dir, content_hash, sha256_file
-
     tokenizer = load_model(resolve_model("smollm2-135m-q4")).tokenizer
     start = tokenizer(PROMPT.partition(":")[0])["input_ids"][-1]
-    (end,) = tokenizer("\n")["input_ids"]
+    (end,), pad = tokenizer("\n")["input_ids"], tokenizer.pad_token_id
     settings = {"vocab_size": len(tokenizer), "d_model": 576, "d_kv": 64, "num_heads": 9, "d_ff": 2048}
-    settings |= {"num_layers": 12, "decoder_start_token_id": start, "eos_token_id": end}
-    settings |= {"pad_token_id": tokenizer.pad_token_id}
+    settings |= {"num_layers": 12, "decoder_start_token_id": start, "eos_token_id": end, "pad_token_id": pad}
     folder = cache_dir() / "bench" / f"t5-{content_hash([settings, sha256_file(Path(__file__))])[:16]}"
     if not folder.is_dir():
         torch.manual_seed(0)
@@ -68,8 +64,6 @@ def set_copying_weights(model: Any) -> None:
     Args:
         model: A T5 with d_model = heads * d_kv and a number of heads divisible by three.
     """
-    import torch
-
     width, size = model.config.d_model, model.config.d_kv
     part = width // 3
     tokens = torch.zeros(model.config.vocab_size, width)

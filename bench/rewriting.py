@@ -15,18 +15,21 @@ MODEL: a built-in name, a folder, or `t5`: an encoder-decoder model as large as 
 import argparse
 import json
 import os
-import platform
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+import torch
 from leaders import PROMPT, load_leader, model_name
+from measuring import machine, run_process
 from scoring import BATCH_SIZE, Clock, plain
 from soak import isolated_environment
 
+from metrics.data.test_sets import load_test_set
+from metrics.models.resolve import resolve_model
+from metrics.scorers.heads.offline import offline_heads
 from metrics.util.console import command_parser
 from metrics.util.errors import InputError, run_command
 from metrics.util.progress import progress
@@ -40,31 +43,18 @@ def ours(options: argparse.Namespace, more: list[str], folder: Path) -> list[str
     command = [sys.executable, "-m", "metrics.score", model_name(options.model), "--test-set", options.test_set]
     command += ["--limit", str(options.limit), "--no-cache", "--json", str(report), "--prompt", PROMPT]
     command += ["--decoding", f"max_new_tokens={options.max_new_tokens}", "--decoding", "do_sample=false"]
-    _run(OURS, [*command, *more], isolated_environment(folder / "caches"))
+    run_process(OURS, [*command, *more], isolated_environment(folder / "caches"))
     return [sentence["output"] for sentence in json.loads(report.read_text("utf-8"))["sentences"]]
 
 
-def plain_outputs(argv: list[str], folder: Path) -> list[str]:
+def plain_outputs(argv: list[str]) -> list[str]:
     """Return the outputs of the plain loop, in a process of its own."""
-    target = folder / "outputs.json"
-    _run(PLAIN, [sys.executable, __file__, *argv, "--measure", str(target)], {**os.environ, "HF_HUB_OFFLINE": "1"})
-    outputs: list[str] = json.loads(target.read_text("utf-8"))
-    return outputs
-
-
-def _run(variant: str, command: list[str], environment: dict[str, str]) -> None:
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    if done.returncode:
-        raise InputError(f"{variant}: {(done.stderr.strip().splitlines() or ['no error message'])[-1]}")
+    command = [sys.executable, __file__, *argv, "--measure"]
+    return json.loads(run_process(PLAIN, command, {**os.environ, "HF_HUB_OFFLINE": "1"}).splitlines()[-1])
 
 
 def plain_loop(options: argparse.Namespace) -> list[str]:
     """Rewrite and score with the plain loop, in this process, and return the outputs."""
-    import torch
-
-    from metrics.data.test_sets import load_test_set
-    from metrics.scorers.heads.offline import offline_heads
-
     sources = load_test_set(options.test_set, None).limit(options.limit).sources
     loaded = load_leader(options.model)
     model, tokenizer = loaded.model.eval(), loaded.tokenizer
@@ -84,7 +74,7 @@ def plain_loop(options: argparse.Namespace) -> list[str]:
     return outputs
 
 
-def parse(argv: list[str]) -> argparse.Namespace:
+def main(argv: list[str]) -> None:
     parser = command_parser("python bench/rewriting.py", __doc__)
     parser.add_argument("model", metavar="MODEL", nargs="?", default="smollm2-135m-q4", help="(smollm2-135m-q4)")
     parser.add_argument("--test-set", default="paradetox-test", metavar="NAME", help="(paradetox-test)")
@@ -92,46 +82,33 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--max-new-tokens", type=int, default=48, metavar="N", help="token limit of an output (48)")
     parser.add_argument("--ways", nargs="+", default=VARIANTS, metavar="VARIANT", help="what to measure (ours plain)")
     parser.add_argument("--repeats", type=int, default=3, metavar="N", help="measurements of each variant (3)")
-    parser.add_argument("--measure", metavar="FILE", help=argparse.SUPPRESS)
+    parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     if min(options.limit, options.repeats, options.max_new_tokens) < 1:
         raise InputError("--limit, --repeats, --max-new-tokens: at least 1")
     if PLAIN not in options.ways or not all(variant.partition(":")[0] in VARIANTS for variant in options.ways):
         raise InputError("--ways: plain, and ours or ours:OPTION,…")
-    return options
-
-
-def main(argv: list[str]) -> None:
-    options = parse(argv)
     if options.measure:
-        Path(options.measure).write_text(json.dumps(plain_loop(options)), "utf-8")
+        print(json.dumps(plain_loop(options)))
         return
-    import torch
-
-    from metrics.models.resolve import resolve_model
-
     # Unpacks the model, or creates the T5, before the measurement.
     resolve_model(model_name(options.model))
-    print(f"{options.model}, {options.limit} sentences of {options.test_set}, {torch.get_num_threads()} threads, "
-          f"{platform.machine()}, torch {torch.__version__}")  # fmt: skip
+    print(f"{options.model}, {options.limit} sentences of {options.test_set}, {machine()}")
     seconds: dict[str, list[float]] = {variant: [] for variant in options.ways}
     outputs: dict[str, list[str]] = {}
     for variant in progress([*seconds] * options.repeats, "variants"):
         with tempfile.TemporaryDirectory() as folder:
             start = time.perf_counter()
-            kind, _, more = variant.partition(":")
-            if kind == OURS:
-                outputs[variant] = ours(options, more.split(",") if more else [], Path(folder))
-            else:
-                outputs[variant] = plain_outputs(argv, Path(folder))
+            kind, *more = variant.replace(":", ",", 1).split(",")
+            outputs[variant] = plain_outputs(argv) if kind == PLAIN else ours(options, more, Path(folder))
             seconds[variant].append(time.perf_counter() - start)
     median = {variant: statistics.median(values) for variant, values in seconds.items()}
     print("| variant | seconds | sentences per second | speed-up over plain | outputs equal to plain |")
     print("|---|--:|--:|--:|--:|")
     for variant, value in median.items():
         equal = sum(a == b for a, b in zip(outputs[variant], outputs[PLAIN], strict=True))
-        print(f"| {variant} | {value:.1f} | {options.limit / value:.1f} | {median[PLAIN] / value:.2f} | "
-              f"{equal} of {len(outputs[variant])} |")  # fmt: skip
+        speeds = f"{options.limit / value:.1f} | {median[PLAIN] / value:.2f}"
+        print(f"| {variant} | {value:.1f} | {speeds} | {equal} of {len(outputs[variant])} |")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ DIR/published_outputs/condbert.txt). Prints seconds per step, the ratio, and the
 of the pairs. `--ours` leaves the baseline out, to measure this project's memory alone.
 """
 
-import platform
 import resource
 import time
 from collections import Counter
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
+from measuring import machine
 
 from metrics.data.sources import data_folder
 from metrics.data.text import detokenise
@@ -169,7 +169,7 @@ def main(argv: list[str]) -> None:
         raise InputError("no data folder; give --data-dir or SRO_DATA_DIR")
     sources = read_lines(folder / "jigsaw" / "test_10k_toxic.txt")[: options.limit]
     outputs = read_lines(folder / "published_outputs" / "condbert.txt")[: options.limit]
-    print(f"{len(sources):,} pairs, {torch.get_num_threads()} threads, {platform.machine()}, torch {torch.__version__}")
+    print(f"{len(sources):,} pairs, {machine()}")
     clock = Clock()
     scores, heads, peaks = ours(clock, sources, outputs)
     seconds = _print_steps("this project", clock)

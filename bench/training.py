@@ -23,10 +23,8 @@ import argparse
 import itertools
 import json
 import os
-import platform
 import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -38,6 +36,7 @@ from typing import Any
 import torch
 from datasets import Dataset
 from leaders import PROMPT, load_leader
+from measuring import machine, run_process, synchronize
 from transformers import TrainerCallback
 
 from metrics.data.corpora import load_corpus
@@ -253,12 +252,6 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     return {**result, "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
 
 
-def synchronize() -> None:
-    """Wait for the GPU, if there is one."""
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-
-
 def matmul_rate(dtype: str, seconds: float = 1.0) -> float:
     """Return the floating-point operations per second of square matmuls in `dtype`, measured for `seconds`."""
     device, side = ("cuda", 8192) if torch.cuda.is_available() else ("cpu", 1024)
@@ -299,10 +292,7 @@ def main(argv: list[str]) -> None:
     if options.measure:
         print(json.dumps(measure(options)))
         return
-    machine = f"{torch.get_num_threads()} threads, {platform.machine()}"
-    if torch.cuda.is_available():
-        machine += f", {torch.cuda.get_device_name()}"
-    print(f"{options.leader}, {options.rollouts} rollouts a step, {machine}, torch {torch.__version__}")
+    print(f"{options.leader}, {options.rollouts} rollouts a step, {machine()}")
     results: dict[str, list[dict[str, Any]]] = {arm: [] for arm in options.arms}
     rates: dict[str, list[float]] = {}
     for arm in progress([*results] * options.repeats, "arms"):
@@ -312,12 +302,8 @@ def main(argv: list[str]) -> None:
 
 
 def _measure_in_process(arm: str, argv: Sequence[str]) -> dict[str, Any]:
-    done = subprocess.run([sys.executable, __file__, *argv, "--measure", arm], capture_output=True, text=True)
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or [f"ended with exit code {done.returncode}"])[-1]
-        raise InputError(f"arm {arm}: {last}")
-    value: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return value
+    printed = run_process(f"arm {arm}", [sys.executable, __file__, *argv, "--measure", arm])
+    return json.loads(printed.splitlines()[-1])
 
 
 def _print_results(rollouts: int, results: dict[str, list[dict[str, Any]]], rates: dict[str, float]) -> None:

@@ -15,14 +15,9 @@ _MAX_PADDING = 64
 
 
 def length_sorted_batches(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
-    """Group items into batches of similar length, the longest first: a batch too large for the memory fails at once.
+    """Return the indices of the items in each batch: up to `batch_size` items whose lengths differ by at most 64.
 
-    Args:
-        lengths: The length of each item in tokens; those in a batch differ by at most 64.
-        batch_size: The greatest number of items in a batch.
-
-    Returns:
-        The indices of the items in each batch.
+    The longest come first: a batch too large for the memory fails at once.
     """
     batches: list[list[int]] = []
     for i in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):

@@ -1,11 +1,8 @@
 """Decoding on a GPU by CUDA graphs, which save the launches that take longer than a small model's computation.
 
-`metrics.generation.sampler` removes ended rows on a CPU. Here shapes stay fixed: keys and values lie in static tensors,
-ended rows continue and their surplus is cut off, and one decoding step is captured once per shape and replayed. Shapes
-are rounded up, so that few of them occur.
+Shapes stay fixed, and are rounded up so that few of them occur: keys and values lie in static tensors, ended rows
+continue and their surplus is cut off. One decoding step is captured once per shape and replayed.
 """
-
-from __future__ import annotations
 
 import weakref
 from typing import Any
@@ -22,8 +19,8 @@ _ROW_MULTIPLE, _COLUMN_MULTIPLE = 32, 64
 _CHECK_INTERVAL = 8
 # The most recently used shapes that stay captured for a model: each holds its own KV cache.
 _MAX_CAPTURED = 2
-
-_CAPTURED: weakref.WeakKeyDictionary[Any, dict[tuple[Any, ...], _CapturedStep]] = weakref.WeakKeyDictionary()
+# By model and shape.
+_CAPTURED: weakref.WeakKeyDictionary[Any, dict[tuple[Any, ...], "_CapturedStep"]] = weakref.WeakKeyDictionary()
 
 
 class _CapturedStep:
@@ -32,16 +29,14 @@ class _CapturedStep:
     def __init__(
         self, model: Any, rows: int, columns: int, steps: int, temperature: float | None, eos_token_ids: list[int]
     ) -> None:
-        device, dtype = model.device, model.dtype
+        device = model.device
         # A strong reference would keep the model in `_CAPTURED` alive.
-        self.model, self.temperature = weakref.ref(model), temperature
-        self.rows = rows
+        self.model: Any = weakref.ref(model)
+        self.temperature, self.rows = temperature, rows
         self.cache = StaticCache(config=model.config, max_cache_len=columns)
-        self.tokens = torch.zeros(rows, dtype=torch.long, device=device)
-        self.positions = torch.zeros(rows, dtype=torch.long, device=device)
-        self.column = torch.zeros(1, dtype=torch.long, device=device)
-        self.step = torch.zeros(1, dtype=torch.long, device=device)
-        self.bias = torch.zeros(rows, columns, dtype=dtype, device=device)
+        self.tokens, self.positions = torch.zeros(2, rows, dtype=torch.long, device=device)
+        self.column, self.step = torch.zeros(2, 1, dtype=torch.long, device=device)
+        self.bias = torch.zeros(rows, columns, dtype=model.dtype, device=device)
         self.uniforms = torch.zeros(steps, rows, device=device)
         self.outputs = torch.zeros(steps, rows, dtype=torch.long, device=device)
         self.ended = torch.zeros(rows, dtype=torch.bool, device=device)
@@ -53,9 +48,10 @@ class _CapturedStep:
     ) -> None:
         """Copy a batch into the static tensors; the arguments are those of `decode`."""
         n, used = len(tokens), mask.shape[1] - 1
-        layers: list[Any] = self.cache.layers
-        for layer, source in zip(layers, prefill.layers, strict=True):
-            keys, values = (states.repeat_interleave(copies, 0) for states in (source.keys, source.values))  # type: ignore[union-attr]
+        layer: Any
+        source: Any
+        for layer, source in zip(self.cache.layers, prefill.layers, strict=True):
+            keys, values = (states.repeat_interleave(copies, 0) for states in (source.keys, source.values))
             if not layer.is_initialized:
                 # One row shows the layer its sizes; the number of rows is that of the shape.
                 layer.lazy_initialization(*(s[:1].expand(self.rows, -1, -1, -1) for s in (keys, values)))
@@ -73,7 +69,7 @@ class _CapturedStep:
     def advance(self) -> None:
         """Decode one token for every row, with operations on the static tensors only."""
         self.bias.index_fill_(1, self.column, 0)
-        logits = self.model()(  # type: ignore[misc]
+        logits = self.model()(
             input_ids=self.tokens[:, None], attention_mask=self.bias[:, None, None],
             position_ids=self.positions[:, None], past_key_values=self.cache, use_cache=True,
         ).logits[:, -1]  # fmt: skip
@@ -103,14 +99,12 @@ class _CapturedStep:
 
     def run(self, max_steps: int) -> list[list[int]]:
         """Return the tokens of every row, [rows][steps], after at most `max_steps` steps."""
+        advance = self.graph.replay if self.graph else self.advance
         steps = 0
         while steps < max_steps and not (steps % _CHECK_INTERVAL == 0 and bool(self.ended.all())):
-            if self.graph is None:
-                self.advance()
-            else:
-                self.graph.replay()
+            advance()
             steps += 1
-        return self.outputs[:steps].T.tolist()  # type: ignore[no-any-return]
+        return self.outputs[:steps].T.tolist()
 
 
 def can_capture(model: Any) -> bool:
@@ -119,16 +113,9 @@ def can_capture(model: Any) -> bool:
 
 
 def decode(
-    model: Any,
-    prefill: DynamicCache,
-    tokens: torch.Tensor,
-    mask: torch.Tensor,
-    *,
-    copies: int,
-    uniforms: torch.Tensor,
-    temperature: float | None,
-    eos_token_ids: set[int],
-) -> list[list[int]]:
+    model: Any, prefill: DynamicCache, tokens: torch.Tensor, mask: torch.Tensor, *, copies: int, uniforms: torch.Tensor,
+    temperature: float | None, eos_token_ids: set[int],
+) -> list[list[int]]:  # fmt: skip
     """Decode a batch for `metrics.generation.sampler.sample_ids`.
 
     Args:
@@ -137,9 +124,7 @@ def decode(
         tokens: [n] last tokens of the prompts, `copies` rows for each prompt.
         mask: [n, prompt length], 0 for the padding on the left.
         copies: The number of outputs per prompt.
-        uniforms: [max_new_tokens, n], see `metrics.generation.tokens.draw_tokens`.
-        temperature: See `metrics.generation.tokens.draw_tokens`.
-        eos_token_ids: The tokens that end an output.
+        uniforms: [max_new_tokens, n] random numbers for `draw_tokens`, which also takes the temperature.
 
     Returns:
         The new tokens of each row, including the EOS token.
@@ -155,7 +140,7 @@ def decode(
     with torch.no_grad():
         step = captured.pop(key, None)
         if step is None:
-            while len(captured) >= _MAX_CAPTURED:
+            if len(captured) >= _MAX_CAPTURED:
                 captured.pop(next(iter(captured)))
             step = _CapturedStep(model, rows, columns, steps, temperature, sorted(eos_token_ids))
             step.load(*batch)

@@ -19,29 +19,20 @@ _NEUTRAL_FIELDS = {
     "bos_token_id", "eos_token_id", "pad_token_id", "max_new_tokens", "max_length", "do_sample", "temperature", "top_k",
     "top_p", "use_cache", "output_attentions", "output_hidden_states", "transformers_version", "_from_model_config",
 }  # fmt: skip
-# Settings without effect, by do_sample: on greedy decoding, and on sampling from the full distribution.
-_NEUTRAL_SETTINGS: dict[bool, dict[str, Any]] = {
-    False: {"num_beams": 1},
-    True: {"num_beams": 1, "top_k": 0, "top_p": 1.0},
-}
+# Settings without effect on greedy decoding and on sampling from the full distribution.
+_NEUTRAL_SETTINGS = {"num_beams": 1, "top_k": 0, "top_p": 1.0}
 
 
 def decoding_settings(model: Any, overrides: dict[str, Any] | None = None) -> dict[str, Any]:
     """Return the decoding settings of a model: its generation config, updated with `overrides`, sorted by name.
 
     A model whose config sets no length gets max_new_tokens=64 instead of transformers' default of 20 tokens.
-
-    Args:
-        model: A transformers model.
-        overrides: Values by name, see `DECODING_KEYS`.
     """
-    config = model.generation_config
-    stored = {k: getattr(config, k, None) for k in DECODING_KEYS}
-    settings = {k: v for k, v in stored.items() if v is not None}
-    overrides = dict(overrides or {})
-    if {"max_length", "max_new_tokens"} & overrides.keys():
-        settings = {k: v for k, v in settings.items() if k not in ("max_length", "max_new_tokens")}
-    settings.update(overrides)
+    overrides = overrides or {}
+    lengths = {"max_length", "max_new_tokens"}
+    replaced = lengths if lengths & overrides.keys() else set()
+    stored = {key: getattr(model.generation_config, key, None) for key in DECODING_KEYS if key not in replaced}
+    settings = {key: value for key, value in stored.items() if value is not None} | overrides
     if "max_new_tokens" in settings:
         settings.pop("max_length", None)
     elif "max_length" not in settings:
@@ -68,7 +59,7 @@ def sampler_supports(model: Any) -> bool:
 
 
 def sampler_supports_decoding(model: Any, settings: Mapping[str, Any]) -> bool:
-    """Return whether `metrics.generation.sampler` supports a model under these decoding settings.
+    """Return whether `metrics.generation.sampler` supports a model under these settings.
 
     It decodes greedily, or samples from softmax(logits / temperature) over the full vocabulary.
     """
@@ -76,6 +67,6 @@ def sampler_supports_decoding(model: Any, settings: Mapping[str, Any]) -> bool:
     if do_sample is None or (do_sample and settings.get("top_k") != 0):
         # The default of transformers is top_k=50.
         return False
-    effective = {key for key in settings if (key, settings[key]) not in _NEUTRAL_SETTINGS[do_sample].items()}
+    effective = {key for key, value in settings.items() if (key, value) not in _NEUTRAL_SETTINGS.items()}
     supported = {"do_sample", "max_new_tokens", *(["temperature"] if do_sample else [])}
     return "max_new_tokens" in effective and effective <= supported and sampler_supports(model)

@@ -18,12 +18,7 @@ _ROWS = 512
 
 
 class PackedLinear(nn.Module):
-    """A linear layer without gradients.
-
-    Args:
-        weight: [out, in]. The attribute `weight` holds it in packed form, which only this layer can read.
-        bias: [out], or None.
-    """
+    """A linear layer without gradients. Only the layer itself can read its attribute `weight`."""
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
         super().__init__()

@@ -1,10 +1,8 @@
-"""Greedy decoding of few rows by prompt lookup: several tokens per step, copied from earlier text and verified.
+"""Greedy decoding of few rows by prompt lookup (Saxena 2023): one pass verifies tokens copied from earlier text.
 
-A step with few rows is limited by reading the model's weights, whether each row computes one token or six. What a
-rewrite says next often follows an earlier occurrence of its last tokens. One forward pass verifies such candidates, and
-those that greedy decoding would have chosen are accepted (prompt lookup decoding, Saxena 2023).
-
-A step with many rows is limited by its matrix products instead: there a wrong candidate costs as much as a token.
+What a rewrite says next often follows an earlier occurrence of its last tokens. A step with few rows is limited by
+reading the weights, whether each row computes one token or six; with many rows a wrong candidate costs as much as a
+token, because the matrix products limit the step.
 """
 
 from collections.abc import Sequence
@@ -13,6 +11,7 @@ from typing import Any
 import torch
 from transformers import DynamicCache
 
+from metrics.generation.kv_cache import next_logits
 from metrics.generation.tokens import cut_after_eos
 
 # A step with up to about this many tokens takes little longer than one with a single token (`bench/products.py`).
@@ -21,22 +20,11 @@ _MAX_CANDIDATES = 7
 _MAX_NGRAM = 3
 
 
-def is_worthwhile(rows: int) -> bool:
-    """Return whether a step of `rows` rows stays cheap with at least one candidate per row."""
-    return 2 * rows <= MAX_STEP_TOKENS
-
-
 def find_candidates(tokens: Sequence[int], count: int) -> list[int]:
-    """Return the tokens that follow the best earlier match of the last tokens.
+    """Return the `count` tokens that follow the best earlier match of the last of `tokens`; [] without a match.
 
-    The best match shares the longest n-gram (up to 3) with the end of `tokens`; among equals, the latest one.
-
-    Args:
-        tokens: The prompt and the output so far.
-        count: The number of candidates; where fewer tokens follow the match, they repeat.
-
-    Returns:
-        `count` candidates, or none without a match.
+    The best match shares the longest n-gram (up to 3) with the end of `tokens`; among equals, the latest one. Where
+    fewer tokens follow it, they repeat.
     """
     for n in range(min(_MAX_NGRAM, len(tokens) - 1), 0, -1):
         ngram = tokens[-n:]
@@ -48,14 +36,9 @@ def find_candidates(tokens: Sequence[int], count: int) -> list[int]:
 
 
 def decode(
-    model: Any,
-    cache: DynamicCache,
-    mask: torch.Tensor,
-    texts: Sequence[Sequence[int]],
-    *,
-    eos_token_ids: set[int],
+    model: Any, cache: DynamicCache, mask: torch.Tensor, texts: Sequence[Sequence[int]], *, eos_token_ids: set[int],
     max_new_tokens: int,
-) -> list[list[int]]:
+) -> list[list[int]]:  # fmt: skip
     """Continue each text greedily; the tokens are those of one token per step, except for ties after rounding.
 
     Args:
@@ -63,8 +46,6 @@ def decode(
         cache: The KV cache of all but the last token of each text.
         mask: [rows, columns of the cache], 0 for padding.
         texts: The token ids of each text: prompt and output so far.
-        eos_token_ids: The tokens that end an output.
-        max_new_tokens: The greatest number of new tokens of a row.
 
     Returns:
         The new tokens of each text, including the EOS token.
@@ -106,12 +87,6 @@ def _forward(
     rows, width = len(inputs), max(map(len, inputs))
     # Any token serves as padding: what follows it is either wrong or correct by chance.
     ids = mask.new_tensor([[*row, *[row[-1]] * (width - len(row))] for row in inputs])
-    visible = torch.cat(
-        [mask[:, None].expand(-1, width, -1), mask.new_ones(width, width).tril().expand(rows, -1, -1)], -1
-    )
-    bias = torch.zeros(visible.shape, dtype=model.dtype, device=mask.device).masked_fill_(visible == 0, -torch.inf)
-    logits = model(
-        input_ids=ids, attention_mask=bias[:, None], position_ids=visible.sum(-1) - 1, past_key_values=cache,
-        use_cache=True,
-    ).logits  # fmt: skip
-    return ids, logits.max(-1).indices
+    causal = mask.new_ones(width, width).tril()
+    visible = torch.cat([mask[:, None].expand(-1, width, -1), causal.expand(rows, -1, -1)], -1)
+    return ids, next_logits(model, cache, ids, visible).max(-1).indices

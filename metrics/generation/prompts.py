@@ -17,9 +17,7 @@ def prompt_ids(
     If a prompt is longer than `max_length`, only the text is truncated: the template around it stays complete.
 
     Args:
-        tokenizer: A transformers tokenizer.
-        prompt: A template with `{text}`; after the prefix `chat:` it is the user's message of the chat template.
-        texts: The texts to insert.
+        prompt: A template with `{text}` (see `metrics.models.prompts`).
         seq2seq: Whether the model is an encoder-decoder, whose tokenizer adds its special tokens.
         max_length: The greatest number of tokens of a prompt.
 
@@ -33,15 +31,12 @@ def prompt_ids(
         template = tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
         head, tail = template.split("{text}")
 
+    # Causal models trained with a BOS token declare it; chat templates contain their own.
+    needs_bos = not seq2seq and not chat and getattr(tokenizer, "add_bos_token", False)
+    bos = [tokenizer.bos_token_id] if needs_bos and tokenizer.bos_token_id is not None else []
+
     def tokenize(text: str) -> list[int]:
-        if seq2seq:
-            return list(tokenizer(head + text + tail, add_special_tokens=True)["input_ids"])
-        ids = list(tokenizer(head + text + tail, add_special_tokens=False)["input_ids"])
-        bos = tokenizer.bos_token_id
-        # Models trained with a BOS token declare it; chat templates contain their own.
-        if not chat and getattr(tokenizer, "add_bos_token", False) and bos is not None:
-            ids.insert(0, bos)
-        return ids
+        return [*bos, *tokenizer(head + text + tail, add_special_tokens=seq2seq)["input_ids"]]
 
     specials = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id)
     fallback = [token for token in specials if token is not None][:1]

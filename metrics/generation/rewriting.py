@@ -11,7 +11,7 @@ from metrics.generation.batching import BATCH_SIZE, length_sorted_batches
 from metrics.generation.decoding import sampler_supports_decoding
 from metrics.generation.prompts import prompt_ids
 from metrics.generation.sampler import sample_ids
-from metrics.generation.tokens import cut_after_eos, get_eos_token_ids
+from metrics.generation.tokens import cut_after_eos, get_eos_token_ids, pad
 from metrics.models.loading import LoadedModel
 from metrics.util.progress import ProgressBar
 
@@ -22,37 +22,30 @@ def generate_ids(
     """Generate outputs for one batch: with `metrics.generation.sampler` if it supports the settings, else transformers.
 
     Args:
-        model: A transformers model.
-        tokenizer: Its tokenizer.
-        prompts: The token ids of each prompt; the result has the new tokens of each, including the EOS token.
+        prompts: The token ids of each prompt.
         seq2seq: Whether the model is an encoder-decoder.
-        settings: Its decoding settings; samples depend on torch's global random state.
+        settings: The decoding settings; samples depend on torch's global random state.
+
+    Returns:
+        The new tokens of each prompt, including the EOS token.
     """
-    pad = tokenizer.pad_token_id
     eos_token_ids = get_eos_token_ids(model, tokenizer)
     if sampler_supports_decoding(model, settings):
         temperature = settings.get("temperature", 1.0) if settings["do_sample"] else None
         seed = int(torch.randint(2**53, ())) if temperature else 0
         return sample_ids(
             model, prompts, num_return_sequences=1, temperature=temperature, max_new_tokens=settings["max_new_tokens"],
-            eos_token_ids=eos_token_ids, pad_token_id=pad, seed=seed,
+            eos_token_ids=eos_token_ids, pad_token_id=tokenizer.pad_token_id, seed=seed,
         )  # fmt: skip
-    width = max(len(p) for p in prompts)
     device = next(model.parameters()).device
-    if seq2seq:
-        rows = [[*p, *[pad] * (width - len(p))] for p in prompts]
-        mask = [[1] * len(p) + [0] * (width - len(p)) for p in prompts]
-    else:
-        rows = [[*[pad] * (width - len(p)), *p] for p in prompts]
-        mask = [[0] * (width - len(p)) + [1] * len(p) for p in prompts]
-    ids, attention = torch.tensor(rows, device=device), torch.tensor(mask, device=device)
+    ids, mask = pad(prompts, tokenizer.pad_token_id, "right" if seq2seq else "left", device)
     with torch.no_grad():
         # synced_gpus: in distributed training every process would otherwise wait for the others at every token.
         output = model.generate(
-            input_ids=ids, attention_mask=attention, pad_token_id=pad, eos_token_id=sorted(eos_token_ids),
+            input_ids=ids, attention_mask=mask, pad_token_id=tokenizer.pad_token_id, eos_token_id=sorted(eos_token_ids),
             synced_gpus=False, **settings,
         )  # fmt: skip
-    new = output[:, 1:] if seq2seq else output[:, width:]
+    new = output[:, 1 if seq2seq else ids.shape[1] :]
     return [cut_after_eos(row, eos_token_ids) for row in new.tolist()]
 
 
@@ -68,10 +61,6 @@ class RewritingProgress:
     outputs: dict[int, str] = field(default_factory=dict)
     unfinished: set[int] = field(default_factory=set)
 
-    def contains(self, indices: Sequence[int]) -> bool:
-        """Return whether the first pass over all of these texts is done."""
-        return all(i in self.outputs or i in self.unfinished for i in indices)
-
     def add(self, results: Mapping[int, str | None]) -> None:
         """Add a batch that `rewrite_batches` yielded."""
         self.outputs.update({i: text for i, text in results.items() if text is not None})
@@ -79,23 +68,16 @@ class RewritingProgress:
 
 
 def rewrite_batches(
-    loaded: LoadedModel,
-    texts: Sequence[str],
-    settings: dict[str, Any],
-    *,
-    batch_size: int = BATCH_SIZE,
-    seed: int = 0,
+    loaded: LoadedModel, texts: Sequence[str], settings: dict[str, Any], *, batch_size: int = BATCH_SIZE, seed: int = 0,
     done: RewritingProgress | None = None,
-) -> Iterator[dict[int, str | None]]:
+) -> Iterator[dict[int, str | None]]:  # fmt: skip
     """Rewrite texts, at first with a small token limit where one long output would delay its batch.
 
     That is greedy decoding by transformers. There the first pass limits outputs to little more than the length of their
     texts; outputs that it cuts off are generated again at the end, in batches of their own, with the full limit.
 
     Args:
-        loaded: The model that rewrites.
-        texts: The texts to rewrite.
-        settings: The decoding settings.
+        settings: The decoding settings (see `decoding_settings`).
         batch_size: The greatest number of texts in a batch.
         seed: Seeds the samples, together with the number of the batch.
         done: Batches of an earlier call to skip; the others have the same outputs as without it.
@@ -111,54 +93,46 @@ def rewrite_batches(
     greedy = not settings["do_sample"] and settings.get("num_beams", 1) == 1
     two_passes = bool(limit) and greedy and not (loaded.engine or sampler_supports_decoding(loaded.model, settings))
     for number, indices in enumerate(length_sorted_batches([len(p) for p in prompts], batch_size)):
-        if done.contains(indices):
+        if all(i in done.outputs or i in done.unfinished for i in indices):
             continue
         short_limit = limit
         if two_passes:
             lengths = (len(loaded.tokenizer(texts[i], add_special_tokens=False)["input_ids"]) for i in indices)
             short_limit = min(limit, max(lengths) + 4)
-        batch = [prompts[i] for i in indices]
+        batch = {i: prompts[i] for i in indices}
         outputs = _rewrite_batch(loaded, batch, settings, short_limit, seed * 1_000_003 + number)
-        unfinished.update(i for i, output in zip(indices, outputs, strict=True) if output is None)
-        yield dict(zip(indices, outputs, strict=True))
+        unfinished.update(i for i, output in outputs.items() if output is None)
+        yield outputs
     rest = sorted(unfinished)
     for number, positions in enumerate(length_sorted_batches([len(prompts[i]) for i in rest], batch_size), len(texts)):
-        indices = [rest[position] for position in positions]
-        if not all(i in done.outputs for i in indices):
-            batch = [prompts[i] for i in indices]
-            outputs = _rewrite_batch(loaded, batch, settings, limit, seed * 1_000_003 + number)
-            yield dict(zip(indices, outputs, strict=True))
+        batch = {rest[position]: prompts[rest[position]] for position in positions}
+        if not batch.keys() <= done.outputs.keys():
+            yield _rewrite_batch(loaded, batch, settings, limit, seed * 1_000_003 + number)
 
 
 def _rewrite_batch(
-    loaded: LoadedModel, prompts: list[list[int]], settings: dict[str, Any], max_new_tokens: int, seed: int
-) -> list[str | None]:
-    """Return one line per prompt, None where `max_new_tokens`, smaller than in `settings`, cuts the output off."""
+    loaded: LoadedModel, prompts: dict[int, list[int]], settings: dict[str, Any], max_new_tokens: int, seed: int
+) -> dict[int, str | None]:
+    """Return the line for each prompt, None where `max_new_tokens`, smaller than in `settings`, cuts the output off."""
     limited = {**settings, "max_new_tokens": max_new_tokens} if max_new_tokens else settings
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         if loaded.engine:
-            tokens = loaded.engine(prompts, limited)
+            tokens = loaded.engine(list(prompts.values()), limited)
         else:
-            tokens = generate_ids(loaded.model, loaded.tokenizer, prompts, loaded.seq2seq, limited)
+            tokens = generate_ids(loaded.model, loaded.tokenizer, list(prompts.values()), loaded.seq2seq, limited)
     texts = loaded.tokenizer.batch_decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
     eos_token_ids = get_eos_token_ids(loaded.model, loaded.tokenizer)
     short = max_new_tokens < settings.get("max_new_tokens", 0)
     cut_off = [short and (not row or row[-1] not in eos_token_ids) for row in tokens]
-    return [None if cut else " ".join(text.split()) for text, cut in zip(texts, cut_off, strict=True)]
+    return {i: None if cut else " ".join(text.split()) for i, text, cut in zip(prompts, texts, cut_off, strict=True)}
 
 
 def rewrite_all(
-    loaded: LoadedModel,
-    texts: Sequence[str],
-    settings: dict[str, Any],
-    *,
-    description: str,
-    batch_size: int = BATCH_SIZE,
-    seed: int = 0,
-    done: RewritingProgress | None = None,
+    loaded: LoadedModel, texts: Sequence[str], settings: dict[str, Any], *, description: str,
+    batch_size: int = BATCH_SIZE, seed: int = 0, done: RewritingProgress | None = None,
     record: Callable[[dict[int, str | None]], None] = lambda _: None,
-) -> list[str]:
+) -> list[str]:  # fmt: skip
     """Return the output of each text, in order, and show a progress bar; the other arguments are `rewrite_batches`'.
 
     Args:

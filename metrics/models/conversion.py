@@ -26,10 +26,9 @@ def dequantize_gguf(file: Path, target: Path) -> None:
         tokenizer = AutoTokenizer.from_pretrained(**source, trust_remote_code=False)
     except (ValueError, OSError, KeyError, NotImplementedError) as error:
         raise InputError(f"{file}: not a GGUF file that transformers can read ({error})") from None
-    config = quantized.config
     # save_pretrained refuses a model with a quantization config, hence the new one.
-    del config.quantization_config
-    plain = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    del quantized.config.quantization_config
+    plain = AutoModelForCausalLM.from_config(quantized.config, dtype=torch.float32)
     plain.load_state_dict(quantized.state_dict())
     plain.tie_weights()
     plain.save_pretrained(target)

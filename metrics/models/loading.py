@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 from metrics.models.prompts import default_prompt
 from metrics.models.resolve import ModelRef
-from metrics.util.errors import InputError
+from metrics.util.errors import InputError, one_line
 
 # The dtypes of a model's weights, by torch's names.
 DTYPES = ("float32", "bfloat16")
@@ -18,7 +17,6 @@ class Engine(Protocol):
 
     Args:
         name: PROGRAM-VERSION-DTYPE, which becomes part of the decoding settings and the signature.
-        device: The torch device type on which it runs.
         batch_size: The number of prompts per call with which it is fastest.
     """
 
@@ -35,10 +33,8 @@ class LoadedModel:
     """A model in eval mode, with its tokenizer and prompt template.
 
     Args:
-        ref: The resolved model.
         model: The transformers model; on the meta device, without weights, if an engine generates.
         tokenizer: The transformers tokenizer, with a padding token.
-        seq2seq: Whether the model is an encoder-decoder.
         prompt: The prompt template (see `metrics.models.prompts`).
         engine: The engine that generates, or None for the model itself.
     """
@@ -57,12 +53,7 @@ class LoadedModel:
 
 
 def load_model(
-    ref: ModelRef,
-    *,
-    prompt: str | None = None,
-    device: str | None = None,
-    dtype: str = DTYPES[0],
-    weights: bool = True,
+    ref: ModelRef, *, prompt: str | None = None, device: str | None = None, dtype: str = DTYPES[0], weights: bool = True
 ) -> LoadedModel:
     """Load a resolved model for rewriting; an adapter is merged into its base model.
 
@@ -78,7 +69,8 @@ def load_model(
             prompt does not contain `{text}` exactly once.
     """
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer, GenerationConfig
+    from transformers.utils import GENERATION_CONFIG_NAME
 
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     folder = ref.base.folder if ref.base else ref.folder
@@ -86,22 +78,24 @@ def load_model(
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         seq2seq = bool(config.is_encoder_decoder)
         auto = AutoModelForSeq2SeqLM if seq2seq else AutoModelForCausalLM
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         model: Any
         if weights:
             model = auto.from_pretrained(
                 folder, config=config, dtype=getattr(torch, dtype), use_safetensors=True, trust_remote_code=False
             )
+            if ref.base:
+                from peft import PeftModel
+
+                model = PeftModel.from_pretrained(model, str(ref.folder), use_safetensors=True).merge_and_unload()
         else:
             device = "meta"
-            model = _without_weights(auto, config, folder)
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-        if weights and ref.base is not None:
-            from peft import PeftModel
-
-            model = PeftModel.from_pretrained(model, str(ref.folder), use_safetensors=True).merge_and_unload()
+            with torch.device(device):
+                model = auto.from_config(config, trust_remote_code=False)
+            if (folder / GENERATION_CONFIG_NAME).is_file():
+                model.generation_config = GenerationConfig.from_pretrained(folder)
     except Exception as error:
-        reason = " ".join(str(error).split())[:300]
-        raise InputError(f"{ref.name}: cannot be loaded ({type(error).__name__}: {reason})") from error
+        raise InputError(f"{ref.name}: cannot be loaded ({type(error).__name__}: {one_line(error)})") from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     template = prompt or default_prompt(ref, tokenizer, seq2seq)
@@ -110,24 +104,7 @@ def load_model(
     return LoadedModel(ref, model.to(device).eval(), tokenizer, seq2seq, template)
 
 
-def _without_weights(auto: Any, config: Any, folder: Path) -> Any:
-    """Build the model on the meta device, with the generation config of its folder."""
-    import torch
-    from transformers import GenerationConfig
-    from transformers.utils import GENERATION_CONFIG_NAME
-
-    with torch.device("meta"):
-        model = auto.from_config(config, trust_remote_code=False)
-    if (folder / GENERATION_CONFIG_NAME).is_file():
-        model.generation_config = GenerationConfig.from_pretrained(folder)
-    return model
-
-
 def require_dtype(name: str) -> None:
-    """Check the value of `--dtype`.
-
-    Raises:
-        InputError: `name` is not one of `DTYPES`.
-    """
+    """Check the value of `--dtype`; raise `InputError` if it is not one of `DTYPES`."""
     if name not in DTYPES:
         raise InputError(f"--dtype {name}: unknown; one of {', '.join(DTYPES)}")

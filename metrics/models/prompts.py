@@ -28,22 +28,17 @@ def default_prompt(ref: ModelRef, tokenizer: Any, seq2seq: bool) -> str:
     """Return the prompt template of a model for which the user gives none.
 
     That is the prompt in `rewriter.json` of the model's or its base's folder, else the known prompt of a published
-    model, else `CHAT_PROMPT` for chat models and the text alone for others.
-
-    Args:
-        ref: The resolved model.
-        tokenizer: Its tokenizer; only the attribute `chat_template` is read.
-        seq2seq: Whether the model is an encoder-decoder.
+    model, else `CHAT_PROMPT` for models whose `tokenizer` has a chat template, and the text alone for others.
 
     Raises:
         InputError: `rewriter.json` has no prompt.
     """
-    for folder in (ref.folder, ref.base.folder if ref.base else None):
-        if folder is not None and (folder / REWRITER_FILE).is_file():
+    for resolved in (ref, ref.base):
+        if resolved and (path := resolved.folder / REWRITER_FILE).is_file():
             try:
-                return str(json.loads((folder / REWRITER_FILE).read_text("utf-8"))["prompt"])
+                return str(json.loads(path.read_text("utf-8"))["prompt"])
             except (ValueError, KeyError, TypeError):
-                raise InputError(f"{folder / REWRITER_FILE}: not a JSON object with a prompt") from None
+                raise InputError(f"{path}: not a JSON object with a prompt") from None
     if ref.name in KNOWN_PROMPTS:
         return KNOWN_PROMPTS[ref.name]
     if seq2seq:

@@ -10,8 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from metrics.generation.batching import length_sorted_batches
-from metrics.models.pins import resolve_pinned
-from metrics.models.resolve import resolve_model
+from metrics.models.resolve import resolve_model, resolve_pinned
 from metrics.scorers.batching import Array, pair_cosines, score_unique, truncate
 from metrics.util.errors import InputError, one_line
 from metrics.util.files import read_text

@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 
 from metrics.generation.batching import length_sorted_batches
-from metrics.models.pins import resolve_pinned
-from metrics.models.resolve import ModelRef, resolve_config, resolve_model
+from metrics.models.resolve import ModelRef, resolve_config, resolve_model, resolve_pinned
 from metrics.scorers.batching import Array, pad, score_unique, truncate
 from metrics.scorers.encoders import read_config
 from metrics.util.errors import InputError, one_line

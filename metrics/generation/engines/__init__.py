@@ -1,7 +1,6 @@
 """Inference programs that generate in place of transformers, by the names that `--engine` takes.
 
-To add one, write a module with a class like `metrics.generation.engines.ctranslate2.CTranslate2` and list the class in
-`ENGINES`.
+To add one, write a module with a class like `CTranslate2`, and list the class in `_ENGINES`.
 """
 
 from typing import Any
@@ -12,7 +11,7 @@ from metrics.models.loading import Engine, LoadedModel
 from metrics.util.errors import InputError, name_option
 
 # The class and the type of the weights, by name.
-ENGINES: dict[str, tuple[Any, str]] = {
+_ENGINES: dict[str, tuple[Any, str]] = {
     name: (engine, weights) for engine in (CTranslate2, VLLM) for name, weights in engine.WEIGHTS.items()
 }
 
@@ -24,18 +23,14 @@ def make_engine(loaded: LoadedModel, name: str) -> Engine:
         InputError: The engine is unknown or not installed, or does not support the model.
     """
     with name_option(f"--engine {name}"):
-        if name not in ENGINES:
-            raise InputError(f"unknown; one of {', '.join(ENGINES)}")
-        engine_class, weights = ENGINES[name]
-        engine: Engine = engine_class(loaded, weights)
-        return engine
+        if name not in _ENGINES:
+            raise InputError(f"unknown; one of {', '.join(_ENGINES)}")
+        engine_class, weights = _ENGINES[name]
+        return engine_class(loaded, weights)
 
 
 def engine_option(recorded: str) -> str:
-    """Return the value of `--engine` for a name in recorded decoding settings, PROGRAM-VERSION-WEIGHTS.
-
-    A name of no known engine is returned unchanged.
-    """
+    """Return the value of `--engine` for a recorded name, PROGRAM-VERSION-WEIGHTS; that name if no engine has it."""
     program, weights = recorded.partition("-")[0], recorded.rpartition("-")[2]
-    options = (name for name, (_, kind) in ENGINES.items() if kind == weights and name.startswith(program))
+    options = (name for name, (_, kind) in _ENGINES.items() if kind == weights and name.startswith(program))
     return next(options, recorded)

@@ -1,7 +1,6 @@
 """The engine CTranslate2 (extra "ctranslate2"): greedy decoding on a CPU with 32- or 8-bit weights.
 
-Its arithmetic differs from that of transformers, and so may its outputs: name, version and weights are part of the
-decoding settings and the signature.
+Its arithmetic, and so its outputs, may differ from those of transformers: its name is part of the signature.
 """
 
 from collections.abc import Sequence
@@ -10,7 +9,7 @@ from typing import Any, ClassVar
 
 from metrics.generation.tokens import get_eos_token_ids
 from metrics.models.loading import LoadedModel
-from metrics.util.errors import InputError, missing_package
+from metrics.util.errors import InputError, missing_package, one_line
 from metrics.util.files import atomic_folder, cache_dir, content_hash
 
 # CTranslate2 drops ended rows, so large batches pay. Each thread decodes a chunk of its own: that is faster than
@@ -21,10 +20,6 @@ _SUPPORTED = {"do_sample": (False,), "num_beams": (1,)}
 
 class CTranslate2:
     """An `Engine` that converts a model once, into the cache folder, and decodes it with CTranslate2.
-
-    Args:
-        loaded: The model, which may have no weights in memory.
-        weights: "float32" or "int8".
 
     Raises:
         InputError: CTranslate2 is not installed or does not support the model.
@@ -59,19 +54,14 @@ class CTranslate2:
                 str(folder), device="cpu", compute_type=weights, inter_threads=threads, intra_threads=1
             )
         except Exception as error:
-            reason = " ".join(str(error).split())[:200]
-            raise InputError(f"CTranslate2 cannot convert {loaded.ref.name} ({reason})") from error
+            raise InputError(f"CTranslate2 cannot convert {loaded.ref.name} ({one_line(error)})") from error
         finally:
             # intra_threads changes torch's number of threads too, and scoring would run on one.
             torch.set_num_threads(threads)
         self._seq2seq, self._eos_token_ids = loaded.seq2seq, sorted(get_eos_token_ids(loaded.model, loaded.tokenizer))
 
     def __call__(self, prompts: Sequence[Sequence[int]], settings: dict[str, Any]) -> list[list[int]]:
-        """Return the new tokens for each prompt, including the EOS token.
-
-        Raises:
-            InputError: A setting is not supported.
-        """
+        """Return the new tokens for each prompt, including the EOS token; raise `InputError` for other decoding."""
         for key, value in settings.items():
             if key != "max_new_tokens" and value not in _SUPPORTED.get(key, ()):
                 raise InputError(f"decoding {key}={value}: {self.name} decodes greedily only; use no engine")
@@ -80,8 +70,8 @@ class CTranslate2:
         options = {"beam_size": 1, "end_token": self._eos_token_ids, "return_end_token": True, "max_batch_size": _CHUNK}
         if self._seq2seq:
             # The defaults write at least one token and truncate prompts to 1,024.
-            lengths = {"max_input_length": 0, "min_decoding_length": 0, "max_decoding_length": limit}
-            results = self._model.translate_batch(tokens, **lengths, **options)
+            options |= {"max_input_length": 0, "min_decoding_length": 0, "max_decoding_length": limit}
+            results = self._model.translate_batch(tokens, **options)
             return [list(self._tokenizer.convert_tokens_to_ids(result.hypotheses[0])) for result in results]
         results = self._model.generate_batch(tokens, max_length=limit, include_prompt_in_result=False, **options)
         return [list(result.sequences_ids[0]) for result in results]

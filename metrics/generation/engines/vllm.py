@@ -1,22 +1,16 @@
 """The engine vLLM (extra "vllm") for rewriting and rollouts; it pays for causal models from .5B parameters on a GPU.
 
-Its arithmetic differs from that of transformers, and so may its outputs: name, version and dtype are part of the
-decoding settings and the signature.
+Its arithmetic, and so its outputs, may differ from those of transformers: its name is part of the signature.
 """
-
-from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from metrics.generation.tokens import get_eos_token_ids
 from metrics.models.loading import LoadedModel
-from metrics.util.errors import InputError, missing_package
-
-if TYPE_CHECKING:
-    import torch
+from metrics.util.errors import InputError, missing_package, one_line
 
 # vLLM schedules as many rows as its KV cache holds and adds others as rows end.
 _BATCH = 1024
@@ -25,11 +19,7 @@ _DEFAULTS = {"temperature": 1.0, "top_k": 50, "top_p": 1.0, "min_p": 0.0}
 
 
 def require_supported(loaded: LoadedModel) -> None:
-    """Check that vLLM can serve a model.
-
-    Raises:
-        InputError: vLLM is not installed, or the model is an adapter or an encoder-decoder.
-    """
+    """Raise `InputError` if vLLM is not installed, or the model is an adapter or an encoder-decoder."""
     if not find_spec("vllm"):
         raise missing_package("vllm", "vLLM")
     if loaded.ref.base is not None or loaded.seq2seq:
@@ -41,7 +31,6 @@ class VLLM:
     """An `Engine` that serves a model's folder by vLLM in this process.
 
     Args:
-        loaded: The model, which may have no weights in memory.
         dtype: The dtype of the weights, by torch's name.
         max_model_len: The greatest number of tokens of prompt and output; sizes the KV cache.
         gpu_memory_utilization: The share of the device's memory that vLLM may take; scorers need the rest.
@@ -64,7 +53,7 @@ class VLLM:
             import vllm
         except (ImportError, RuntimeError) as error:
             # For example, torchvision was built for another version of torch.
-            raise InputError(f"vLLM cannot be imported ({' '.join(str(error).split())[:200]})") from error
+            raise InputError(f"vLLM cannot be imported ({one_line(error)})") from error
         self.batch_size = _BATCH
         self.device = str(vllm.platforms.current_platform.device_type)
         self.name = f"vllm-{vllm.__version__}-{dtype}"
@@ -78,8 +67,7 @@ class VLLM:
                 gpu_memory_utilization=gpu_memory_utilization,
             )  # fmt: skip
         except Exception as error:
-            reason = " ".join(str(error).split())[:200]
-            raise InputError(f"vLLM cannot serve {loaded.ref.name} ({reason})") from error
+            raise InputError(f"vLLM cannot serve {loaded.ref.name} ({one_line(error)})") from error
 
     def __call__(self, prompts: Sequence[Sequence[int]], settings: dict[str, Any]) -> list[list[int]]:
         """Return the new tokens for each prompt, including the EOS token; torch's random state seeds the samples.
@@ -96,31 +84,21 @@ class VLLM:
             raise InputError(f"decoding {key}={settings[key]}: {self.name} does not support it; use no engine")
         longest, limit = max(map(len, prompts)), settings["max_new_tokens"]
         if longest + limit > self._max_model_len:
-            raise InputError(
-                f"{self.name}: a prompt of {longest} tokens and {limit} new ones are more than {self._max_model_len}; "
-                "give --decoding max_new_tokens=N, or use no engine"
-            )
+            total = f"a prompt of {longest} tokens and {limit} new ones are more than {self._max_model_len}"
+            raise InputError(f"{self.name}: {total}; give --decoding max_new_tokens=N, or use no engine")
         params: dict[str, Any] = {"temperature": 0.0}
         if settings["do_sample"]:
             params = {key: settings.get(key, value) for key, value in _DEFAULTS.items()}
         params |= {"repetition_penalty": settings.get("repetition_penalty", 1.0), "max_tokens": limit}
+        params |= {"stop_token_ids": self._eos_token_ids, "ignore_eos": True, "detokenize": False}
         first = int(torch.randint(2**31, ()))
-        sampling_params = [
-            self._sampling_params(
-                **params, seed=first + i, stop_token_ids=self._eos_token_ids, ignore_eos=True, detokenize=False
-            )
-            for i in range(len(prompts))
-        ]
-        inputs = [{"prompt_token_ids": list(p)} for p in prompts]
+        sampling_params = [self._sampling_params(**params, seed=first + i) for i in range(len(prompts))]
+        inputs = [{"prompt_token_ids": list(prompt)} for prompt in prompts]
         results = self._model.generate(inputs, sampling_params, use_tqdm=False)
         return [list(result.outputs[0].token_ids) for result in results]
 
-    def load_weights(self, weights: Iterable[tuple[str, torch.Tensor]]) -> None:
-        """Replace weights of the served model.
-
-        Args:
-            weights: (name in the model's folder, tensor) pairs; for each layer all of its weights or none.
-        """
+    def load_weights(self, weights: Iterable[tuple[str, Any]]) -> None:
+        """Replace weights of the served model by (name in its folder, tensor) pairs: all weights of a layer or none."""
         self._model.collective_rpc("reload_weights", kwargs={"weights_iterator": iter(weights)})
         if self.device == "cpu":
             self._model.apply_model(_repack_tied_head)
@@ -128,8 +106,8 @@ class VLLM:
         self._model.reset_prefix_cache()
 
 
-def _repack_tied_head(model: torch.nn.Module) -> None:
+def _repack_tied_head(model: Any) -> None:
     """Pack a head anew that is tied to the embeddings: on a CPU its packed copy survives a reload of the weights."""
-    head: Any = getattr(model, "lm_head", None)
+    head = getattr(model, "lm_head", None)
     if head is not None and head.weight is model.get_submodule("model.embed_tokens").weight:
         head.quant_method.process_weights_after_loading(head)
