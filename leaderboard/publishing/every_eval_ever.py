@@ -15,7 +15,7 @@ from leaderboard.board.reading import load_board, read_sentences
 from leaderboard.rows.row import Row
 from leaderboard.rows.sentences import Sentences
 from leaderboard.stores.base import Store
-from metrics.data.sources import HUB
+from metrics.data.sources import HUB_DATASETS
 from metrics.scoring.statistics import CONFIDENCE, RESAMPLES
 from metrics.util.files import content_hash, require_writable, sha256_bytes, write_json, write_text
 from metrics.util.hub import HUB_ID
@@ -219,7 +219,7 @@ def _source_data(row: Row) -> dict[str, Any]:
     test_set = row.test_set
     details = test_set.model_dump(include={"origin", "revision", "sha256", "n", "of"})
     data: dict[str, Any] = {"dataset_name": test_set.name, "additional_details": _texts(details)}
-    repo = HUB.get(test_set.name.partition("-")[0])
+    repo = HUB_DATASETS.get(test_set.name.partition("-")[0])
     if row.source is not None:
         return {**data, "source_type": "url", "url": [row.source.url]}
     if test_set.origin == "hub" and repo:

@@ -13,9 +13,10 @@ from metrics.util.errors import InputError
 from metrics.util.files import read_lines, sha256_bytes, sha256_file
 from metrics.util.hub import is_hub_failure
 
-# The sample lives with the training code; it is read as data, not imported.
+# The sample belongs to the training code; it is read as data, not imported.
 SAMPLE = Path(__file__).resolve().parents[2] / "repro" / "sample"
-HUB = {"paradetox": "s-nlp/paradetox", "jigsaw": "Arsive/toxicity_classification_jigsaw"}
+# The Hub data sets of the two public corpora.
+HUB_DATASETS = {"paradetox": "s-nlp/paradetox", "jigsaw": "Arsive/toxicity_classification_jigsaw"}
 # First 4 KiB (SHA-256) and size of the public files: one that begins like them and is shorter is a damaged copy.
 _KNOWN_FILES = {
     "paradetox/paradetox.tsv": ("3bd353325b12dae6f09e91f69515f369", 1_627_340),
@@ -31,7 +32,7 @@ _SHORT = 25  # words
 
 @dataclass(frozen=True)
 class ParallelTexts:
-    """ParaDetox from "folder" or "hub"; the revision is a hash of the content, or the Hub data set with its commit."""
+    """ParaDetox: rows of a toxic sentence and its rewrites, from "folder" or "hub", with the revision of the content."""
 
     origin: str
     revision: str
@@ -78,7 +79,7 @@ def read_parallel(data_dir: str | Path | None) -> ParallelTexts | None:
 
 @functools.lru_cache(maxsize=8)
 def _hub_file(dataset: str, suffixes: tuple[str, ...], contains: str) -> tuple[Path, str] | None:
-    """Return a file of a Hub data set and its revision, or None if the Hub cannot be reached."""
+    """Return a file of a Hub data set and its revision, or None if the Hub cannot be reached or has no such file."""
     try:
         info = hub.HfApi().dataset_info(dataset, timeout=15)
         names = [s.rfilename for s in info.siblings or [] if s.rfilename.endswith(suffixes) and contains in s.rfilename]
@@ -93,7 +94,7 @@ def _hub_file(dataset: str, suffixes: tuple[str, ...], contains: str) -> tuple[P
 
 
 def _hub_paradetox() -> ParallelTexts | None:
-    found = _hub_file(HUB["paradetox"], (".parquet", ".tsv", ".csv"), "train")
+    found = _hub_file(HUB_DATASETS["paradetox"], (".parquet", ".tsv", ".csv"), "train")
     if found is None:
         return None
     import pandas as pd
@@ -112,7 +113,7 @@ def hub_comments(*, sentences: bool) -> tuple[str, tuple[str, ...], tuple[str, .
     With `sentences` they have at most 25 words and stand in for the sentence files of s-nlp/detox, which are not on
     the Hub; else there are all toxic comments, and no neutral one.
     """
-    found = _hub_file(HUB["jigsaw"], (".csv",), "train")
+    found = _hub_file(HUB_DATASETS["jigsaw"], (".csv",), "train")
     if found is None:
         return None
     path, revision = found

@@ -55,16 +55,16 @@ class RewritingProgress:
 
     Args:
         outputs: The finished outputs by the index of their text.
-        unfinished: The texts whose output was cut off in the first pass of `rewrite_batches`.
+        cut_off: The indices of the texts whose output the first pass of `rewrite_batches` cut off.
     """
 
     outputs: dict[int, str] = field(default_factory=dict)
-    unfinished: set[int] = field(default_factory=set)
+    cut_off: set[int] = field(default_factory=set)
 
     def add(self, results: Mapping[int, str | None]) -> None:
         """Add a batch that `rewrite_batches` yielded."""
         self.outputs.update({i: text for i, text in results.items() if text is not None})
-        self.unfinished.update(i for i, text in results.items() if text is None)
+        self.cut_off.update(i for i, text in results.items() if text is None)
 
 
 def rewrite_batches(
@@ -73,27 +73,28 @@ def rewrite_batches(
 ) -> Iterator[dict[int, str | None]]:  # fmt: skip
     """Rewrite texts, at first with a small token limit where one long output would delay its batch.
 
-    That is greedy decoding by transformers. There the first pass limits outputs to little more than the length of their
-    texts; outputs that it cuts off are generated again at the end, in batches of their own, with the full limit.
+    The small limit applies only to greedy decoding by transformers' `generate`, not to an engine or the sampler. There the
+    first pass allows four tokens more than the text has; outputs that it cuts off are generated again at the end.
 
     Args:
+        loaded: The model with its prompt template.
         settings: The decoding settings (see `decoding_settings`).
         batch_size: The greatest number of texts in a batch.
         seed: Seeds the samples, together with the number of the batch.
-        done: Batches of an earlier call to skip; the others have the same outputs as without it.
+        done: The results of an interrupted call. Its batches are skipped; the others give the same outputs as without it.
 
     Yields:
         The outputs of a batch, one line each, by the index of their text; None where the first pass cut it off.
     """
     done = done or RewritingProgress()
-    unfinished = set(done.unfinished)
+    cut_off = set(done.cut_off)
     texts = [well_formed(text) for text in texts]
     prompts = prompt_ids(loaded.tokenizer, loaded.prompt, texts, loaded.seq2seq)
     limit = settings.get("max_new_tokens", 0)
     greedy = not settings["do_sample"] and settings.get("num_beams", 1) == 1
     two_passes = bool(limit) and greedy and not (loaded.engine or sampler_supports_decoding(loaded.model, settings))
     for number, indices in enumerate(length_sorted_batches([len(p) for p in prompts], batch_size)):
-        if all(i in done.outputs or i in done.unfinished for i in indices):
+        if all(i in done.outputs or i in done.cut_off for i in indices):
             continue
         short_limit = limit
         if two_passes:
@@ -101,9 +102,9 @@ def rewrite_batches(
             short_limit = min(limit, max(lengths) + 4)
         batch = {i: prompts[i] for i in indices}
         outputs = _rewrite_batch(loaded, batch, settings, short_limit, seed * 1_000_003 + number)
-        unfinished.update(i for i, output in outputs.items() if output is None)
+        cut_off.update(i for i, output in outputs.items() if output is None)
         yield outputs
-    rest = sorted(unfinished)
+    rest = sorted(cut_off)
     for number, positions in enumerate(length_sorted_batches([len(prompts[i]) for i in rest], batch_size), len(texts)):
         batch = {rest[position]: prompts[rest[position]] for position in positions}
         if not batch.keys() <= done.outputs.keys():

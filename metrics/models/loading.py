@@ -13,11 +13,12 @@ DTYPES = ("float32", "bfloat16")
 
 
 class Engine(Protocol):
-    """An inference program that generates in place of transformers (see `metrics.generation.engines`).
+    """An object that generates in place of a transformers model (see `metrics.generation.engines`).
 
     Args:
         name: PROGRAM-VERSION-DTYPE, which becomes part of the decoding settings and the signature.
-        batch_size: The number of prompts per call with which it is fastest.
+        device: The torch device type on which it runs.
+        batch_size: The preferred number of prompts per call.
     """
 
     name: str
@@ -33,8 +34,10 @@ class LoadedModel:
     """A model in eval mode, with its tokenizer and prompt template.
 
     Args:
+        ref: The resolved model.
         model: The transformers model; on the meta device, without weights, if an engine generates.
         tokenizer: The transformers tokenizer, with a padding token.
+        seq2seq: Whether it is an encoder-decoder.
         prompt: The prompt template (see `metrics.models.prompts`).
         engine: The engine that generates, or None for the model itself.
     """
@@ -62,7 +65,7 @@ def load_model(
         prompt: A prompt template with `{text}`; None for `default_prompt`.
         device: A torch device; None for a GPU if there is one, else the CPU.
         dtype: One of `DTYPES`.
-        weights: False builds the model without weights on the meta device, to read its configuration only.
+        weights: False builds the model (without its adapter) on the meta device, to read its configuration only.
 
     Raises:
         InputError: The weights do not fit the config, the architecture needs code from the model repository, or the
@@ -104,7 +107,7 @@ def load_model(
     return LoadedModel(ref, model.to(device).eval(), tokenizer, seq2seq, template)
 
 
-def require_dtype(name: str) -> None:
+def require_dtype(dtype: str) -> None:
     """Check the value of `--dtype`; raise `InputError` if it is not one of `DTYPES`."""
-    if name not in DTYPES:
-        raise InputError(f"--dtype {name}: unknown; one of {', '.join(DTYPES)}")
+    if dtype not in DTYPES:
+        raise InputError(f"--dtype {dtype}: unknown; one of {', '.join(DTYPES)}")

@@ -1,4 +1,4 @@
-"""The parser of a command, and silence of other libraries. This module imports only the standard library."""
+"""The parser of a command, and a switch that silences other libraries. It imports only the standard library."""
 
 import argparse
 import logging
@@ -17,8 +17,8 @@ _ENVIRONMENT = {
     "TQDM_DISABLE": "1",  # trl's bars
     "TRANSFORMERS_VERBOSITY": "error",
 }
-# The loggers of other libraries.
-LIBRARIES = ("accelerate", "datasets", "evaluate", "huggingface_hub", "torch", "transformers", "trl")
+# The loggers to silence.
+LOGGERS = ("accelerate", "datasets", "evaluate", "huggingface_hub", "torch", "transformers", "trl")
 
 
 def command_parser(prog: str, description: str | None, **options: Any) -> argparse.ArgumentParser:
@@ -36,7 +36,7 @@ def quieten_libraries() -> None:
         os.environ.setdefault(name, value)
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
-    for name in LIBRARIES:
+    for name in LOGGERS:
         logging.getLogger(name).setLevel(logging.ERROR)
     # A library that is already imported no longer reads the environment.
     if "transformers" in sys.modules:

@@ -8,7 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from metrics.util.console import LIBRARIES
+from metrics.util.console import LOGGERS
 from metrics.util.errors import InputError
 from metrics.util.files import write_json
 from metrics.util.progress import progress
@@ -66,7 +66,7 @@ def _logged_messages(log: Callable[[dict[str, Any]], None], verbose: bool) -> It
     handler.emit = lambda record: log(  # type: ignore[method-assign]
         {"library": record.name, "level": record.levelname.lower(), "message": record.getMessage()}
     )
-    loggers = [logging.getLogger(name) for name in LIBRARIES]
+    loggers = [logging.getLogger(name) for name in LOGGERS]
     levels = [logger.level for logger in loggers]
     for logger, level in zip(loggers, levels, strict=True):
         for other in logger.handlers:

@@ -1,6 +1,7 @@
 """Inference programs that generate in place of transformers, by the names that `--engine` takes.
 
-To add one, write a module with a class like `CTranslate2`, and list the class in `_ENGINES`.
+To add one, write a module with a class like `CTranslate2` (the protocol is `metrics.models.loading.Engine`) and add the
+class to the tuple in `_ENGINES`; its `WEIGHTS` maps the values of `--engine` to how it keeps weights.
 """
 
 from typing import Any
@@ -10,7 +11,7 @@ from metrics.generation.engines.vllm import VLLM
 from metrics.models.loading import Engine, LoadedModel
 from metrics.util.errors import InputError, name_option
 
-# The class and the type of the weights, by name.
+# The class and how it keeps weights, by the value of --engine.
 _ENGINES: dict[str, tuple[Any, str]] = {
     name: (engine, weights) for engine in (CTranslate2, VLLM) for name, weights in engine.WEIGHTS.items()
 }

@@ -64,7 +64,7 @@ class CTranslate2:
         """Return the new tokens for each prompt, including the EOS token; raise `InputError` for other decoding."""
         for key, value in settings.items():
             if key != "max_new_tokens" and value not in _SUPPORTED.get(key, ()):
-                raise InputError(f"decoding {key}={value}: {self.name} decodes greedily only; use no engine")
+                raise InputError(f"decoding {key}={value}: {self.name} decodes greedily only; leave out --engine")
         tokens = [self._tokenizer.convert_ids_to_tokens(list(prompt)) for prompt in prompts]
         limit = settings["max_new_tokens"]
         options = {"beam_size": 1, "end_token": self._eos_token_ids, "return_end_token": True, "max_batch_size": _CHUNK}

@@ -1,4 +1,4 @@
-"""The engine vLLM (extra "vllm") for rewriting and rollouts; it pays for causal models from .5B parameters on a GPU.
+"""The engine vLLM (extra "vllm") for rewriting and rollouts; meant for causal models of .5B parameters and more on a GPU.
 
 Its arithmetic, and so its outputs, may differ from those of transformers: its name is part of the signature.
 """
@@ -31,6 +31,7 @@ class VLLM:
     """An `Engine` that serves a model's folder by vLLM in this process.
 
     Args:
+        loaded: The model, loaded without weights.
         dtype: The dtype of the weights, by torch's name.
         max_model_len: The greatest number of tokens of prompt and output; sizes the KV cache.
         gpu_memory_utilization: The share of the device's memory that vLLM may take; scorers need the rest.
@@ -46,7 +47,7 @@ class VLLM:
         self, loaded: LoadedModel, dtype: str, *, max_model_len: int = 4096, gpu_memory_utilization: float = 0.7
     ) -> None:
         require_supported(loaded)
-        # vLLM reads these when it is imported: no process that could outlive this one, no usage statistics, no log.
+        # vLLM reads these when it is imported: run in this process, send no usage statistics, log errors only.
         os.environ |= {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_NO_USAGE_STATS": "1"}
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
         try:
@@ -81,11 +82,11 @@ class VLLM:
         unsupported = sorted(settings.keys() - supported) or ["num_beams"] * (settings.get("num_beams", 1) != 1)
         if unsupported:
             key = unsupported[0]
-            raise InputError(f"decoding {key}={settings[key]}: {self.name} does not support it; use no engine")
+            raise InputError(f"decoding {key}={settings[key]}: {self.name} does not support it; leave out --engine")
         longest, limit = max(map(len, prompts)), settings["max_new_tokens"]
         if longest + limit > self._max_model_len:
             total = f"a prompt of {longest} tokens and {limit} new ones are more than {self._max_model_len}"
-            raise InputError(f"{self.name}: {total}; give --decoding max_new_tokens=N, or use no engine")
+            raise InputError(f"{self.name}: {total}; give --decoding max_new_tokens=N, or leave out --engine")
         params: dict[str, Any] = {"temperature": 0.0}
         if settings["do_sample"]:
             params = {key: settings.get(key, value) for key, value in _DEFAULTS.items()}
@@ -98,7 +99,7 @@ class VLLM:
         return [list(result.outputs[0].token_ids) for result in results]
 
     def load_weights(self, weights: Iterable[tuple[str, Any]]) -> None:
-        """Replace weights of the served model by (name in its folder, tensor) pairs: all weights of a layer or none."""
+        """Replace weights of the served model by (name in its folder, tensor) pairs; every layer named must be complete."""
         self._model.collective_rpc("reload_weights", kwargs={"weights_iterator": iter(weights)})
         if self.device == "cpu":
             self._model.apply_model(_repack_tied_head)
