@@ -15,8 +15,6 @@ which are not. Each arm runs in processes of its own, which take turns. A proces
 the next ones. The table has medians and the peak memory (on a GPU: the GPU's). For `ours` the bench also prints the time
 of rollouts, and for causal leaders the useful floating-point operations, as a share of what the machine reaches in square
 matmuls (float32 on a CPU, the arm's dtype on a GPU).
-
-Leaders: smollm2-135m-q4, `t5` (an encoder-decoder model of that size, see bench/leaders.py), or a model folder.
 """
 
 import argparse
@@ -34,9 +32,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from datasets import Dataset
 from leaders import PROMPT, load_leader
 from measuring import machine, run_process, synchronize
+from torch.utils.benchmark import Timer
 from transformers import TrainerCallback
 
 from metrics.data.corpora import load_corpus
@@ -44,8 +44,9 @@ from metrics.util.console import command_parser
 from metrics.util.errors import InputError, run_command
 from metrics.util.progress import progress
 from repro.followers.follower import ScreenerFollower
-from repro.followers.screener import NBSVM
+from repro.followers.ngrams import NBSVM
 from repro.leader.leader import Leader
+from repro.leader.split_decoder import Tokens
 from repro.methods.config import SROConfig
 from repro.methods.sro import SROTrainer
 from repro.training.trainer import training_arguments
@@ -58,25 +59,22 @@ OURS = {
     "ours-vllm": ("bfloat16", "bfloat16", "vllm"),
 }
 ARMS = (*OURS, "released", "trl")
-# Arms that every installation can run.
-DEFAULT_ARMS = [arm for arm in ARMS if arm != "ours-vllm"]
 MAX_NEW_TOKENS = 20
 BETA, EPSILON, LEARNING_RATE = 0.1, 0.1, 2e-5
 
 
-def toxic_texts(n: int) -> list[str]:
+def _toxic_texts(n: int) -> list[str]:
     """Return n toxic sentences of the built-in sample, which repeat if it has fewer."""
     toxic = [text for text in load_corpus("sample").toxic if 6 <= len(text.split()) <= 14]
     return [toxic[i % len(toxic)] for i in range(n)]
 
 
-def fit_screener() -> NBSVM:
-    """Return NB-SVM, fitted on the built-in sample."""
+def _fit_screener() -> NBSVM:
     corpus = load_corpus("sample")
     return NBSVM().fit(corpus.toxic, corpus.neutral)
 
 
-def bench_arguments(options: argparse.Namespace, folder: Path, texts: int) -> dict[str, Any]:
+def _arguments(options: argparse.Namespace, folder: Path, texts: int) -> dict[str, Any]:
     """Return keyword arguments of `TrainingArguments`: one step to warm up and those to measure, nothing written."""
     return training_arguments(
         folder, max_steps=options.steps + 1, per_device_train_batch_size=texts, learning_rate=LEARNING_RATE,
@@ -84,7 +82,7 @@ def bench_arguments(options: argparse.Namespace, folder: Path, texts: int) -> di
     )  # fmt: skip
 
 
-def run_ours(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+def _run_ours(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Measure this project's step, its rollouts alone, and the operations of a causal leader."""
     rollout_dtype, train_dtype, engine = OURS[options.measure]
     leader = Leader(load_leader(options.leader), train=options.layers, max_length=64, dtype=train_dtype)
@@ -94,49 +92,38 @@ def run_ours(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         rollout_dtype=rollout_dtype, rollout_engine=engine, siblings=False, lone_fail_weight=1.0, imitation=0.0,
     )  # fmt: skip
     size = options.rollouts // options.copies
-    operations: list[float] = []
-    rollout_seconds: list[float] = []
+    measured: dict[str, list[float]] = {"rollout_seconds": [], "operations": []}
 
     class MeasuredTrainer(SROTrainer):
         def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
             synchronize()
             start = time.perf_counter()
             prepared = super()._prepare_inputs(inputs)
-            rollout_seconds.append(time.perf_counter() - start)
+            measured["rollout_seconds"].append(time.perf_counter() - start)
             return prepared
 
         def losses(self, *args: Any, **kwargs: Any) -> Any:
             if not leader.seq2seq:
-                operations.append(useful_operations(leader.model, options.layers, *args, **kwargs))
+                measured["operations"].append(useful_operations(leader.model, options.layers, *args, **kwargs))
             return super().losses(*args, **kwargs)
 
-    texts, arguments = toxic_texts(size * (options.steps + 1)), bench_arguments(options, folder, size)
-    follower = ScreenerFollower(fit_screener())
-    seconds = step_seconds(MeasuredTrainer(leader, follower, config, arguments, texts, log=lambda _: None))
-    measured = {"rollout_seconds": rollout_seconds[1:], "operations": operations[1:]}
-    return {"seconds": seconds, **measured, "texts": size, "updates": 1}
+    texts, arguments = _toxic_texts(size * (options.steps + 1)), _arguments(options, folder, size)
+    follower = ScreenerFollower(_fit_screener())
+    ends = _train(MeasuredTrainer(leader, follower, config, arguments, texts, log=lambda _: None))
+    return {"ends": ends, **{name: values[1:] for name, values in measured.items()}, "texts": size, "updates": 1}
 
 
 def useful_operations(
-    model: Any,
-    top_layers: int,
-    prompts: Sequence[Sequence[int]],
-    outputs: Sequence[Sequence[int]],
-    text_indices: Sequence[int],
-    rejected: Sequence[Sequence[int]],
+    model: Any, top_layers: int, prompts: Tokens, outputs: Tokens, text_indices: Sequence[int], rejected: Tokens,
     passed: Sequence[bool],
-) -> float:
+) -> float:  # fmt: skip
     """Return the floating-point operations that a step which trains `top_layers` needs, two per weight and token.
 
     Rollouts: each prompt is prefilled once; new tokens pass the head, and all but the last all layers. Training: prompts
     and targets, without the last token of each, pass the frozen layers once, and the trained ones for policy and
     reference. The backward pass costs twice as much there, except for the input gradient of the lowest trained layer,
-    and once at the frozen head. Attention between tokens is not counted.
-
-    Args:
-        model: A llama-like model.
-        top_layers: How many of its layers are trained.
-        prompts: This argument and the following ones are those of `SROTrainer.losses`.
+    and once at the frozen head. Attention between tokens is not counted. The model is llama-like; `prompts` and the
+    arguments behind it are those of `SROTrainer.losses`.
     """
     layers = [sum(p.numel() for p in layer.parameters()) for layer in model.model.layers]
     frozen, trained = sum(layers[:-top_layers]), sum(layers[-top_layers:])
@@ -150,8 +137,8 @@ def useful_operations(
     return float(rollouts + training)
 
 
-def step_seconds(trainer: Any) -> list[float]:
-    """Train, and return the seconds of each step but the first."""
+def _train(trainer: Any) -> list[float]:
+    """Train, and return when each step ended."""
     ends: list[float] = []
 
     class Clock(TrainerCallback):
@@ -161,14 +148,13 @@ def step_seconds(trainer: Any) -> list[float]:
 
     trainer.add_callback(Clock())
     trainer.train()
-    return [after - before for before, after in itertools.pairwise(ends)]
+    return ends
 
 
-def run_released(options: argparse.Namespace) -> dict[str, Any]:
+def _run_released(options: argparse.Namespace, _: Path) -> dict[str, Any]:
     """Measure the released loop; a step has as many texts as the other arms' steps have rollouts."""
-    loaded, reference, screener = load_leader(options.leader), load_leader(options.leader).model, fit_screener()
-    model, tokenizer, seq2seq = loaded.model, loaded.tokenizer, loaded.seq2seq
-    device = model.device
+    loaded, reference, screener = load_leader(options.leader), load_leader(options.leader).model, _fit_screener()
+    model, tokenizer, seq2seq, device = loaded.model, loaded.tokenizer, loaded.seq2seq, loaded.model.device
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=0.01)
 
     def logprob(scorer: Any, prompt: list[int], target: list[int]) -> torch.Tensor:
@@ -184,90 +170,74 @@ def run_released(options: argparse.Namespace) -> dict[str, Any]:
         prompt = tokenizer(PROMPT.format(text=text))["input_ids"]
         toxic = [*tokenizer(text)["input_ids"], tokenizer.eos_token_id]
         model.train()
-        row = model.generate(
-            torch.tensor([prompt], device=device), max_new_tokens=MAX_NEW_TOKENS, do_sample=False,
-            pad_token_id=tokenizer.pad_token_id,
-        )[0].tolist()  # fmt: skip
+        greedy = {"max_new_tokens": MAX_NEW_TOKENS, "do_sample": False, "pad_token_id": tokenizer.pad_token_id}
+        row = model.generate(torch.tensor([prompt], device=device), **greedy)[0].tolist()
         output = row[1:] if seq2seq else row[len(prompt) :]
-        passed = bool(screener.passes([tokenizer.decode(output, skip_special_tokens=True)])[0])
+        passed = screener.passes([tokenizer.decode(output, skip_special_tokens=True)])[0]
         with torch.no_grad():
             under_reference = [logprob(reference, prompt, target) for target in (output, toxic)]
         under_policy = [logprob(model, prompt, target) for target in (output, toxic)]
         delta_y, delta_x = (a - b for a, b in zip(under_policy, under_reference, strict=True))
         z = BETA * (delta_y - delta_x if passed else -delta_y)
-        loss = -(1 - EPSILON) * torch.nn.functional.logsigmoid(z) - EPSILON * torch.nn.functional.logsigmoid(-z)
         optimizer.zero_grad()
-        loss.backward()
+        (-(1 - EPSILON) * F.logsigmoid(z) - EPSILON * F.logsigmoid(-z)).backward()
         optimizer.step()
 
-    seconds = []
     n = options.rollouts
-    texts = toxic_texts(n * (options.steps + 1))
-    for step in range(options.steps + 1):
-        start = time.perf_counter()
-        for text in texts[step * n : (step + 1) * n]:
+    texts = iter(_toxic_texts(n * (options.steps + 1)))
+    ends = []
+    for _ in range(options.steps + 1):
+        for text in itertools.islice(texts, n):
             train_on(text)
         synchronize()
-        if step:
-            seconds.append(time.perf_counter() - start)
-    return {"seconds": seconds, "texts": n, "updates": n}
+        ends.append(time.perf_counter())
+    return {"ends": ends, "texts": n, "updates": n}
 
 
-def run_trl(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+def _run_trl(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Measure trl's OnlineDPO: of two rollouts per text it prefers the one with the higher reward."""
     warnings.filterwarnings("ignore")
     os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"
     from trl.experimental.online_dpo import OnlineDPOConfig, OnlineDPOTrainer
 
-    leader, screener = Leader(load_leader(options.leader), train=options.layers, max_length=64), fit_screener()
+    leader, screener = Leader(load_leader(options.leader), train=options.layers, max_length=64), _fit_screener()
     if leader.seq2seq:
         raise InputError("trl's OnlineDPOTrainer trains causal models only; leave this arm out with --arms")
     # This arm uses the leader for its choice of trained layers; trl makes its own reference.
     leader.split_decoder = None
     size = options.rollouts // 2
-    arguments = bench_arguments(options, folder, size)
+    arguments = _arguments(options, folder, size)
+    prompts = [PROMPT.format(text=text) for text in _toxic_texts(size * (options.steps + 1))]
     trainer = OnlineDPOTrainer(
         model=leader.model,
         reward_funcs=lambda completions, **kwargs: (1 - screener.p_toxic(completions)).tolist(),
         args=OnlineDPOConfig(**arguments, max_new_tokens=MAX_NEW_TOKENS, max_length=128, beta=BETA, temperature=1.0),
-        train_dataset=Dataset.from_dict(
-            {"prompt": [PROMPT.format(text=text) for text in toxic_texts(size * (options.steps + 1))]}
-        ),
+        train_dataset=Dataset.from_dict({"prompt": prompts}),
         processing_class=leader.tokenizer,
     )
-    return {"seconds": step_seconds(trainer), "texts": size, "updates": 1}
+    return {"ends": _train(trainer), "texts": size, "updates": 1}
 
 
-def measure(options: argparse.Namespace) -> dict[str, Any]:
+def _measure(options: argparse.Namespace) -> dict[str, Any]:
     """Measure the arm `options.measure` in this process."""
+    run = {"trl": _run_trl, "released": _run_released}.get(options.measure, _run_ours)
     with tempfile.TemporaryDirectory() as folder:
-        if options.measure in OURS:
-            result = run_ours(options, Path(folder))
-        elif options.measure == "trl":
-            result = run_trl(options, Path(folder))
-        else:
-            result = run_released(options)
+        result = run(options, Path(folder))
+    result["seconds"] = [after - before for before, after in itertools.pairwise(result.pop("ends"))]
     if torch.cuda.is_available():
         return {**result, "peak_mib": torch.cuda.max_memory_allocated() / 2**20}
     return {**result, "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
 
 
-def matmul_rate(dtype: str, seconds: float = 1.0) -> float:
-    """Return the floating-point operations per second of square matmuls in `dtype`, measured for `seconds`."""
+def _matmul_rate(dtype: str) -> float:
+    """Return the floating-point operations per second of square matmuls in `dtype`, measured for a second."""
     device, side = ("cuda", 8192) if torch.cuda.is_available() else ("cpu", 1024)
-    a, b = (torch.randn(side, side, device=device, dtype=getattr(torch, dtype)) for _ in range(2))
-    torch.mm(a, b)
-    times: list[float] = []
-    while sum(times) < seconds:
-        synchronize()
-        start = time.perf_counter()
-        torch.mm(a, b)
-        synchronize()
-        times.append(time.perf_counter() - start)
-    return 2 * side**3 / statistics.median(times)
+    factors = {name: torch.randn(side, side, device=device, dtype=getattr(torch, dtype)) for name in ("a", "b")}
+    timer = Timer("torch.mm(a, b)", globals=factors, num_threads=torch.get_num_threads())
+    return float(2 * side**3 / timer.blocked_autorange(min_run_time=1).median)
 
 
-def rate_dtype(arm: str) -> str:
+def _rate_dtype(arm: str) -> str:
     """Return the dtype of the matmuls that an arm is compared with."""
     train_dtype = OURS[arm][1] if arm in OURS else "float32"
     return train_dtype if torch.cuda.is_available() else "float32"
@@ -276,63 +246,56 @@ def rate_dtype(arm: str) -> str:
 def main(argv: list[str]) -> None:
     """Run the command line."""
     parser = command_parser("python bench/training.py", __doc__)
-    parser.add_argument(
-        "--leader", default="smollm2-135m-q4", metavar="NAME", help="smollm2-135m-q4 (default), t5, or a model folder"
-    )
+    leaders = "smollm2-135m-q4 (default), t5 (of that size, see bench/leaders.py), or a model folder"
+    parser.add_argument("--leader", default="smollm2-135m-q4", metavar="NAME", help=leaders)
     parser.add_argument("--layers", type=int, default=8, metavar="N", help="trained layers, but in `released` (8)")
     parser.add_argument("--rollouts", type=int, default=48, metavar="N", help="rollouts per step (48)")
     parser.add_argument("--copies", type=int, default=6, metavar="N", help="rollouts per text in `ours` (6)")
     parser.add_argument("--steps", type=int, default=2, metavar="N", help="measured steps per process (2)")
     parser.add_argument("--repeats", type=int, default=3, metavar="N", help="processes per arm (3)")
-    parser.add_argument("--arms", nargs="+", choices=ARMS, default=DEFAULT_ARMS, help="arms (all but ours-vllm)")
+    default = [arm for arm in ARMS if arm != "ours-vllm"]  # every installation can run these
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=default, help="arms (all but ours-vllm)")
     parser.add_argument("--measure", choices=ARMS, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     if min(options.steps, options.repeats, options.copies) < 1 or options.rollouts % (2 * options.copies):
         raise InputError("--steps, --repeats, --copies: at least 1; --rollouts: a multiple of 2 x --copies")
     if options.measure:
-        print(json.dumps(measure(options)))
+        print(json.dumps(_measure(options)))
         return
     print(f"{options.leader}, {options.rollouts} rollouts a step, {machine()}")
     results: dict[str, list[dict[str, Any]]] = {arm: [] for arm in options.arms}
     rates: dict[str, list[float]] = {}
     for arm in progress([*results] * options.repeats, "arms"):
-        results[arm].append(_measure_in_process(arm, argv))
-        rates.setdefault(rate_dtype(arm), []).append(matmul_rate(rate_dtype(arm)))
+        printed = run_process(f"arm {arm}", [sys.executable, __file__, *argv, "--measure", arm])
+        results[arm].append(json.loads(printed.splitlines()[-1]))
+        rates.setdefault(_rate_dtype(arm), []).append(_matmul_rate(_rate_dtype(arm)))
     _print_results(options.rollouts, results, {dtype: statistics.median(values) for dtype, values in rates.items()})
-
-
-def _measure_in_process(arm: str, argv: Sequence[str]) -> dict[str, Any]:
-    printed = run_process(f"arm {arm}", [sys.executable, __file__, *argv, "--measure", arm])
-    return json.loads(printed.splitlines()[-1])
 
 
 def _print_results(rollouts: int, results: dict[str, list[dict[str, Any]]], rates: dict[str, float]) -> None:
     print("| arm | texts a step | updates | rollouts per second | times released | peak memory, MiB |")
     print("|---|--:|--:|--:|--:|--:|")
-    speed = {
-        arm: rollouts / statistics.median(seconds for run in runs for seconds in run["seconds"])
-        for arm, runs in results.items()
-    }
+    seconds = {arm: statistics.median(_join(runs, "seconds")) for arm, runs in results.items()}
     for arm, runs in results.items():
-        ratio = f"{speed[arm] / speed['released']:.1f}" if "released" in speed else ""
+        ratio = f"{seconds['released'] / seconds[arm]:.1f}" if "released" in seconds else ""
         peak = statistics.median(run["peak_mib"] for run in runs)
         texts, updates = runs[0]["texts"], runs[0]["updates"]
-        print(f"| {arm} | {texts} | {updates} | {speed[arm]:.2f} | {ratio} | {peak:,.0f} |")
+        print(f"| {arm} | {texts} | {updates} | {rollouts / seconds[arm]:.2f} | {ratio} | {peak:,.0f} |")
     print()
     for dtype, rate in rates.items():
         print(f"matmuls in {dtype}: {rate / 1e9:,.0f} billion operations per second")
     for arm, runs in results.items():
-        rollout_seconds = [seconds for run in runs for seconds in run.get("rollout_seconds", [])]
-        if rollout_seconds:
-            seconds = rollouts / speed[arm]
-            print(f"{arm}: {statistics.median(rollout_seconds):.3f} of {seconds:.3f} s per step are rollouts")
-        operations = [n for run in runs for n in run.get("operations", [])]
-        if operations:
-            useful, rate = statistics.median(operations), rates[rate_dtype(arm)]
-            print(
-                f"{arm}: {useful / 1e9:,.0f} billion useful operations a step, {useful / rate:.3g} s at that rate; "
-                f"reached: {useful / rate * speed[arm] / rollouts:.1%} of it"
-            )
+        if rolling := _join(runs, "rollout_seconds"):
+            print(f"{arm}: {statistics.median(rolling):.3f} of {seconds[arm]:.3f} s per step are rollouts")
+        if operations := _join(runs, "operations"):
+            useful = statistics.median(operations)
+            least = useful / rates[_rate_dtype(arm)]
+            reached = f"{least:.3g} s at that rate; reached: {least / seconds[arm]:.1%} of it"
+            print(f"{arm}: {useful / 1e9:,.0f} billion useful operations a step, {reached}")
+
+
+def _join(runs: list[dict[str, Any]], name: str) -> list[float]:
+    return [value for run in runs for value in run.get(name, [])]
 
 
 if __name__ == "__main__":

@@ -64,14 +64,12 @@ def broadcast_from_main(function: Callable[[], T]) -> T:
 
 def main_process_first(function: Callable[[], T]) -> T:
     """Call `function` in the main process, then in the others, which find the files that it wrote."""
-    if num_processes() == 1:
-        return function()
-    if is_main_process():
-        result = function()
+    if not is_main_process():
         wait_for_everyone()
-        return result
-    wait_for_everyone()
-    return function()
+    result = function()
+    if is_main_process():
+        wait_for_everyone()
+    return result
 
 
 def all_gather(items: Sequence[T]) -> list[T]:
@@ -87,9 +85,7 @@ def all_gather(items: Sequence[T]) -> list[T]:
 def global_mean_loss(total: torch.Tensor, count: int) -> torch.Tensor:
     """Return the loss whose gradient, averaged over the processes, is that of the mean over the items of all.
 
-    Args:
-        total: The sum of the losses of this process's items, a scalar.
-        count: How many items this process has.
+    `total` is the sum of the losses of this process's `count` items, a scalar.
     """
     return total * num_processes() / sum(all_gather([count]))
 
@@ -104,13 +100,13 @@ def shard_trained_weights(root: nn.Module) -> None:
 
     _process_state()
     mesh = init_device_mesh(next(root.parameters()).device.type, (num_processes(),))
-    frozen = {p for p in root.parameters() if not p.requires_grad}
+    options: Any = {"mesh": mesh, "ignored_params": {p for p in root.parameters() if not p.requires_grad}}
     # `_no_split_modules` names the layer classes of a transformers model.
     layers = {name for module in root.modules() for name in getattr(module, "_no_split_modules", None) or ()}
     for module in [m for m in root.modules() if type(m).__name__ in layers]:
         if any(p.requires_grad for p in module.parameters()):
-            fully_shard(module, mesh=mesh, reshard_after_forward=True, ignored_params=frozen)
-    fully_shard(root, mesh=mesh, reshard_after_forward=True, ignored_params=frozen)
+            fully_shard(module, reshard_after_forward=True, **options)
+    fully_shard(root, reshard_after_forward=True, **options)
     # Keeps accelerate from wrapping it in DDP.
     root._is_accelerate_prepared = True  # type: ignore[assignment]
 

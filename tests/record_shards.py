@@ -27,12 +27,13 @@ def local_size(tensor: torch.Tensor) -> int:
 def main(folder: Path, arguments: list[str]) -> None:
     train, remove = LeaderTrainer.train_or_resume, engine.remove_temporaries
 
-    def train_and_record(trainer: LeaderTrainer) -> None:
+    def train_and_record(trainer: LeaderTrainer) -> LeaderTrainer:
         train(trainer)
         trained = [p for p in trainer.model.parameters() if p.requires_grad]
         states = [trainer.optimizer.state[p][key] for p in trained for key in ("exp_avg", "exp_avg_sq")]
         held = [sum(p.numel() for p in trained), sum(map(local_size, trained)), sum(map(local_size, states))]
         (folder / f"shards-{rank()}.json").write_text(json.dumps(held))
+        return trainer
 
     def remove_and_record(out: Path) -> None:
         (folder / f"cleanup-{rank()}").touch()

@@ -29,8 +29,7 @@ class ContentModel:
     @property
     def revision(self) -> str:
         """Version of the package and hash of its weights."""
-        weights = sha256_file(self._folder / _WEIGHTS)
-        return f"wordllama-{version('wordllama')}-{weights[:12]}"
+        return f"wordllama-{version('wordllama')}-{sha256_file(self._folder / _WEIGHTS)[:12]}"
 
     @cached_property
     def _model(self) -> tuple[np.ndarray[Any, np.dtype[np.float32]], Any]:
@@ -47,9 +46,7 @@ class ContentModel:
         # A source occurs once per rollout.
         rows = {text: row for row, text in enumerate(dict.fromkeys(texts))}
         ids = [encoded.ids for encoded in tokenizer.encode_batch(list(rows), add_special_tokens=False)]
-        means = np.stack(
-            [weights[tokens].mean(0) if tokens else np.zeros(weights.shape[1], np.float32) for tokens in ids]
-        )
+        means = np.stack([weights[tokens].mean(0) if tokens else np.zeros_like(weights[0]) for tokens in ids])
         unit = means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-9)
         return unit[[rows[text] for text in texts]]
 

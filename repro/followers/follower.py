@@ -16,7 +16,7 @@ import numpy as np
 
 from metrics.data.text import is_copy, length_ratio
 from repro.followers.content import ContentModel
-from repro.followers.naturalness import NaturalnessModel
+from repro.followers.ngrams import NaturalnessModel
 from repro.followers.screener import Screener
 
 
@@ -40,11 +40,9 @@ class Follower(Protocol):
 
     def judge(self, sources: Sequence[str], outputs: Sequence[str], call: int = 0) -> list[Verdict]:
         """Return the verdict on each of n outputs; equal numbers `call` give equal verdicts (see `Screener`)."""
-        ...
 
     def quality(self, sources: Sequence[str], outputs: Sequence[str]) -> np.ndarray[Any, Any]:
         """Return the quality of each output, [n], which ranks the passes of one text; constant without a ranking."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -55,10 +53,8 @@ class ScreenerFollower:
 
     def judge(self, sources: Sequence[str], outputs: Sequence[str], call: int = 0) -> list[Verdict]:
         """See `Follower.judge`."""
-        passed = self.screener.passes(outputs, call)
-        return [
-            Verdict.PASS if ok and text.strip() else Verdict.TOXIC for ok, text in zip(passed, outputs, strict=True)
-        ]
+        judged = zip(self.screener.passes(outputs, call), outputs, strict=True)
+        return [Verdict.PASS if passes and output.strip() else Verdict.TOXIC for passes, output in judged]
 
     def quality(self, sources: Sequence[str], outputs: Sequence[str]) -> np.ndarray[Any, Any]:
         """Return ones, [n]: a screener ranks nothing."""
@@ -70,12 +66,9 @@ class GuardedFollower:
     """The screener, and two guards that judge what the screener passes. A copy of the source fails as toxic.
 
     Attributes:
-        screener: Judges toxicity.
-        content: Compares output and source.
-        naturalness: Judges fluency.
-        min_content: Least cosine of output and source, in [−1, 1]; below it the verdict is `CONTENT`.
-        min_words_kept: Least `words_kept`, in [0, 1]; below it the verdict is `CONTENT`.
-        max_length_ratio: Most words of output per word of source; above it the verdict is `CONTENT`.
+        min_content: Least cosine of output and source, in [−1, 1]; the next two limits also decide on `CONTENT`.
+        min_words_kept: Least `words_kept`, in [0, 1].
+        max_length_ratio: Most words of output per word of source.
         min_naturalness: Least P(natural), in [0, 1]; below it the verdict is `FLUENCY`.
     """
 
@@ -95,18 +88,16 @@ class GuardedFollower:
         scores = zip(*self._guard_scores(sources, outputs), strict=True)
         verdicts = []
         for verdict, source, output, (cosine, natural) in zip(screened, sources, outputs, scores, strict=True):
-            if is_copy(source, output):
-                verdict = Verdict.TOXIC
-            elif verdict == Verdict.PASS:
-                if (
-                    cosine < self.min_content
-                    or length_ratio(source, output) > self.max_length_ratio
-                    or words_kept(source, output) < self.min_words_kept
-                ):
-                    verdict = Verdict.CONTENT
-                elif natural < self.min_naturalness:
-                    verdict = Verdict.FLUENCY
-            verdicts.append(verdict)
+            if verdict != Verdict.PASS or is_copy(source, output):
+                verdicts.append(Verdict.TOXIC)
+            elif (
+                cosine < self.min_content
+                or length_ratio(source, output) > self.max_length_ratio
+                or words_kept(source, output) < self.min_words_kept
+            ):
+                verdicts.append(Verdict.CONTENT)
+            else:
+                verdicts.append(Verdict.FLUENCY if natural < self.min_naturalness else Verdict.PASS)
         return verdicts
 
     def quality(self, sources: Sequence[str], outputs: Sequence[str]) -> np.ndarray[Any, Any]:

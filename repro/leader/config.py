@@ -1,6 +1,6 @@
 """Recipe sections of the leader: the model that is trained, and how it rolls out."""
 
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -14,8 +14,8 @@ class LeaderConfig(Section):
 
     leader: str = Field(description="A built-in model, a folder or a Hub id.")
     prompt: str | None = Field(description="Prompt template with {text} in it; null: the model's own.")
-    train: Literal["full", "lora"] | Annotated[int, Field(ge=1)] = Field(
-        description='What warm-up and method train: "full", "lora", or the number of top layers.'
+    train: Literal["full", "lora"] | Count = Field(
+        description='What is trained: "full", "lora", or how many top layers.'
     )
     lora_rank: Count = Field(description="Rank of the LoRA adapter.")
     max_length: Count = Field(description="Prompts are truncated to this many tokens.")

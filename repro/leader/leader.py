@@ -1,8 +1,7 @@
 """The leader: the policy π_θ that is trained, and the reference π_ref that it started from.
 
 The reference never costs a second full model: with LoRA it is the model with its adapter disabled; otherwise it shares
-the frozen weights and copies the trained ones. See `repro.leader.logprobs` for log-probabilities under both,
-`repro.leader.rollouts` for sampling and `repro.leader.export` for saving.
+the frozen weights and copies the trained ones.
 """
 
 import copy
@@ -11,26 +10,27 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch import nn
 
 from metrics.generation.decoding import LLAMA_LIKE
 from metrics.generation.prompts import prompt_ids
-from metrics.models.loading import DTYPES, LoadedModel
+from metrics.models.loading import LoadedModel
 from metrics.util.errors import InputError
 from repro.distributed import full_tensor, shard_like
-from repro.leader.split_decoder import SplitDecoder
-from repro.leader.trainable import add_lora, train_top_layers
+from repro.leader.split_decoder import SplitDecoder, Tokens
+
+_FINAL_NORMS = ("model.norm.weight", "decoder.final_layer_norm.weight", "transformer.ln_f.weight")
 
 
 class Leader:
     """A causal or seq2seq model that rewrites, with its reference.
 
     Args:
-        loaded: The model to start from.
         train: What is trained: "full", "lora", or the number of top layers.
         max_length: Prompts and targets are truncated to this many tokens.
         lora_rank: Rank of the adapter of `train="lora"`.
-        dtype: Dtype of the matmuls behind log-probabilities and their gradients, one of
-            `metrics.models.loading.DTYPES`. Trained weights stay in float32, and so do the logits of a split decoder.
+        dtype: Dtype of the matmuls behind log-probabilities and their gradients, "float32" or "bfloat16". Trained
+            weights stay in float32, and so do the logits of a split decoder.
 
     Attributes:
         model: The policy, a transformers or PEFT model.
@@ -41,30 +41,21 @@ class Leader:
     """
 
     def __init__(
-        self,
-        loaded: LoadedModel,
-        *,
-        train: str | int,
-        max_length: int = 128,
-        lora_rank: int = 16,
-        dtype: str = DTYPES[0],
-    ) -> None:
-        self.loaded = loaded
-        self.tokenizer = loaded.tokenizer
-        self.seq2seq = loaded.seq2seq
-        self.prompt = loaded.prompt
-        self.max_length = max_length
+        self, loaded: LoadedModel, *, train: str | int, max_length: int = 128, lora_rank: int = 16,
+        dtype: str = "float32",
+    ) -> None:  # fmt: skip
+        self.loaded, self.model, self.tokenizer = loaded, loaded.model, loaded.tokenizer
+        self.seq2seq, self.prompt, self.max_length = loaded.seq2seq, loaded.prompt, max_length
         self.dtype = getattr(torch, dtype)
-        self.model = loaded.model
         self.uses_lora = train == "lora"
         self.split_decoder: SplitDecoder | None = None
         self._reference_model: Any = None
         if train == "full":
             self.model.requires_grad_(True)
         elif self.uses_lora:
-            self.model = add_lora(self.model, lora_rank, seq2seq=self.seq2seq)
+            self.model = _add_lora(self.model, lora_rank, seq2seq=self.seq2seq)
         elif isinstance(train, int):
-            train_top_layers(self.model, train, seq2seq=self.seq2seq)
+            _train_top_layers(self.model, train, seq2seq=self.seq2seq)
             if self.model.config.model_type in LLAMA_LIKE:
                 split = SplitDecoder(self.model, train, self.dtype)
                 self.split_decoder = split if split.matches_model else None
@@ -107,11 +98,48 @@ class Leader:
 
     def target_ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the token ids of each text as an output of the model, with the end of sequence."""
-        eos = self.tokenizer.eos_token_id
-        limit = self.max_length
-        return [[*self.tokenizer(t, add_special_tokens=False)["input_ids"][: limit - 1], eos] for t in texts]
+        eos, most = self.tokenizer.eos_token_id, self.max_length - 1
+        return [[*self.tokenizer(text, add_special_tokens=False)["input_ids"][:most], eos] for text in texts]
 
-    def decode(self, outputs: Sequence[Sequence[int]]) -> list[str]:
+    def decode(self, outputs: Tokens) -> list[str]:
         """Return the text of each output, without special tokens and with white space collapsed."""
         texts = self.tokenizer.batch_decode([list(tokens) for tokens in outputs], skip_special_tokens=True)
         return [" ".join(text.split()) for text in texts]
+
+
+def _add_lora(model: Any, rank: int, *, seq2seq: bool) -> Any:
+    """Return the model wrapped in a LoRA adapter on all linear layers; only the adapter is trained."""
+    from peft import LoraConfig, get_peft_model
+
+    task = "SEQ_2_SEQ_LM" if seq2seq else "CAUSAL_LM"
+    config = LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules="all-linear", task_type=task)
+    return get_peft_model(model, config)
+
+
+def _train_top_layers(model: Any, layers: int, *, seq2seq: bool) -> None:
+    """Train the last `layers` layers (of a seq2seq model: of its decoder) and the final norm; freeze all others."""
+    # The first list of modules: T5's layers contain further lists.
+    within = model.get_decoder() if seq2seq else model
+    stack = next((m for m in within.modules() if isinstance(m, nn.ModuleList) and len(m) > 1), None)
+    if stack is None:
+        raise InputError("train: this model has no stack of layers; use train=full")
+    if not 0 < layers <= len(stack):
+        raise InputError(f"train: {layers} layers, but the model has {len(stack)}; use 1 to {len(stack)}")
+    model.requires_grad_(False)
+    stack[-layers:].requires_grad_(True)
+    for name, parameter in model.named_parameters():
+        if name.endswith(_FINAL_NORMS):
+            parameter.requires_grad_(True)
+
+
+def merged_state(model: Any) -> dict[str, torch.Tensor]:
+    """Return all weights of a LoRA model by their names in the base model, with the adapter merged into them."""
+    from peft.tuners.lora import Linear
+
+    base = model.get_base_model()
+    state = {n.replace(".base_layer.", "."): p.detach() for n, p in base.named_parameters() if ".lora_" not in n}
+    for name, module in base.named_modules():
+        if isinstance(module, Linear):
+            (adapter,) = module.active_adapters
+            state[f"{name}.weight"] = state[f"{name}.weight"] + module.get_delta_weight(adapter).detach()
+    return state

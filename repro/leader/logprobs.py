@@ -4,89 +4,73 @@ No work is done twice: with a split decoder, frozen layers run once for policy a
 all its targets; an encoder runs once per distinct prompt, and once for both models if it is frozen.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch.nn.utils.rnn import pad_sequence
 from transformers.modeling_outputs import BaseModelOutput
 
 from repro.leader.leader import Leader
-from repro.leader.packing import pack_targets
-from repro.leader.split_decoder import SplitDecoder
-from repro.leader.token_logprobs import head_logprobs, token_logprobs
+from repro.leader.split_decoder import PackedTargets, SplitDecoder, Tokens, pack_targets, pad_rows
 
-Tokens = Sequence[Sequence[int]]
+# Tokens whose logits are in memory at once. On a processor a chunk stays in its cache; on a GPU large matmuls are fast.
+_CPU_CHUNK, _GPU_CHUNK = 128, 4096
 
 
 def sequence_logprobs(
     leader: Leader, prompts: Tokens, targets: Tokens, *, shift_right: bool = True, reference: bool = True
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return log π_θ and log π_ref of each target given its prompt, summed over the target's tokens.
+    """Return log π_θ and log π_ref of n targets given their prompts, each [n], summed over a target's tokens.
+
+    Only log π_θ carries a gradient.
 
     Args:
         leader: The policy and its reference.
-        prompts: Token ids of the prompt of each of n targets.
+        prompts: Token ids of each target's prompt.
         targets: Token ids of each target.
         shift_right: Whether token t is scored before the model reads it. False scores it at the position that was just
             fed token t, as the released SRO code does (departure 1 of its notebooks).
         reference: Whether to compute log π_ref; otherwise zeros stand for it.
-
-    Returns:
-        Two tensors [n]; only the first carries a gradient.
     """
     tokens = torch.tensor([t for target in targets for t in target], device=leader.device)
     if leader.split_decoder is None:
         parts = _model_logprobs(leader, prompts, targets, tokens, shift_right, reference)
     else:
-        parts = _split_logprobs(leader, leader.split_decoder, prompts, targets, tokens, shift_right, reference)
+        packed = pack_targets(prompts, targets, leader.tokenizer.pad_token_id, shift_right, leader.device)
+        parts = _split_logprobs(leader, leader.split_decoder, packed, tokens, reference)
     lengths = [len(t) for t in targets]
     policy, reference_values = (torch.stack([part.sum() for part in values.split(lengths)]) for values in parts)
     return policy, reference_values
 
 
 def _split_logprobs(
-    leader: Leader,
-    split: SplitDecoder,
-    prompts: Tokens,
-    targets: Tokens,
-    tokens: torch.Tensor,
-    shift_right: bool,
-    reference: bool,
+    leader: Leader, split: SplitDecoder, packed: PackedTargets, tokens: torch.Tensor, reference: bool
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    packed = pack_targets(prompts, targets, leader.tokenizer.pad_token_id, shift_right).to(leader.device)
-    scored = packed.row, packed.column
     head = leader.model.lm_head.weight
     with _autocast(leader):
         trunk = split.trunk_states(packed)
-        states = split.policy_states(trunk, packed)[scored]
-        reference_states = split.reference_states(trunk, packed)[scored] if reference else None
+        states = split.policy_states(trunk, packed)[packed.scored]
+        reference_states = split.reference_states(trunk, packed)[packed.scored] if reference else None
     policy = head_logprobs(states, head, tokens)
-    if reference_states is None:
-        return policy, torch.zeros_like(policy.detach())
-    return policy, head_logprobs(reference_states, head, tokens)
+    zeros = torch.zeros_like(policy)
+    return policy, zeros if reference_states is None else head_logprobs(reference_states, head, tokens)
 
 
 def _model_logprobs(
     leader: Leader, prompts: Tokens, targets: Tokens, tokens: torch.Tensor, shift_right: bool, reference: bool
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    encoded = None
     with _autocast(leader):
-        if leader.seq2seq:
-            encoded = _encode(leader, leader.model, prompts)
+        encoded = _encode(leader, leader.model, prompts) if leader.seq2seq else None
         logits = _target_logits(leader, leader.model, prompts, targets, encoded, shift_right)
     policy = token_logprobs(logits.float(), tokens)
     if not reference:
-        return policy, torch.zeros_like(policy.detach())
-    encoder = leader.model.get_encoder() if leader.seq2seq else None
+        return policy, torch.zeros_like(policy)
     # Before `reference`, because disabling an adapter freezes it.
-    trains_encoder = encoder is not None and any(p.requires_grad for p in encoder.parameters())
-    with torch.no_grad(), leader.reference() as model:
-        with _autocast(leader):
-            if trains_encoder:
-                encoded = _encode(leader, model, prompts)
-            logits = _target_logits(leader, model, prompts, targets, encoded, shift_right)
-        return policy, token_logprobs(logits.float(), tokens)
+    trains_encoder = leader.seq2seq and any(p.requires_grad for p in leader.model.get_encoder().parameters())
+    with torch.no_grad(), leader.reference() as model, _autocast(leader):
+        if trains_encoder:
+            encoded = _encode(leader, model, prompts)
+        logits = _target_logits(leader, model, prompts, targets, encoded, shift_right)
+    return policy, token_logprobs(logits.float(), tokens)
 
 
 def _autocast(leader: Leader) -> torch.autocast:
@@ -95,40 +79,73 @@ def _autocast(leader: Leader) -> torch.autocast:
 
 def _encode(leader: Leader, model: Any, prompts: Tokens) -> dict[str, Any]:
     """Return a seq2seq model's keyword arguments that stand for the prompts; each distinct one is encoded once."""
-    row_of = {p: i for i, p in enumerate(dict.fromkeys(map(tuple, prompts)))}
-    ids, mask = ([torch.tensor(p) for p in row_of], [torch.ones(len(p), dtype=torch.long) for p in row_of])
-    padded = pad_sequence(ids, batch_first=True, padding_value=leader.tokenizer.pad_token_id).to(leader.device)
-    padded_mask = pad_sequence(mask, batch_first=True).to(leader.device)
-    states = model.get_encoder()(input_ids=padded, attention_mask=padded_mask).last_hidden_state
-    rows = torch.tensor([row_of[tuple(p)] for p in prompts], device=leader.device)
-    return {"encoder_outputs": BaseModelOutput(last_hidden_state=states[rows]), "attention_mask": padded_mask[rows]}
+    row_of = {prompt: row for row, prompt in enumerate(dict.fromkeys(map(tuple, prompts)))}
+    ids = pad_rows(list(row_of), leader.tokenizer.pad_token_id, leader.device)
+    mask = pad_rows([[1] * len(prompt) for prompt in row_of], 0, leader.device)
+    states = model.get_encoder()(input_ids=ids, attention_mask=mask).last_hidden_state
+    rows = torch.tensor([row_of[tuple(prompt)] for prompt in prompts], device=leader.device)
+    return {"encoder_outputs": BaseModelOutput(last_hidden_state=states[rows]), "attention_mask": mask[rows]}
 
 
 def _target_logits(
-    leader: Leader,
-    model: Any,
-    prompts: Tokens,
-    targets: Tokens,
-    encoded: dict[str, Any] | None,
-    shift_right: bool,
+    leader: Leader, model: Any, prompts: Tokens, targets: Tokens, encoded: dict[str, Any] | None, shift_right: bool
 ) -> torch.Tensor:
-    """Return the logits of all target tokens, [target tokens, vocabulary], by a plain forward pass.
-
-    Args:
-        encoded: `_encode` of the prompts, for a seq2seq model.
-    """
-    pad, device = leader.tokenizer.pad_token_id, leader.device
+    """Return the logits of all target tokens, [target tokens, vocabulary]; `encoded` is that of a seq2seq model."""
     if encoded is None:
-        rows_of_ids = [torch.tensor([*p, *t]) for p, t in zip(prompts, targets, strict=True)]
-        starts = [len(p) - (1 if shift_right else 0) for p in prompts]
-        inputs: dict[str, Any] = {}
+        inputs = [[*prompt, *target] for prompt, target in zip(prompts, targets, strict=True)]
+        starts = [len(prompt) - shift_right for prompt in prompts]
     else:
         start = model.config.decoder_start_token_id
-        rows_of_ids = [torch.tensor([start, *t[:-1]] if shift_right else list(t)) for t in targets]
+        inputs = [[start, *target[:-1]] if shift_right else [*target] for target in targets]
         starts = [0] * len(targets)
-        inputs = encoded
-    ids = pad_sequence(rows_of_ids, batch_first=True, padding_value=pad).to(device)
-    logits = model(**inputs, **{"decoder_input_ids" if encoded else "input_ids": ids}, use_cache=False).logits
-    rows = torch.tensor([i for i, t in enumerate(targets) for _ in t], device=device)
-    columns = torch.tensor([s + j for s, t in zip(starts, targets, strict=True) for j in range(len(t))], device=device)
-    return logits[rows, columns]
+    ids = pad_rows(inputs, leader.tokenizer.pad_token_id, leader.device)
+    name = "decoder_input_ids" if encoded else "input_ids"
+    logits = model(**(encoded or {}), **{name: ids}, use_cache=False).logits
+    rows = [row for row, target in enumerate(targets) for _ in target]
+    columns = [start + i for start, target in zip(starts, targets, strict=True) for i in range(len(target))]
+    return logits[torch.tensor(rows, device=leader.device), torch.tensor(columns, device=leader.device)]
+
+
+def token_logprobs(logits: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+    """Return log p of the tokens [...], computed from logits [..., vocabulary] as logit minus logsumexp."""
+    return logits.gather(-1, tokens.unsqueeze(-1)).squeeze(-1) - logits.logsumexp(-1)
+
+
+def head_logprobs(hidden: torch.Tensor, weight: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+    """Return `token_logprobs(hidden @ weight.T, tokens)`, with the logits of one chunk of tokens in memory at a time.
+
+    Args:
+        hidden: Last hidden states, [n, width]; they alone get a gradient.
+        weight: Weights of the frozen head, [vocabulary, width].
+        tokens: [n].
+    """
+    return _HeadLogprobs.apply(hidden, weight, tokens)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class _HeadLogprobs(torch.autograd.Function):
+    """`head_logprobs`; the forward pass computes the gradient too, while it has the logits of a chunk."""
+
+    @staticmethod
+    def forward(ctx: Any, hidden: torch.Tensor, weight: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        size = _CPU_CHUNK if hidden.device.type == "cpu" else _GPU_CHUNK
+        logprobs = hidden.new_empty(len(hidden))
+        gradient = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
+        logits = hidden.new_empty(min(size, len(hidden)), len(weight))
+        for start in range(0, len(hidden), size):
+            part = slice(start, start + size)
+            states, targets = hidden[part], tokens[part, None]
+            chunk = torch.mm(states, weight.T, out=logits[: len(states)])
+            top = chunk.amax(-1, keepdim=True)
+            target_logits = chunk.gather(-1, targets)
+            sums = chunk.sub_(top).exp_().sum(-1, keepdim=True)
+            logprobs[part] = (target_logits - top - sums.log()).squeeze(-1)
+            if gradient is not None:
+                # d log p(t) / d hidden = W[t] - sum over v of p(v) W[v]
+                gradient[part] = weight[tokens[part]] - torch.mm(chunk, weight) / sums
+        ctx.save_for_backward(gradient)
+        return logprobs
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, None, None]:
+        (gradient,) = ctx.saved_tensors
+        return None if gradient is None else gradient * gradients[0].unsqueeze(-1), None, None

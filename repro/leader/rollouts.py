@@ -17,8 +17,8 @@ from metrics.generation.tokens import get_eos_token_ids
 from metrics.util.errors import name_option
 from repro.distributed import num_processes, rank
 from repro.leader.config import RolloutConfig
-from repro.leader.leader import Leader
-from repro.leader.trainable import merged_state
+from repro.leader.leader import Leader, merged_state
+from repro.leader.split_decoder import Tokens
 
 # Share of the GPU's memory for vLLM; training needs the rest.
 _VLLM_MEMORY_SHARE = 0.3
@@ -33,12 +33,10 @@ class RolloutGenerator:
 
     Args:
         leader: The policy. If its weights are to be sharded, create the generator before.
-        config: Number of rollouts, decoding, dropout, dtype and engine.
     """
 
     def __init__(self, leader: Leader, config: RolloutConfig) -> None:
-        self.leader = leader
-        self.config = config
+        self.leader, self.config = leader, config
         self._copy: Any = None
         self._packed_layers: dict[str, list[PackedLinear]] = {}
         self._vllm: VLLM | None = None
@@ -52,22 +50,15 @@ class RolloutGenerator:
             self._packed_layers = pack_linear_layers(self._copy)
 
     def generate(self, texts: Sequence[str], seed: int) -> list[list[int]]:
-        """Roll out each text `config.rollouts` times; equal seeds give equal rollouts.
-
-        Args:
-            texts: The texts, which the leader's prompt is put around.
-            seed: Seed of everything that is drawn.
+        """Roll out each text, in the leader's prompt, `config.rollouts` times; equal seeds give equal rollouts.
 
         Returns:
             Token ids of each rollout, those of one text next to each other. None is empty: an end of sequence stands
             for a rollout without tokens.
         """
         prompts, config = self.leader.prompt_ids(texts), self.config
-        settings: dict[str, Any] = {
-            "max_new_tokens": config.rollout_max_new_tokens,
-            "do_sample": config.sample,
-            "num_beams": 1,
-        }
+        most = config.rollout_max_new_tokens
+        settings: dict[str, Any] = {"max_new_tokens": most, "do_sample": config.sample, "num_beams": 1}
         if config.sample:
             settings |= {"temperature": config.temperature, "top_k": 0, "top_p": 1.0}
         with torch.random.fork_rng():
@@ -93,37 +84,25 @@ class RolloutGenerator:
                 layer.set_weight(value.to(self._copy.dtype))
         return self._copy
 
-    def _generate(
-        self, model: Any, prompts: Sequence[Sequence[int]], settings: dict[str, Any], seed: int
-    ) -> list[list[int]]:
+    def _generate(self, model: Any, prompts: Tokens, settings: dict[str, Any], seed: int) -> list[list[int]]:
         """Generate with the suite's sampler, or with transformers if the sampler does not support the model."""
         tokenizer, config = self.leader.tokenizer, self.config
         if not sampler_supports(model):
             settings = {**settings, "num_return_sequences": config.rollouts}
             return generate_ids(model, tokenizer, prompts, self.leader.seq2seq, settings)
         return sample_ids(
-            model,
-            prompts,
-            num_return_sequences=config.rollouts,
-            temperature=config.temperature if config.sample else None,
-            max_new_tokens=config.rollout_max_new_tokens,
-            eos_token_ids=get_eos_token_ids(model, tokenizer),
-            pad_token_id=tokenizer.pad_token_id,
-            seed=seed,
-            shard=(rank(), num_processes()),
-        )
+            model, prompts, num_return_sequences=config.rollouts, max_new_tokens=config.rollout_max_new_tokens,
+            temperature=config.temperature if config.sample else None, pad_token_id=tokenizer.pad_token_id,
+            eos_token_ids=get_eos_token_ids(model, tokenizer), seed=seed, shard=(rank(), num_processes()),
+        )  # fmt: skip
 
     def _current_vllm(self) -> VLLM:
         leader, config = self.leader, self.config
         if self._vllm is None:
             longest = leader.max_length + config.rollout_max_new_tokens
+            limits: Any = {"max_model_len": longest, "gpu_memory_utilization": _VLLM_MEMORY_SHARE}
             with name_option("rollout_engine: vllm"):
-                self._vllm = VLLM(
-                    leader.loaded,
-                    config.rollout_dtype,
-                    max_model_len=longest,
-                    gpu_memory_utilization=_VLLM_MEMORY_SHARE,
-                )
+                self._vllm = VLLM(leader.loaded, config.rollout_dtype, **limits)
         state = merged_state(leader.model) if leader.uses_lora else leader.trainable_state()
         self._vllm.load_weights(state.items())
         return self._vllm

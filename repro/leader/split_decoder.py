@@ -1,12 +1,76 @@
-"""A llama-like decoder split below its trained layers, so that policy and reference share the frozen ones."""
+"""A llama-like decoder split below its trained layers, whose frozen layers policy and reference share.
+
+It reads packed rows: all targets of one prompt stand in one row, so that the prompt is computed once.
+"""
 
 import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
 from metrics.generation.packed_linear import pack_linear_layers
-from repro.leader.packing import PackedTargets, pack_targets
+
+# Token ids, row by row.
+Tokens = Sequence[Sequence[int]]
+
+
+@dataclass(frozen=True)
+class PackedTargets:
+    """Prompts with their targets concatenated behind them, and where each target token is scored.
+
+    Attributes:
+        ids: Token ids, [rows, length], padded on the right.
+        positions: Position ids, [rows, length]; every target of a row starts at the end of the prompt.
+        mask: Attention mask, bool [rows, 1, length, length], in which targets do not see each other; None (causal) if
+            no prompt has two targets.
+        scored: Row and column of each target token's logits, [target tokens] each, in the order of the targets.
+    """
+
+    ids: torch.Tensor
+    positions: torch.Tensor
+    mask: torch.Tensor | None
+    scored: tuple[torch.Tensor, torch.Tensor]
+
+
+def pad_rows(rows: Tokens, value: int, device: torch.device) -> torch.Tensor:
+    """Return rows of integers as a tensor [rows, length of the longest], padded on the right with `value`."""
+    return pad_sequence([torch.tensor(row) for row in rows], batch_first=True, padding_value=value).to(device)
+
+
+def pack_targets(prompts: Tokens, targets: Tokens, pad: int, shift_right: bool, device: torch.device) -> PackedTargets:
+    """Pack targets behind their prompts, one row per distinct prompt.
+
+    Args:
+        prompts: Token ids of the prompt of each target; equal prompts share a row.
+        targets: Token ids of each target.
+        shift_right: Whether a token is scored at the position before it (see `sequence_logprobs`).
+    """
+    row_of = {prompt: row for row, prompt in enumerate(dict.fromkeys(map(tuple, prompts)))}
+    ids = [list(prompt) for prompt in row_of]
+    positions = [list(range(len(prompt))) for prompt in row_of]
+    # Number of each token's segment: 0 for the prompt, then 1, 2, … for its targets.
+    segments = [[0] * len(prompt) for prompt in row_of]
+    rows: list[int] = []
+    columns: list[int] = []
+    for prompt, target in zip(prompts, targets, strict=True):
+        row, start = row_of[tuple(prompt)], len(prompt)
+        inputs = range(len(ids[row]), len(ids[row]) + len(target))
+        ids[row] += target
+        positions[row] += range(start, start + len(target))
+        segments[row] += [segments[row][-1] + 1] * len(target)
+        rows += [row] * len(target)
+        # Shifted, a target's first token is scored at the end of the prompt, the others at the token before them.
+        columns += [start - 1, *inputs][: len(target)] if shift_right else inputs
+    mask = None
+    if len(ids) < len(targets):
+        segment = pad_rows(segments, -1, device)
+        visible = (segment[:, None, :] == 0) | (segment[:, None, :] == segment[:, :, None])
+        mask = (visible & torch.ones_like(visible[0]).tril())[:, None]
+    scored = torch.tensor(rows, device=device), torch.tensor(columns, device=device)
+    return PackedTargets(pad_rows(ids, pad, device), pad_rows(positions, 0, device), mask, scored)
 
 
 class SplitDecoder:
@@ -47,11 +111,10 @@ class SplitDecoder:
             return self._reference_norm(self._run(self._reference_layers, trunk_states, packed))
 
     def _run(self, layers: Any, hidden: torch.Tensor, packed: PackedTargets) -> torch.Tensor:
-        rotary = self.model.model.rotary_emb(hidden, position_ids=packed.positions)
+        positions = packed.positions
+        rotary = self.model.model.rotary_emb(hidden, position_ids=positions)
         for layer in layers:
-            hidden = layer(
-                hidden, attention_mask=packed.mask, position_ids=packed.positions, position_embeddings=rotary
-            )
+            hidden = layer(hidden, attention_mask=packed.mask, position_ids=positions, position_embeddings=rotary)
         return hidden
 
     def _matches_model(self) -> bool:
@@ -65,9 +128,9 @@ class SplitDecoder:
         with torch.no_grad():
             ids[1, :6] = ids[0, :6]
             expected = self.model(input_ids=ids, use_cache=False).logits[:, 5:-1].flatten(0, 1)
-            packed = pack_targets(ids[:, :6].tolist(), ids[:, 6:].tolist(), 0, shift_right=True).to(ids.device)
-            trunk, scored = self.trunk_states(packed), (packed.row, packed.column)
-            head = self.model.lm_head.weight
-            found = [states(trunk, packed)[scored] @ head.T for states in (self.policy_states, self.reference_states)]
+            packed = pack_targets(ids[:, :6].tolist(), ids[:, 6:].tolist(), 0, True, ids.device)
+            trunk, head = self.trunk_states(packed), self.model.lm_head.weight
+            both = self.policy_states, self.reference_states
+            found = [states(trunk, packed)[packed.scored] @ head.T for states in both]
         self.model.train(training)
         return all(torch.allclose(expected, logits, atol=1e-3, rtol=1e-3) for logits in found)

@@ -11,7 +11,7 @@ from repro.followers.follower import Follower
 from repro.leader.leader import Leader
 from repro.methods.config import ContextConfig
 from repro.training.callbacks import DevelopmentCallback, Log
-from repro.training.development import DevelopmentScores
+from repro.training.development import Evaluate
 from repro.training.trainer import LeaderTrainer, training_arguments
 
 
@@ -20,9 +20,6 @@ class TrainingContext:
     """What a training method receives.
 
     Attributes:
-        config: The recipe fields that a method may read.
-        leader: The model to train.
-        follower: The follower that judges rollouts.
         texts: Toxic texts to roll out on.
         pairs: Parallel texts (toxic, neutral), for methods that learn from them.
         log: Appends an event to the run's log.
@@ -36,24 +33,19 @@ class TrainingContext:
     texts: Sequence[str]
     pairs: Sequence[tuple[str, str]]
     log: Log
-    evaluate: Callable[[int], DevelopmentScores]
+    evaluate: Evaluate
     output_dir: Path
 
     def arguments(self) -> dict[str, Any]:
         """Return the recipe's budget as keyword arguments of `TrainingArguments`."""
         config = self.config
+        schedule = {"constant": "constant_with_warmup", "linear": "linear"}[config.schedule]
         return training_arguments(
-            self.output_dir,
-            max_steps=config.steps,
-            num_train_epochs=config.epochs,
-            per_device_train_batch_size=config.batch_size,
-            gradient_accumulation_steps=config.accumulation,
-            learning_rate=config.learning_rate,
-            lr_scheduler_type={"constant": "constant_with_warmup", "linear": "linear"}[config.schedule],
-            weight_decay=config.weight_decay,
-            save_steps=config.evaluate_every,
+            self.output_dir, max_steps=config.steps, num_train_epochs=config.epochs, save_steps=config.evaluate_every,
+            per_device_train_batch_size=config.batch_size, gradient_accumulation_steps=config.accumulation,
+            learning_rate=config.learning_rate, lr_scheduler_type=schedule, weight_decay=config.weight_decay,
             seed=config.seed,
-        )
+        )  # fmt: skip
 
     @property
     def num_updates(self) -> int:
@@ -64,19 +56,15 @@ class TrainingContext:
         """Return the budget as keyword arguments of trl's configs; an update sees as many answers as one of SRO's.
 
         Raises:
-            InputError: The leader is an encoder-decoder model, which trl does not train, or `train_dtype` is not
-                float32.
+            InputError: The leader is an encoder-decoder model, or `train_dtype` is not float32.
         """
         config = self.config
         if config.train_dtype != "float32":
-            raise InputError(
-                f"train_dtype={config.train_dtype} is for SRO; give train_dtype=float32 with method {config.method}"
-            )
+            remedy = f"give train_dtype=float32 with method {config.method}"
+            raise InputError(f"train_dtype={config.train_dtype} is for SRO; {remedy}")
         if self.leader.seq2seq:
-            raise InputError(
-                f"{config.leader} is an encoder-decoder model; trl trains causal ones only, "
-                f"so method {config.method} cannot be used with it"
-            )
+            why = f"trl trains causal ones only, so method {config.method} cannot be used with it"
+            raise InputError(f"{config.leader} is an encoder-decoder model; {why}")
         size = config.batch_size * config.rollouts
         return {**self.arguments(), "max_steps": self.num_updates, "per_device_train_batch_size": size}
 
@@ -85,9 +73,14 @@ class TrainingContext:
         size = self.config.batch_size * self.config.accumulation * self.config.rollouts
         return [rows[i % len(rows)] for i in range(-(-len(rows) // size) * size)]
 
-    def logging(self) -> dict[str, Any]:
-        """Return the keyword arguments `log` and `callbacks` of `LeaderTrainer`."""
-        return {"log": self.log, "callbacks": [DevelopmentCallback(self.leader, self.evaluate, self.config, self.log)]}
+    def trainer_arguments(self) -> dict[str, Any]:
+        """Return the keyword arguments `leader`, `log` and `callbacks` of `LeaderTrainer`."""
+        development = DevelopmentCallback(self.leader, self.evaluate, self.config, self.log)
+        return {"leader": self.leader, "log": self.log, "callbacks": [development]}
+
+    def trl_trainer_arguments(self) -> dict[str, Any]:
+        """Return `trainer_arguments`, and the leader's model and tokenizer by trl's names."""
+        return {**self.trainer_arguments(), "model": self.leader.model, "processing_class": self.leader.tokenizer}
 
 
 def training_method(name: str) -> Callable[[TrainingContext], LeaderTrainer]:

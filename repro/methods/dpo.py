@@ -4,7 +4,6 @@ Each passing rollout is preferred to its toxic text, and the updates cycle throu
 "sigmoid" loss has no label smoothing ε.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 from datasets import Dataset
@@ -16,28 +15,7 @@ from repro.training.trainer import LeaderTrainer
 
 
 class LeaderDPOTrainer(LeaderTrainer, DPOTrainer):
-    """trl's DPOTrainer on token ids. It computes the reference's log-probabilities before the first update.
-
-    Args:
-        context: Leader and budget.
-        rows: Rows with `prompt_ids`, `chosen_ids` and `rejected_ids`.
-    """
-
-    def __init__(self, context: TrainingContext, rows: Sequence[dict[str, list[int]]]) -> None:
-        super().__init__(
-            context.leader,
-            model=context.leader.model,
-            args=DPOConfig(
-                **context.trl_arguments(),
-                beta=context.config.beta,
-                loss_type=["sigmoid"],
-                max_length=None,
-                precompute_ref_log_probs=True,
-            ),
-            train_dataset=Dataset.from_list(list(rows)),
-            processing_class=context.leader.tokenizer,
-            **context.logging(),
-        )
+    """trl's DPOTrainer on rows of token ids: `prompt_ids`, `chosen_ids` and `rejected_ids`."""
 
     def _prepare_dataset(self, dataset: Dataset, *args: Any, **kwargs: Any) -> Dataset:
         # trl would tokenise text; the rows are token ids already.
@@ -45,12 +23,8 @@ class LeaderDPOTrainer(LeaderTrainer, DPOTrainer):
 
 
 def train(context: TrainingContext) -> LeaderDPOTrainer:
-    """Train the context's leader with DPO.
-
-    Raises:
-        InputError: trl cannot train the leader, or no rollout passes.
-    """
-    context.trl_arguments()  # refuses before the rollouts
+    """Train the context's leader with DPO; see `repro.methods`."""
+    arguments = context.trl_arguments()  # refuses before the rollouts
     passed = [rollout for rollout in untrained_rollouts(context) if rollout.passed]
     texts = [rollout.text for rollout in passed]
     prompts, rejected = context.leader.prompt_ids(texts), context.leader.target_ids(texts)
@@ -58,6 +32,8 @@ def train(context: TrainingContext) -> LeaderDPOTrainer:
         {"prompt_ids": prompt, "chosen_ids": rollout.output, "rejected_ids": toxic}
         for prompt, rollout, toxic in zip(prompts, passed, rejected, strict=True)
     ]
-    trainer = LeaderDPOTrainer(context, context.fill_last_update(rows))
-    trainer.train_or_resume()
-    return trainer
+    args = DPOConfig(
+        **arguments, beta=context.config.beta, loss_type=["sigmoid"], max_length=None, precompute_ref_log_probs=True
+    )
+    dataset = Dataset.from_list(context.fill_last_update(rows))
+    return LeaderDPOTrainer(args=args, train_dataset=dataset, **context.trl_trainer_arguments()).train_or_resume()

@@ -14,17 +14,14 @@ from trl import GRPOConfig, GRPOTrainer
 
 from repro.followers.follower import Verdict
 from repro.leader.rollouts import RolloutGenerator
+from repro.leader.split_decoder import Tokens
 from repro.methods.context import TrainingContext
 from repro.methods.sro import SEED_STRIDE
 from repro.training.trainer import LeaderTrainer
 
 
 class LeaderGRPOTrainer(LeaderTrainer, GRPOTrainer):
-    """trl's GRPOTrainer with SRO's rollouts and the follower's verdicts. Its prompts are the toxic texts.
-
-    Args:
-        context: Leader, follower, texts and budget.
-    """
+    """trl's GRPOTrainer with SRO's rollouts and the follower's verdicts. Its prompts are the toxic texts."""
 
     # trl's loss itself divides by the number of tokens in the update.
     loss_is_scaled_for_ga = True
@@ -38,31 +35,18 @@ class LeaderGRPOTrainer(LeaderTrainer, GRPOTrainer):
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "You are using 'rollout_func'")
             super().__init__(
-                context.leader,
-                model=context.leader.model,
                 args=GRPOConfig(
-                    **context.trl_arguments(),
-                    num_generations=config.rollouts,
-                    temperature=config.temperature,
+                    **context.trl_arguments(), num_generations=config.rollouts, temperature=config.temperature,
                     max_completion_length=config.rollout_max_new_tokens,
                 ),
                 train_dataset=Dataset.from_dict({"prompt": list(context.texts) * times}),
                 reward_funcs=[self.reward],
                 rollout_func=self.roll_out,
-                processing_class=context.leader.tokenizer,
-                **context.logging(),
-            )
+                **context.trl_trainer_arguments(),
+            )  # fmt: skip
 
     def roll_out(self, prompts: Sequence[str], trainer: Any) -> dict[str, Any]:
-        """Roll out an update's texts in batches as SRO does.
-
-        Args:
-            prompts: The texts, each repeated once per rollout.
-            trainer: This trainer; trl passes it.
-
-        Returns:
-            `prompt_ids` and `completion_ids`, and no `logprobs`.
-        """
+        """Roll out an update's texts, each repeated once per rollout, in batches as SRO does; trl calls this."""
         texts = list(prompts)[:: self._config.rollouts]
         size = self._config.batch_size
         first = self._config.seed * SEED_STRIDE + self.state.global_step * self.args.gradient_accumulation_steps
@@ -73,7 +57,7 @@ class LeaderGRPOTrainer(LeaderTrainer, GRPOTrainer):
         self.leader.model.train()
         return {"prompt_ids": self.leader.prompt_ids(prompts), "completion_ids": outputs, "logprobs": None}
 
-    def reward(self, prompts: Sequence[str], completion_ids: Sequence[Sequence[int]], **kwargs: Any) -> list[float]:
+    def reward(self, prompts: Sequence[str], completion_ids: Tokens, **kwargs: Any) -> list[float]:
         """Return 1 for each completion that passes the follower and 0 for the others; `prompts` are the texts."""
         verdicts = self._follower.judge(prompts, self.leader.decode(completion_ids), self.state.global_step)
         self.record_verdicts(verdicts)
@@ -81,11 +65,5 @@ class LeaderGRPOTrainer(LeaderTrainer, GRPOTrainer):
 
 
 def train(context: TrainingContext) -> LeaderGRPOTrainer:
-    """Train the context's leader with GRPO.
-
-    Raises:
-        InputError: trl cannot train the leader.
-    """
-    trainer = LeaderGRPOTrainer(context)
-    trainer.train_or_resume()
-    return trainer
+    """Train the context's leader with GRPO; see `repro.methods`."""
+    return LeaderGRPOTrainer(context).train_or_resume()

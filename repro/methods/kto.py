@@ -6,7 +6,6 @@ shuffled once: rollouts of one text must not be neighbours.
 """
 
 import random
-from collections.abc import Sequence
 from typing import Any
 
 from datasets import Dataset
@@ -19,31 +18,7 @@ from repro.training.trainer import LeaderTrainer
 
 
 class LeaderKTOTrainer(LeaderTrainer, KTOTrainer):
-    """trl's KTOTrainer on token ids.
-
-    Args:
-        context: Leader and budget.
-        rows: Rows with `prompt_ids`, `completion_ids` and `label`, used in their order.
-    """
-
-    def __init__(self, context: TrainingContext, rows: Sequence[dict[str, Any]]) -> None:
-        desirable = sum(row["label"] for row in rows)
-        ratio = (len(rows) - desirable) / desirable if 0 < desirable < len(rows) else 1.0
-        super().__init__(
-            context.leader,
-            model=context.leader.model,
-            args=KTOConfig(
-                **context.trl_arguments(),
-                beta=context.config.beta,
-                desirable_weight=max(1.0, ratio),
-                undesirable_weight=max(1.0, 1 / ratio),
-                max_length=None,
-                precompute_ref_log_probs=True,
-            ),
-            train_dataset=Dataset.from_list(list(rows)),
-            processing_class=context.leader.tokenizer,
-            **context.logging(),
-        )
+    """trl's KTOTrainer on rows of token ids: `prompt_ids` and `completion_ids`, with a `label`."""
 
     def _prepare_dataset(self, dataset: Dataset, processing_class: Any, args: KTOConfig, *rest: Any) -> Dataset:
         # trl would tokenise text; the rows are token ids already and lack only the completion for the KL term.
@@ -55,13 +30,8 @@ class LeaderKTOTrainer(LeaderTrainer, KTOTrainer):
 
 
 def train(context: TrainingContext) -> LeaderKTOTrainer:
-    """Train the context's leader with KTO.
-
-    Raises:
-        InputError: trl cannot train the leader, a batch is too small for the KL term, or no rollout passes.
-    """
-    context.trl_arguments()  # refuses before the rollouts
-    config = context.config
+    """Train the context's leader with KTO; see `repro.methods`."""
+    config, arguments = context.config, context.trl_arguments()  # refuses before the rollouts
     if config.batch_size * config.rollouts < 2:
         raise InputError("kto needs batch_size x rollouts of at least 2, for its KL term")
     rollouts = untrained_rollouts(context)
@@ -71,6 +41,11 @@ def train(context: TrainingContext) -> LeaderKTOTrainer:
         for prompt, rollout in zip(prompts, rollouts, strict=True)
     ]
     random.Random(config.seed).shuffle(rows)
-    trainer = LeaderKTOTrainer(context, rows)
-    trainer.train_or_resume()
-    return trainer
+    desirable = sum(rollout.passed for rollout in rollouts)
+    ratio = (len(rows) - desirable) / desirable if desirable < len(rows) else 1.0
+    args = KTOConfig(
+        **arguments, beta=config.beta, desirable_weight=max(1.0, ratio), undesirable_weight=max(1.0, 1 / ratio),
+        max_length=None, precompute_ref_log_probs=True,
+    )  # fmt: skip
+    dataset = Dataset.from_list(rows)
+    return LeaderKTOTrainer(args=args, train_dataset=dataset, **context.trl_trainer_arguments()).train_or_resume()

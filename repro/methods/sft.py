@@ -5,7 +5,6 @@ SRO's sees rollouts, and the loss is that of the rewrite alone.
 """
 
 import random
-from collections.abc import Sequence
 
 from datasets import Dataset
 from trl import SFTConfig, SFTTrainer
@@ -15,51 +14,31 @@ from repro.methods.context import TrainingContext
 from repro.training.trainer import LeaderTrainer
 
 # The label of a token that is not learned (PyTorch's `ignore_index`).
-IGNORED = -100
+_IGNORED = -100
 
 
 class LeaderSFTTrainer(LeaderTrainer, SFTTrainer):
-    """trl's SFTTrainer on token ids.
-
-    Args:
-        context: Leader and budget.
-        rows: Rows with `input_ids` and `labels`; the labels of the prompt are ignored.
-    """
+    """trl's SFTTrainer on rows of token ids: `input_ids` and `labels`, which ignore the prompt."""
 
     # None: trl's loss divides by the number of tokens in the update if the Trainer passes it, which this leaves to it.
     loss_is_scaled_for_ga = None
 
-    def __init__(self, context: TrainingContext, rows: Sequence[dict[str, list[int]]]) -> None:
-        super().__init__(
-            context.leader,
-            model=context.leader.model,
-            args=SFTConfig(**context.trl_arguments(), max_length=None),
-            train_dataset=Dataset.from_list(list(rows)),
-            processing_class=context.leader.tokenizer,
-            **context.logging(),
-        )
-
 
 def train(context: TrainingContext) -> LeaderSFTTrainer:
-    """Train the context's leader on its parallel pairs.
-
-    Raises:
-        InputError: trl cannot train the leader, or there are no pairs.
-    """
+    """Train the context's leader on its parallel pairs; see `repro.methods`."""
     arguments = context.trl_arguments()
     if not context.pairs:
         raise InputError("sft needs parallel data, and the parallel corpus has no pairs")
     pairs = list(context.pairs)
     random.Random(context.config.seed).shuffle(pairs)
     # Pairs beyond the budget need not be tokenised.
-    per_update = arguments["per_device_train_batch_size"] * context.config.accumulation
-    pairs = pairs[: arguments["max_steps"] * per_update]
+    updates, batch_size = arguments["max_steps"], arguments["per_device_train_batch_size"]
+    pairs = pairs[: updates * batch_size * context.config.accumulation]
     prompts = context.leader.prompt_ids([toxic for toxic, _ in pairs])
     targets = context.leader.target_ids([neutral for _, neutral in pairs])
     rows = [
-        {"input_ids": [*prompt, *target], "labels": [*[IGNORED] * len(prompt), *target]}
+        {"input_ids": [*prompt, *target], "labels": [*[_IGNORED] * len(prompt), *target]}
         for prompt, target in zip(prompts, targets, strict=True)
     ]
-    trainer = LeaderSFTTrainer(context, context.fill_last_update(rows))
-    trainer.train_or_resume()
-    return trainer
+    args, dataset = SFTConfig(**arguments, max_length=None), Dataset.from_list(context.fill_last_update(rows))
+    return LeaderSFTTrainer(args=args, train_dataset=dataset, **context.trl_trainer_arguments()).train_or_resume()

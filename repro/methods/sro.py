@@ -13,6 +13,7 @@ from repro.distributed import global_mean_loss, unsharded
 from repro.followers.follower import Follower, Verdict
 from repro.leader.leader import Leader
 from repro.leader.rollouts import RolloutGenerator
+from repro.leader.split_decoder import Tokens
 from repro.methods.config import SROConfig
 from repro.methods.context import TrainingContext
 from repro.training.distributed_trainer import DistributedTrainer
@@ -26,25 +27,16 @@ class SROTrainer(DistributedTrainer):
     """Trains a leader against a follower. Each step rolls out its texts, and learns from the verdicts on the rollouts.
 
     Args:
-        leader: The policy and its reference.
-        follower: Judges the rollouts.
-        config: Objective, rollouts and seed.
         arguments: Keyword arguments of `TrainingArguments`.
         texts: Toxic texts to roll out on.
         kwargs: `log` and `callbacks` of `LeaderTrainer`.
     """
 
     def __init__(
-        self,
-        leader: Leader,
-        follower: Follower,
-        config: SROConfig,
-        arguments: dict[str, Any],
-        texts: Sequence[str],
+        self, leader: Leader, follower: Follower, config: SROConfig, arguments: dict[str, Any], texts: Sequence[str],
         **kwargs: Any,
-    ) -> None:
-        self.follower = follower
-        self.config = config
+    ) -> None:  # fmt: skip
+        self.follower, self.config = follower, config
         self.rollouts = RolloutGenerator(leader, config)
         self._micro_batch = (-1, 0)
         rows = [{"text": text, "length": len(text.split())} for text in texts]
@@ -67,7 +59,6 @@ class SROTrainer(DistributedTrainer):
         rewrites = self.leader.decode(outputs)
         verdicts = self.follower.judge(sources, rewrites, micro_batch)
         self.record_verdicts(verdicts)
-        text_indices = [i // self.config.rollouts for i in range(len(outputs))]
         # Best first: a text's first pass is the sibling that its fails are compared with.
         order = np.argsort(-self.follower.quality(sources, rewrites), kind="stable").tolist()
         prompts = self.leader.prompt_ids(texts)
@@ -75,51 +66,40 @@ class SROTrainer(DistributedTrainer):
         return {
             "prompts": prompts,
             "outputs": [outputs[i] for i in order],
-            "text_indices": [text_indices[i] for i in order],
+            "text_indices": [i // self.config.rollouts for i in order],
             "rejected": rejected,
             "passed": [verdicts[i] == Verdict.PASS for i in order],
         }
 
-    def compute_loss(
-        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
-    ) -> Any:
+    def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         """Return the mean SRO loss over the rollouts of the micro-batch."""
         self.leader.model.eval()
         losses = self.losses(**inputs)
         return global_mean_loss(losses.sum(), len(losses))
 
     def losses(
-        self,
-        prompts: list[list[int]],
-        outputs: list[list[int]],
-        text_indices: list[int],
-        rejected: list[list[int]],
-        passed: list[bool],
+        self, prompts: Tokens, outputs: list[list[int]], text_indices: list[int], rejected: Tokens, passed: list[bool]
     ) -> torch.Tensor:
-        """Return the loss of each rollout.
+        """Return the loss of each of n rollouts, [n].
 
         `lone_fail_weight` scales fails without a passing sibling. On passes, `imitation` times the mean negative
         log-likelihood per token is added.
 
         Args:
             prompts: Token ids of each text's prompt.
-            outputs: Token ids of each of n rollouts.
+            outputs: Token ids of each rollout.
             text_indices: Index of each rollout's text in `prompts`.
             rejected: Token ids of each text, which its passes are preferred to.
             passed: Whether each rollout passed.
-
-        Returns:
-            Losses, [n].
         """
         config, n = self.config, len(outputs)
         first_pass: dict[int, int] = {}
-        for i in range(n):
-            if passed[i]:
-                first_pass.setdefault(text_indices[i], i)
+        for i in (i for i in range(n) if passed[i]):
+            first_pass.setdefault(text_indices[i], i)
         # Only passes need Δ(x), so it is computed only for texts that have one, and once per text.
         policy, reference = self.logprobs(
             [prompts[text] for text in (*text_indices, *first_pass)],
-            outputs + [rejected[text] for text in first_pass],
+            [*outputs, *(rejected[text] for text in first_pass)],
             shift_right=config.shift_right,
         )
         delta = policy - reference
@@ -140,8 +120,12 @@ class SROTrainer(DistributedTrainer):
 
 def train(context: TrainingContext) -> SROTrainer:
     """Train the context's leader with SRO."""
+    config, arguments = context.config, context.arguments()
     trainer = SROTrainer(
-        context.leader, context.follower, context.config, context.arguments(), context.texts, **context.logging()
+        follower=context.follower,
+        config=config,
+        arguments=arguments,
+        texts=context.texts,
+        **context.trainer_arguments(),
     )
-    trainer.train_or_resume()
-    return trainer
+    return trainer.train_or_resume()

@@ -1,6 +1,6 @@
 """Rollouts of the leader before training, with their verdicts: what DPO and KTO learn from."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from metrics.util.errors import InputError
 from metrics.util.files import append_json_lines, read_json_lines
@@ -13,24 +13,12 @@ from repro.methods.sro import SEED_STRIDE
 ROLLOUTS_FILE = "rollouts.jsonl"
 
 
-@dataclass(frozen=True)
-class Rollout:
-    """A rollout of the untrained leader.
-
-    Attributes:
-        text: The text that was rolled out.
-        output: Token ids of the rollout.
-        verdict: The follower's verdict on it.
-    """
+class Rollout(NamedTuple):
+    """A rollout of the untrained leader: the text that was rolled out, and the rollout's token ids and verdict."""
 
     text: str
     output: list[int]
-    verdict: Verdict
-
-    @property
-    def passed(self) -> bool:
-        """Whether it passed."""
-        return self.verdict == Verdict.PASS
+    passed: bool
 
 
 def untrained_rollouts(context: TrainingContext) -> list[Rollout]:
@@ -49,23 +37,25 @@ def untrained_rollouts(context: TrainingContext) -> list[Rollout]:
     missing = [batch for batch in batches if batch not in done]
     with append_json_lines(path) as append:
         for batch in progress(missing, "rollouts", unit="batches"):
-            texts = _batch_texts(context, batch)
-            outputs = generator.generate(texts, config.seed * SEED_STRIDE + batch)
-            sources = [text for text in texts for _ in range(config.rollouts)]
+            sources = _batch_sources(context, batch)
+            outputs = generator.generate(sources[:: config.rollouts], config.seed * SEED_STRIDE + batch)
             verdicts = context.follower.judge(sources, leader.decode(outputs), batch)
             done[batch] = outputs, verdicts
             append({"batch": batch, "outputs": outputs, "verdicts": verdicts})
-    rollouts = []
+    rollouts, verdicts = [], []
     for batch in batches:
-        sources = [text for text in _batch_texts(context, batch) for _ in range(config.rollouts)]
-        rollouts += [Rollout(s, output, Verdict(v)) for s, output, v in zip(sources, *done[batch], strict=True)]
+        for source, output, verdict in zip(_batch_sources(context, batch), *done[batch], strict=True):
+            rollouts.append(Rollout(source, output, verdict == Verdict.PASS))
+            verdicts.append(Verdict(verdict))
     if missing:
-        context.log({"rollouts": len(rollouts), **verdict_shares([rollout.verdict for rollout in rollouts])})
+        context.log({"rollouts": len(rollouts), **verdict_shares(verdicts)})
     if not any(rollout.passed for rollout in rollouts):
         raise InputError(f"none of {len(rollouts)} rollouts passed, {config.method} has nothing to learn from")
     return rollouts
 
 
-def _batch_texts(context: TrainingContext, batch: int) -> list[str]:
-    size = context.config.batch_size
-    return [context.texts[i % len(context.texts)] for i in range(batch * size, (batch + 1) * size)]
+def _batch_sources(context: TrainingContext, batch: int) -> list[str]:
+    """Return the texts of a batch, each repeated once per rollout."""
+    size = context.config.batch_size * context.config.rollouts
+    first = batch * context.config.batch_size
+    return [context.texts[(first + i // context.config.rollouts) % len(context.texts)] for i in range(size)]

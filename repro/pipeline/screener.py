@@ -8,8 +8,8 @@ from repro.config.section import SeedConfig
 from repro.followers.config import FollowerConfig, VerdictConfig
 from repro.followers.content import ContentModel
 from repro.followers.follower import Follower, GuardedFollower, ScreenerFollower
-from repro.followers.naturalness import NaturalnessModel
-from repro.followers.screener import NBSVM, ClassifierScreener, FlippingScreener, Screener
+from repro.followers.ngrams import NBSVM, NaturalnessModel
+from repro.followers.screener import ClassifierScreener, FlippingScreener, Screener
 from repro.pipeline.engine import Stage, StageRun
 
 _HELD_OUT = 10  # every tenth text measures the screener

@@ -25,14 +25,13 @@ from repro.config.inputs import Inputs
 from repro.config.section import RewritingConfig
 from repro.distributed import is_main_process
 from repro.followers.content import ContentModel
-from repro.leader.export import export_model
 from repro.leader.leader import Leader
 from repro.methods.config import ContextConfig
 from repro.methods.context import TrainingContext, training_method
 from repro.pipeline.engine import Stage, StageRun
 from repro.pipeline.screener import JudgingConfig, load_follower
 from repro.pipeline.warm_up import LoadingConfig, load_leader, paraphraser, was_trained
-from repro.training.checkpoints import BEST
+from repro.training.checkpoints import BEST, export_model
 from repro.training.config import TextsConfig, TrainingConfig
 from repro.training.development import DevelopmentScores, best_step
 

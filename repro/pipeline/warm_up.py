@@ -12,13 +12,12 @@ from metrics.util.files import remove_folder
 from repro.config.section import RewritingConfig, SeedConfig
 from repro.distributed import broadcast_from_main, is_main_process, is_sharded
 from repro.leader.config import LeaderConfig, RolloutEngineConfig
-from repro.leader.export import export_model
 from repro.leader.leader import Leader
 from repro.pipeline.engine import Stage, StageRun
+from repro.training.checkpoints import export_model
 from repro.training.config import WarmupConfig
-from repro.training.denoising import denoising_rows
 from repro.training.trainer import training_arguments
-from repro.training.warmup import WarmupTrainer
+from repro.training.warmup import WarmupTrainer, denoising_rows
 
 
 class LoadingConfig(RolloutEngineConfig, SeedConfig, LeaderConfig):

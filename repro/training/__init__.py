@@ -1,1 +1,1 @@
-"""Training: base trainers, callbacks, checkpoints, the SRO objective and the warm-up."""
+"""Training: base trainers, callbacks, checkpoints and export, the SRO objective and the warm-up."""

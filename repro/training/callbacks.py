@@ -1,4 +1,4 @@
-"""Callbacks of all trainings: complete checkpoints, the JSONL log, the progress bar, and development scores."""
+"""Callbacks of all trainings: complete checkpoints, the progress bar, and development scores."""
 
 import shutil
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from repro.distributed import broadcast_from_main, is_main_process, unsharded, w
 from repro.leader.leader import Leader
 from repro.training.checkpoints import BEST, COMPLETE, save_trained_weights
 from repro.training.config import DevelopmentConfig
-from repro.training.development import DevelopmentScores, best_step, development_history, stop_reason
+from repro.training.development import Evaluate, best_step, development_history, stop_reason
 
 Log = Callable[[dict[str, Any]], None]
 
@@ -37,18 +37,6 @@ class CompleteCheckpointCallback(TrainerCallback):
                 shutil.rmtree(path)
 
 
-class LogCallback(TrainerCallback):
-    """Passes each of the Trainer's log entries, with its step, to `log`."""
-
-    def __init__(self, log: Log) -> None:
-        self._log = log
-
-    def on_log(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: Any = None, **kwargs: Any
-    ) -> None:
-        self._log({"step": state.global_step, **logs})
-
-
 class ProgressBarCallback(TrainerCallback):
     """Shows steps, loss, share of passes and development J in one line."""
 
@@ -57,25 +45,17 @@ class ProgressBarCallback(TrainerCallback):
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, *rest: Any, **kwargs: Any) -> None:
         if is_main_process():
-            self._bar = ProgressBar("training", state.max_steps, completed=state.global_step, unit="steps")
-            self._bar.__enter__()
+            bar = ProgressBar("training", state.max_steps, completed=state.global_step, unit="steps")
+            self._bar = bar.__enter__()
 
     def on_log(self, args: TrainingArguments, state: TrainerState, *rest: Any, logs: Any = None, **kwargs: Any) -> None:
-        if self._bar is None or "loss" not in logs:
-            return
-        note = f"loss {logs['loss']:.3f}"
-        if "passed" in logs:
-            note += f", passes {logs['passed']:.0%}"
-        history = development_history(state.log_history)
-        if history:
-            note += f", development J {history[-1].j:.3f}"
-        self._bar.update(note=note)
+        if self._bar is not None and "loss" in logs:
+            passes = f", passes {logs['passed']:.0%}" if "passed" in logs else ""
+            scores = [f", development J {scores.j:.3f}" for scores in development_history(state.log_history)[-1:]]
+            self._bar.update(note="".join([f"loss {logs['loss']:.3f}", passes, *scores]))
 
     def on_train_end(self, *args: Any, **kwargs: Any) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """End the line, also after an interruption."""
+        """End the line; `LeaderTrainer` calls this after an interruption too."""
         if self._bar is not None:
             self._bar.__exit__()
             self._bar = None
@@ -89,27 +69,19 @@ class DevelopmentCallback(TrainerCallback):
 
     Args:
         leader: The leader in training.
-        evaluate: Returns the leader's scores at a step.
+        evaluate: Called with the number of the step.
         config: When to stop.
         log: Receives scores and stop reason.
     """
 
-    def __init__(
-        self,
-        leader: Leader,
-        evaluate: Callable[[int], DevelopmentScores],
-        config: DevelopmentConfig,
-        log: Log,
-    ) -> None:
+    def __init__(self, leader: Leader, evaluate: Evaluate, config: DevelopmentConfig, log: Log) -> None:
         self._leader, self._evaluate, self._config, self._log = leader, evaluate, config, log
 
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if state.global_step == 0:
             self._score(args, state, control, kwargs["model"])
 
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         # The Trainer's own callback, which comes before this one, has decided whether a checkpoint is due.
         if control.should_save:
             self._score(args, state, control, kwargs["model"])
@@ -126,8 +98,7 @@ class DevelopmentCallback(TrainerCallback):
         history = development_history(state.log_history)
         if best_step(history) == scores.step:
             save_trained_weights(self._leader, Path(str(args.output_dir)) / BEST)
-        reason = stop_reason(history, self._config)
-        if reason is not None:
+        if reason := stop_reason(history, self._config):
             control.should_training_stop = True
             state.log_history.append({"step": scores.step, "stopped": reason})
             self._log({"stopped": reason})

@@ -14,9 +14,7 @@ class TextsConfig(Section):
     toxic_corpus: str = Field(description="Corpus of toxic texts to roll out on.")
     toxic_limit: Limit = Field(description="How many of its texts (0: all).")
     toxic_max_words: Limit = Field(description="Longest text, in words (0: any length).")
-    toxic_min_content: Share = Field(
-        description="Least cosine of a text with itself without the lexicon's words (0: any text)."
-    )
+    toxic_min_content: Share = Field(description="Least cosine with the text without the lexicon's words (0: any).")
     parallel_corpus: str = Field(description="Corpus of (toxic, neutral) pairs for methods that learn from pairs.")
 
 
@@ -65,5 +63,5 @@ class DevelopmentConfig(Section):
     patience: Limit = Field(description="Stop after so many evaluations in a row without a better J (0: never).")
     stop_repetition: NonNegative = Field(description="Stop when the mean bigram repetition is above this (1: never).")
     stop_length_ratio: NonNegative = Field(
-        description="Stop when the mean length ratio is above this, or below its inverse (0: never)."
+        description="Stop when mean length ratio or its inverse is higher (0: never)."
     )

@@ -1,6 +1,6 @@
 """Scores on the development sentences along a training: which step is best, and when to stop."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,10 @@ class DevelopmentScores:
     copies: float
     length_ratio: float
     repetition: float
+
+
+# Returns the leader's scores at a step.
+Evaluate = Callable[[int], DevelopmentScores]
 
 
 def development_history(log_history: Sequence[dict[str, Any]]) -> list[DevelopmentScores]:

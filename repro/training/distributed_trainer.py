@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from datasets import Dataset
 from torch import nn
+from torch.distributed.checkpoint import state_dict
 from transformers import TrainingArguments
 from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME
 from transformers.trainer_pt_utils import LengthGroupedSampler
@@ -23,10 +24,9 @@ class DistributedTrainer(LeaderTrainer):
     A subclass computes its loss from `self.logprobs`.
 
     Args:
-        leader: The leader.
         arguments: Keyword arguments of `TrainingArguments` (see `training_arguments`).
         rows: Training rows; their `length` groups them into batches.
-        kwargs: Arguments of `LeaderTrainer`.
+        kwargs: `log` and `callbacks` of `LeaderTrainer`.
     """
 
     def __init__(self, leader: Leader, arguments: dict[str, Any], rows: list[dict[str, Any]], **kwargs: Any) -> None:
@@ -57,11 +57,9 @@ class DistributedTrainer(LeaderTrainer):
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         if not is_sharded():
             return super()._save_optimizer_and_scheduler(output_dir)
-        from torch.distributed.checkpoint.state_dict import StateDictOptions, get_optimizer_state_dict
-
         trainer: Any = self
-        options = StateDictOptions(full_state_dict=True, cpu_offload=True)
-        state = get_optimizer_state_dict(trainer.model, trainer.optimizer.optimizer, options=options)
+        options = state_dict.StateDictOptions(full_state_dict=True, cpu_offload=True)
+        state = state_dict.get_optimizer_state_dict(trainer.model, trainer.optimizer.optimizer, options=options)
         # Only the main process receives the full state.
         if is_main_process():
             torch.save(state, Path(output_dir) / OPTIMIZER_NAME)
@@ -70,12 +68,10 @@ class DistributedTrainer(LeaderTrainer):
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if not is_sharded() or checkpoint is None:
             return super()._load_optimizer_and_scheduler(checkpoint)
-        from torch.distributed.checkpoint.state_dict import StateDictOptions, set_optimizer_state_dict
-
         trainer: Any = self
-        options = StateDictOptions(full_state_dict=True, broadcast_from_rank0=True)
+        options = state_dict.StateDictOptions(full_state_dict=True, broadcast_from_rank0=True)
         state = torch.load(Path(checkpoint) / OPTIMIZER_NAME, "cpu", weights_only=True) if is_main_process() else {}
-        set_optimizer_state_dict(trainer.model, trainer.optimizer.optimizer, state, options=options)
+        state_dict.set_optimizer_state_dict(trainer.model, trainer.optimizer.optimizer, state, options=options)
         trainer.lr_scheduler.load_state_dict(torch.load(Path(checkpoint) / SCHEDULER_NAME, weights_only=True))
 
 

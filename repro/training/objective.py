@@ -1,4 +1,4 @@
-"""The SRO objective as pure functions on tensors.
+"""The SRO objective as a pure function on tensors.
 
 Source: Xie, Li, Zhu, "Learning from Response not Preference: A Stackelberg Approach for LLM Detoxification using
 Non-parallel Data", arXiv 2410.20298. With Δ(t) = log π_θ(t|x) − log π_ref(t|x), summed over the tokens of t:
@@ -17,21 +17,24 @@ sibling, leaves the preference incomplete (neither of x and y is better), so it 
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 
-def response_margin(
-    delta_y: torch.Tensor, delta_x: torch.Tensor, passed: torch.Tensor, delta_sibling: torch.Tensor | None = None
-) -> torch.Tensor:
-    """Return the margin z of each rollout.
+def sro_loss(
+    delta_y: Tensor, delta_x: Tensor, passed: Tensor, beta: float, epsilon: float, delta_sibling: Tensor | None = None
+) -> Tensor:
+    """Return the loss of each rollout, ≥ 0, [n]; the caller reduces it.
+
+    On a pass it is DPO's loss with label smoothing ε for the pair (y preferred to x), with a passing sibling for the
+    pair (s preferred to y). On other fails its gradient lowers log π_θ(y|x) and vanishes at βz = log((1−ε)/ε).
 
     Args:
         delta_y: Log-ratio Δ of the rollout, [n].
         delta_x: Δ of the toxic text, [n]; used only where `passed`.
         passed: The follower's verdicts, bool [n].
+        beta: Inverse temperature β > 0.
+        epsilon: Label smoothing ε in [0, 0.5).
         delta_sibling: Δ of a passing rollout of the same text, 0 where there is none, [n]; used only where not `passed`.
-
-    Returns:
-        Margins, [n].
 
     Raises:
         TypeError: `passed` is not a bool tensor.
@@ -39,29 +42,5 @@ def response_margin(
     if passed.dtype != torch.bool:
         raise TypeError(f"passed must be a bool tensor, not {passed.dtype}")
     sibling = torch.zeros_like(delta_y) if delta_sibling is None else delta_sibling
-    return torch.where(passed, delta_y - delta_x, sibling - delta_y)
-
-
-def sro_loss(
-    delta_y: torch.Tensor,
-    delta_x: torch.Tensor,
-    passed: torch.Tensor,
-    beta: float,
-    epsilon: float,
-    delta_sibling: torch.Tensor | None = None,
-) -> torch.Tensor:
-    """Return the loss of each rollout; the caller reduces it.
-
-    On a pass it is DPO's loss with label smoothing ε for the pair (y preferred to x), with a passing sibling for the
-    pair (s preferred to y). On other fails its gradient lowers log π_θ(y|x) and vanishes at βz = log((1−ε)/ε).
-
-    Args:
-        delta_y: See `response_margin`, as for `delta_x`, `passed` and `delta_sibling`.
-        beta: Inverse temperature β > 0.
-        epsilon: Label smoothing ε in [0, 0.5).
-
-    Returns:
-        Losses ≥ 0, [n].
-    """
-    z = beta * response_margin(delta_y, delta_x, passed, delta_sibling)
+    z = beta * torch.where(passed, delta_y - delta_x, sibling - delta_y)
     return -(1 - epsilon) * F.logsigmoid(z) - epsilon * F.logsigmoid(-z)

@@ -12,7 +12,7 @@ import pytest
 from metrics.data.corpora import load_corpus
 from repro.followers.content import ContentModel
 from repro.followers.follower import GuardedFollower, ScreenerFollower, Verdict, words_kept
-from repro.followers.naturalness import NaturalnessModel, corrupt_sentence
+from repro.followers.ngrams import NaturalnessModel, corrupt_sentence
 
 TOXIC, PASS, CONTENT, FLUENCY = Verdict.TOXIC, Verdict.PASS, Verdict.CONTENT, Verdict.FLUENCY
 

@@ -13,10 +13,10 @@ from metrics.models.resolve import resolve_model
 from metrics.util.errors import InputError
 from repro.config.recipe import load_recipe
 from repro.leader.config import RolloutConfig
-from repro.leader.export import export_model
 from repro.leader.leader import Leader
 from repro.leader.logprobs import sequence_logprobs
 from repro.leader.rollouts import RolloutGenerator
+from repro.training.checkpoints import export_model
 
 PROMPT = "rude : {text} polite :"
 

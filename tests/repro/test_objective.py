@@ -10,8 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repro.leader.token_logprobs import head_logprobs, token_logprobs
-from repro.training.objective import response_margin, sro_loss
+from repro.leader.logprobs import head_logprobs, token_logprobs
+from repro.training.objective import sro_loss
 
 BETA, EPSILON = 0.1, 0.1
 margins = st.floats(-60, 60)
@@ -77,7 +77,7 @@ def test_a_fail_pushes_down_until_the_margin_where_it_vanishes() -> None:
 
 def test_verdicts_must_be_bool() -> None:
     with pytest.raises(TypeError, match="bool"):
-        response_margin(torch.zeros(1), torch.zeros(1), torch.ones(1))
+        sro_loss(torch.zeros(1), torch.zeros(1), torch.ones(1), BETA, EPSILON)
 
 
 def test_token_logprobs_are_log_softmax() -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from repro.followers.screener import NBSVM, ClassifierScreener, FlippingScreener, split_punctuation
+from repro.followers.ngrams import NBSVM, split_punctuation
+from repro.followers.screener import ClassifierScreener, FlippingScreener
 
 TOXIC = ["you idiot", "what an idiot you are", "idiot , go away", "such an idiot again"]
 NEUTRAL = ["you friend", "what a friend you are", "friend , come in", "such a friend again"]

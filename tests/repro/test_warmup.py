@@ -8,7 +8,7 @@ import pytest
 
 from metrics.systems.baselines import lexicon
 from repro.training.config import WarmupConfig
-from repro.training.denoising import add_noise, denoising_rows, rude_noise
+from repro.training.warmup import add_noise, denoising_rows, rude_noise
 
 NEUTRAL = ["the soup was cold when it came", "we waited for an hour at the door"]
 TOXIC = ["you are a damn fool and you know it", "shut up you idiot"]
