@@ -34,6 +34,7 @@ def trees() -> dict[Path, ast.Module]:
     return {path.relative_to(ROOT): ast.parse(path.read_text("utf-8")) for path in paths}
 
 
+@functools.cache
 def commands() -> list[str]:
     """Every module that is run with `python -m`."""
     found = [path for path in trees() if "    run_command(main)" in (ROOT / path).read_text("utf-8")]
@@ -71,9 +72,14 @@ def module_name(path: Path) -> str:
     return ".".join(path.with_suffix("").parts).removesuffix(".__init__")
 
 
+@functools.cache
+def modules() -> set[str]:
+    """The names of all modules outside the tests."""
+    return {module_name(path) for path in trees()}
+
+
 def own_imports(path: Path, node: ast.AST) -> Iterator[str]:
     """The project's own modules that an import statement names."""
-    modules = {module_name(other) for other in trees()}
     if isinstance(node, ast.Import):
         names = [alias.name for alias in node.names]
     elif isinstance(node, ast.ImportFrom):
@@ -81,7 +87,7 @@ def own_imports(path: Path, node: ast.AST) -> Iterator[str]:
         above = package[: len(package) - node.level + 1] if node.level else []
         module = ".".join([*above, *([node.module] if node.module else [])])
         names = [f"{module}.{alias.name}" for alias in node.names]
-        names = [name if name in modules else module for name in names]
+        names = [name if name in modules() else module for name in names]
     else:
         return
     yield from (name for name in dict.fromkeys(names) if name.partition(".")[0] in PACKAGES)

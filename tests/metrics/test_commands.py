@@ -1,4 +1,4 @@
-"""The command `python -m metrics.score`: light to start, and one clear line for what it cannot use."""
+"""The command `python -m metrics.score`: its tables and files, and one clear line for input that it cannot use."""
 
 from __future__ import annotations
 
@@ -6,51 +6,22 @@ import json
 import os
 import re
 import subprocess
-import sys
 import venv
 from pathlib import Path
 
 import pytest
 
 from metrics.util.errors import run_command
+from tests.test_structure import commands
 from tests.warm_python import run_module
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-HEAVY = (
-    "datasets gradio huggingface_hub matplotlib pandas pyarrow pydantic scipy sklearn torch transformers trl".split()
-)
-# Interpreter and standard library are 30 ms of 300, and a module takes about half a millisecond.
-MOST_MODULES = 300
 
 
 def run_score(*arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
     """Run `python -m metrics.score` without the real texts; extra: environment variables."""
     env = {key: value for key, value in os.environ.items() if key != "SRO_DATA_DIR"}
     return run_module("metrics.score", *arguments, env={**env, "HF_HUB_OFFLINE": "1", **extra}, timeout=300)
-
-
-def commands() -> list[str]:
-    """Every module of the packages that is run with `python -m`."""
-    paths = [path for room in ("metrics", "leaderboard", "repro") for path in (ROOT / room).rglob("*.py")]
-    found = [path.relative_to(ROOT) for path in paths if "    run_command(main)" in path.read_text("utf-8")]
-    # A Space starts app.py, without arguments.
-    found = [path for path in found if path.name != "app.py"]
-    return sorted(".".join(path.with_suffix("").parts).removesuffix(".__main__") for path in found)
-
-
-def test_help_stays_within_its_import_budget() -> None:
-    """A budget of modules stands in for one of time, which would depend on the machine."""
-    found = commands()
-    assert {"metrics.score", "leaderboard.verify", "leaderboard.space", "repro.run", "repro.studies.sweep"} <= set(
-        found
-    )
-    for module in found:
-        command = [sys.executable, "-X", "importtime", "-m", module, "--help"]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-        assert done.returncode == 0 and "usage:" in done.stdout, module
-        imported = {line.rpartition("|")[2].strip() for line in done.stderr.split("\n") if "|" in line}
-        assert not {name.partition(".")[0] for name in imported} & set(HEAVY), module
-        assert len(imported) <= MOST_MODULES, module
 
 
 # Enough arguments for a command to get past its parser; the others need none.
