@@ -1,6 +1,6 @@
-"""The follower: it judges the leader's rollouts. The paper's is a screener alone; the guarded one checks more.
+"""The follower: it judges the leader's rollouts. In the SRO paper it is a screener alone; the guarded one checks more.
 
-A leader can game a screener: it ends at texts that say nothing. The guarded follower passes a rollout only if it also
+A leader can game a screener: it learns to write empty phrases. The guarded follower passes a rollout only if it also
 keeps the content and reads as a sentence. Its three models (NB-SVM, WordLlama, an n-gram model of the screener's
 corpora) are not among those that score test sets: the profile `offline` uses MiniLM and SmolLM2.
 """
@@ -21,7 +21,11 @@ from repro.followers.screener import Screener
 
 
 class Verdict(IntEnum):
-    """A pass, or the reason why a rollout fails."""
+    """A pass, or the reason why a rollout fails.
+
+    TOXIC: the screener rejects it, or it is empty or a copy. CONTENT: it loses or adds too much. FLUENCY: its naturalness,
+    the probability that a person wrote it, is too low.
+    """
 
     PASS = 0
     TOXIC = 1
@@ -39,15 +43,15 @@ class Follower(Protocol):
     """Judges rewrites of source texts."""
 
     def judge(self, sources: Sequence[str], outputs: Sequence[str], call: int = 0) -> list[Verdict]:
-        """Return the verdict on each of n outputs; equal numbers `call` give equal verdicts (see `Screener`)."""
+        """Return the verdict on each of n outputs; `call` seeds a screener that errs at random (see `Screener`)."""
 
     def quality(self, sources: Sequence[str], outputs: Sequence[str]) -> np.ndarray[Any, Any]:
-        """Return the quality of each output, [n], which ranks the passes of one text; constant without a ranking."""
+        """Return the quality of each output, [n], which ranks the passes of one text; ones if there is no ranking."""
 
 
 @dataclass(frozen=True)
 class ScreenerFollower:
-    """The paper's follower: the screener's pass or fail. An empty output is no rewrite and fails as toxic."""
+    """The follower of the SRO paper: the screener's pass or fail. An empty output fails."""
 
     screener: Screener
 
@@ -63,7 +67,7 @@ class ScreenerFollower:
 
 @dataclass(frozen=True)
 class GuardedFollower:
-    """The screener, and two guards that judge what the screener passes. A copy of the source fails as toxic.
+    """The screener, and two guards that judge what the screener passes. A copy of the source fails.
 
     Attributes:
         min_content: Least cosine of output and source, in [−1, 1]; the next two limits also decide on `CONTENT`.

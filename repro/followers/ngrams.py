@@ -1,4 +1,4 @@
-"""Linear classifiers on word n-grams: NB-SVM, which is the paper's screener, and the guard of fluency."""
+"""Linear classifiers on word n-grams: NB-SVM, which is the paper's screener, and the naturalness guard."""
 
 import json
 import random
@@ -152,7 +152,7 @@ class NaturalnessModel(NgramClassifier):
         corrupted = [corrupt_sentence(text, natural, rng) for text in natural]
         pairs = [(a, b) for a, b in zip(natural, corrupted, strict=True) if a != b]
         if not pairs:
-            raise InputError(f"the guard of fluency needs sentences of 3 to {_MAX_WORDS} words; choose other corpora")
+            raise InputError(f"the naturalness guard needs sentences of 3 to {_MAX_WORDS} words; choose other corpora")
         self.vectorizer = self._new_vectorizer(min_df=2)
         features = self.vectorizer.fit_transform([_tokens(text) for side in zip(*pairs, strict=True) for text in side])
         labels = [1] * len(pairs) + [0] * len(pairs)

@@ -10,7 +10,7 @@ import torch
 from transformers.modeling_outputs import BaseModelOutput
 
 from repro.leader.leader import Leader
-from repro.leader.split_decoder import PackedTargets, SplitDecoder, Tokens, pack_targets, pad_rows
+from repro.leader.split_decoder import SharedPrompts, SplitDecoder, Tokens, pad_rows, share_prompts
 
 # Tokens whose logits are in memory at once. On a processor a chunk stays in its cache; on a GPU large matmuls are fast.
 _CPU_CHUNK, _GPU_CHUNK = 128, 4096
@@ -35,21 +35,21 @@ def sequence_logprobs(
     if leader.split_decoder is None:
         parts = _model_logprobs(leader, prompts, targets, tokens, shift_right, reference)
     else:
-        packed = pack_targets(prompts, targets, leader.tokenizer.pad_token_id, shift_right, leader.device)
-        parts = _split_logprobs(leader, leader.split_decoder, packed, tokens, reference)
+        batch = share_prompts(prompts, targets, leader.tokenizer.pad_token_id, shift_right, leader.device)
+        parts = _split_logprobs(leader, leader.split_decoder, batch, tokens, reference)
     lengths = [len(t) for t in targets]
     policy, reference_values = (torch.stack([part.sum() for part in values.split(lengths)]) for values in parts)
     return policy, reference_values
 
 
 def _split_logprobs(
-    leader: Leader, split: SplitDecoder, packed: PackedTargets, tokens: torch.Tensor, reference: bool
+    leader: Leader, split: SplitDecoder, batch: SharedPrompts, tokens: torch.Tensor, reference: bool
 ) -> tuple[torch.Tensor, torch.Tensor]:
     head = leader.model.lm_head.weight
     with _autocast(leader):
-        trunk = split.trunk_states(packed)
-        states = split.policy_states(trunk, packed)[packed.scored]
-        reference_states = split.reference_states(trunk, packed)[packed.scored] if reference else None
+        trunk = split.trunk_states(batch)
+        states = split.policy_states(trunk, batch)[batch.scored]
+        reference_states = split.reference_states(trunk, batch)[batch.scored] if reference else None
     policy = head_logprobs(states, head, tokens)
     zeros = torch.zeros_like(policy)
     return policy, zeros if reference_states is None else head_logprobs(reference_states, head, tokens)

@@ -1,6 +1,6 @@
 """A llama-like decoder split below its trained layers, whose frozen layers policy and reference share.
 
-It reads packed rows: all targets of one prompt stand in one row, so that the prompt is computed once.
+All targets of one prompt stand in one row of its batches, so that the prompt is computed once.
 """
 
 import copy
@@ -18,7 +18,7 @@ Tokens = Sequence[Sequence[int]]
 
 
 @dataclass(frozen=True)
-class PackedTargets:
+class SharedPrompts:
     """Prompts with their targets concatenated behind them, and where each target token is scored.
 
     Attributes:
@@ -40,8 +40,8 @@ def pad_rows(rows: Tokens, value: int, device: torch.device) -> torch.Tensor:
     return pad_sequence([torch.tensor(row) for row in rows], batch_first=True, padding_value=value).to(device)
 
 
-def pack_targets(prompts: Tokens, targets: Tokens, pad: int, shift_right: bool, device: torch.device) -> PackedTargets:
-    """Pack targets behind their prompts, one row per distinct prompt.
+def share_prompts(prompts: Tokens, targets: Tokens, pad: int, shift_right: bool, device: torch.device) -> SharedPrompts:
+    """Put targets behind their prompts, one row per distinct prompt.
 
     Args:
         prompts: Token ids of the prompt of each target; equal prompts share a row.
@@ -70,7 +70,7 @@ def pack_targets(prompts: Tokens, targets: Tokens, pad: int, shift_right: bool, 
         visible = (segment[:, None, :] == 0) | (segment[:, None, :] == segment[:, :, None])
         mask = (visible & torch.ones_like(visible[0]).tril())[:, None]
     scored = torch.tensor(rows, device=device), torch.tensor(columns, device=device)
-    return PackedTargets(pad_rows(ids, pad, device), pad_rows(positions, 0, device), mask, scored)
+    return SharedPrompts(pad_rows(ids, pad, device), pad_rows(positions, 0, device), mask, scored)
 
 
 class SplitDecoder:
@@ -79,8 +79,11 @@ class SplitDecoder:
     Args:
         model: A model of one of `metrics.generation.decoding.LLAMA_LIKE`.
         top_layers: How many layers are trained.
-        trunk_dtype: Dtype of the trunk's weights. Other than float32 the trunk is a copy of the model's own layers,
-            rounded once instead of in every forward pass.
+        trunk_dtype: Dtype of the trunk's weights. Unless it is float32, the trunk is a copy of the frozen layers, cast
+            once.
+
+    Attributes:
+        matches_model: Whether the split computes the model's logits; if not, it must not be used.
     """
 
     def __init__(self, model: Any, top_layers: int, trunk_dtype: torch.dtype = torch.float32) -> None:
@@ -94,31 +97,31 @@ class SplitDecoder:
             self._trunk = copy.deepcopy(self._trunk).to(trunk_dtype)
             pack_linear_layers(self._trunk)
 
-    def trunk_states(self, packed: PackedTargets) -> torch.Tensor:
+    def trunk_states(self, batch: SharedPrompts) -> torch.Tensor:
         """Return the hidden states above the frozen layers, float32 [rows, length, width], without gradient."""
-        with torch.no_grad(), torch.autocast(packed.ids.device.type, enabled=False):
-            embedded = self.model.model.embed_tokens(packed.ids)
+        with torch.no_grad(), torch.autocast(batch.ids.device.type, enabled=False):
+            embedded = self.model.model.embed_tokens(batch.ids)
             embedded = embedded.to(next(self._trunk.parameters(), embedded).dtype)
-            return self._run(self._trunk, embedded, packed).float()
+            return self._run(self._trunk, embedded, batch).float()
 
-    def policy_states(self, trunk_states: torch.Tensor, packed: PackedTargets) -> torch.Tensor:
+    def policy_states(self, trunk_states: torch.Tensor, batch: SharedPrompts) -> torch.Tensor:
         """Return the policy's last hidden states [rows, length, width], with gradient."""
-        return self.model.model.norm(self._run(self.model.model.layers[self._num_frozen :], trunk_states, packed))
+        return self.model.model.norm(self._run(self.model.model.layers[self._num_frozen :], trunk_states, batch))
 
-    def reference_states(self, trunk_states: torch.Tensor, packed: PackedTargets) -> torch.Tensor:
+    def reference_states(self, trunk_states: torch.Tensor, batch: SharedPrompts) -> torch.Tensor:
         """Return the reference's last hidden states [rows, length, width], without gradient."""
         with torch.no_grad():
-            return self._reference_norm(self._run(self._reference_layers, trunk_states, packed))
+            return self._reference_norm(self._run(self._reference_layers, trunk_states, batch))
 
-    def _run(self, layers: Any, hidden: torch.Tensor, packed: PackedTargets) -> torch.Tensor:
-        positions = packed.positions
+    def _run(self, layers: Any, hidden: torch.Tensor, batch: SharedPrompts) -> torch.Tensor:
+        positions = batch.positions
         rotary = self.model.model.rotary_emb(hidden, position_ids=positions)
         for layer in layers:
-            hidden = layer(hidden, attention_mask=packed.mask, position_ids=positions, position_embeddings=rotary)
+            hidden = layer(hidden, attention_mask=batch.mask, position_ids=positions, position_embeddings=rotary)
         return hidden
 
     def _matches_model(self) -> bool:
-        """Whether two targets packed behind one prompt get the logits of plain forward passes of the model.
+        """Whether two targets behind one prompt get the logits of plain forward passes of the model.
 
         The split relies on how transformers implements the family, which may change between versions.
         """
@@ -128,9 +131,9 @@ class SplitDecoder:
         with torch.no_grad():
             ids[1, :6] = ids[0, :6]
             expected = self.model(input_ids=ids, use_cache=False).logits[:, 5:-1].flatten(0, 1)
-            packed = pack_targets(ids[:, :6].tolist(), ids[:, 6:].tolist(), 0, True, ids.device)
-            trunk, head = self.trunk_states(packed), self.model.lm_head.weight
+            batch = share_prompts(ids[:, :6].tolist(), ids[:, 6:].tolist(), 0, True, ids.device)
+            trunk, head = self.trunk_states(batch), self.model.lm_head.weight
             both = self.policy_states, self.reference_states
-            found = [states(trunk, packed)[packed.scored] @ head.T for states in both]
+            found = [states(trunk, batch)[batch.scored] @ head.T for states in both]
         self.model.train(training)
         return all(torch.allclose(expected, logits, atol=1e-3, rtol=1e-3) for logits in found)

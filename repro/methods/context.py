@@ -53,7 +53,8 @@ class TrainingContext:
         return self.config.steps or self.config.epochs * self.config.epoch_updates(len(self.texts))
 
     def trl_arguments(self) -> dict[str, Any]:
-        """Return the budget as keyword arguments of trl's configs; an update sees as many answers as one of SRO's.
+        """Return the budget as keyword arguments of trl's configs; an update of any
+        method sees batch_size x accumulation x rollouts sequences.
 
         Raises:
             InputError: The leader is an encoder-decoder model, or `train_dtype` is not float32.
@@ -69,7 +70,7 @@ class TrainingContext:
         return {**self.arguments(), "max_steps": self.num_updates, "per_device_train_batch_size": size}
 
     def fill_last_update(self, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Return the rows, and as many of the first ones again as fill the last update of a pass over them."""
+        """Repeat the first rows until their number is a multiple of the sequences in an update."""
         size = self.config.batch_size * self.config.accumulation * self.config.rollouts
         return [rows[i % len(rows)] for i in range(-(-len(rows) // size) * size)]
 

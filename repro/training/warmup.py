@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from metrics.systems.baselines import lexicon
+from metrics.util.errors import InputError
 from repro.distributed import global_mean_loss, num_processes
 from repro.training.config import WarmupConfig
 from repro.training.distributed_trainer import DistributedTrainer
@@ -31,7 +32,7 @@ class Noise(NamedTuple):
 
 
 def rude_noise(toxic: Sequence[str], rng: random.Random) -> Noise:
-    """Return the noise in toxic sentences; half of the spans are single words, half have up to two words around."""
+    """Return the noise in toxic sentences; half of the spans are single words, half have up to two words on each side."""
     rude = lexicon()
     noise = Noise([], {})
     for text in toxic:
@@ -47,7 +48,7 @@ def rude_noise(toxic: Sequence[str], rng: random.Random) -> Noise:
     return noise
 
 
-def add_noise(text: str, noise: Noise, changes: int, substitutions: float, rng: random.Random) -> str:
+def add_noise(text: str, noise: Noise, max_changes: int, substitution_share: float, rng: random.Random) -> str:
     """Return a neutral sentence with noise.
 
     Insertions teach the leader to delete; substitutions teach it to find a word that fits.
@@ -55,15 +56,15 @@ def add_noise(text: str, noise: Noise, changes: int, substitutions: float, rng: 
     Args:
         text: The sentence.
         noise: What to add.
-        changes: Most changes; their number is drawn from 1 to this.
-        substitutions: Share of changes that replace a word by a rude one with the same neighbours, where there is one.
+        max_changes: Upper limit of the number of changes, which is drawn uniformly from 1 to it.
+        substitution_share: Share of changes that replace a word by a rude one with the same neighbours, where there is one.
         rng: Draws the changes.
     """
     words = text.split()
-    for _ in range(rng.randint(1, changes)):
+    for _ in range(rng.randint(1, max_changes)):
         around = ["", *(word.lower() for word in words), ""]
         positions = [i for i in range(len(words)) if (around[i], around[i + 2]) in noise.substitutes]
-        if positions and rng.random() < substitutions:
+        if positions and rng.random() < substitution_share:
             position = rng.choice(positions)
             words[position] = rng.choice(noise.substitutes[around[position], around[position + 2]])
         else:
@@ -78,11 +79,15 @@ def denoising_rows(
     """Return the training rows of all processes: `source`, `target`, and `length`, the number of words in both.
 
     Args:
-        neutral: Neutral sentences; those with a rude word are left out, so that the leader does not learn to write it.
+        neutral: Neutral sentences; those with a rude word, and those of under 4 or over `warmup_max_words` words, are
+            left out.
         toxic: Toxic texts, which the noise is taken from; long ones are left out.
         pairs: Paraphrases (source, target).
         config: Number of rows, noise, and share of paraphrases.
         seed: Seed of everything that is drawn.
+
+    Raises:
+        InputError: No neutral sentence is left.
     """
     rng, rude = random.Random(seed), lexicon()
     noise = rude_noise([t for t in dict.fromkeys(toxic) if len(t.split()) <= _MAX_TOXIC_WORDS], rng)
@@ -90,6 +95,8 @@ def denoising_rows(
         noise = Noise([[word] for word in sorted(rude)], {})
     longest = config.warmup_max_words
     clean = [t for t in neutral if 4 <= len(t.split()) <= longest and not rude & set(t.lower().split())]
+    if not clean:
+        raise InputError(f"the warm-up needs neutral sentences of 4 to {longest} words; choose other screener_corpora")
     short_pairs = [p for p in pairs if max(len(p[0].split()), len(p[1].split())) <= longest]
     rows = []
     for _ in range(config.warmup_steps * config.warmup_batch_size * num_processes()):
