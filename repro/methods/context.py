@@ -53,8 +53,9 @@ class TrainingContext:
         return self.config.steps or self.config.epochs * self.config.epoch_updates(len(self.texts))
 
     def trl_arguments(self) -> dict[str, Any]:
-        """Return the budget as keyword arguments of trl's configs; an update of any
-        method sees batch_size x accumulation x rollouts sequences.
+        """Return the budget as keyword arguments of trl's configs.
+
+        An update of any method sees batch_size x accumulation x rollouts sequences per process.
 
         Raises:
             InputError: The leader is an encoder-decoder model, or `train_dtype` is not float32.
