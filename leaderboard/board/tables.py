@@ -22,25 +22,21 @@ _SCORES = {
     for metric in METRICS
     for name, part in ((metric, "mean"), (f"{metric}_low", "low"), (f"{metric}_high", "high"))
 }
-# Names and types, in the order in which a viewer shows them.
-_SCHEMA = pa.schema(
-    [("rank", pa.int64()), ("ties", pa.string()), ("system", pa.string())]
-    + [(name, pa.float64()) for name in _SCORES]
-    + [("n", pa.int64())]
-    + [(f"verification{end}", pa.string()) for end in ("", "_note", "_date", "_version")]
-    + [("kind", pa.string()), ("revision", pa.string()), ("size", pa.int64())]
-    + [("licence", pa.string()), ("base", pa.string()), ("training_data", pa.list_(pa.string()))]
-    + [("parallel_data", pa.bool_()), ("contamination", pa.string()), ("note", pa.string())]
-    + [(f"test_set{end}", pa.string()) for end in ("", "_origin", "_revision", "_sha256")]
-    + [("test_set_size", pa.int64())]
-    + [(name, pa.string()) for name in ("profile", "signature", "comparable", "decoding")]
-    + [(name, pa.float64()) for name in ("soft_sta", "soft_fl", "length_ratio", "copies")]
-    + [("empty", pa.int64()), ("seconds", pa.float64())]
-    + [(name, pa.string()) for name in ("device", "provenance", "submitter", "date", "record", "source")]
-    + [(name, pa.string()) for name in ("source_url", "run_id", "path")]
-    + [("schema_version", pa.int64())]
+# In the order in which a viewer shows them.
+COLUMNS = (
+    *("rank", "ties", "system", *_SCORES, "n"),
+    *("verification", "verification_note", "verification_date", "verification_version"),
+    *("kind", "revision", "size", "licence", "base", "training_data", "parallel_data", "contamination", "note"),
+    *("test_set", "test_set_origin", "test_set_revision", "test_set_sha256", "test_set_size"),
+    *("profile", "signature", "comparable", "decoding", "soft_sta", "soft_fl", "length_ratio", "copies", "empty"),
+    *("seconds", "device", "provenance", "submitter", "date", "record", "source", "source_url", "run_id", "path"),
+    "schema_version",
 )
-COLUMNS = tuple(_SCHEMA.names)
+# Types of the columns that are no strings.
+_TYPES = dict.fromkeys(("rank", "n", "size", "test_set_size", "empty", "schema_version"), pa.int64())
+_TYPES |= dict.fromkeys((*_SCORES, "soft_sta", "soft_fl", "length_ratio", "copies", "seconds"), pa.float64())
+_TYPES |= {"training_data": pa.list_(pa.string()), "parallel_data": pa.bool_()}
+_SCHEMA = pa.schema([(name, _TYPES.get(name, pa.string())) for name in COLUMNS])
 
 
 def record(row: Row, verification: Verification, placing: Placing) -> dict[str, Any]:

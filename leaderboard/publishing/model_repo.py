@@ -6,7 +6,6 @@ Results that the main branch or an open pull request has already, whoever wrote 
 import math
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,6 @@ from leaderboard.publishing.model_card import CARD, FOLDER, TASKS, BoardCommit, 
 from leaderboard.rows.row import Row
 from leaderboard.stores.hub import HubStore, hub_reason, translate_hub_errors
 from metrics.util.errors import InputError
-from metrics.util.hub import is_hub_failure
 
 # Values that agree within this are equal when rounded to the three decimals that a page shows.
 _TOLERANCE = 5e-4
@@ -52,7 +50,7 @@ def propose(row: Row, dataset: str, api: hub.HfApi, *, model_index: bool) -> str
     """
     name, commit = require_hub_model(row)
     user, board = _published_row(row, dataset, api)
-    with _hub_errors(name, api):
+    with translate_hub_errors(name, "model", api):
         try:
             api.model_info(name, revision=commit, timeout=60)
         except RevisionNotFoundError:
@@ -172,18 +170,3 @@ def _open_requests(api: hub.HfApi, name: str, run_id: str) -> list[hub.Discussio
     """Return the open pull requests to inspect: those with the run in their title, then the newest."""
     requests = api.get_repo_discussions(name, discussion_type="pull_request", discussion_status="open")
     return sorted(requests, key=lambda request: (run_id not in request.title, -request.num))[:_MAX_REQUESTS]
-
-
-@contextmanager
-def _hub_errors(name: str, api: hub.HfApi) -> Iterator[None]:
-    """Translate the client's errors to `InputError`, without the token in the message."""
-    try:
-        with translate_hub_errors(name, "model"):
-            yield
-    except InputError:
-        raise
-    except Exception as error:
-        if not is_hub_failure(error):
-            raise
-        reason = hub_reason(error, api)
-        raise InputError(f"{name}: the Hub refused or gave no answer ({reason}); run it again") from None

@@ -63,8 +63,6 @@ def row_from_result(
     Args:
         document: As `metrics.scoring.result.Result.to_json` writes it.
         where: Name of the file, with which errors begin.
-        submitter: Name of the submitter.
-        date: When the row is made.
         name: Name of the system on the board (default: `public_name` of its own).
         about: Facts from the submitter.
         recipe: Lock of the training run that made the system.

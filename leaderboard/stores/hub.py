@@ -99,33 +99,33 @@ class HubStore:
     @contextmanager
     def _errors(self) -> Iterator[None]:
         """Translate the client's errors to those of `leaderboard.stores.base`, without the token in the message."""
-        try:
-            with translate_hub_errors(self.name, "data set", " (--create makes one)"):
+        with translate_hub_errors(self.name, "data set", self.api, " (--create makes one)"):
+            try:
                 yield
-        except InputError:
-            raise
-        except Exception as raised:
-            # The client wraps the error of an upload of a large file.
-            error = raised.__cause__ if isinstance(raised, RuntimeError) and raised.__cause__ else raised
-            response = getattr(error, "response", None)
-            status, headers = (None, {}) if response is None else (response.status_code, response.headers)
-            reason = hub_reason(error, self.api)
-            if status in (409, 412):
-                raise LostRaceError from None
-            if status == 401:
-                raise InputError("the Hub does not take this token; log in again with `hf auth login`") from None
-            if status == 403:
-                raise ForbiddenError(f"{self.name}: your token may not do this ({reason})") from None
-            if status == 429 or (status or 0) >= 500 or (status is None and is_hub_failure(error)):
-                raise BusyError(reason, _pause(headers), answered=status is not None) from None
-            if not is_hub_failure(error):
+            except (errors.RepositoryNotFoundError, errors.OfflineModeIsEnabled):
                 raise
-            raise InputError(f"{self.name}: the Hub refused ({reason})") from None
+            except Exception as raised:
+                # The client wraps the error of an upload of a large file.
+                error = raised.__cause__ if isinstance(raised, RuntimeError) and raised.__cause__ else raised
+                response = getattr(error, "response", None)
+                status, headers = (None, {}) if response is None else (response.status_code, response.headers)
+                reason = hub_reason(error, self.api)
+                if status in (409, 412):
+                    raise LostRaceError from None
+                if status == 401:
+                    raise InputError("the Hub does not take this token; log in again with `hf auth login`") from None
+                if status == 403:
+                    raise ForbiddenError(f"{self.name}: your token may not do this ({reason})") from None
+                if status == 429 or (status or 0) >= 500 or (status is None and is_hub_failure(error)):
+                    raise BusyError(reason, _pause(headers), answered=status is not None) from None
+                if is_hub_failure(error):
+                    raise error from None
+                raise
 
 
 @contextmanager
-def translate_hub_errors(name: str, kind: str, hint: str = "") -> Iterator[None]:
-    """Translate errors about a `kind` of repository that cannot be reached to `InputError`; other errors pass."""
+def translate_hub_errors(name: str, kind: str, api: hub.HfApi, hint: str = "") -> Iterator[None]:
+    """Translate the client's errors about a `kind` of repository to `InputError`, without the token in the message."""
     try:
         yield
     except UnicodeError:
@@ -138,6 +138,12 @@ def translate_hub_errors(name: str, kind: str, hint: str = "") -> Iterator[None]
         raise InputError(f"{name}: not the id of a {kind} on the Hub") from None
     except errors.OfflineModeIsEnabled:
         raise InputError(f"{name}: HF_HUB_OFFLINE is set; unset it to reach the Hub") from None
+    except Exception as error:
+        if not is_hub_failure(error):
+            raise
+        raise InputError(
+            f"{name}: the Hub refused or gave no answer ({hub_reason(error, api)}); run it again"
+        ) from None
 
 
 def hub_reason(error: BaseException, api: hub.HfApi) -> str:

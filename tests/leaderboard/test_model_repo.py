@@ -11,8 +11,9 @@ import yaml
 from huggingface_hub import CommitOperationAdd, HfApi, ModelCard, parse_eval_result_entries
 
 from leaderboard.publishing.model_card import BoardCommit, eval_results_yaml, require_hub_model, with_model_index
-from leaderboard.publishing.model_repo import _hub_errors, propose
+from leaderboard.publishing.model_repo import propose
 from leaderboard.rows.row import Row
+from leaderboard.stores.hub import translate_hub_errors
 from metrics.util.errors import InputError
 from tests.hub.server import HubServer
 from tests.leaderboard.boards import entry
@@ -354,6 +355,6 @@ def test_a_pull_request_with_a_lost_response_is_not_repeated(world: World) -> No
 def test_a_token_with_a_newline_is_not_quoted(world: World) -> None:
     """The transport quotes the header that it will not send."""
     api = world.hub.api("hf_bob\n")
-    with pytest.raises(InputError, match="Illegal header value") as caught, _hub_errors(MODEL, api):
+    with pytest.raises(InputError, match="Illegal header value") as caught, translate_hub_errors(MODEL, "model", api):
         api.model_info(MODEL)
     assert "hf_bob" not in str(caught.value)
