@@ -7,7 +7,7 @@ Each command runs in a process of its own, on 1, 10 and 100 times the smallest i
 - `board`: `leaderboard.publish` of one more result into a folder with 10 rows, and into larger ones
 - `reproduce`: `repro.run smoke` with 4 updates, a test set of 8 sentences, and an unchanged warm-up
 
-The table has seconds and peak memory, and both as multiples of the smallest input's. Linear growth gives the multiple of
+The table has seconds and peak memory, and both as multiples of the smallest input's. Linear growth is the multiple of
 the input, minus the start-up of the command. The caches are the command's own and hold only unpacked models.
 """
 

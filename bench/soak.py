@@ -39,7 +39,7 @@ _PATIENCE = 20
 
 
 def isolated_environment(caches: Path) -> dict[str, str]:
-    """Return an environment with caches in `caches` and shared unpacked models: shared caches would hide a lost stage."""
+    """Return an environment with caches in `caches` and shared unpacked models; shared caches hide a lost stage."""
     caches.mkdir(parents=True, exist_ok=True)
     models, own = cache_dir() / "models", caches / "models"
     models.mkdir(parents=True, exist_ok=True)

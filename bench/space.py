@@ -73,7 +73,8 @@ def _row(draw: random.Random, i: int, profile: str, published: bool) -> dict[str
     row = {
         "system": f"{org}/{base}-detox-{i}", "kind": "model", "revision": f"{i:040x}", "submitter": org, "n": 400,
         "base": f"{org}/{base}", "size": draw.choice((135_000_000, 1_200_000_000, 7_000_000_000, None)),
-        "licence": draw.choice(("apache-2.0", "mit", "openrail++", "")), "parallel_data": draw.choice((True, False, None)),
+        "licence": draw.choice(("apache-2.0", "mit", "openrail++", "")),
+        "parallel_data": draw.choice((True, False, None)),
         "training_data": draw.sample(("s-nlp/paradetox", "jigsaw-toxic", "ParaNMT", "own corpus"), 2),
         "contamination": draw.choice(("clean", "contaminated", "unknown")),
         "note": draw.choice(("", "Tuned on paired sentences.", "Prompted by its chat template, without training.")),

@@ -12,8 +12,8 @@ Arms:
 
 Leader, number and length of rollouts, and threads are the same in all arms; the table lists texts and updates per step,
 which are not. Each arm runs in processes of its own, which take turns. A process takes one step to warm up and measures
-the next ones. The table has medians and the peak memory (on a GPU: the GPU's). For `ours` the bench also prints the time
-of rollouts, and for causal leaders the useful floating-point operations, as a share of what the machine reaches in square
+the next. The table has medians and the peak memory (on a GPU: the GPU's). For `ours` the bench prints also the time
+of rollouts, and for causal leaders useful floating-point operations, as a share of what the machine reaches in square
 matmuls (float32 on a CPU, the arm's dtype on a GPU).
 """
 
@@ -119,7 +119,7 @@ def useful_operations(
 ) -> float:  # fmt: skip
     """Return the floating-point operations that a step which trains `top_layers` needs, two per weight and token.
 
-    Rollouts: each prompt is prefilled once; new tokens pass the head, and all but the last all layers. Training: prompts
+    Rollouts: each prompt is prefilled once; new tokens pass the head, all but the last all layers. Training: prompts
     and targets, without the last token of each, pass the frozen layers once, and the trained ones for policy and
     reference. The backward pass costs twice as much there, except for the input gradient of the lowest trained layer,
     and once at the frozen head. Attention between tokens is not counted. The model is llama-like; `prompts` and the

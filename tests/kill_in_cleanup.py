@@ -1,4 +1,4 @@
-"""`python -m tests.kill_in_cleanup STAGE ARGUMENTS`: `repro.run`, killed while STAGE removes its training's checkpoints.
+"""`python -m tests.kill_in_cleanup STAGE ARGUMENTS`: `repro.run`, killed while STAGE removes its checkpoints.
 
 At that moment the weights of the last checkpoint are gone, and its other files are still there.
 """

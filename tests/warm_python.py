@@ -29,8 +29,9 @@ from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parent.parent
 LIBRARIES = (
-    "accelerate", "datasets", "evaluate", "gguf", "matplotlib.pyplot", "pandas", "peft", "pyarrow.parquet", "rich.table",
-    "sacrebleu", "scipy.stats", "sklearn.linear_model", "torch", "torch._dynamo", "transformers", "trl", "wordllama",
+    "accelerate", "datasets", "evaluate", "gguf", "matplotlib.pyplot", "pandas", "peft", "pyarrow.parquet",
+    "rich.table", "sacrebleu", "scipy.stats", "sklearn.linear_model", "torch", "torch._dynamo", "transformers", "trl",
+    "wordllama",
 )  # fmt: skip
 
 

@@ -78,7 +78,7 @@ def to_csv_cell(value: Any) -> Any:
     return f"'{text}" if _FORMULA.match(value) else text
 
 
-# -- rude words ----------------------------------------------------------------------------------------------------------
+# -- rude words -----------------------------------------------------------------------------------------------------
 def blur_rude_words(text: str, show: bool, limit: int = MAX_CELL) -> str:
     """Return `text`, cut to `limit` characters, as HTML; rude words are blurred buttons, or plain text if `show`."""
     if not text or show:

@@ -32,7 +32,7 @@ _SHORT = 25  # words
 
 @dataclass(frozen=True)
 class ParallelTexts:
-    """ParaDetox: rows of a toxic sentence and its rewrites, from "folder" or "hub", with the revision of the content."""
+    """ParaDetox: rows of a toxic sentence and its rewrites, from "folder" or "hub", with the content's revision."""
 
     origin: str
     revision: str

@@ -1,6 +1,6 @@
 """Test sets by name.
 
-A test set is read from the data folder (`--data-dir` or SRO_DATA_DIR) if there is one, else from the Hub, else it is the
+A test set is read from the data folder (`--data-dir`, SRO_DATA_DIR) if there is one, else from the Hub, else it is the
 built-in sample, whose test set is always called `sample`, so that nobody takes one for the other.
 """
 

@@ -73,7 +73,7 @@ def rewrite_batches(
 ) -> Iterator[dict[int, str | None]]:  # fmt: skip
     """Rewrite texts, at first with a small token limit where one long output would delay its batch.
 
-    The small limit applies only to greedy decoding by transformers' `generate`, not to an engine or the sampler. There the
+    The small limit applies only to greedy decoding by transformers' `generate`, not engines or the sampler. There the
     first pass allows four tokens more than the text has; outputs that it cuts off are generated again at the end.
 
     Args:
@@ -81,7 +81,7 @@ def rewrite_batches(
         settings: The decoding settings (see `decoding_settings`).
         batch_size: The greatest number of texts in a batch.
         seed: Seeds the samples, together with the number of the batch.
-        done: The results of an interrupted call. Its batches are skipped; the others give the same outputs as without it.
+        done: The results of an interrupted call. Its batches are skipped; the others give the same outputs.
 
     Yields:
         The outputs of a batch, one line each, by the index of their text; None where the first pass cut it off.

@@ -85,7 +85,7 @@ def rewrite(prompt: str | None = None) -> Solver:
 
 @functools.lru_cache(maxsize=8)
 def user_message(model: Model, prompt: str | None) -> str:
-    """Return the user message, with `{text}` in place of the sentence, that gives the model the prompt of `metrics.score`.
+    """Return the user message, with `{text}` for the sentence, that gives the model the prompt of `metrics.score`.
 
     For inspect's `hf` the tokens are compared; other providers send messages to a chat model. `prompt` is a template
     with `{text}`, None the model's own.

@@ -144,7 +144,7 @@ def _damage(document: dict[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Difference:
-    """The means of two systems under one metric; first − second, with the interval of a paired bootstrap over sentences.
+    """The means of two systems under one metric; first − second, with the interval of a paired bootstrap.
 
     p is the p-value of an approximate randomisation test (Noreen 1989).
     """

@@ -1,4 +1,4 @@
-"""The base class of the four `evaluate` modules: features, arguments and results; `metrics.scoring` computes the values.
+"""The base class of the four `evaluate` modules: features, arguments, results; `metrics.scoring` computes the values.
 
 `evaluate.load(path, profile)`: evaluate's configuration is the profile (metrics/profiles), "offline" by default. Under
 one profile all four modules have the same features and arguments, as `evaluate.combine` requires.

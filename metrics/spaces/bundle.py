@@ -90,7 +90,7 @@ def write_space(folder: Path, own: Path, files: Mapping[str, Path | str]) -> Non
 
 
 def write_metric_space(name: str, folder: Path) -> None:
-    """Write the Space of a metric ("sta", "sim", "fl" or "j") to a new or empty folder; for its files see `metrics.stage`.
+    """Write the Space of a metric ("sta", "sim", "fl" or "j") to a new or empty folder; its files: see `metrics.stage`.
 
     Raises:
         InputError: The folder is not empty, cannot be written, or has the name of one of its files.

@@ -4,7 +4,7 @@ import gradio as gr
 
 
 def theme() -> gr.themes.Base:
-    """Return a theme with system fonts, which need no request to another server, and a teal that white text reads on."""
+    """Return a theme with system fonts, which need no request to a server, and a teal that white text reads on."""
     return gr.themes.Soft(
         primary_hue="teal", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
     ).set(

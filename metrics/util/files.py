@@ -35,7 +35,7 @@ def require_writable(path: Path) -> None:
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; rename it to `path` at the end of the block, or delete it after an error."""
+    """Yield a temporary path beside `path`; rename it to `path` at the block's end, or delete it after an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
     os.close(handle)

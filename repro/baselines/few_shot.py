@@ -40,7 +40,7 @@ def rewrites(setting: Setting) -> Rewrites:
     """Return the leader's greedy continuation for every test sentence: one line, without its quotes."""
     config, leader = setting.config, setting.leader
     settings = {"do_sample": False, "num_beams": 1, "max_new_tokens": config.max_new_tokens}
-    # The revision differs, so that the cache of rewrites keeps these apart from outputs that do not end at the line end.
+    # The revision differs, so that the cache of rewrites keeps these apart from outputs that do not end at a line end.
     system = System("few-shot", "model", f"{leader.revision}+line", ends_at_line(leader), PROMPT, settings)
     done = rewrite(system, setting.test, batch_size=config.generation_batch_size, seed=config.seed)
     outputs, decoding = tuple(map(first_line, done.outputs)), {**done.decoding, "stop": "line end"}
@@ -56,7 +56,7 @@ def first_line(output: str) -> str:
 def ends_at_line(ref: ModelRef) -> ModelRef:
     """Return the same model in a cache folder, with a generation config that ends a text at the line end.
 
-    Otherwise the model would go on with examples of its own up to `max_new_tokens`. A model whose tokenizer has no token
+    Otherwise the model would go on with its own examples up to `max_new_tokens`. A model whose tokenizer has no token
     for the line end is returned unchanged.
     """
     if ref.base is not None:

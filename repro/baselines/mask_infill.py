@@ -2,7 +2,7 @@
 
 There, a masked language model with a style label fills the places. Here, the untouched causal leader does: it proposes
 words from the text to the left, and no word at all, and the likeliest text wins. The masked words are those of the
-lexicon. Masking also the words by which the NB-SVM screener still rejected a sentence gained STA .05 and lost SIM .04 on
+lexicon. Masking also the words by which the NB-SVM screener rejected a sentence gained STA .05 and lost SIM .04 on
 64 development sentences, with the same J.
 """
 
@@ -29,7 +29,7 @@ _WORD = re.compile(r"[\w'*@$]+")
 _PROPOSED = 50
 # Number of tokens after the place whose likelihood counts; later ones hardly depend on the proposal.
 _WINDOW = 3
-# Log-likelihood that a word may cost. Without it "no word" nearly always wins, because a shorter text is likelier. Tried
+# Log-likelihood that a word may cost. Without it "no word" nearly always wins: a shorter text is likelier. Tried
 # on 64 development sentences: 2, 4, 6 and the mean per token gave J .294, .280, .270, .292.
 _ALLOWANCE = 2.0
 

@@ -99,8 +99,8 @@ def resolve_inputs(recipe: Recipe, data_dir: str | None) -> Inputs:
     profile = load_profile(recipe.profile)
     if recipe.screener in (profile.sta_model, profile.sim_model, profile.fl_model):
         raise InputError(
-            f"recipe {recipe.name}: profile {recipe.profile} scores with {recipe.screener} too; a model that the leader "
-            "learns from must not score it, so choose another screener or profile"
+            f"recipe {recipe.name}: profile {recipe.profile} scores with {recipe.screener} too; a model that the "
+            "leader learns from must not score it, so choose another screener or profile"
         )
     toxic = load_corpus(recipe.toxic_corpus, data_dir)
     screening = tuple(load_corpus(name, data_dir) for name in recipe.screener_corpora)

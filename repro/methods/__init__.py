@@ -2,7 +2,7 @@
 
 Methods that use trl give it token ids instead of text, because tokens that are decoded and encoded again may differ.
 
-To add one, write a module with `train(context: TrainingContext) -> LeaderTrainer` (`repro.methods.context`), and add its
+To add one, write a module with `train(context: TrainingContext) -> LeaderTrainer` (`repro.methods.context`) and add its
 name to `METHODS`. The function trains and leaves `best.safetensors` in `context.output_dir`; it raises `InputError` if
 the method cannot train this leader or learn from these data.
 """

@@ -1,7 +1,7 @@
 """KTO by trl, on the untrained leader's rollouts: those that pass are desirable, the others undesirable.
 
 The rollouts are DPO's, but fails teach too. The rarer label gets the larger weight, so that both have the same total
-(arXiv 2402.01306, equation 8). trl estimates the KL term from completions rotated by one row within a batch, so rows are
+(arXiv 2402.01306, equation 8). trl estimates the KL term from completions rotated by a row within a batch, so rows are
 shuffled once: rollouts of one text must not be neighbours.
 """
 

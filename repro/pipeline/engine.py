@@ -1,6 +1,6 @@
 """The stage engine: it builds each stage once for the same declared inputs, and resumes after a kill at any moment.
 
-A stage declares the recipe fields, the inputs and the earlier stages that it reads. Its cache key is computed from these
+A stage declares the recipe fields, inputs and earlier stages that it reads. Its cache key is computed from these
 and from the hash of the program, and it is given nothing else. Runs of a study share stages with equal keys.
 """
 

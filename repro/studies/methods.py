@@ -1,6 +1,6 @@
 """SRO against every other method, under one budget and on one test set, with paired tests.
 
-Each method is a recipe over the same leader, texts, number of rollouts and choice of checkpoint. Methods that learn from
+Each method is a recipe with the same leader, texts, number of rollouts and checkpoint choice. Methods that learn from
 parallel data, which SRO does not have, are an upper bound; a column of the table says which they are.
 """
 

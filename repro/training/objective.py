@@ -34,7 +34,7 @@ def sro_loss(
         passed: The follower's verdicts, bool [n].
         beta: Inverse temperature β > 0.
         epsilon: Label smoothing ε in [0, 0.5).
-        delta_sibling: Δ of a passing rollout of the same text, 0 where there is none, [n]; used only where not `passed`.
+        delta_sibling: Δ of a passing rollout of the same text, 0 where there is none, [n]; used where not `passed`.
 
     Raises:
         TypeError: `passed` is not a bool tensor.

@@ -100,7 +100,7 @@ class LeaderTrainer(Trainer):
 
 
 def training_arguments(output_dir: Path, *, max_steps: int, **arguments: Any) -> dict[str, Any]:
-    """Return keyword arguments of `TrainingArguments`, and of trl's configs: `arguments`, and those all trainings share.
+    """Return keyword arguments of `TrainingArguments`, and of trl's configs: `arguments`, and those that all share.
 
     Args:
         output_dir: Folder of the checkpoints.

@@ -152,7 +152,7 @@ def text_diff(old: Tree, new: Tree, blobs: dict[str, bytes]) -> str:
 
 
 def apply(tree: Tree, operations: list[Operation], blobs: dict[str, bytes], large: dict[str, bytes]) -> Tree:
-    """Return a new tree and add new contents to `blobs`; refuse paths outside, missing paths and missing large files."""
+    """Return a new tree and add new contents to `blobs`; refuse paths outside, missing paths, missing large files."""
     tree = dict(tree)
     absent = []
     for key, value in operations:

@@ -1,4 +1,4 @@
-"""The leaderboard's page in headless Chromium: hostile rows, filters, keyboard, contrast, phone, and the staged Space."""
+"""The leaderboard's page in headless Chromium: hostile rows, filters, keyboard, contrast, phone, the staged Space."""
 
 from __future__ import annotations
 

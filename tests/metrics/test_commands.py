@@ -65,7 +65,8 @@ def test_the_install_command_names_the_extra(package: str, target: str, capsys: 
         run_command(command, [])
     assert exit_code.value.code == 2
     assert capsys.readouterr().err == (
-        f"error: this command needs the package {package}; install it with: pip install -c constraints.txt -e {target}\n"
+        f"error: this command needs the package {package}; "
+        f"install it with: pip install -c constraints.txt -e {target}\n"
     )
 
 

@@ -302,7 +302,8 @@ def test_private_imports_do_not_touch_an_installed_package(tmp_path: Path) -> No
         "__init__": "from metrics.numbers import ONE\n",
         "numbers": "ONE = {}\n",
         "late": "import metrics.numbers as numbers\nimport metrics.numbers\n\n"
-        "def one():\n    from metrics import numbers as own\n    assert own is numbers is metrics.numbers\n    return own.ONE\n",
+        "def one():\n    from metrics import numbers as own\n    assert own is numbers is metrics.numbers\n"
+        "    return own.ONE\n",
     }
     first, second = (
         import_archive(archive(**{**modules, "numbers": modules["numbers"].format(one)}), tmp_path) for one in (1, 2)

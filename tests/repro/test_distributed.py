@@ -45,7 +45,7 @@ class Run:
 def start(
     out: Path, leader: Path, kind: str | None, settings: dict[str, Any], program: Sequence[str] = ("repro.run",)
 ) -> subprocess.Popen[str]:
-    """Start `repro.run smoke` on a tiny leader: two processes with accelerate's configuration `kind`, or one for None."""
+    """Start `repro.run smoke` on a tiny leader: two processes with accelerate's configuration `kind`, one for None."""
     arguments = ["-m", *program, "smoke", "--out", str(out)]
     for setting in (f"leader={leader}", *SMALL, *(f"{key}={value}" for key, value in settings.items())):
         arguments += ["--set", setting]

@@ -105,7 +105,7 @@ def trainer(folder: Path, out: Path, config: SROConfig, texts: list[str]) -> SRO
 def test_losses_with_siblings_lone_fails_and_imitation_by_hand(
     tiny_llama: Path, sentences: list[str], tmp_path: Path
 ) -> None:
-    """Two texts with two rollouts each: a pass and a fail; two fails. Δ's from `sequence_logprobs`, the rest worked out."""
+    """Two texts with two rollouts each: a pass and a fail; two fails. Δ from `sequence_logprobs`, the rest by hand."""
     settings = {"rollouts": 2, "sample": True, "siblings": True, "lone_fail_weight": 0.25, "imitation": 0.5}
     made = trainer(tiny_llama, tmp_path, SROConfig(**{**vars(GREEDY), **settings}), sentences)
     leader = made.leader

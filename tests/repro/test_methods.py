@@ -32,7 +32,8 @@ from tests.leaders import scores_by_norm, weights
 
 METHODS = ("dpo", "kto", "grpo", "sft")
 SMALL = ["train=2", "steps=4", "batch_size=4", "rollouts=2", "evaluate_every=2", "rollout_max_new_tokens=6",
-         "learning_rate=1e-2", "temperature=1.0", "systems=[reference]", "stop_repetition=1", "stop_length_ratio=0"]  # fmt: skip
+         "learning_rate=1e-2", "temperature=1.0", "systems=[reference]", "stop_repetition=1",
+         "stop_length_ratio=0"]  # fmt: skip
 
 
 @dataclass

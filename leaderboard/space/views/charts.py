@@ -50,8 +50,9 @@ def render_charts(records: Sequence[Record]) -> str:
     more = f", the first {MAX_SYSTEMS} of {len(complete):,} in the order of the ranking"
     return (
         f"<h2>J with its 95 % intervals{more if len(complete) > MAX_SYSTEMS else ''}</h2>"
-        "<p>Overlapping intervals do not mean that two systems are equal: the letters in the ranking come from a paired "
-        f"test over the same sentences.</p>{scroll_box(_intervals(drawn), 'J of each system with its interval', 'box chart')}"
+        "<p>Overlapping intervals do not mean that two systems are equal: the letters in the ranking come from a "
+        "paired test over the same sentences.</p>"
+        f"{scroll_box(_intervals(drawn), 'J of each system with its interval', 'box chart')}"
         "<h2>STA against SIM</h2><p>Numbers as above. A system that deletes or rewrites freely gains STA and "
         "loses SIM; along a dashed line their product is constant.</p>"
         f"{scroll_box(_trade_off(drawn), 'STA against SIM', 'box chart')}<ul class='legend'>{legend}</ul>"

@@ -1,4 +1,4 @@
-"""The engine vLLM (extra "vllm") for rewriting and rollouts; meant for causal models of .5B parameters and more on a GPU.
+"""The engine vLLM (extra "vllm") for rewriting and rollouts; for causal models of .5B parameters and more on a GPU.
 
 Its arithmetic, and so its outputs, may differ from those of transformers: its name is part of the signature.
 """
@@ -99,7 +99,7 @@ class VLLM:
         return [list(result.outputs[0].token_ids) for result in results]
 
     def load_weights(self, weights: Iterable[tuple[str, Any]]) -> None:
-        """Replace weights of the served model by (name in its folder, tensor) pairs; every layer named must be complete."""
+        """Replace weights of the served model by (name in its folder, tensor) pairs; each layer must be complete."""
         self._model.collective_rpc("reload_weights", kwargs={"weights_iterator": iter(weights)})
         if self.device == "cpu":
             self._model.apply_model(_repack_tied_head)
