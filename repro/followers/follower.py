@@ -23,8 +23,8 @@ from repro.followers.screener import Screener
 class Verdict(IntEnum):
     """A pass, or the reason why a rollout fails.
 
-    TOXIC: the screener rejects it, or it is empty or a copy. CONTENT: it loses or adds too much. FLUENCY: its naturalness,
-    the probability that a person wrote it, is too low.
+    TOXIC: the screener rejects it, or it is empty or a copy. CONTENT: it loses or adds too much. FLUENCY: its
+    naturalness, the probability that a person wrote it, is too low.
     """
 
     PASS = 0

@@ -32,7 +32,7 @@ class Noise(NamedTuple):
 
 
 def rude_noise(toxic: Sequence[str], rng: random.Random) -> Noise:
-    """Return the noise in toxic sentences; half of the spans are single words, half have up to two words on each side."""
+    """Return the noise in toxic sentences; half are single words, half have up to two words on each side."""
     rude = lexicon()
     noise = Noise([], {})
     for text in toxic:
@@ -57,7 +57,7 @@ def add_noise(text: str, noise: Noise, max_changes: int, substitution_share: flo
         text: The sentence.
         noise: What to add.
         max_changes: Upper limit of the number of changes, which is drawn uniformly from 1 to it.
-        substitution_share: Share of changes that replace a word by a rude one with the same neighbours, where there is one.
+        substitution_share: Share of changes that replace a word by a rude one with the same neighbours, if any.
         rng: Draws the changes.
     """
     words = text.split()
