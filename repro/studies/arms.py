@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,19 +21,6 @@ class Arm:
     recipe: str
     overrides: tuple[str, ...] = ()
     most_seeds: int | None = None
-
-
-def run_study(
-    name: str, description: str | None, arms: Sequence[Arm], argv: list[str], report: Callable[[Any, Path], str]
-) -> None:
-    """Do the runs of a study, write its report to NAME.md, and print it.
-
-    `report` gets the runs by arm (`repro.studies.runs.do_runs`) and the folder for figures, and returns Markdown.
-    """
-    options = study_parser(name, description).parse_args(argv)
-    from repro.studies.runs import do_runs
-
-    write_report(report(do_runs(arms, options), Path(options.out)), name, options)
 
 
 def write_report(text: str, name: str, options: argparse.Namespace) -> None:

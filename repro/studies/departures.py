@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from metrics.util.errors import run_command
-from repro.studies.arms import Arm, markdown_table, run_study
+from repro.studies.arms import Arm, markdown_table, study_parser, write_report
 
 if TYPE_CHECKING:
     from repro.studies.runs import Run
@@ -48,7 +48,10 @@ def _report(arms: Mapping[str, Sequence["Run"]], _: Path) -> str:
 
 def main(argv: list[str]) -> None:
     """Run the command."""
-    run_study("departures", __doc__, ARMS, argv, _report)
+    options = study_parser("departures", __doc__).parse_args(argv)
+    from repro.studies.runs import do_runs
+
+    write_report(_report(do_runs(ARMS, options), Path(options.out)), "departures", options)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metrics.util.errors import run_command
-from repro.studies.arms import Arm, markdown_table, run_study
+from repro.studies.arms import Arm, markdown_table, study_parser, write_report
 
 if TYPE_CHECKING:
     import numpy as np
@@ -111,7 +111,10 @@ def _report(arms: Mapping[str, Sequence["Run"]], out: Path) -> str:
 
 def main(argv: list[str]) -> None:
     """Run the command."""
-    run_study("perturbation", __doc__, ARMS, argv, _report)
+    options = study_parser("perturbation", __doc__).parse_args(argv)
+    from repro.studies.runs import do_runs
+
+    write_report(_report(do_runs(ARMS, options), Path(options.out)), "perturbation", options)
 
 
 if __name__ == "__main__":
