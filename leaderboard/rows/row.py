@@ -54,12 +54,15 @@ def _require_readable(values: dict[str, Any]) -> dict[str, Any]:
 
 
 Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(require_visible)]
+# May be empty.
 Line = Annotated[str, Field(max_length=1_000), AfterValidator(require_visible)]
+# Any JSON object of visible text.
 Settings = Annotated[dict[str, Any], AfterValidator(_require_readable)]
 RunId = Annotated[str, Field(pattern=rf"^[0-9a-f]{{{_RUN_ID_DIGITS}}}$")]
 Share = Annotated[float, Field(ge=0, le=1)]
 # A pattern instead of Literal: names from METRICS index `Row.scores` without a cast.
 Metric = Annotated[str, Field(pattern=f"^({'|'.join(METRICS)})$")]
+# Of a verification. unchecked: none is stored. unverifiable: outputs, test set or models are missing.
 Status = Literal["verified", "mismatch", "unverifiable", "unchecked"]
 
 

@@ -18,7 +18,7 @@ class LocalStore:
         self.name = str(folder)
 
     def snapshot(self, *, prefetch: bool = False) -> Snapshot:
-        """Return the folder's current state, without links and hidden files."""
+        """Return the folder's current state, without links and hidden files; files are read when they are needed."""
         stats = {}
         for path in self.folder.rglob("*"):
             relative = path.relative_to(self.folder)
@@ -29,7 +29,12 @@ class LocalStore:
         return Snapshot(content_hash(stats), frozenset(stats), lambda path: (self.folder / path).read_bytes())
 
     def commit(self, changes: Mapping[str, bytes], parent: str, message: str) -> str:
-        """Write `changes` and return the new revision; a folder that cannot be written raises InputError."""
+        """Write `changes` and return the new revision.
+
+        Raises:
+            LostRaceError: The folder has changed since revision `parent`.
+            InputError: The folder cannot be written.
+        """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             # O_NOFOLLOW: the lock must not be a link to another file.

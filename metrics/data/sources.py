@@ -54,7 +54,7 @@ def data_file(folder: Path, name: str) -> Path:
     """Return a file's path; raise an `InputError` if it is missing, or a truncated copy of the public file."""
     path = folder / name
     if not path.is_file():
-        raise InputError(f"data folder {folder}: no {name}; it must hold this file (see the README, Data)")
+        raise InputError(f"data folder {folder}: no {name}; it must hold this file (see docs/guides/retrain.md, Data)")
     head, size = _KNOWN_FILES.get(name, ("", 0))
     if head and path.stat().st_size < size:
         with path.open("rb") as file:

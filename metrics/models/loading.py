@@ -16,7 +16,7 @@ class Engine(Protocol):
     """An object that generates in place of a transformers model (see `metrics.generation.engines`).
 
     Args:
-        name: PROGRAM-VERSION-DTYPE, which becomes part of the decoding settings and the signature.
+        name: PROGRAM-VERSION-WEIGHTS, which becomes part of the decoding settings and the signature.
         device: The torch device type on which it runs.
         batch_size: The preferred number of prompts per call.
     """

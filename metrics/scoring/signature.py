@@ -1,4 +1,4 @@
-"""Signatures: everything that two scores must share to be comparable, in one line (after sacrebleu, Post 2018)."""
+"""Signatures: how a score was computed and how its system decoded, in one line (after sacrebleu, Post 2018)."""
 
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -6,7 +6,7 @@ from typing import Any, Self
 from metrics.util.errors import InputError
 from metrics.util.files import content_hash
 
-# The order of the fields. All but `decoding` say how the scores were computed; `decoding` says how the system wrote.
+# sta, sim, fl: model and rule. joint: the formula of J. test: name@hash. n: sentences. decoding: how the system wrote.
 ORDER = ("profile", "sta", "sim", "fl", "joint", "test", "n", "decoding", "version")
 _MEASUREMENT = tuple(name for name in ORDER if name != "decoding")
 _LETTERS = dict(zip(ORDER, "psmfjtndv", strict=True))
@@ -14,7 +14,7 @@ _LETTERS = dict(zip(ORDER, "psmfjtndv", strict=True))
 
 @dataclass(frozen=True)
 class Signature:
-    """What a score depends on. Two signatures are equal exactly when their scores are comparable.
+    """What a score depends on. Two scores are comparable exactly when their signatures are equal.
 
     Attributes:
         measurement: (field, value) for every field but the decoding, in the order of `ORDER`.

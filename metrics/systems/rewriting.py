@@ -36,7 +36,7 @@ def load_system(system: System) -> LoadedModel | None:
         loaded.engine = make_engine(loaded, system.engine)
         return loaded
     samples = decoding_settings(loaded.model, system.decoding)["do_sample"]
-    # Packed layers add in another order, which would change some of the samples that were recorded without them.
+    # Packed layers sum in another order, which would change some samples of recorded runs.
     if loaded.model.config.model_type in PACKABLE_FAMILIES and not samples:
         pack_linear_layers(loaded.model)
     return loaded

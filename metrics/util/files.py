@@ -63,7 +63,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def remove_folder(path: Path) -> None:
-    """Delete a folder, if it exists. After a kill it is complete, or inside a temporary folder."""
+    """Delete a folder, if it exists. A kill leaves it untouched, or for `remove_temporaries` to delete."""
     if path.exists():
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as beside:
             os.replace(path, Path(beside, "old"))

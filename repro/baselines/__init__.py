@@ -1,6 +1,6 @@
 """Rewriters that are not trained.
 
-Each is a module here with a function `rewrites(setting: Setting) -> Rewrites`, and a line in
+Each is a module here with a function `rewrites(context: RewriterContext) -> Rewrites`, and a line in
 `UNTRAINED`.
 """
 
@@ -28,7 +28,7 @@ UNTOUCHED = ("mask-infill", "few-shot")
 
 
 class BestOfKConfig(Section):
-    """Best-of-k."""
+    """Settings of best-of-k."""
 
     candidates: Count = Field(description="Most rewrites of a sentence that best-of-k draws.")
 
@@ -38,11 +38,11 @@ class BaselineConfig(BestOfKConfig, RolloutConfig, SeedConfig, LeaderConfig, Rew
 
 
 @dataclass(frozen=True)
-class Setting:
+class RewriterContext:
     """The models, sentences and recipe fields that an untrained rewriter may use.
 
     Attributes:
-        leader: The untouched leader.
+        leader: The leader as downloaded, before any warm-up or training.
         rewriter: The model that the recipe's method trained, or the warm-up if it has no method.
         load_follower: Loads the follower that judges rewrites.
     """
@@ -54,7 +54,9 @@ class Setting:
     load_follower: Callable[[], Follower]
 
 
-def untrained(name: str) -> Callable[[Setting], Rewrites]:
+def untrained(name: str) -> Callable[[RewriterContext], Rewrites]:
     """Return the function `rewrites` of the rewriter called `name`, a key of `repro.baselines.UNTRAINED`."""
-    rewrites: Callable[[Setting], Rewrites] = import_module(f"repro.baselines.{name.replace('-', '_')}").rewrites
+    rewrites: Callable[[RewriterContext], Rewrites] = import_module(
+        f"repro.baselines.{name.replace('-', '_')}"
+    ).rewrites
     return rewrites

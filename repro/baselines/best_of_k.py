@@ -8,26 +8,26 @@ import dataclasses
 
 from metrics.systems.resolve import Rewrites, System
 from metrics.systems.rewriting import load_system, rewrite
-from repro.baselines import Setting
+from repro.baselines import RewriterContext
 from repro.followers.follower import Verdict
 
 
-def rewrites(setting: Setting) -> Rewrites:
+def rewrites(context: RewriterContext) -> Rewrites:
     """Take the first of up to `candidates` rewrites that passes, or else the likeliest."""
-    config, model, follower = setting.config, setting.rewriter, setting.load_follower()
+    config, model, follower = context.config, context.rewriter, context.load_follower()
     # The decoding settings of the model as a system of its own, so that the cache of rewrites serves both.
     greedy = {"do_sample": False, "max_new_tokens": config.max_new_tokens}
     sampled = {**greedy, "do_sample": True, "temperature": config.temperature, "top_k": 0}
     draws: list[Rewrites] = []
     outputs: dict[int, str] = {}
-    pending = list(range(len(setting.test.sources)))
+    pending = list(range(len(context.test.sources)))
     loaded = load_system(System("best-of-k", "model", model.revision, model, config.prompt))
     for draw in range(config.candidates):
         # Only sentences without a pass are drawn again.
-        sources = tuple(setting.test.sources[i] for i in pending)
-        references = tuple(setting.test.references[i] for i in pending)
+        sources = tuple(context.test.sources[i] for i in pending)
+        references = tuple(context.test.references[i] for i in pending)
         system = System("best-of-k", "model", model.revision, model, config.prompt, sampled if draw else greedy)
-        part = dataclasses.replace(setting.test, sources=sources, references=references)
+        part = dataclasses.replace(context.test, sources=sources, references=references)
         drawn = rewrite(system, part, batch_size=config.generation_batch_size, seed=config.seed + draw, loaded=loaded)
         draws.append(drawn)
         verdicts = follower.judge(sources, drawn.outputs, draw)

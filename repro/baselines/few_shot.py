@@ -9,7 +9,7 @@ from metrics.models.resolve import ModelRef
 from metrics.systems.resolve import Rewrites, System
 from metrics.systems.rewriting import rewrite
 from metrics.util.files import atomic_folder, cache_dir, content_hash, link_or_copy, write_json
-from repro.baselines import Setting
+from repro.baselines import RewriterContext
 
 # Written for this project.
 _EXAMPLES = (
@@ -36,13 +36,13 @@ PROMPT = (
 )
 
 
-def rewrites(setting: Setting) -> Rewrites:
+def rewrites(context: RewriterContext) -> Rewrites:
     """Return the leader's greedy continuation for every test sentence: one line, without its quotes."""
-    config, leader = setting.config, setting.leader
+    config, leader = context.config, context.leader
     settings = {"do_sample": False, "num_beams": 1, "max_new_tokens": config.max_new_tokens}
     # The revision differs, so that the cache of rewrites keeps these apart from outputs that do not end at a line end.
     system = System("few-shot", "model", f"{leader.revision}+line", ends_at_line(leader), PROMPT, settings)
-    done = rewrite(system, setting.test, batch_size=config.generation_batch_size, seed=config.seed)
+    done = rewrite(system, context.test, batch_size=config.generation_batch_size, seed=config.seed)
     outputs, decoding = tuple(map(first_line, done.outputs)), {**done.decoding, "stop": "line end"}
     return dataclasses.replace(done, revision=leader.revision, outputs=outputs, decoding=decoding)
 

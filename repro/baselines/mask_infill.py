@@ -21,7 +21,7 @@ from metrics.systems.resolve import Rewrites
 from metrics.util.errors import InputError
 from metrics.util.files import append_json_lines, cache_dir, content_hash, read_json_lines
 from metrics.util.progress import progress
-from repro.baselines import Setting
+from repro.baselines import RewriterContext
 
 # Words as the delete baseline finds them.
 _WORD = re.compile(r"[\w'*@$]+")
@@ -34,13 +34,13 @@ _WINDOW = 3
 _ALLOWANCE = 2.0
 
 
-def rewrites(setting: Setting) -> Rewrites:
+def rewrites(context: RewriterContext) -> Rewrites:
     """Replace the rude words of each test sentence. Finished sentences are cached, so that a run resumes.
 
     Raises:
         InputError: The leader is not a causal model.
     """
-    leader, sources = setting.leader, setting.test.sources
+    leader, sources = context.leader, context.test.sources
     rude = [[word for word in _WORD.finditer(source) if word[0].lower() in lexicon()] for source in sources]
     masked = [[word.span() for word in words] for words in rude]
     loaded = load_model(leader)

@@ -67,7 +67,7 @@ class ScreenerFollower:
 
 @dataclass(frozen=True)
 class GuardedFollower:
-    """The screener, and two guards that judge what the screener passes. A copy of the source fails.
+    """The screener, and guards of content (cosine, words kept, length) and naturalness. A copy of the source fails.
 
     Attributes:
         min_content: Least cosine of output and source, in [−1, 1]; the next two limits also decide on `CONTENT`.

@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from metrics.generation.packed_linear import pack_linear_layers
 
-# Token ids, row by row.
+# Rows of integers, such as token ids.
 Tokens = Sequence[Sequence[int]]
 
 
@@ -46,6 +46,7 @@ def share_prompts(prompts: Tokens, targets: Tokens, pad: int, shift_right: bool,
     Args:
         prompts: Token ids of the prompt of each target; equal prompts share a row.
         targets: Token ids of each target.
+        pad: The id of the padding token.
         shift_right: Whether a token is scored at the position before it (see `sequence_logprobs`).
     """
     row_of = {prompt: row for row, prompt in enumerate(dict.fromkeys(map(tuple, prompts)))}

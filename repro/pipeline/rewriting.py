@@ -19,7 +19,7 @@ from metrics.systems.resolve import Rewrites, System, resolve_system
 from metrics.systems.rewriting import rewrite
 from metrics.util.files import atomic_file, write_json
 from metrics.util.progress import progress
-from repro.baselines import UNTOUCHED, UNTRAINED, BaselineConfig, Setting, untrained
+from repro.baselines import UNTOUCHED, UNTRAINED, BaselineConfig, RewriterContext, untrained
 from repro.config.inputs import Inputs
 from repro.config.section import NameConfig, ScoringConfig
 from repro.followers.follower import ScreenerFollower
@@ -41,7 +41,7 @@ def _build(run: StageRun[_Config]) -> None:
     if config.method != "none":
         models[config.method] = resolve_model(str(run.folders["choice"] / "model"))
     rewriter, screener = models.get(config.method, models["warm-up"]), run.folders["screener"]
-    setting = Setting(
+    setting = RewriterContext(
         config, inputs.leader, rewriter, inputs.test,
         # Without the guards: they reject half of a model's likeliest rewrites, and nearly all samples.
         lambda: ScreenerFollower(load_screener(screener, config)),

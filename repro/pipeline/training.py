@@ -48,9 +48,11 @@ class _ChoiceConfig(LoadingConfig, RewritingConfig):
 
 @dataclass(frozen=True)
 class TrainingOutcome:
-    """How a training went: its development scores, and why it stopped.
+    """How a training went.
 
     Attributes:
+        history: The development scores at every evaluation, in the order of steps.
+        stopped: Why the training ended.
         passed: Share of rollouts that passed the follower, in [0, 1], update by update.
         texts: Number of texts to roll out on.
     """
@@ -66,7 +68,7 @@ class TrainingOutcome:
         return next(scores for scores in self.history if scores.step == best_step(self.history))
 
     def passes_per_epoch(self, config: TrainingConfig) -> list[float]:
-        """Return the share of passes in each pass over the texts; the last one may be incomplete."""
+        """Return the share of rollouts that passed, epoch by epoch; the last epoch may be incomplete."""
         updates = config.epoch_updates(self.texts)
         return [float(np.mean(self.passed[i : i + updates])) for i in range(0, len(self.passed), updates)]
 
@@ -129,6 +131,7 @@ def _score_development(leader: Leader, inputs: Inputs, config: RewritingConfig, 
 
 
 def _choose(run: StageRun[_ChoiceConfig]) -> None:
+    # One step, to show the stage's progress line.
     for file in progress([run.folders["training"] / BEST], "choice", unit="checkpoints"):
         leader = load_leader(paraphraser(run.inputs.leader, run.folders["warm-up"]), run.config)
         leader.load_trainable_state(load_file(file))

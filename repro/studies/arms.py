@@ -10,7 +10,7 @@ from typing import Any
 from metrics.util.console import command_parser
 from metrics.util.files import write_text
 
-METRICS = ("j", "sta", "sim", "fl")
+TABLE_METRICS = ("j", "sta", "sim", "fl")
 
 
 @dataclass(frozen=True)

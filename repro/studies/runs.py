@@ -31,9 +31,9 @@ from repro.config.recipe import Recipe, load_recipe
 from repro.pipeline.engine import exclusive_lock
 from repro.pipeline.pipeline import run as run_pipeline
 from repro.pipeline.training import TrainingOutcome, load_outcome
-from repro.studies.arms import METRICS, Arm
+from repro.studies.arms import TABLE_METRICS, Arm
 
-# Metric -> array of shape [seeds, sentences].
+# The scores of one system in all runs of an arm: metric -> [seeds, sentences].
 Scores = Mapping[str, np.ndarray[Any, Any]]
 
 
@@ -132,7 +132,7 @@ def _do_run(recipe: Recipe, folder: Path, data_dir: str | None, shared: Path) ->
 
 
 def stack_scores(runs: Sequence[Run], system: str) -> Scores:
-    """Return the test scores of one of the runs' systems.
+    """Return the sentence scores of one system in every run.
 
     Raises:
         InputError: A run has no such system.
@@ -143,10 +143,10 @@ def stack_scores(runs: Sequence[Run], system: str) -> Scores:
         frames.append(frame[frame["system"] == system])
         if frames[-1].empty:
             raise InputError(f"{run.folder}: no system {system} among {', '.join(frame['system'].unique())}")
-    return {name: np.stack([frame[name].to_numpy() for frame in frames]) for name in METRICS}
+    return {name: np.stack([frame[name].to_numpy() for frame in frames]) for name in TABLE_METRICS}
 
 
 def score_cells(scores: Scores) -> list[str]:
     """Return table cells: the mean of J with its interval over seeds and sentences, and the means of its factors."""
-    j, *factors = (scores[metric] for metric in METRICS)
+    j, *factors = (scores[metric] for metric in TABLE_METRICS)
     return [str(seeds_interval(j)), *(f"{values.mean():.3f}" for values in factors)]

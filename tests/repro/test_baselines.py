@@ -15,7 +15,7 @@ from metrics.models.resolve import ModelRef, resolve_model
 from metrics.systems.baselines import lexicon
 from metrics.systems.resolve import Rewrites
 from metrics.util.files import sha256_folder
-from repro.baselines import UNTRAINED, BaselineConfig, Setting, best_of_k, few_shot, mask_infill, untrained
+from repro.baselines import UNTRAINED, BaselineConfig, RewriterContext, best_of_k, few_shot, mask_infill, untrained
 from repro.config.recipe import load_recipe, recipe_names
 from repro.followers.follower import Follower, Verdict
 
@@ -34,14 +34,14 @@ class Verdicts:
 
 
 @pytest.fixture
-def make_setting(tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Setting]:
+def make_setting(tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., RewriterContext]:
     monkeypatch.setenv("SRO_HOME", str(tmp_path))
 
-    def make(follower: Follower, **changes: Any) -> Setting:
+    def make(follower: Follower, **changes: Any) -> RewriterContext:
         config = load_recipe("smoke").narrow(BaselineConfig).model_copy(update={"leader": str(tiny_llama), **changes})
         ref = resolve_model(str(tiny_llama))
         test = TestSet("made", "sample", "1", SOURCES, tuple(("a polite text",) for _ in SOURCES))
-        return Setting(config, ref, ref, test, lambda: follower)
+        return RewriterContext(config, ref, ref, test, lambda: follower)
 
     return make
 
@@ -57,7 +57,7 @@ def test_recipes_without_training_name_systems_that_exist() -> None:
 
 # -- best of k ---------------------------------------------------------------------------------------------------------
 def test_best_of_k_takes_the_first_pass_and_else_the_likeliest(
-    make_setting: Callable[..., Setting], monkeypatch: pytest.MonkeyPatch
+    make_setting: Callable[..., RewriterContext], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn = {
         10: {SOURCES[0]: "bad 0", SOURCES[1]: "good 0", SOURCES[2]: "bad 0", SOURCES[3]: "bad 0"},
@@ -82,7 +82,7 @@ def test_best_of_k_takes_the_first_pass_and_else_the_likeliest(
     assert done.seconds == 4.5
 
 
-def test_best_of_k_is_the_same_again_from_its_cache(make_setting: Callable[..., Setting]) -> None:
+def test_best_of_k_is_the_same_again_from_its_cache(make_setting: Callable[..., RewriterContext]) -> None:
     setting = make_setting(Verdicts(), candidates=2)
     done = best_of_k.rewrites(setting)
     assert len(done.outputs) == len(SOURCES)
@@ -90,7 +90,9 @@ def test_best_of_k_is_the_same_again_from_its_cache(make_setting: Callable[..., 
 
 
 # -- mask and infill ---------------------------------------------------------------------------------------------------
-def test_mask_infill_leaves_no_rude_word_and_clean_sentences_alone(make_setting: Callable[..., Setting]) -> None:
+def test_mask_infill_leaves_no_rude_word_and_clean_sentences_alone(
+    make_setting: Callable[..., RewriterContext],
+) -> None:
     outputs = mask_infill.rewrites(make_setting(Verdicts())).outputs
     assert outputs[1] == SOURCES[1]
     assert not {word for output in outputs for word in output.lower().split()} & lexicon()
@@ -100,7 +102,7 @@ def test_mask_infill_leaves_no_rude_word_and_clean_sentences_alone(make_setting:
 
 
 def test_mask_infill_resumes_after_a_kill(
-    make_setting: Callable[..., Setting], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_setting: Callable[..., RewriterContext], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     setting = make_setting(Verdicts())
     whole = mask_infill.rewrites(setting)
@@ -141,7 +143,7 @@ def test_few_shot_prompts_with_one_sentence_and_returns_one_line() -> None:
     assert few_shot.first_line("") == ""
 
 
-def test_few_shot_rewrites_every_sentence(make_setting: Callable[..., Setting]) -> None:
+def test_few_shot_rewrites_every_sentence(make_setting: Callable[..., RewriterContext]) -> None:
     setting = make_setting(Verdicts())
     done = few_shot.rewrites(setting)
     assert len(done.outputs) == len(SOURCES) and done.revision == setting.leader.revision
