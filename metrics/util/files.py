@@ -65,8 +65,8 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 def remove_folder(path: Path) -> None:
     """Delete a folder, if it exists. A kill leaves it untouched, or for `remove_temporaries` to delete."""
     if path.exists():
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as beside:
-            os.replace(path, Path(beside, "old"))
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.old.") as beside:
+            os.replace(path, Path(beside, path.name))
 
 
 def remove_temporaries(folder: Path) -> None:
