@@ -113,7 +113,9 @@ def _plain_acceptability(heads: Any, clock: Clock, outputs: Sequence[str]) -> An
     start, log_odds = len(smol.context), []
     with clock.step("FL: SmolLM2"):
         for row, states, output, r in _forward_passes(smol, texts, smol.context, "FL"):
-            predicted, targets = output.logits[r].log_softmax(-1)[start - 1 : len(row) - 1], torch.tensor(row[start:])
+            if r == 0:
+                log_softmax = output.logits.log_softmax(-1)
+            predicted, targets = log_softmax[r, start - 1 : len(row) - 1], torch.tensor(row[start:])
             log_probs, entropy = predicted.gather(1, targets[:, None])[:, 0], -(predicted.exp() * predicted).sum(-1)
             values = (log_probs, predicted[0][targets], entropy, predicted.amax(-1))
             surprisal = features.surprisal_statistics(*(value.double().numpy() for value in values))
