@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from metrics.data.text import DETOKENISERS
-from metrics.scorers import CLASSIFIERS, COMPARISONS, FLUENCY_SCORERS, SIMILARITIES
+from metrics.scorers import COMPARISONS, PAIR_SCORERS, SCORERS
 from metrics.util.config import Config, OneOf, read_yaml, validate
 from metrics.util.errors import InputError, suggest
 
@@ -31,7 +31,7 @@ class Profile(Config):
     name: _Text
     version: int
     source: str = Field(description="The publication or program that the protocol comes from.")
-    sta_scorer: Annotated[str, OneOf(CLASSIFIERS)]
+    sta_scorer: Annotated[str, OneOf(SCORERS["sta"])]
     sta_model: _Text = Field(description="A built-in name, a Hub id or a folder.")
     sta_revision: _Text | None = Field(description="A commit of the Hub; null for models that are pinned otherwise.")
     sta_label: int = Field(ge=0, description="Index of the neutral class.")
@@ -42,7 +42,7 @@ class Profile(Config):
         relative: max((p_out + [p_in <= p_out]) / 2, [p_ref <= p_out]) (TextDetox CLEF 2025)."""
     )
     sta_threshold: _Number | None
-    sim_scorer: Annotated[str, OneOf(SIMILARITIES)]
+    sim_scorer: Annotated[str, OneOf(SCORERS["sim"])]
     sim_model: _Text
     sim_revision: _Text | None
     sim_anchor: Literal["source", "references", "both"] = Field(
@@ -50,7 +50,7 @@ class Profile(Config):
         sim_source_weight * source + (1 - sim_source_weight) * first reference."""
     )
     sim_source_weight: _Number = Field(ge=0, le=1)
-    fl_scorer: Annotated[str, OneOf(FLUENCY_SCORERS)]
+    fl_scorer: Annotated[str, OneOf(SCORERS["fl"])]
     fl_model: _Text
     fl_revision: _Text | None
     fl_label: int = Field(ge=0, description="Index of the acceptable class.")
@@ -73,6 +73,18 @@ class Profile(Config):
                 raise ValueError(f"{metric}_threshold is {needed[0]}; {metric}_rule {rule} needs {needed[1]} there")
             if rule == "probability" and not 0 <= threshold <= 1:
                 raise ValueError(f"{metric}_threshold is {threshold}; a probability is a number from 0 to 1")
+        return self
+
+    @model_validator(mode="after")
+    def _check_pair_scorers(self) -> Self:
+        # A pair scorer gives the probability of the class 0 of two, and compares with the source.
+        for metric, rules in (("sta", ("probability", "soft")), ("fl", ("probability", "soft"))):
+            scorer, rule = getattr(self, f"{metric}_scorer"), getattr(self, f"{metric}_rule")
+            if scorer in PAIR_SCORERS and (rule not in rules or getattr(self, f"{metric}_label")):
+                needed = f"{metric}_label 0 and {metric}_rule {' or '.join(rules)}"
+                raise ValueError(f"{metric}_scorer {scorer} needs {needed}")
+        if self.sim_scorer in PAIR_SCORERS and self.sim_anchor != "source":
+            raise ValueError(f"sim_scorer {self.sim_scorer} needs sim_anchor source")
         return self
 
     @property

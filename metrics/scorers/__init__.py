@@ -25,6 +25,17 @@ CLASSIFIERS: dict[str, _Scorer] = {
 SIMILARITIES: dict[str, _Scorer] = {
     "sentence-encoder": SentenceEncoder, "wieting": WietingSimilarity, "heads-similarity": HeadsSimilarity,
 }  # fmt: skip
+# scorer(sources, outputs) returns P(good) [n], in [0, 1], of n rewrites: neutral, the same content, or acceptable.
+# A pair scorer may have a method faults(sources, outputs), which returns one of FAULTS for each rewrite.
+PAIR_SCORERS: dict[str, _Scorer] = {}
+FAULTS = (
+    "none", "lost", "inverted", "swapped roles", "invented", "other content", "gap", "repetition", "garbled", "rude",
+)  # fmt: skip
 # comparison.compare(sources, outputs, references) returns the fluency [n] of n outputs beside their human rewrites.
 COMPARISONS: dict[str, _Scorer] = {"chrf": ChrF, "xcomet-lite": XCometLite}
-FLUENCY_SCORERS: ChainMap[str, _Scorer] = ChainMap({}, COMPARISONS, CLASSIFIERS)
+# Metric -> the scorers that a profile may name for it.
+SCORERS: dict[str, ChainMap[str, _Scorer]] = {
+    "sta": ChainMap({}, CLASSIFIERS, PAIR_SCORERS),
+    "sim": ChainMap({}, SIMILARITIES, PAIR_SCORERS),
+    "fl": ChainMap({}, COMPARISONS, CLASSIFIERS, PAIR_SCORERS),
+}

@@ -4,14 +4,14 @@ A new metric is a subclass of `Measure` and an entry of `MEASURES`.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 
 from metrics.data.text import DETOKENISERS
 from metrics.profiles import Profile
-from metrics.scorers import CLASSIFIERS, FLUENCY_SCORERS, SIMILARITIES
+from metrics.scorers import PAIR_SCORERS, SCORERS
 from metrics.scorers.batching import Array
 from metrics.util.errors import InputError
 
@@ -47,6 +47,11 @@ def style(profile: Profile, output: Array, *compared: Array) -> Array:
     return np.maximum((neutral + (p_in <= neutral)) / 2, (p_ref <= neutral).astype(np.float64))
 
 
+def apply_threshold(threshold: float | None, p: Array) -> Array:
+    """Return 1 where p [n] is at least `threshold`, else 0; p itself without a threshold."""
+    return p if threshold is None else (p >= float(threshold)).astype(np.float64)
+
+
 def acceptability(profile: Profile, logits: Array) -> Array:
     """Compute FL [n], in [0, 1], under the profile's `fl_rule` from the logits of the outputs [n, classes]."""
     if profile.fl_rule == "argmax":
@@ -58,18 +63,19 @@ def acceptability(profile: Profile, logits: Array) -> Array:
 class Measure(ABC):
     """One metric under one profile: calling it with n items returns their scores [n, len(columns)].
 
-    `metric` is also the prefix of its fields in a profile and the first of `columns`. A profile names one of `scorers`.
+    `metric` is also the prefix of its fields in a profile and the first of `columns`. A profile names one of
+    `SCORERS[metric]`.
     """
 
     metric: ClassVar[str]
     columns: ClassVar[tuple[str, ...]]
-    scorers: ClassVar[Mapping[str, Callable[[str, str | None, int], Any]]]
 
     def __init__(self, profile: Profile) -> None:
         self._profile = profile
         self.needs_references = self.metric in profile.metrics_with_references
         self._choices = profile.choices(self.metric)
-        make_scorer = self.scorers[self._choices["scorer"]]
+        make_scorer = SCORERS[self.metric][self._choices["scorer"]]
+        self._reads_pairs = self._choices["scorer"] in PAIR_SCORERS
         self._scorer = make_scorer(self._choices["model"], self._choices.get("revision"), profile.max_tokens)
 
     @property
@@ -83,6 +89,11 @@ class Measure(ABC):
     @abstractmethod
     def __call__(self, items: Sequence[Item]) -> Array:
         """Return the scores [n, len(columns)] of n items whose outputs are not empty."""
+
+    def _judge(self, items: Sequence[Item], outputs: Sequence[str]) -> Array:
+        """P(good) [n] of a pair scorer."""
+        p: Array = self._scorer([source for source, _, _ in items], outputs)
+        return p
 
     def _classify(self, texts: Sequence[str]) -> Array:
         """Logits [n, classes]; refuses models that lack the class with the profile's label."""
@@ -99,10 +110,12 @@ class Style(Measure):
 
     metric = "sta"
     columns = ("sta", "soft_sta")
-    scorers = CLASSIFIERS
 
     def __call__(self, items: Sequence[Item]) -> Array:
         texts = [output for _, output, _ in items]
+        if self._reads_pairs:
+            p = self._judge(items, texts)
+            return np.stack([apply_threshold(self._profile.sta_threshold, p), p], axis=-1)
         if self.needs_references:
             # One call for all: equal texts must not differ by the rounding of two batches, or <= would not hold.
             texts += [source for source, _, _ in items] + [references[0] for _, _, references in items]
@@ -111,16 +124,17 @@ class Style(Measure):
 
 
 class Similarity(Measure):
-    """sim: cosine in [-1, 1] of the output with what the profile's sim_anchor names."""
+    """sim: cosine in [-1, 1] of the output with what the profile's sim_anchor names, or P(same content)."""
 
     metric = "sim"
     columns = ("sim",)
-    scorers = SIMILARITIES
 
     def __call__(self, items: Sequence[Item]) -> Array:
         if self._profile.sim_anchor == "references":
             return self._best_reference(items)[:, None]
         outputs = [output for _, output, _ in items]
+        if self._reads_pairs:
+            return self._judge(items, outputs)[:, None]
         with_source: Array = self._scorer.cosine([source for source, _, _ in items], outputs)
         if self._profile.sim_anchor == "source":
             return with_source[:, None]
@@ -146,11 +160,13 @@ class Fluency(Measure):
 
     metric = "fl"
     columns = ("fl", "soft_fl")
-    scorers = FLUENCY_SCORERS
 
     def __call__(self, items: Sequence[Item]) -> Array:
         detokenise = DETOKENISERS[self._profile.fl_detokenise]
         texts = [detokenise(output) for _, output, _ in items]
+        if self._reads_pairs:
+            p = self._judge(items, texts)
+            return np.stack([apply_threshold(self._profile.fl_threshold, p), p], axis=-1)
         if self.needs_references:
             values = self._scorer.compare([s for s, _, _ in items], texts, [r[0] for _, _, r in items])
             return np.stack([values, values], axis=-1)
