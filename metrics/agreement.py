@@ -9,32 +9,63 @@ The command prints for each metric the sentence-level Spearman and Kendall (tau-
 or not), and the system-level Spearman and Kendall correlation of the means, with 95 % intervals of a bootstrap over
 source sentences.
 
-Exit codes: 0 done, 2 bad input (one line says what), 130 interrupted.
+`--table docs/results/agreement.md` measures every profile that can run here, or those of `--profile`, on all
+judgements of the data folder and on the held-out half of the contrast set. It replaces the part of the file between
+its two marks, and records each version's figures in metrics/scoring/agreement.json. `--check` measures the profile and
+compares: a version must not fall below its own record or that of the version before it.
+
+Exit codes: 0 done, 1 a version falls, 2 bad input (one line says what), 130 interrupted.
 """
 
+import argparse
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from metrics.util.console import command_parser
 from metrics.util.errors import InputError, run_command
+
+if TYPE_CHECKING:
+    from metrics.scoring.cache import ScoreCache
 
 
 def main(argv: list[str]) -> None:
     """Run the command."""
     parser = command_parser("python -m metrics.agreement", __doc__)
-    parser.add_argument("file", metavar="FILE", type=Path, help="the judged rewrites")
+    parser.add_argument("file", metavar="FILE", type=Path, nargs="?", help="the judged rewrites")
     parser.add_argument("--profile", action="append", metavar="NAME", help="may be repeated (default: offline)")
     parser.add_argument("--json", metavar="OUT", type=Path, help="also write the numbers to OUT")
     parser.add_argument("--convert", metavar="OUT", type=Path, help="only convert an EMNLP 2021 file to these columns")
+    parser.add_argument("--table", metavar="MD", type=Path, help="write the standing table into this Markdown file")
+    parser.add_argument("--check", action="store_true", help="refuse a version that falls below the recorded figures")
+    parser.add_argument("--data-dir", metavar="DIR", help="for --table and --check (default: SRO_DATA_DIR)")
     options = parser.parse_args(argv)
-    from metrics.profiles import load_profile
-    from metrics.scoring.agreement import PAIRS, agreement, convert_emnlp, read_judgements, system_means
+    if sum(map(bool, (options.file, options.table, options.check))) != 1:
+        raise InputError("give one of FILE, --table MD and --check")
+    if not options.file and (options.json or options.convert):
+        raise InputError("--json and --convert: need FILE")
+    from metrics.data.judgements import convert_emnlp
     from metrics.scoring.cache import ScoreCache
-    from metrics.scoring.evaluator import Evaluator
-    from metrics.util.files import cache_dir, require_writable, write_json
+    from metrics.util.files import cache_dir
 
     if options.convert:
         print(f"{options.convert}: {convert_emnlp(options.file, options.convert)} rows")
         return
+    cache = ScoreCache(cache_dir() / "scores.sqlite")
+    if options.file:
+        _print_agreement(options, cache)
+    else:
+        _measure_versions(options, cache)
+
+
+def _print_agreement(options: argparse.Namespace, cache: "ScoreCache") -> None:
+    """Print the agreement with the judgements of FILE."""
+    from metrics.data.judgements import read_judgements
+    from metrics.profiles import load_profile
+    from metrics.scoring.agreement import PAIRS, agreement, system_means
+    from metrics.scoring.evaluator import Evaluator
+    from metrics.util.files import require_writable, write_json
+
     profiles = [load_profile(name) for name in dict.fromkeys(options.profile or ["offline"])]
     for profile in profiles:
         if profile.needs_references:
@@ -45,7 +76,7 @@ def main(argv: list[str]) -> None:
     judged = read_judgements(options.file)
     documents = []
     for profile in profiles:
-        evaluator = Evaluator(profile, ScoreCache(cache_dir() / "scores.sqlite"))
+        evaluator = Evaluator(profile, cache)
         scores = evaluator.score(judged.sources, judged.outputs)
         rows, systems = agreement(judged, scores), system_means(judged, scores)
         name, count = evaluator.signature_fields["profile"], len(judged.outputs)
@@ -62,6 +93,48 @@ def main(argv: list[str]) -> None:
         documents.append({"measure": evaluator.signature_fields, "agreement": rows, "systems": systems})
     if options.json:
         write_json(options.json, {"schema": 1, "file": str(options.file), "profiles": documents})
+
+
+def _measure_versions(options: argparse.Namespace, cache: "ScoreCache") -> None:
+    """Compare the profiles with the recorded figures; with --table, write the table and record the figures."""
+    from metrics.data.contrast import load_contrast
+    from metrics.data.judgements import judgement_sets
+    from metrics.data.sources import data_folder
+    from metrics.profiles import profile_names
+    from metrics.scoring.agreement_table import RECORD, agreement_table, falls, figures, read_record
+    from metrics.scoring.evaluator import evaluators_that_run
+    from metrics.util.files import require_writable, write_generated, write_json
+
+    folder = data_folder(options.data_dir)
+    if folder is None:
+        raise InputError("the judgements are in the data folder: give --data-dir or set SRO_DATA_DIR")
+    if options.table:
+        require_writable(options.table)
+    sets, held_out, record = judgement_sets(folder), load_contrast("held-out"), read_record()
+    names = options.profile or (profile_names() if options.table else ["offline"])
+    evaluators, reasons = evaluators_that_run(dict.fromkeys(names), cache)
+    if not evaluators or (options.check and reasons):
+        raise InputError(
+            f"cannot be measured here: {'; '.join(f'{name}: {reason}' for name, reason in reasons.items())}"
+        )
+    for name, reason in reasons.items():
+        print(f"{name}: not measured, {reason}", file=sys.stderr)
+    measured = {name: figures(evaluator, sets["emnlp_eval"], held_out) for name, evaluator in evaluators.items()}
+    problems = []
+    for name, values in measured.items():
+        print(name, *(f"{figure} {value:.3f}" for figure, value in values.items()), sep="\t")
+        problems += falls(name, values, record)
+        if options.check and name not in record:
+            problems.append(f"{name}: has no record; --table records it")
+    if problems:
+        print("\n".join(problems), file=sys.stderr)
+        sys.exit(1)
+    if options.table:
+        # The part in brackets repeats the Hub's own message.
+        skipped = "".join(f"- {name}: {reason.partition(' (')[0]}\n" for name, reason in reasons.items())
+        text = f"Not measured here:\n\n{skipped}\n" * bool(skipped) + agreement_table(evaluators, sets, held_out)
+        write_generated(options.table, "python -m metrics.agreement --table", text)
+        write_json(RECORD, record | measured)
 
 
 if __name__ == "__main__":

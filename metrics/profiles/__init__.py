@@ -31,6 +31,7 @@ class Profile(Config):
     name: _Text
     version: int
     source: str = Field(description="The publication or program that the protocol comes from.")
+    languages: list[str] = Field(["en"], description="Languages that its models serve, by ISO 639-1 (hin: Hinglish).")
     sta_scorer: Annotated[str, OneOf(SCORERS["sta"])]
     sta_model: _Text = Field(description="A built-in name, a Hub id or a folder.")
     sta_revision: _Text | None = Field(description="A commit of the Hub; null for models that are pinned otherwise.")

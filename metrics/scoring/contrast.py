@@ -10,20 +10,13 @@ from metrics.scorers.batching import Array
 from metrics.scoring.evaluator import Evaluator
 from metrics.scoring.items import SentenceScores
 from metrics.scoring.statistics import mean_interval
-from metrics.util.errors import InputError
 
 METRICS = ("sta", "soft_sta", "sim", "fl", "j")
 TOTAL = "all kinds"
 
 
 def contrast_scores(evaluator: Evaluator, contrasts: Sequence[Contrast]) -> tuple[SentenceScores, SentenceScores]:
-    """Score the good and the bad rewrites [n] for their sources.
-
-    Raises:
-        InputError: The profile compares with human references.
-    """
-    if evaluator.profile.needs_references:
-        raise InputError(f"profile {evaluator.profile.name} compares with human references; the contrast set has none")
+    """Score the good and the bad rewrites [n] for their sources; raises as `Evaluator.score` does."""
     n, sources = len(contrasts), [c.source for c in contrasts]
     scores = evaluator.score(sources * 2, [c.good for c in contrasts] + [c.bad for c in contrasts])
     columns = vars(scores)

@@ -1,6 +1,6 @@
 """From rewrites to scores: the measures of a profile, their cache and their signature."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from metrics import __version__
 from metrics.data.test_sets import TestSet
-from metrics.profiles import Profile
+from metrics.profiles import Profile, load_profile
 from metrics.scoring import COLUMNS
 from metrics.scoring.cache import ScoreCache
 from metrics.scoring.items import SentenceScores, Texts, score_chunks, to_items
@@ -16,7 +16,33 @@ from metrics.scoring.measures import MEASURES
 from metrics.scoring.result import Result
 from metrics.scoring.signature import Signature
 from metrics.systems.resolve import Rewrites
+from metrics.util.errors import InputError
 from metrics.util.files import content_hash
+
+
+def evaluators_that_run(
+    names: Iterable[str], cache: ScoreCache | None = None
+) -> tuple[dict[str, "Evaluator"], dict[str, str]]:
+    """Return the evaluators of those profiles that can score rewrites here, and the reason why others cannot.
+
+    Both dictionaries have the profile and its version as keys, such as "offline.v2". Each evaluator has scored one
+    sentence: its models are there.
+    """
+    evaluators, reasons = {}, {}
+    for profile in map(load_profile, names):
+        name = f"{profile.name}.v{profile.version}"
+        if profile.needs_references:
+            reasons[name] = "compares with human references, which these sentences do not have"
+            continue
+        try:
+            evaluator = Evaluator(profile)
+            evaluator.score(["It is late."], ["It is late."])
+        except InputError as error:
+            reasons[name] = str(error)
+            continue
+        evaluator.cache = cache
+        evaluators[name] = evaluator
+    return evaluators, reasons
 
 
 class Evaluator:

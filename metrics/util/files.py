@@ -85,6 +85,23 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def write_generated(path: Path, command: str, text: str) -> None:
+    """Replace the part of a Markdown file that `command` writes; the text around it stays. A new file is that part.
+
+    Raises:
+        InputError: The file has no such part, or the text before or after it cannot be told.
+    """
+    begin, end = f"<!-- {command} writes from here -->\n", "<!-- to here -->\n"
+    part = f"{begin}\n{text.strip()}\n\n{end}"
+    if path.exists():
+        before, found, rest = read_text(path).partition(begin)
+        _, closed, after = rest.partition(end)
+        if not (found and closed):
+            raise InputError(f"{path}: has no lines {begin.strip()} and {end.strip()}, between which to write")
+        part = before + part + after
+    write_text(path, part)
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file atomically, indented and with sorted keys."""
     text = json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True) + "\n"

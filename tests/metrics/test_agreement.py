@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from metrics.agreement import main
+from metrics.data.contrast import Contrast
+from metrics.data.judgements import (
+    CLEF_LANGUAGES,
+    JudgedRewrites,
+    convert_emnlp,
+    judgement_sets,
+    read_clef,
+    read_judgements,
+    read_paraphrases,
+)
 from metrics.profiles import load_profile
-from metrics.scoring.agreement import agreement, auc, convert_emnlp, kendall, read_judgements, spearman
-from metrics.scoring.evaluator import Evaluator
+from metrics.scoring.agreement import agreement, auc, kendall, spearman
+from metrics.scoring.agreement_table import agreement_table, falls, in_order
+from metrics.scoring.evaluator import Evaluator, evaluators_that_run
 from metrics.scoring.items import SentenceScores
 from metrics.util.errors import InputError
+from metrics.util.files import write_generated
 
 HEADER = "source\toutput\tsystem\tstyle\tmeaning\tfluency\n"
 
@@ -136,3 +150,115 @@ def test_offline_reaches_its_documented_agreement(tmp_path: Path, data_dir: Path
     assert (
         sorted(own, key=lambda name: scores.j[own[name]].mean()) == by_people == ["mask_infill", "condbert", "paragedi"]
     )
+
+
+def test_clef_files_are_joined_over_teams_and_cells_may_hold_line_breaks(tmp_path: Path) -> None:
+    header = "toxic_sentence\tneutral_sentence\tfluency_score\tcontent_score\ttoxic_pairwise_score\n"
+    for team, rows in {"b": 's\t"x\ny"\t1\t0\t0.5\n', "a": "s\tz\t0\t1\t1.0\n"}.items():
+        (tmp_path / team).mkdir()
+        (tmp_path / team / "German.tsv").write_text(header + rows)
+    judged = read_clef(tmp_path, "de")
+    assert (judged.outputs, judged.systems, judged.language) == (["z", "x\ny"], ["a", "b"], "de")
+    assert {name: values.tolist() for name, values in judged.judgements.items()} == {
+        "style": [1.0, 0.5], "meaning": [1.0, 0.0], "fluency": [0.0, 1.0], "joint": [0.0, 0.0]
+    }  # fmt: skip
+    with pytest.raises(InputError, match="no folder holds Russian.tsv"):
+        read_clef(tmp_path, "ru")
+    (tmp_path / "a" / "German.tsv").write_text(HEADER + "s\tz\ta\t1\t1\t1\n")
+    with pytest.raises(InputError, match=r"no column toxic_sentence, .*: not a file of the CLEF 2024 human evaluation"):
+        read_clef(tmp_path, "de")
+
+
+def test_paraphrase_labels_are_judgements_of_meaning(tmp_path: Path) -> None:
+    path = tmp_path / "msr.txt"
+    path.write_text(
+        "Quality\t#1 ID\t#2 ID\t#1 String\t#2 String\n1\t7\t8\tHe left.\tHe went.\n0\t7\t9\tHe left.\tHe ate.\n"
+    )
+    judged = read_paraphrases(path)
+    assert judged.outputs == ["He went.", "He ate."] and judged.judgements["meaning"].tolist() == [1.0, 0.0]
+    values = np.array([0.9, 0.1])
+    scores = SentenceScores(sta=values, sim=values, fl=values, soft_sta=values, soft_fl=values)
+    # Without the other aspects only SIM has a judgement, and one system has no order.
+    assert {(r["metric"], r["level"]) for r in agreement(judged, scores)} == {("sim", "sentence")}
+
+
+def test_the_data_folder_holds_the_judgements_of_clef(data_dir: Path) -> None:
+    """Most copies of a toxic source are judged as toxic as their source: .5 is no difference, and 1 is best."""
+    sets = judgement_sets(data_dir)
+    sizes = {name: (len(judged.outputs), len(set(judged.systems))) for name, judged in sets.items()}
+    assert sizes == {
+        "emnlp_eval": (600, 3), "msr_test": (1725, 1), "clef2024_de": (1800, 18), "clef2024_es": (1800, 18),
+        "clef2024_ru": (2000, 20),
+    }  # fmt: skip
+    for code in CLEF_LANGUAGES:
+        judged = sets[f"clef2024_{code}"]
+        pairs = zip(judged.sources, judged.outputs, strict=True)
+        copies = np.array([source.strip() == output.strip() for source, output in pairs])
+        assert np.median(judged.judgements["style"][copies]) == 0.5 < judged.judgements["style"][~copies].mean() - 0.3
+
+
+def test_a_version_falls_below_its_own_record_or_that_of_the_version_before() -> None:
+    record = {"a.v1": {"joint": 0.9}, "a.v2": {"joint": 0.5, "right_order": 1.0}, "b.v9": {"joint": 1.0}}
+    assert falls("a.v3", {"joint": 0.499, "right_order": 1.0}, record) == []
+    assert falls("a.v3", {"joint": 0.497, "right_order": 0.0}, record) == [
+        "a.v3: joint is 0.497, below 0.500 of a.v2",
+        "a.v3: right_order is 0.000, below 1.000 of a.v2",
+    ]
+    assert falls("a.v2", {"joint": 0.45, "right_order": 1.0}, record) == [
+        "a.v2: joint is 0.450, below 0.900 of a.v1",
+        "a.v2: joint is 0.450, below 0.500 of a.v2",
+    ]
+    # v10 follows v9, and a first version has nothing to fall below.
+    assert falls("b.v10", {"joint": 0.9}, record) == ["b.v10: joint is 0.900, below 1.000 of b.v9"]
+    assert falls("c.v1", {"joint": 0.0}, record) == []
+    assert in_order({"x": {"j": 0.4}, "y": {"j": 0.3}}) and not in_order({"x": {"j": 0.3}, "y": {"j": 0.3}})
+
+
+def test_the_generated_part_of_a_file_is_replaced_and_the_rest_stays(tmp_path: Path) -> None:
+    path = tmp_path / "page.md"
+    write_generated(path, "cmd", "one\n")
+    path.write_text(f"before\n\n{path.read_text()}\nafter\n")
+    write_generated(path, "cmd", "two")
+    assert path.read_text() == "before\n\n<!-- cmd writes from here -->\n\ntwo\n\n<!-- to here -->\n\nafter\n"
+    with pytest.raises(InputError, match="has no lines <!-- other writes from here --> and <!-- to here -->"):
+        write_generated(path, "other", "three")
+
+
+def test_the_table_names_what_it_skips_and_quotes_where_two_versions_differ(tmp_path: Path) -> None:
+    """The second version is the first under another number."""
+    own = tmp_path / "own.yaml"
+    text = (Path(__file__).parents[2] / "metrics" / "profiles" / "offline.yaml").read_text()
+    version = load_profile("offline").version
+    own.write_text(text.replace(f"version: {version}", "version: 99") + "\n")
+    evaluators, reasons = evaluators_that_run(["offline", str(own), "clef2024"])
+    assert list(evaluators) == [f"offline.v{version}", "offline.v99"]
+    assert reasons == {"clef2024.v1": "compares with human references, which these sentences do not have"}
+    sources, outputs = ["you idiot , stop | it", "the stupid bus is late"], ["please stop it", "the bus is late"]
+    aspects = {name: np.array([0.5, 1.0]) for name in ("style", "meaning", "fluency", "joint")}
+    sets = {
+        "emnlp_eval": JudgedRewrites(sources, outputs, ["p", "q"], aspects),
+        "clef2024_de": JudgedRewrites(["Du Depp."], ["Hallo."], ["p"], aspects, "de"),
+    }
+    contrast = Contrast("gap", "held-out", "you idiot", "you are wrong", "you")
+    table = agreement_table(evaluators, sets, [contrast])
+    assert f"Not measured: none of offline.v{version}, offline.v99 serves the language de." in table
+    assert "### offline.v99 on emnlp_eval\n\n| metric | people's | Spearman | Kendall | AUC | Spearman of the" in table
+    assert f"## Rewrites that offline.v{version} likes and offline.v99 does not\n\n| source | rewrite |" in table
+    assert "| you idiot , stop \\| it | please stop it | 0.50 |" in table
+    assert table.count("| the stupid bus is late | the bus is late | 1.00 |") == 2
+
+
+@pytest.mark.full
+def test_the_release_check_passes_and_refuses_a_fall(
+    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SRO_HOME", str(tmp_path / "home"))
+    main(["--check", "--data-dir", str(data_dir)])
+    name, *values = capsys.readouterr().out.split("\n")[0].split("\t")
+    reached = {figure: float(value) for figure, value in (text.split(" ") for text in values)}
+    higher = tmp_path / "record.json"
+    higher.write_text(json.dumps({name: {**reached, "joint": reached["joint"] + 0.01}}))
+    monkeypatch.setattr("metrics.scoring.agreement_table.RECORD", higher)
+    with pytest.raises(SystemExit) as exit_:
+        main(["--check", "--data-dir", str(data_dir)])
+    assert exit_.value.code == 1 and f"{name}: joint is {reached['joint']:.3f}, below" in capsys.readouterr().err

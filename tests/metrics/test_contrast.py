@@ -26,6 +26,7 @@ def test_the_set_has_25_contrasts_of_each_kind_and_no_duplicate() -> None:
         texts = (c.source, c.good, c.bad)
         assert len(set(texts)) == 3 and all(text == " ".join(text.split()) != "" for text in texts), c
     for i, c in enumerate(contrasts):
+        # Two that share most of their words would say the same twice.
         assert not NearDuplicates(o.source for j, o in enumerate(contrasts) if j != i).contains(c.source), c.source
 
 

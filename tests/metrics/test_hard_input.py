@@ -32,6 +32,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 import metrics
+from metrics.data.judgements import convert_emnlp, read_judgements
 from metrics.data.test_sets import TestSet, load_test_set
 from metrics.data.text import detokenise, is_copy, length_ratio, repetition, well_formed
 from metrics.generation.batching import length_sorted_batches
@@ -42,7 +43,7 @@ from metrics.score import main as score_main
 from metrics.scorers.classical import ChrF, ProfanityCheck
 from metrics.scorers.heads.features import MiniLM, SmolLM2, canonical, character_ngrams, profanity_log_odds
 from metrics.scorers.heads.offline import OfflineHeads
-from metrics.scoring.agreement import _numbered, agreement, convert_emnlp, read_judgements
+from metrics.scoring.agreement import _numbered, agreement
 from metrics.scoring.cache import ScoreCache
 from metrics.scoring.evaluator import Evaluator
 from metrics.scoring.items import SentenceScores
