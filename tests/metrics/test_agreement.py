@@ -162,7 +162,7 @@ def test_clef_files_are_joined_over_teams_and_cells_may_hold_line_breaks(tmp_pat
     assert {name: values.tolist() for name, values in judged.judgements.items()} == {
         "style": [1.0, 0.5], "meaning": [1.0, 0.0], "fluency": [0.0, 1.0], "joint": [0.0, 0.0]
     }  # fmt: skip
-    with pytest.raises(InputError, match="no folder holds Russian.tsv"):
+    with pytest.raises(InputError, match=r"no folder holds Russian\.tsv"):
         read_clef(tmp_path, "ru")
     (tmp_path / "a" / "German.tsv").write_text(HEADER + "s\tz\ta\t1\t1\t1\n")
     with pytest.raises(InputError, match=r"no column toxic_sentence, .*: not a file of the CLEF 2024 human evaluation"):
