@@ -100,7 +100,7 @@ def _measure_versions(options: argparse.Namespace, cache: "ScoreCache") -> None:
     from metrics.data.contrast import load_contrast
     from metrics.data.judgements import judgement_sets
     from metrics.data.sources import data_folder
-    from metrics.profiles import profile_names
+    from metrics.profiles import load_profile, profile_names
     from metrics.scoring.agreement_table import RECORD, agreement_table, falls, figures, read_record
     from metrics.scoring.evaluator import evaluators_that_run
     from metrics.util.files import require_writable, write_generated, write_json
@@ -134,7 +134,9 @@ def _measure_versions(options: argparse.Namespace, cache: "ScoreCache") -> None:
         skipped = "".join(f"- {name}: {reason.partition(' (')[0]}\n" for name, reason in reasons.items())
         text = f"Not measured here:\n\n{skipped}\n" * bool(skipped) + agreement_table(evaluators, sets, held_out)
         write_generated(options.table, "python -m metrics.agreement --table", text)
-        write_json(RECORD, record | measured)
+        # Not those of a profile that is being built in a file of its own.
+        shipped = {f"{p.name}.v{p.version}" for p in map(load_profile, profile_names())}
+        write_json(RECORD, record | {name: values for name, values in measured.items() if name in shipped})
 
 
 if __name__ == "__main__":
