@@ -22,6 +22,8 @@ from metrics.util.console import command_parser
 from metrics.util.errors import InputError, run_command, suggest
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from metrics.scoring.result import Result
 
 
@@ -41,6 +43,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--dtype", default="float32", metavar="NAME", help="float32 (default) or bfloat16 weights")
     p.add_argument("--batch-size", type=int, metavar="N", help="sentences per batch (32; up to 256 if greedy)")
     p.add_argument("--seed", type=int, default=0, help="the seed of systems that sample (default: 0)")
+    p.add_argument("--slices", action="store_true", help="also by kind of toxicity, length, lowest metric and fault")
     p.add_argument("--json", metavar="FILE", type=Path, help="write the results, with every sentence, to FILE")
     p.add_argument("--no-cache", action="store_true", help="do not use cached scores")
     p.add_argument("--push", metavar="ORG/NAME", help="show the pull request to this leaderboard on the Hub")
@@ -91,7 +94,7 @@ def main(argv: list[str]) -> None:
     rewrites = [rewrite(system, test_set, batch_size=options.batch_size, seed=options.seed) for system in systems]
     pairs = progress([(evaluator, written) for evaluator in evaluators for written in rewrites], "scoring", "systems")
     results = [evaluator.evaluate(written, test_set) for evaluator, written in pairs]
-    documents = [result_document(result) for result in results]
+    documents = [result_document(result, slices=options.slices) for result in results]
     if options.json:
         write_json(options.json, documents[0] if len(documents) == 1 else {"results": documents})
     _show(results, options)
@@ -143,10 +146,9 @@ def _find_publisher(repo: str, *, send: bool) -> Callable[..., None]:
 def _show(results: "list[Result]", options: argparse.Namespace) -> None:
     """Print a table per profile: drawn on a terminal, tab-separated lines elsewhere."""
     from rich.console import Console
-    from rich.table import Column, Table
-    from rich.text import Text
 
     from metrics.scoring import METRICS
+    from metrics.scoring.slices import count_line, slice_tables
 
     console = Console()
     test_set = results[0].test_set
@@ -157,18 +159,17 @@ def _show(results: "list[Result]", options: argparse.Namespace) -> None:
             [r.rewrites.system, *(str(r.summary[m]) for m in METRICS), str(len(test_set.sources)), r.signature.decoding]
             for r in group
         ]
-        title = f"{test_set.name} ({test_set.origin}), profile {group[0].signature.fields()['profile']}"
-        if console.is_terminal:
-            # The decoding is the widest column by far.
-            columns = len(header) if options.verbose else len(header) - 1
-            shown = [Column(name, overflow="fold") for name in header[:columns]]
-            table = Table(*shown, title=f"{title}; 95 % bootstrap intervals over sentences")
-            for row in rows:
-                # As Text: a name may contain rich's markup.
-                table.add_row(*map(Text, row[:columns]))
-            console.print(table)
-        else:
-            print(title, "\t".join(header), *("\t".join(row) for row in rows), sep="\n")
+        profile = f"profile {group[0].signature.fields()['profile']}"
+        title = f"{test_set.name} ({test_set.origin}), {profile}"
+        # The decoding is the widest column by far.
+        columns = len(header) if options.verbose or not console.is_terminal else len(header) - 1
+        caption = "; 95 % bootstrap intervals over sentences" if console.is_terminal else ""
+        _print_table(console, f"{title}{caption}", header[:columns], [row[:columns] for row in rows])
+        for result in group:
+            console.print(f"{result.rewrites.system}, {count_line(result.scored)}", markup=False, soft_wrap=True)
+        if options.slices:
+            for head, cells in slice_tables({result.rewrites.system: result.scored for result in group}):
+                _print_table(console, f"by {head[0]}, {profile}", head, cells)
         # Systems with the same decoding share a signature.
         for signature in {result.signature.long: result.signature for result in group}.values():
             long = options.verbose or not console.is_terminal
@@ -179,6 +180,21 @@ def _show(results: "list[Result]", options: argparse.Namespace) -> None:
         print(f"\nNext: publish    python -m leaderboard.publish {options.json} --repo ORG/NAME")
         if len(results) == 1:
             print(f"      compare    python -m metrics.compare {options.json} OTHER.json")
+
+
+def _print_table(console: "Console", title: str, header: list[str], rows: list[list[str]]) -> None:
+    """Draw a table on a terminal; print tab-separated lines elsewhere."""
+    from rich.table import Column, Table
+    from rich.text import Text
+
+    if not console.is_terminal:
+        print(title, "\t".join(header), *("\t".join(row) for row in rows), sep="\n")
+        return
+    table = Table(*(Column(name, overflow="fold") for name in header), title=title)
+    for row in rows:
+        # As Text: a name may contain rich's markup.
+        table.add_row(*map(Text, row))
+    console.print(table)
 
 
 if __name__ == "__main__":

@@ -9,10 +9,11 @@ import numpy as np
 from metrics import __version__
 from metrics.data.test_sets import TestSet
 from metrics.profiles import Profile, load_profile
+from metrics.scorers import FAULTS
 from metrics.scoring import COLUMNS
 from metrics.scoring.cache import ScoreCache
-from metrics.scoring.items import SentenceScores, Texts, score_chunks, to_items
-from metrics.scoring.measures import MEASURES
+from metrics.scoring.items import CHUNK, SentenceScores, Texts, score_chunks, to_items
+from metrics.scoring.measures import MEASURES, Similarity
 from metrics.scoring.result import Result
 from metrics.scoring.signature import Signature
 from metrics.systems.resolve import Rewrites
@@ -60,7 +61,8 @@ class Evaluator:
     def evaluate(self, rewrites: Rewrites, test_set: TestSet) -> Result:
         """Score the outputs of one system on a test set; raises as `score` does."""
         scores = self.score(test_set.sources, rewrites.outputs, test_set.references)
-        return Result(rewrites, test_set, scores, self.signature(test_set, rewrites.decoding))
+        faults = self.faults(test_set.sources, rewrites.outputs)
+        return Result(rewrites, test_set, scores, self.signature(test_set, rewrites.decoding), faults)
 
     def score(self, sources: Texts, outputs: Texts, references: Sequence[Texts] | None = None) -> SentenceScores:
         """Score each output [n] for its source [n]; profiles that compare with references [n] need those as well.
@@ -82,6 +84,28 @@ class Evaluator:
         failed = (0.0,) * len(COLUMNS)
         table = np.array([scored.get(item, failed) for item in items], dtype=np.float64).reshape(-1, len(COLUMNS))
         return SentenceScores(**dict(zip(COLUMNS, table.T, strict=True)))
+
+    def faults(self, sources: Texts, outputs: Texts) -> tuple[str, ...]:
+        """Return the fault [n] that the scorer of SIM sees in each output, one of `FAULTS`; () if it tells none.
+
+        An empty output has lost everything: "lost".
+        """
+        similarity = self._measures["sim"]
+        if not isinstance(similarity, Similarity) or not similarity.tells_faults:
+            return ()
+        pairs = [(source, output) for source, output, _ in to_items(sources, outputs, None, ())]
+        keys = {pair: content_hash([self.signature_fields, FAULTS, *pair]) for pair in pairs if pair[1].strip()}
+        # The cache holds numbers, as many as there are columns of scores: the place of the fault, repeated.
+        cached = {} if self.cache is None else self.cache.read(sorted(keys.values()))
+        found = {pair: FAULTS[int(cached[key][0])] for pair, key in keys.items() if key in cached}
+        pending = [pair for pair in keys if pair not in found]
+        for start in range(0, len(pending), CHUNK):
+            chunk = pending[start : start + CHUNK]
+            new = dict(zip(chunk, similarity.faults([p[0] for p in chunk], [p[1] for p in chunk]), strict=True))
+            found |= new
+            if self.cache is not None:
+                self.cache.write((keys[p], [float(FAULTS.index(name))] * len(COLUMNS)) for p, name in new.items())
+        return tuple(found.get(pair, "lost") for pair in pairs)
 
     @cached_property
     def signature_fields(self) -> dict[str, str]:

@@ -143,6 +143,16 @@ class Similarity(Measure):
         weight = self._profile.sim_source_weight
         return (weight * with_source + (1 - weight) * with_reference)[:, None]
 
+    @property
+    def tells_faults(self) -> bool:
+        """Whether the scorer has a method `faults`."""
+        return hasattr(self._scorer, "faults")
+
+    def faults(self, sources: Sequence[str], outputs: Sequence[str]) -> list[str]:
+        """Return the fault [n] of n outputs that are not empty, one of `metrics.scorers.FAULTS` each."""
+        found: list[str] = self._scorer.faults(sources, outputs)
+        return found
+
     def _best_reference(self, items: Sequence[Item]) -> Array:
         """The largest cosine [n] over the references of each item."""
         pairs = [(reference, output, i) for i, (_, output, references) in enumerate(items) for reference in references]

@@ -3,7 +3,7 @@
 import json
 import math
 import subprocess
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -17,6 +17,7 @@ from metrics.data.test_sets import TestSet
 from metrics.scoring import DECIMALS, METRICS
 from metrics.scoring.items import SentenceScores
 from metrics.scoring.signature import Signature
+from metrics.scoring.slices import ScoredSentences, slice_scores
 from metrics.scoring.statistics import Interval, mean_interval, paired_difference, randomisation_test
 from metrics.systems.resolve import Rewrites
 from metrics.util.errors import InputError
@@ -33,17 +34,26 @@ class Result:
     test_set: TestSet
     scores: SentenceScores
     signature: Signature
+    # The fault that the profile's judge sees in each output; empty if the profile has no such judge.
+    faults: tuple[str, ...] = ()
 
     @cached_property
     def summary(self) -> dict[str, Interval]:
         """Metric -> mean over the sentences, with its 95 % interval."""
         return {name: mean_interval(self.scores.metric(name)) for name in METRICS}
 
+    @property
+    def scored(self) -> ScoredSentences:
+        """The sentences as slices read them."""
+        values = {name: self.scores.metric(name) for name in METRICS}
+        return ScoredSentences(self.test_set.sources, values, self.faults)
+
     def to_json(self) -> dict[str, Any]:
         """Return the result as a JSON value, with the output and the scores of every sentence."""
         system, test = self.rewrites, self.test_set
         columns = (*METRICS, "soft_sta", "soft_fl")
         scores = zip(*(self.scores.metric(name).tolist() for name in columns), strict=True)
+        faults = [{"fault": fault} for fault in self.faults] or [{}] * len(test.sources)
         return {
             "schema": SCHEMA,
             "system": {
@@ -59,15 +69,19 @@ class Result:
             "signature_short": self.signature.short,
             "summary": {name: vars(interval) for name, interval in self.summary.items()},
             "sentences": [
-                {"source": source, "output": output, **dict(zip(columns, values, strict=True))}
-                for source, output, values in zip(test.sources, system.outputs, scores, strict=True)
+                {"source": source, "output": output, **dict(zip(columns, values, strict=True)), **fault}
+                for source, output, values, fault in zip(test.sources, system.outputs, scores, faults, strict=True)
             ],
         }  # fmt: skip
 
 
-def result_document(result: Result) -> dict[str, Any]:
-    """Return the JSON document of a result: `Result.to_json`, the versions of packages, and the git commit."""
-    return {**result.to_json(), "versions": package_versions(), "git_commit": git_commit()}
+def result_document(result: Result, *, slices: bool = False) -> dict[str, Any]:
+    """Return the JSON document of a result: `Result.to_json`, the versions of packages, and the git commit.
+
+    With `slices`, the document has the mean scores of each slice as well.
+    """
+    own = {"slices": [asdict(one) for one in slice_scores(result.scored)]} if slices else {}
+    return {**result.to_json(), **own, "versions": package_versions(), "git_commit": git_commit()}
 
 
 def package_versions() -> dict[str, str]:
