@@ -22,7 +22,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from metrics.util.console import command_parser
+from metrics.util.console import add_judge_option, command_parser
 from metrics.util.errors import InputError, run_command
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def main(argv: list[str]) -> None:
     parser = command_parser("python -m metrics.agreement", __doc__)
     parser.add_argument("file", metavar="FILE", type=Path, nargs="?", help="the judged rewrites")
     parser.add_argument("--profile", action="append", metavar="NAME", help="may be repeated (default: offline)")
+    add_judge_option(parser)
     parser.add_argument("--json", metavar="OUT", type=Path, help="also write the numbers to OUT")
     parser.add_argument("--convert", metavar="OUT", type=Path, help="only convert an EMNLP 2021 file to these columns")
     parser.add_argument("--table", metavar="MD", type=Path, help="write the standing table into this Markdown file")
@@ -42,8 +43,8 @@ def main(argv: list[str]) -> None:
     options = parser.parse_args(argv)
     if sum(map(bool, (options.file, options.table, options.check))) != 1:
         raise InputError("give one of FILE, --table MD and --check")
-    if not options.file and (options.json or options.convert):
-        raise InputError("--json and --convert: need FILE")
+    if not options.file and (options.json or options.convert or options.judge):
+        raise InputError("--json, --convert and --judge: need FILE")
     from metrics.data.judgements import convert_emnlp
     from metrics.scoring.cache import ScoreCache
     from metrics.util.files import cache_dir
@@ -61,12 +62,12 @@ def main(argv: list[str]) -> None:
 def _print_agreement(options: argparse.Namespace, cache: "ScoreCache") -> None:
     """Print the agreement with the judgements of FILE."""
     from metrics.data.judgements import read_judgements
-    from metrics.profiles import load_profile
+    from metrics.profiles import load_profiles
     from metrics.scoring.agreement import PAIRS, agreement, system_means
     from metrics.scoring.evaluator import Evaluator
     from metrics.util.files import require_writable, write_json
 
-    profiles = [load_profile(name) for name in dict.fromkeys(options.profile or ["offline"])]
+    profiles = load_profiles(options.profile, options.judge)
     for profile in profiles:
         if profile.needs_references:
             problem = "compares with human references, which judged rewrites do not have"

@@ -17,7 +17,7 @@ Exit codes: 0 done, 2 bad input (one line says what), 130 interrupted.
 import sys
 from pathlib import Path
 
-from metrics.util.console import command_parser
+from metrics.util.console import add_judge_option, command_parser
 from metrics.util.errors import InputError, run_command
 
 
@@ -25,6 +25,7 @@ def main(argv: list[str]) -> None:
     """Run the command."""
     parser = command_parser("python -m metrics.contrast", __doc__)
     parser.add_argument("--profile", action="append", metavar="NAME", help="may be repeated (default: offline)")
+    add_judge_option(parser)
     parser.add_argument("--part", default="all", choices=("development", "held-out", "all"), help="(default: all)")
     parser.add_argument("--json", metavar="OUT", type=Path, help="also write the numbers to OUT")
     parser.add_argument("--table", metavar="MD", type=Path, help="write both halves into this Markdown file instead")
@@ -38,8 +39,9 @@ def main(argv: list[str]) -> None:
 
     for path in filter(None, (options.json, options.table)):
         require_writable(path)
-    names = options.profile or (profile_names() if options.table else ["offline"])
-    evaluators, reasons = evaluators_that_run(dict.fromkeys(names), ScoreCache(cache_dir() / "scores.sqlite"))
+    names = options.profile or (profile_names() if options.table else ["judge" if options.judge else "offline"])
+    cache = ScoreCache(cache_dir() / "scores.sqlite")
+    evaluators, reasons = evaluators_that_run(dict.fromkeys(names), cache, options.judge)
     for name, reason in reasons.items():
         print(f"{name}: not measured, {reason}", file=sys.stderr)
     if not evaluators or (reasons and not options.table):

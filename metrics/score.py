@@ -18,7 +18,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metrics.util.console import command_parser
+from metrics.util.console import add_judge_option, command_parser
 from metrics.util.errors import InputError, run_command, suggest
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--test-set", default="paradetox-test", metavar="NAME", help=test_sets)
     p.add_argument("--limit", type=int, metavar="N", help="use only the first N sentences of the test set")
     p.add_argument("--profile", action="append", metavar="NAME", help="metric protocol; may be repeated (offline)")
+    add_judge_option(p)
     p.add_argument("--data-dir", metavar="DIR", help="the folder with the corpora (default: SRO_DATA_DIR)")
     p.add_argument("--revision", help="commit, tag or branch of a Hub model (default: main)")
     p.add_argument("--prompt", help="template with {text}; with the prefix chat: it is the user's message in a chat")
@@ -56,7 +57,7 @@ def main(argv: list[str]) -> None:
     """Run the command."""
     options = parser().parse_args(argv)
     from metrics.data.test_sets import load_test_set
-    from metrics.profiles import load_profile
+    from metrics.profiles import load_profiles
     from metrics.scoring.cache import ScoreCache
     from metrics.scoring.evaluator import Evaluator
     from metrics.scoring.result import result_document
@@ -66,7 +67,7 @@ def main(argv: list[str]) -> None:
     from metrics.util.progress import progress
 
     # All options are checked before the first model is loaded.
-    profiles = [load_profile(name) for name in dict.fromkeys(options.profile or ["offline"])]
+    profiles = load_profiles(options.profile, options.judge)
     if options.batch_size is not None and options.batch_size < 1:
         raise InputError(f"--batch-size {options.batch_size}: must be at least 1")
     if options.yes and not options.push:

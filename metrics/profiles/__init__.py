@@ -1,13 +1,15 @@
 """Profiles: one YAML file in this folder per metric protocol. docs/footguns.md says where the protocols differ."""
 
 import os
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from metrics.data.text import DETOKENISERS
-from metrics.scorers import COMPARISONS, PAIR_SCORERS, SCORERS
+from metrics.scorers import COMPARISONS, PAIR_SCORERS, PROMPTED, SCORERS
 from metrics.util.config import Config, OneOf, read_yaml, validate
 from metrics.util.errors import InputError, suggest
 
@@ -43,6 +45,9 @@ class Profile(Config):
         relative: max((p_out + [p_in <= p_out]) / 2, [p_ref <= p_out]) (TextDetox CLEF 2025)."""
     )
     sta_threshold: _Number | None
+    sta_prompt: str | None = Field(
+        default=None, description="The question of a judge, with {output} and {source}; yes is the good answer."
+    )
     sim_scorer: Annotated[str, OneOf(SCORERS["sim"])]
     sim_model: _Text
     sim_revision: _Text | None
@@ -51,6 +56,9 @@ class Profile(Config):
         sim_source_weight * source + (1 - sim_source_weight) * first reference."""
     )
     sim_source_weight: _Number = Field(ge=0, le=1)
+    sim_prompt: str | None = Field(
+        default=None, description="The question of a judge, with {output} and {source}; yes is the good answer."
+    )
     fl_scorer: Annotated[str, OneOf(SCORERS["fl"])]
     fl_model: _Text
     fl_revision: _Text | None
@@ -61,6 +69,13 @@ class Profile(Config):
     )
     fl_threshold: _Number | None
     fl_detokenise: Annotated[str, OneOf(DETOKENISERS)]
+    fl_prompt: str | None = Field(
+        default=None, description="The question of a judge, with {output} and {source}; yes is the good answer."
+    )
+    pair_prompt: str | None = Field(
+        default=None,
+        description="The question of a pairwise judge, with {source}, {first} and {second}; the answer is A or B.",
+    )
     joint: Literal["product"] = Field(description="J: the mean over sentences of STA * SIM * FL.")
     max_tokens: int = Field(ge=8, description="Longer texts are truncated; the published scripts crash on them.")
 
@@ -88,6 +103,30 @@ class Profile(Config):
             raise ValueError(f"sim_scorer {self.sim_scorer} needs sim_anchor source")
         return self
 
+    @model_validator(mode="after")
+    def _check_prompts(self) -> Self:
+        for metric in ("sta", "sim", "fl"):
+            scorer, prompt = getattr(self, f"{metric}_scorer"), getattr(self, f"{metric}_prompt")
+            if (scorer in PROMPTED) != (prompt is not None):
+                needed = "needs one" if prompt is None else "has none"
+                raise ValueError(f"{metric}_prompt: {metric}_scorer {scorer} {needed}")
+            required = {"output", "source"} if metric == "sim" else {"output"}
+            _check_places(f"{metric}_prompt", prompt, required, {"output", "source"})
+        pair = {"source", "first", "second"}
+        _check_places("pair_prompt", self.pair_prompt, pair, pair)
+        return self
+
+    @property
+    def judged_metrics(self) -> list[str]:
+        """The metrics ("sta", "sim", "fl") that a judge answers for."""
+        return [metric for metric in ("sta", "sim", "fl") if getattr(self, f"{metric}_scorer") in PROMPTED]
+
+    def with_judge(self, judge: str) -> Self:
+        """Return this profile with `judge`, MODEL or MODEL@URL, as the model of its judged metrics."""
+        fields = {f"{metric}_model": judge for metric in self.judged_metrics}
+        revisions: dict[str, str | None] = {f"{metric}_revision": None for metric in self.judged_metrics}
+        return self.model_copy(update={**fields, **revisions})
+
     @property
     def metrics_with_references(self) -> frozenset[str]:
         """The metrics ("sta", "sim", "fl") that compare outputs with human rewrites."""
@@ -103,6 +142,13 @@ class Profile(Config):
         """Return the fields of one metric ("sta", "sim" or "fl") that are not null, without their prefix."""
         values = self.model_dump(exclude_none=True)
         return {name[len(metric) + 1 :]: value for name, value in values.items() if name.startswith(f"{metric}_")}
+
+
+def _check_places(field: str, prompt: str | None, required: set[str], known: set[str]) -> None:
+    places = set(re.findall(r"\{(\w+)\}", prompt or ""))
+    if prompt is not None and not required <= places <= known:
+        must, may = (", ".join(f"{{{place}}}" for place in sorted(names)) for names in (required, known))
+        raise ValueError(f"{field} must contain {must}, and no place in braces but {may}")
 
 
 def profile_names() -> list[str]:
@@ -124,3 +170,21 @@ def load_profile(name: str | os.PathLike[str]) -> Profile:
     else:
         raise InputError(f"profile {name[:80]}: unknown{suggest(name, known)} (profiles: {', '.join(known)})")
     return validate(Profile, read_yaml(path), f"profile {name}")
+
+
+def load_profiles(names: Sequence[str] | None, judge: str | None = None) -> list[Profile]:
+    """Load the profiles of a command's options --profile and --judge.
+
+    Args:
+        names: Names or files; None for `offline`, or `judge` if there is a judge.
+        judge: MODEL or MODEL@URL, the model of every judged metric.
+
+    Raises:
+        InputError: As `load_profile`; or a judge without a profile that asks one.
+    """
+    profiles = [load_profile(name) for name in dict.fromkeys(names or ["judge" if judge else "offline"])]
+    if judge is None:
+        return profiles
+    if not any(profile.judged_metrics for profile in profiles):
+        raise InputError("--judge: none of the profiles asks a judge; add --profile judge")
+    return [profile.with_judge(judge) for profile in profiles]

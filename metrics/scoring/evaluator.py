@@ -55,7 +55,8 @@ class Evaluator:
 
     def __init__(self, profile: Profile, cache: ScoreCache | None = None) -> None:
         self.profile = profile
-        self.cache = cache
+        # A judge keeps its own cache, and each run must count the answers that it could not use.
+        self.cache = None if profile.judged_metrics else cache
         self._measures = {name: measure(profile) for name, measure in MEASURES.items()}
 
     def evaluate(self, rewrites: Rewrites, test_set: TestSet) -> Result:

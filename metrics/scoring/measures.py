@@ -14,6 +14,7 @@ from metrics.profiles import Profile
 from metrics.scorers import PAIR_SCORERS, SCORERS
 from metrics.scorers.batching import Array
 from metrics.util.errors import InputError
+from metrics.util.files import content_hash
 
 # (source, output, references); without references where no measure needs them
 Item = tuple[str, str, tuple[str, ...]]
@@ -76,14 +77,19 @@ class Measure(ABC):
         self._choices = profile.choices(self.metric)
         make_scorer = SCORERS[self.metric][self._choices["scorer"]]
         self._reads_pairs = self._choices["scorer"] in PAIR_SCORERS
-        self._scorer = make_scorer(self._choices["model"], self._choices.get("revision"), profile.max_tokens)
+        prompt = [self._choices["prompt"]] if "prompt" in self._choices else []
+        self._scorer = make_scorer(self._choices["model"], self._choices.get("revision"), profile.max_tokens, *prompt)
 
     @property
     def signature_field(self) -> str:
         """The metric's field of the signature: scorer(model@revision;choices), every choice of the profile included."""
         named = {"scorer", "model", "revision"}
-        text = "".join(f"{name}={value}," for name, value in self._choices.items() if name not in named)
-        model = f"{self._choices['model']}@{self._scorer.revision}"
+        choices = {**self._choices}
+        if "prompt" in choices:
+            choices["prompt"] = f"#{content_hash(choices['prompt'])[:16]}"
+        text = "".join(f"{name}={value}," for name, value in choices.items() if name not in named)
+        # The model of a judge may hold a URL, which says too much.
+        model = f"{getattr(self._scorer, 'name', choices['model'])}@{self._scorer.revision}"
         return f"{self._choices['scorer']}({model};{text}max_tokens={self._profile.max_tokens})"
 
     @abstractmethod

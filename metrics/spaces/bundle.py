@@ -25,6 +25,7 @@ METRIC_BUNDLE = {
     "metrics/profiles": "*",
     "metrics/scorers": "*.py",
     "metrics/scorers/heads": "*.safetensors __init__.py features.py offline.py",
+    "metrics/scorers/judge": "*.py",
     "metrics/scoring": "__init__.py functions.py items.py measures.py",
     "metrics/spaces": "__init__.py adapter.py page.py theme.py page.css",
     "metrics/util": "*.py",
