@@ -27,9 +27,9 @@ def command_parser(prog: str, description: str | None, **options: Any) -> argpar
     return argparse.ArgumentParser(prog=prog, description=description, formatter_class=formatter, **options)
 
 
-def add_judge_option(parser: argparse.ArgumentParser) -> None:
-    """Add the option --judge, for `metrics.profiles.load_profiles`."""
-    text = "the model of --profile judge: a causal model, or a model of the OpenAI-compatible endpoint URL"
+def add_judge_option(parser: argparse.ArgumentParser, purpose: str = "the model of --profile judge") -> None:
+    """Add the option --judge; its value is for `metrics.profiles.load_profiles`."""
+    text = f"{purpose}: a causal model, or a model of the OpenAI-compatible endpoint URL"
     parser.add_argument("--judge", metavar="MODEL[@URL]", help=text)
 
 

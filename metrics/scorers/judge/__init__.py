@@ -12,7 +12,7 @@ from metrics.util.errors import InputError
 UNSET = "--judge"
 # About as many characters as a token of English has: an endpoint does not say how it tokenizes.
 _CHARACTERS_PER_TOKEN = 4
-# Marks of the common chat templates: a rewrite that holds one could end the question and begin the answer.
+# Marks of the common chat templates: a rewrite that contains one could end the question and begin the answer.
 _CHAT_MARKS = re.compile(r"<(?=\||/?s>|(start|end)_of_turn>)|\[(?=/?INST\])")
 
 
@@ -33,7 +33,7 @@ class LlmJudge:
         if model == UNSET:
             raise InputError("profile judge: give --judge MODEL[@URL]")
         self._judge = open_judge(model, revision)
-        self._max_characters, self._prompt = max_tokens * _CHARACTERS_PER_TOKEN, prompt
+        self._max_tokens, self._prompt = max_tokens, prompt
 
     @property
     def name(self) -> str:
@@ -49,10 +49,14 @@ class LlmJudge:
         """Return P(good) [n] of n rewrites."""
         pairs = zip(sources, outputs, strict=True)
         texts = [{"source": source, "output": output} for source, output in pairs]
-        return self._judge.probabilities([fill_prompt(self._prompt, t, self._max_characters) for t in texts])
+        return self._judge.probabilities([fill_prompt(self._prompt, t, self._max_tokens) for t in texts])
 
 
-def fill_prompt(prompt: str, texts: Mapping[str, str], max_characters: int) -> str:
-    """Put texts, truncated and without marks of chat templates, in place of {name} in a prompt."""
-    clean = {k: _CHAT_MARKS.sub(lambda m: f"{m[0]} ", well_formed(v)[:max_characters]) for k, v in texts.items()}
-    return re.sub(r"\{(\w+)\}", lambda match: clean[match[1]], prompt)
+def fill_prompt(prompt: str, texts: Mapping[str, str], max_tokens: int) -> str:
+    """Put texts in place of {name} in a prompt: truncated to about `max_tokens`, in one line, without chat marks."""
+
+    def clean(text: str) -> str:
+        line = " ".join(well_formed(text)[: max_tokens * _CHARACTERS_PER_TOKEN].split())
+        return _CHAT_MARKS.sub(lambda mark: f"{mark[0]} ", line)
+
+    return re.sub(r"\{(\w+)\}", lambda place: clean(texts[place[1]]), prompt)

@@ -20,7 +20,7 @@ from metrics.util.number_cache import NumberCache
 from metrics.util.progress import ProgressBar
 
 YES_NO = ("yes", "no")
-# A rewrite without a usable answer counts as bad; more than this share of them would be a measure of the judge.
+# With a larger share of unusable answers, scores would measure the judge.
 MAX_UNUSABLE = 0.02
 _ENDPOINT = re.compile(r"(.+?)@(https?://.*)", re.DOTALL)
 # Answers are stored in groups: an interrupted run loses at most one.
@@ -41,15 +41,15 @@ class Judge:
         self.name, self.revision = backend.name, backend.revision
         self._answers = self._cached = self._prompt_tokens = self._completion_tokens = 0
 
-    def probabilities(self, prompts: Sequence[str], words: Words = YES_NO) -> Array:
-        """Return P(first word) [n] for n prompts; 0 for answers that are neither word, which a message counts.
+    def probabilities(self, prompts: Sequence[str], words: Words = YES_NO, *, unusable: float = 0) -> Array:
+        """Return P(first word) [n] for n prompts; `unusable` for answers that are neither word, which a message counts.
 
         Raises:
             InputError: More than `MAX_UNUSABLE` of the answers are neither word, or the backend fails.
         """
-        return score_unique(prompts, lambda distinct: self._ask(distinct, words))
+        return score_unique(prompts, lambda distinct: self._ask(distinct, words, unusable))
 
-    def _ask(self, prompts: list[str], words: Words) -> Array:
+    def _ask(self, prompts: list[str], words: Words, default: float) -> Array:
         keys = [content_hash([self.name, self.revision, prompt, *words]) for prompt in prompts]
         stored = self._cache.read(keys)
         values = np.array([stored.get(key, (np.nan,))[0] for key in keys])
@@ -77,8 +77,8 @@ class Judge:
                 self._cache.write(new)
         if unusable:
             counts = f"{len(unusable)} of {len(prompts)} answers are neither {' nor '.join(words)}"
-            print(f"judge {self.name}: {counts}; these rewrites count as bad", file=sys.stderr)
-        return np.nan_to_num(values, nan=0.0)
+            print(f"judge {self.name}: {counts}; they count as {default:g}", file=sys.stderr)
+        return np.nan_to_num(values, nan=default)
 
     def _require_answers(self, unusable: list[str], total: int, words: Words) -> None:
         if len(unusable) > MAX_UNUSABLE * total:
