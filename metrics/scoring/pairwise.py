@@ -66,7 +66,7 @@ def prefer(
     orders = [(sources[i], a[i], b[i]) for a, b in ((first, second), (second, first)) for i in pending]
     limit = profile.max_tokens
     prompts = [fill_prompt(prompt, {"source": s, "first": a, "second": b}, limit) for s, a, b in orders]
-    opened = open_judge(judge)
+    opened = open_judge(judge, None)
     forward, backward = np.split(opened.probabilities(prompts, _LETTERS, unusable=0.5), 2)
     # P(first) - .5 in each order, from the view of the first rewrite.
     votes = np.sign(forward - 0.5), np.sign(0.5 - backward)

@@ -18,7 +18,9 @@ _ENVIRONMENT = {
     "TRANSFORMERS_VERBOSITY": "error",
 }
 # The loggers to silence.
-LOGGERS = ("accelerate", "datasets", "evaluate", "huggingface_hub", "torch", "transformers", "trl")
+LOGGERS = (
+    "accelerate", "datasets", "evaluate", "httpx", "httpx2", "huggingface_hub", "openai", "torch", "transformers", "trl",
+)  # fmt: skip
 
 
 def command_parser(prog: str, description: str | None, **options: Any) -> argparse.ArgumentParser:

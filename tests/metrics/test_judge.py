@@ -15,13 +15,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from metrics.models.loading import LoadedModel, load_model
+from metrics.models.resolve import resolve_model
 from metrics.profiles import load_profile, load_profiles
 from metrics.scorers.judge import fill_prompt
 from metrics.scorers.judge.answers import from_probabilities, from_votes
 from metrics.scorers.judge.endpoint import EndpointJudge
 from metrics.scorers.judge.judge import Judge, open_judge
-from metrics.scorers.judge.local import LocalJudge
 from metrics.scoring.evaluator import Evaluator
 from metrics.scoring.pairwise import prefer
 from metrics.util.errors import InputError
@@ -52,30 +54,28 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     open_judge.cache_clear()
 
 
-@pytest.fixture(scope="module")
-def smol() -> LocalJudge:
-    return LocalJudge(SMOL, None)
-
-
-def answer_by(model: LocalJudge) -> Answer:
-    """Answers of the real model: its most probable token, with the twenty most probable ones."""
+def answer_by(loaded: LoadedModel) -> Answer:
+    """Answers of a real model: its most probable token, with the candidates beside it."""
 
     def answer(body: dict[str, Any], number: int) -> Reply:
-        ids = model._tokenize(body["messages"][0]["content"])
-        top = model._next_token([ids], 0, None)[0].log_softmax(-1).topk(body.get("top_logprobs", 1))
-        texts = [model._loaded.tokenizer.decode([token]) for token in top.indices.tolist()]
+        chat = loaded.tokenizer.apply_chat_template(
+            body["messages"], add_generation_prompt=True, return_dict=True, return_tensors="pt"
+        )
+        with torch.inference_mode():
+            logits = loaded.model(**chat).logits[0, -1]
+        top = logits.log_softmax(-1).topk(body["top_logprobs"])
+        texts = [loaded.tokenizer.decode([token]) for token in top.indices.tolist()]
         return completion(texts[0], list(zip(texts, top.values.tolist(), strict=True)))
 
     return answer
 
 
-def test_the_same_model_here_and_behind_http(smol: LocalJudge, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_same_model_here_and_behind_http(monkeypatch: pytest.MonkeyPatch) -> None:
     (profile,) = load_profiles(None, SMOL)
     here = Evaluator(profile)
     expected = here.score(SOURCES, OUTPUTS)
-    smol._loaded = smol._loaded or open_judge(SMOL)._backend._loaded  # type: ignore[attr-defined]
     monkeypatch.setenv("SRO_JUDGE_KEY", "sk-secret")
-    with judge_server(answer_by(smol)) as server:
+    with judge_server(answer_by(load_model(resolve_model(SMOL)))) as server:
         (remote,) = load_profiles(["judge"], f"{SMOL}@{server.url}")
         there = Evaluator(remote)
         scores = there.score(SOURCES, OUTPUTS)
@@ -166,16 +166,16 @@ def test_what_the_user_gave_is_checked_first(tmp_path: Path, monkeypatch: pytest
         with pytest.raises(InputError, match=r"judge m: http://.*/v1 cannot be reached \(.*\); check the host"):
             EndpointJudge("m", address, cache, retries=0)
     with pytest.raises(InputError, match="without a key; SRO_JUDGE_KEY holds the key"):
-        open_judge("m@https://user:sk-secret@example.org/v1")
+        open_judge("m@https://user:sk-secret@example.org/v1", None)
     with pytest.raises(InputError, match=r"^profile judge: give --judge MODEL\[@URL\]$"):
         Evaluator(load_profile("judge"))
     with pytest.raises(InputError, match="--judge: none of the profiles asks a judge"):
         load_profiles(["offline"], SMOL)
-    with pytest.raises(InputError, match="no-such-model: no such folder"):
-        open_judge("~~no-such-model")
+    with pytest.raises(InputError, match="no-such-model/: no such folder"):
+        open_judge("no-such-model/", None)
     monkeypatch.setenv("SRO_JUDGE_PRICE", "cheap")
     with pytest.raises(InputError, match="SRO_JUDGE_PRICE=cheap: must be two prices per million tokens"):
-        open_judge(SMOL)
+        open_judge(SMOL, None)
 
 
 def test_prompts_of_a_profile_are_checked(tmp_path: Path) -> None:
@@ -245,7 +245,7 @@ def test_nonsense_is_refused_by_name(tiny_llama: Path, tmp_path: Path, capsys: p
         assert "judge m: 1 of 60 answers are neither yes nor no; they count as 0" in capsys.readouterr().err
         # Not cached: the next run asks again, and says so again.
         judge.probabilities([str(i) for i in range(60)])
-        assert "1 of 60" in capsys.readouterr().err and len(server.requests) == 1 + 60 + 1
+        assert "1 of 60" in capsys.readouterr().err and len(server.requests) == 1 + 40 + 1
 
 
 def judged_file(path: Path, n: int) -> Path:
@@ -255,7 +255,7 @@ def judged_file(path: Path, n: int) -> Path:
 
 
 def test_a_killed_run_resumes(tmp_path: Path) -> None:
-    """SIGKILL after 100 of 180 answers; the next run asks for the others and for at most a group and those under way."""
+    """SIGKILL after 100 of 180 answers; the next run asks for the others, a group at most, and those under way."""
     file = judged_file(tmp_path / "judged.tsv", 60)
 
     def slow_after_100(body: dict[str, Any], number: int) -> Reply:
@@ -275,8 +275,9 @@ def test_a_killed_run_resumes(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         new = len(server.requests) - before
     assert before >= 105 and 80 <= new <= 80 + 4 + 32, new
-    expected = f"judge m: {new} new answers, {180 - new} from the cache; {10 * new:,} prompt and {new} completion tokens"
-    assert f"{expected}; cost {new * 12e-6:.4f} at 0.5 and 2 per million" in done.stderr
+    expected = f"judge m: {new} new answers, {180 - new} from the cache; "
+    expected += f"{10 * new:,} prompt and {new} completion tokens"
+    assert f"{expected}; cost {new * 7e-6:.4f} at 0.5 and 2 per million" in done.stderr
     assert "profile judge.v1, 60 rewrites of 2 systems" in done.stdout
 
 
@@ -293,7 +294,7 @@ def test_pairs_are_asked_in_both_orders(tmp_path: Path) -> None:
     with judge_server(answer) as server:
         found = prefer(f"m@{server.url}", ["s"] * 5, first, second)
         assert found.outcomes.tolist() == [1, 0, 0.5, 0.5, 1] and found.disagreements == 1
-        assert found.win_rate.mean == pytest.approx(0.6) and len(server.requests) == 1 + 6
+        assert found.win_rate.mean == pytest.approx(0.6) and len(server.requests) == 1 + 4
         assert found.judge.startswith("m@127.0.0.1,probabilities;prompt=#")
 
 

@@ -84,10 +84,11 @@ class EndpointJudge:
         for mode in range(len(MODES)):
             try:
                 completion = self._complete("Is water wet? Answer with one word: Yes or No.", mode, words, 0)
-            except openai.BadRequestError as error:
-                if mode == len(MODES) - 1:
-                    raise self._error(error) from None
-                continue
+            except openai.OpenAIError as error:
+                # An endpoint may refuse a parameter that it does not know.
+                if isinstance(error, openai.BadRequestError) and mode < len(MODES) - 1:
+                    continue
+                raise self._error(error) from None
             if isinstance(completion, str):
                 raise InputError(f"judge {self.name}: {self._url} does not answer with chat completions: {completion}")
             if mode or _top_logprobs(completion):

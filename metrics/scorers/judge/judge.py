@@ -87,24 +87,31 @@ class Judge:
             advice = "use a model that follows instructions, and switch off its thinking"
             raise InputError(f'judge {self.name}: {counts}, such as "{example}"; {advice}')
 
+    def print_usage(self) -> None:
+        """Print the usage on standard error if this process used an answer."""
+        if self._answers or self._cached:
+            print(self.usage(), file=sys.stderr)
+
     def usage(self) -> str:
         """Return in one line how many answers this process used, their tokens and their cost."""
         read, wrote = self._prompt_tokens, self._completion_tokens
         text = f"judge {self.name}: {self._answers} new answers, {self._cached} from the cache; "
         text += f"{read:,} prompt and {wrote:,} completion tokens"
         if self._price is None:
-            return f"{text}; cost unknown (SRO_JUDGE_PRICE=IN,OUT per million tokens)"
+            # Of a model on this machine, nobody asks the price.
+            unknown = "; cost unknown (set SRO_JUDGE_PRICE=PROMPT,COMPLETION per million tokens)"
+            return text + unknown * isinstance(self._backend, EndpointJudge)
         cost = (read * self._price[0] + wrote * self._price[1]) / 1e6
         return f"{text}; cost {cost:.4f} at {self._price[0]:g} and {self._price[1]:g} per million"
 
 
 @functools.cache
-def open_judge(judge: str, revision: str | None = None) -> Judge:
+def open_judge(judge: str, revision: str | None) -> Judge:
     """Open a judge, once per process; when the process ends, however it ends, it prints the judge's usage.
 
     Args:
         judge: MODEL, a causal model as for `resolve_model`; or MODEL@URL, a model of an endpoint.
-        revision: The commit of a model on the Hub.
+        revision: The commit of a model on the Hub; None for its default branch.
 
     Raises:
         InputError: No such model, or the endpoint cannot be used, or SRO_JUDGE_PRICE or SRO_JUDGE_CONCURRENCY is wrong.
@@ -120,7 +127,7 @@ def open_judge(judge: str, revision: str | None = None) -> Judge:
     else:
         backend = LocalJudge(judge, revision)
     opened = Judge(backend, cache, price)
-    atexit.register(lambda: print(opened.usage(), file=sys.stderr))
+    atexit.register(opened.print_usage)
     return opened
 
 
