@@ -22,15 +22,17 @@ from metrics.util.files import content_hash
 
 
 def evaluators_that_run(
-    names: Iterable[str], cache: ScoreCache | None = None
+    names: Iterable[str], cache: ScoreCache | None = None, judge: str | None = None
 ) -> tuple[dict[str, "Evaluator"], dict[str, str]]:
     """Return the evaluators of those profiles that can score rewrites here, and the reason why others cannot.
 
-    Both dictionaries have the profile and its version as keys, such as "offline.v2". Each evaluator has scored one
+    `judge`, MODEL or MODEL@URL, is the model of judged metrics. Both dictionaries have the profile and its version as keys, such as "offline.v2". Each evaluator has scored one
     sentence: its models are there.
     """
     evaluators, reasons = {}, {}
     for profile in map(load_profile, names):
+        if judge is not None:
+            profile = profile.with_judge(judge)
         name = f"{profile.name}.v{profile.version}"
         if profile.needs_references:
             reasons[name] = "compares with human references, which these sentences do not have"
@@ -55,8 +57,7 @@ class Evaluator:
 
     def __init__(self, profile: Profile, cache: ScoreCache | None = None) -> None:
         self.profile = profile
-        # A judge keeps its own cache, and each run must count the answers that it could not use.
-        self.cache = None if profile.judged_metrics else cache
+        self.cache = cache
         self._measures = {name: measure(profile) for name, measure in MEASURES.items()}
 
     def evaluate(self, rewrites: Rewrites, test_set: TestSet) -> Result:
@@ -74,14 +75,16 @@ class Evaluator:
         """
         measures = self._measures.values()
         items = to_items(sources, outputs, references, measures)
-        keys = {} if self.cache is None else {i: content_hash([self.signature_fields, *i]) for i in items}
-        cached = {} if self.cache is None else self.cache.read(sorted(set(keys.values())))
+        # A judge has a cache of its own, and each run must count the answers that it cannot use.
+        cache = None if self.profile.judged_metrics else self.cache
+        keys = {} if cache is None else {i: content_hash([self.signature_fields, *i]) for i in items}
+        cached = {} if cache is None else cache.read(sorted(set(keys.values())))
         scored: dict[Any, Sequence[float]] = {item: cached[key] for item, key in keys.items() if key in cached}
         pending = [item for item in items if item not in scored]
         for chunk in score_chunks(pending, measures, f"scoring, {self.profile.name}"):
             scored.update(chunk)
-            if self.cache is not None:
-                self.cache.write((keys[item], values) for item, values in chunk.items())
+            if cache is not None:
+                cache.write((keys[item], values) for item, values in chunk.items())
         failed = (0.0,) * len(COLUMNS)
         table = np.array([scored.get(item, failed) for item in items], dtype=np.float64).reshape(-1, len(COLUMNS))
         return SentenceScores(**dict(zip(COLUMNS, table.T, strict=True)))

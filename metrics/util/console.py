@@ -19,7 +19,8 @@ _ENVIRONMENT = {
 }
 # The loggers to silence.
 LOGGERS = (
-    "accelerate", "datasets", "evaluate", "httpx", "httpx2", "huggingface_hub", "openai", "torch", "transformers", "trl",
+    "accelerate", "datasets", "evaluate", "httpx", "httpx2", "huggingface_hub", "openai", "torch", "transformers",
+    "trl",
 )  # fmt: skip
 
 
