@@ -40,7 +40,7 @@ PROMPTED = frozenset({"llm-judge"})
 COMPARISONS: dict[str, _Scorer] = {"chrf": ChrF, "xcomet-lite": XCometLite}
 # Metric -> the scorers that a profile may name for it.
 SCORERS: dict[str, ChainMap[str, _Scorer]] = {
-    "sta": ChainMap({}, CLASSIFIERS, PAIR_SCORERS),
-    "sim": ChainMap({}, SIMILARITIES, PAIR_SCORERS),
-    "fl": ChainMap({}, COMPARISONS, CLASSIFIERS, PAIR_SCORERS),
+    "sta": ChainMap({}, PAIR_SCORERS, CLASSIFIERS),
+    "sim": ChainMap({}, PAIR_SCORERS, SIMILARITIES),
+    "fl": ChainMap({}, COMPARISONS, PAIR_SCORERS, CLASSIFIERS),
 }

@@ -26,8 +26,8 @@ def evaluators_that_run(
 ) -> tuple[dict[str, "Evaluator"], dict[str, str]]:
     """Return the evaluators of those profiles that can score rewrites here, and the reason why others cannot.
 
-    `judge`, MODEL or MODEL@URL, is the model of judged metrics. Both dictionaries have the profile and its version as keys, such as "offline.v2". Each evaluator has scored one
-    sentence: its models are there.
+    `judge`, MODEL or MODEL@URL, is the model of judged metrics. Both dictionaries have the profile and its version as
+    keys, such as "offline.v2". Each evaluator has scored one sentence: its models are there.
     """
     evaluators, reasons = {}, {}
     for profile in map(load_profile, names):

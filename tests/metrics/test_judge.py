@@ -245,7 +245,7 @@ def test_nonsense_is_refused_by_name(tiny_llama: Path, tmp_path: Path, capsys: p
         assert "judge m: 1 of 60 answers are neither yes nor no; they count as 0" in capsys.readouterr().err
         # Not cached: the next run asks again, and says so again.
         judge.probabilities([str(i) for i in range(60)])
-        assert "1 of 60" in capsys.readouterr().err and len(server.requests) == 1 + 40 + 1
+        assert "1 of 60" in capsys.readouterr().err and len(server.requests) == 1 + 60 + 1
 
 
 def judged_file(path: Path, n: int) -> Path:

@@ -73,7 +73,7 @@ KNOWN_UNPINNED = {
 
 # -- the table ------------------------------------------------------------------------------------------------------
 def test_the_shipped_profiles() -> None:
-    assert set(profile_names()) == {*PUBLISHED, "offline"}
+    assert set(profile_names()) == {*PUBLISHED, "judge", "offline"}
     for name in profile_names():
         profile = load_profile(name)
         assert profile.name == name and profile.version >= 1 and profile.max_tokens == 512
