@@ -13,30 +13,38 @@ from leaderboard.rows.formats import read_records, write_parquet
 from leaderboard.rows.row import MAX_TEXT
 from metrics.data.text import is_copy, length_ratio
 from metrics.scoring import DECIMALS, METRICS
+from metrics.scoring.slices import ScoredSentences
 from metrics.scoring.statistics import mean_interval
 from metrics.util.errors import InputError
 from metrics.util.files import content_hash
 
 TEXTS = ("source", "output")
 VALUES = (*METRICS, "soft_sta", "soft_fl")
+# Characters in the name of a fault.
+_MAX_FAULT = 40
 # Bytes; 10,000 sentences take far less.
 _MAX_UNPACKED = 64_000_000
 
 
 @dataclass(frozen=True)
 class Sentences:
-    """Texts that the system read, texts that it wrote, and scores [n] by the names `VALUES`, of n sentences."""
+    """Texts that the system read, texts that it wrote, and scores [n] by the names `VALUES`, of n sentences.
+
+    `faults` [n] are those that the profile's judge sees in the outputs; empty for a profile without such a judge.
+    """
 
     source: tuple[str, ...]
     output: tuple[str, ...]
     values: Mapping[str, np.ndarray[Any, Any]]
+    faults: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, records: Sequence[Mapping[str, Any]], where: str) -> Self:
-        """Return the sentences in mappings with the keys `TEXTS` and `VALUES`; errors begin with `where`.
+        """Return the sentences in mappings with the keys `TEXTS`, `VALUES` and, if at all, "fault" in each.
 
         Raises:
-            InputError: There is no record, a value is not a finite number, or a text is missing, too long or not UTF-8.
+            InputError: There is no record, a value is not a finite number, or a text is missing, too long or not
+                UTF-8; begins with `where`.
         """
         if not records:
             raise InputError(f"{where}: no sentences")
@@ -51,12 +59,16 @@ class Sentences:
                 if type(record.get(name)) not in (int, float) or not math.isfinite(record[name]):
                     raise InputError(f"{where}: sentence {number}: {name} is not a finite number")
         values = {name: np.array([record[name] for record in records], dtype=np.float64) for name in VALUES}
-        return cls(tuple(r["source"] for r in records), tuple(r["output"] for r in records), values)
+        return cls(
+            tuple(r["source"] for r in records), tuple(r["output"] for r in records), values, _faults(records, where)
+        )
 
     @property
     def sha256(self) -> str:
         """Hash of the content, which does not depend on the Parquet writer."""
-        return content_hash([self.source, self.output, {n: v.round(DECIMALS).tolist() for n, v in self.values.items()}])
+        values = {name: column.round(DECIMALS).tolist() for name, column in self.values.items()}
+        # Without faults the hash is that of the sentences of earlier versions.
+        return content_hash([self.source, self.output, values, *([self.faults] if self.faults else [])])
 
     @property
     def outputs_sha256(self) -> str:
@@ -66,12 +78,31 @@ class Sentences:
 
     def to_parquet(self) -> bytes:
         """Return the sentences as a Parquet file."""
-        return write_parquet(pa.table({"source": list(self.source), "output": list(self.output), **self.values}))
+        faults = {"fault": list(self.faults)} if self.faults else {}
+        texts = {"source": list(self.source), "output": list(self.output)}
+        return write_parquet(pa.table({**texts, **self.values, **faults}))
+
+    @property
+    def scored(self) -> ScoredSentences:
+        """The sentences as slices read them."""
+        return ScoredSentences(self.source, self.values, self.faults)
 
     @classmethod
     def from_parquet(cls, data: bytes, where: str) -> Self:
         """Return the sentences in a Parquet file; raises as `of` and `read_parquet` do."""
         return cls.of(read_records(data, where, _MAX_UNPACKED), where)
+
+
+def _faults(records: Sequence[Mapping[str, Any]], where: str) -> tuple[str, ...]:
+    """The fault of each record; () if none has one."""
+    faults = [record.get("fault") for record in records]
+    if all(fault is None for fault in faults):
+        return ()
+    for number, fault in enumerate(faults):
+        # Not only the names that this program knows: later judges may see other faults.
+        if not isinstance(fault, str) or not fault.isprintable() or not 0 < len(fault) <= _MAX_FAULT:
+            raise InputError(f"{where}: sentence {number}: no fault of at most {_MAX_FAULT} characters")
+    return tuple(map(str, faults))
 
 
 def summarise(sentences: Sentences) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from leaderboard.space.views.details import code_block, render_details
 from leaderboard.space.views.ranking import render_published, render_ranking, to_csv, to_parquet
 from leaderboard.space.views.selection import ANY, CHOICES, Filters, TableState, select
 from leaderboard.space.views.sentences import OUTPUT_ORDERS, PAIR_ORDERS, Comparisons, render_outputs
+from leaderboard.space.views.slices import render_slices
 from leaderboard.space.views.tables import page_number
 from metrics.spaces.theme import theme
 from metrics.util.characters import printable
@@ -100,6 +101,7 @@ class Page:
     def _system(self) -> None:
         self.system = self._system_menu("System", 0, "system")
         self.details = _html("", "details")
+        self.slices = _html("", "slices")
         self.order, self.rude = _sentence_controls(OUTPUT_ORDERS, "outputs")
         self.sentences = _html("", "sentences")
 
@@ -207,6 +209,7 @@ class Page:
     def _on_systems(self, system: gr.Tab, pair: gr.Tab) -> None:
         changes = [self.system.change, system.select]
         gr.on(changes, partial(render_details, self.board), self.system, self.details, **QUEUED)
+        gr.on(changes, partial(render_slices, self.board), self.system, self.slices, **QUEUED)
         inputs = [self.system, self.order, self.rude]
         _on_sentences(changes, partial(render_outputs, self.board), inputs, self.sentences)
         changes = [self.left.change, self.right.change, pair.select]

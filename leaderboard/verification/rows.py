@@ -29,6 +29,8 @@ from metrics.util.files import cache_dir
 
 # For a mean of stored values, which every machine computes alike.
 _EXACT = 1e-9
+# Share of the faults that may differ: the judge's likeliest fault may hang on a rounding error.
+_FAULTS_APART = 0.01
 # Findings in a note. A forged row may have thousands.
 _MAX_FINDINGS = 5
 
@@ -191,6 +193,11 @@ def _check_scores(row: Row, sentences: Sentences, context: VerificationContext, 
     scores = evaluator.score(test_set.sources, sentences.output, test_set.references)
     for name in VALUES:
         _compare_sentences(name, sentences.values[name], scores.metric(name), TOLERANCE, outcome)
+    if sentences.faults:
+        expected = evaluator.faults(test_set.sources, sentences.output) or ("not told by this profile",) * n
+        apart = [i for i in range(n) if sentences.faults[i] != expected[i]]
+        for i in apart if len(apart) > max(1, _FAULTS_APART * n) else []:
+            outcome.compare(f"sentence {i}: fault", sentences.faults[i], expected[i])
 
 
 def _check_baseline(row: Row, sentences: Sentences, test_set: TestSet, outcome: Outcome) -> None:

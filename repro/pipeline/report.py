@@ -23,6 +23,7 @@ from leaderboard.stores import open_store
 from metrics.data.text import is_copy, length_ratio, repetition
 from metrics.scoring import METRICS
 from metrics.scoring.result import Result, git_commit
+from metrics.scoring.slices import ScoredSentences, count_line, slice_tables
 from metrics.scoring.statistics import Interval, mean_interval, paired_difference
 from metrics.util.files import atomic_file, link_folder, sha256_folder, write_text
 from metrics.util.progress import progress
@@ -89,11 +90,31 @@ def _report(
             "Systems that share a letter do not differ significantly (paired test at 5 %).",
             f"Signature: `{ranking[0].comparable}`", "",
         ]  # fmt: skip
+    parts += _counts(results)
     if outcome is not None:
         parts += [*_comparisons(recipe.method, results), *_choice(recipe, inputs, outcome)]
+    parts += _slices(results)
     parts += ["![J per system](figures/systems.png)", "![STA against SIM](figures/tradeoff.png)", ""]
     parts += [*_follower_lines(recipe), "`recipe.lock.yaml` pins everything that these numbers depend on.", ""]
     return "\n".join(parts)
+
+
+def _ranked(results: Sequence[Result]) -> dict[str, ScoredSentences]:
+    """The sentences by system, the highest J first."""
+    return {r.rewrites.system: r.scored for r in sorted(results, key=lambda result: -result.scores.j.mean())}
+
+
+def _counts(results: Sequence[Result]) -> list[str]:
+    return [*(f"- {system}, {count_line(scored)}" for system, scored in _ranked(results).items()), ""]
+
+
+def _slices(results: Sequence[Result]) -> list[str]:
+    """A table per slicing: a row per slice and system."""
+    parts = ["## Slices", "", "docs/concepts.md defines the slices. The means of few sentences are rough.", ""]
+    for head, rows in slice_tables(_ranked(results)):
+        lines = [head, ["---", "---", *["--:"] * (len(head) - 2)], *rows]
+        parts += [*(f"| {' | '.join(line)} |" for line in lines), ""]
+    return parts
 
 
 def _follower_lines(recipe: Recipe) -> list[str]:

@@ -29,7 +29,8 @@ def _score(run: StageRun[Section]) -> None:
         scores = evaluator.score(test.sources, system.outputs, test.references)
         columns = {name: scores.metric(name) for name in (*COLUMNS, "j")}
         texts = {"system": system.system, "source": test.sources, "output": system.outputs}
-        frames.append(pd.DataFrame({**texts, **columns}))
+        faults = evaluator.faults(test.sources, system.outputs)
+        frames.append(pd.DataFrame({**texts, **columns, **({"fault": faults} if faults else {})}))
     with atomic_file(run.work / "scores.parquet") as temporary:
         pd.concat(frames).to_parquet(temporary, index=False)
 
@@ -41,7 +42,8 @@ def load_results(run: StageRun[Any]) -> list[Result]:
     for system in load_rewrites(run.folders["rewriting"]):
         own = frame[frame["system"] == system.system]
         scores = SentenceScores(**{name: own[name].to_numpy() for name in COLUMNS})
-        results.append(Result(system, test, scores, run.inputs.evaluator.signature(test, system.decoding)))
+        faults = tuple(own["fault"]) if "fault" in own else ()
+        results.append(Result(system, test, scores, run.inputs.evaluator.signature(test, system.decoding), faults))
     return results
 
 

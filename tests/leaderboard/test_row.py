@@ -40,6 +40,22 @@ def test_values_of_a_row() -> None:
     assert Sentences.from_parquet(sentences.to_parquet(), "x").sha256 == sentences.sha256 == row.sentences
 
 
+def test_faults_are_stored_with_the_sentences_and_change_nothing_where_there_are_none() -> None:
+    made = document("x", [1, 0, 1])
+    plain = Sentences.of(made["sentences"], "x")
+    assert plain.faults == () and "fault" not in read_parquet(plain.to_parquet(), "x").column_names
+    for sentence, fault in zip(made["sentences"], ("none", "swapped roles", "none"), strict=True):
+        sentence["fault"] = fault
+    row, sentences = row_from_result(made, "x", submitter="ann", date=TODAY)
+    stored = Sentences.from_parquet(sentences.to_parquet(), "x")
+    assert stored.faults == ("none", "swapped roles", "none") and stored.sha256 == row.sentences != plain.sha256
+    assert row.outputs == plain.outputs_sha256
+    for bad in (None, "", "two\nlines", "x" * 41, 3):
+        made["sentences"][1]["fault"] = bad
+        with pytest.raises(InputError, match="x: sentence 1: no fault of at most 40 characters"):
+            Sentences.of(made["sentences"], "x")
+
+
 @pytest.mark.parametrize("version", range(1, SCHEMA_VERSION + 1))
 def test_rows_of_each_version_load_and_are_written_as_the_newest(version: int) -> None:
     """One stored file per version, written by that version's program."""

@@ -34,6 +34,8 @@ from leaderboard.space.views.ranking import render_published, render_ranking, to
 from leaderboard.space.views.reproduce import reproduce_command, verify_command
 from leaderboard.space.views.selection import Filters, TableState, select
 from leaderboard.space.views.sentences import Comparisons, render_outputs
+from leaderboard.space.views.slices import render_slices
+from leaderboard.space.views.tables import number_cells
 from leaderboard.stores import open_store
 from metrics.score import parser as score_parser
 from metrics.scoring.statistics import paired_difference, randomisation_test
@@ -278,6 +280,28 @@ def test_outputs_are_shown_beside_the_references(board: Leaderboard) -> None:
     assert "no sentences are stored" in render_outputs(board, key(board, "CondBERT", "emnlp2021"), "", True, 0)
 
 
+def test_scores_by_slice(board: Leaderboard, tmp_path: Path) -> None:
+    """Sources "a fool you are", "go home", "so what , idiot", twice; polite has J .5 but for the last, which is 0."""
+    html = render_slices(board, key(board, "org/polite"))
+    insult = ("4", "0.750", "0.500", "1.000", "0.375")
+    assert f"<bdi>insult</bdi></th>{number_cells(insult)}" in html
+    assert f"<bdi>STA</bdi></th>{number_cells(('1', '0.000', '0.500', '1.000', '0.000'))}" in html
+    assert "Lowest metric if J &lt; 0.5" in html and "judge" not in html
+    assert render_slices(board, None) == render_slices(board, key(board, "CondBERT", "emnlp2021")) == ""
+    pair = Comparisons(board).render(key(board, "org/polite"), key(board, "echo"), "", True, 0)
+    assert f"<bdi>insult</bdi></th>{number_cells(('4', '0.375', '0.000', '+0.375'))}" in pair
+    assert "Lowest metric" not in pair
+    hostile = "<script>window.hacked = 1</script>"
+    path = tmp_path / board.records[key(board, "org/polite")]["path"].replace(".json", ".parquet")
+    table = parquet.read_table(path)
+    parquet.write_table(table.append_column("fault", pa.array([hostile] + ["none"] * 5)), path)
+    changed = load(tmp_path)
+    html = render_slices(changed, key(changed, "org/polite"))
+    assert "<script>" not in html and "<bdi>&lt;script&gt;window.hacked" in html and "Fault that the judge sees" in html
+    outputs = render_outputs(changed, key(changed, "org/polite"), "", True, 0)
+    assert "<script>" not in outputs and '<th scope="col">Fault</th>' in outputs
+
+
 def test_references_of_other_sentences_are_not_shown(board: Leaderboard, tmp_path: Path) -> None:
     path = tmp_path / board.records[key(board, "reference")]["path"].replace(".json", ".parquet")
     table = parquet.read_table(path)
@@ -417,7 +441,7 @@ def test_hostile_rows_are_escaped_everywhere(tmp_path: Path) -> None:
             + render_published(board.published)
         )
         html += "".join(
-            render_details(board, k) + render_outputs(board, k, "", False, 0)
+            render_details(board, k) + render_slices(board, k) + render_outputs(board, k, "", False, 0)
             for k in [*keys, board.published[0]["key"]]
         )
         html += Comparisons(board).render(keys[0], keys[1], "", False, 0)

@@ -8,6 +8,7 @@ import numpy as np
 from leaderboard.rows.sentences import Sentences
 from leaderboard.space.data import Leaderboard, Record
 from leaderboard.space.escaping import MAX_NAME, blur_rude_words, to_html
+from leaderboard.space.views.slices import render_paired_slices
 from leaderboard.space.views.tables import above_table, headings, number, number_cells, page_bounds, table
 from metrics.scoring import METRICS
 from metrics.scoring.statistics import CONFIDENCE, Interval, paired_difference, randomisation_test
@@ -42,6 +43,8 @@ def render_outputs(board: Leaderboard, key: str | None, order: str, show_rude: b
     texts = {"Source": sentences.source, "Human rewrite": references, "Output": sentences.output}
     texts = {heading: column for heading, column in texts.items() if column}
     numbers = {metric.upper(): (sentences.values[metric], ".3f") for metric in METRICS}
+    if sentences.faults:
+        texts["Fault"] = sentences.faults
     indices = _sorted(sentences.values["j"], OUTPUT_ORDERS.get(order, 0))
     caption = f"Outputs of {to_html(record['system'], MAX_NAME)}"
     return _sentence_table(indices, page, texts, numbers, show_rude=show_rude, caption=caption)
@@ -85,7 +88,7 @@ class Comparisons:
         numbers["Difference"] = (difference, "+.3f")
         indices = _sorted(difference, PAIR_ORDERS.get(order, 0))
         sentences = _sentence_table(indices, page, texts, numbers, show_rude=show_rude, caption="Sentence by sentence")
-        return self._summary(first, second, names, left, right) + sentences
+        return self._summary(first, second, names, left, right) + render_paired_slices(left, right) + sentences
 
     def _pair(self, first: str, second: str) -> tuple[Sentences, Sentences]:
         """Raises InputError: the same row twice, rows of two groups, rows without stored sentences."""
