@@ -208,8 +208,11 @@ class Page:
 
     def _on_systems(self, system: gr.Tab, pair: gr.Tab) -> None:
         changes = [self.system.change, system.select]
-        gr.on(changes, partial(render_details, self.board), self.system, self.details, **QUEUED)
-        gr.on(changes, partial(render_slices, self.board), self.system, self.slices, **QUEUED)
+
+        def show(key: str | None) -> tuple[str, str]:
+            return render_details(self.board, key), render_slices(self.board, key)
+
+        gr.on(changes, show, self.system, [self.details, self.slices], **QUEUED)
         inputs = [self.system, self.order, self.rude]
         _on_sentences(changes, partial(render_outputs, self.board), inputs, self.sentences)
         changes = [self.left.change, self.right.change, pair.select]

@@ -283,9 +283,9 @@ def test_outputs_are_shown_beside_the_references(board: Leaderboard) -> None:
 def test_scores_by_slice(board: Leaderboard, tmp_path: Path) -> None:
     """Sources "a fool you are", "go home", "so what , idiot", twice; polite has J .5 but for the last, which is 0."""
     html = render_slices(board, key(board, "org/polite"))
-    insult = ("4", "0.750", "0.500", "1.000", "0.375")
+    insult = ("4", "0.375", "0.750", "0.500", "1.000")
     assert f"<bdi>insult</bdi></th>{number_cells(insult)}" in html
-    assert f"<bdi>STA</bdi></th>{number_cells(('1', '0.000', '0.500', '1.000', '0.000'))}" in html
+    assert f"<bdi>STA</bdi></th>{number_cells(('1', '0.000', '0.000', '0.500', '1.000'))}" in html
     assert "Lowest metric if J &lt; 0.5" in html and "judge" not in html
     assert render_slices(board, None) == render_slices(board, key(board, "CondBERT", "emnlp2021")) == ""
     pair = Comparisons(board).render(key(board, "org/polite"), key(board, "echo"), "", True, 0)

@@ -7,7 +7,7 @@ from leaderboard.rows.sentences import Sentences
 from leaderboard.space.data import Leaderboard
 from leaderboard.space.escaping import to_html
 from leaderboard.space.views.tables import headings, number, number_cells, table
-from metrics.scoring import METRICS
+from metrics.scoring import FACTORS
 from metrics.scoring.slices import SLICINGS, slice_scores
 from metrics.util.errors import InputError
 
@@ -26,12 +26,14 @@ def render_slices(board: Leaderboard, key: str | None) -> str:
     except InputError:
         # The table of sentences below says so.
         return ""
-    head = headings(["n", *map(str.upper, METRICS)], numeric=True)
+    # J first, as in the ranking: a phone shows the left columns.
+    metrics = ("j", *FACTORS)
+    head = headings(["n", *map(str.upper, metrics)], numeric=True)
     tables = []
     for slicing in SLICINGS:
         own = [one for one in slices if one.slicing == slicing]
         if own:
-            rows = [_row(s.name, f"{s.n:,}", *(number(getattr(s, metric)) for metric in METRICS)) for s in own]
+            rows = [_row(s.name, f"{s.n:,}", *(number(getattr(s, metric)) for metric in metrics)) for s in own]
             tables.append(_table(slicing, head, rows))
     return f'<h3>Scores by slice</h3><p>{_EXPLANATION}</p><div class="slices">{"".join(tables)}</div>'
 
