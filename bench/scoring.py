@@ -25,7 +25,8 @@ from metrics.data.sources import data_folder
 from metrics.data.text import detokenise
 from metrics.profiles import load_profile
 from metrics.scorers.batching import pad
-from metrics.scorers.heads import features, offline
+from metrics.scorers.heads import features, judged, offline
+from metrics.scorers.heads.content import first_layers, load_adapter, pool, rewrite_start
 from metrics.scoring.evaluator import Evaluator
 from metrics.util.console import command_parser
 from metrics.util.errors import InputError, run_command
@@ -65,18 +66,41 @@ class Clock:
         setattr(owner, name, self.step(step)(getattr(owner, name)))
 
 
-def plain(heads: Any, clock: Clock, sources: Sequence[str], outputs: Sequence[str]) -> dict[str, Any]:
-    """Score rewrites [n] as the published scripts do: "sta", "soft_sta", "sim" and "fl" [n].
-
-    heads: An `OfflineHeads`, for its models and weights.
-    """
+def plain(clock: Clock, sources: Sequence[str], outputs: Sequence[str]) -> dict[str, Any]:
+    """Score rewrites [n] as the published scripts do: "sta", "sim" and "fl" [n]. The judge reads once per metric."""
+    heads, judge = offline.offline_heads(), judged.content_judge()
     not_empty = np.array([bool(text.strip()) for text in outputs])
     with torch.inference_mode():
-        toxic = _plain_toxicity(heads, clock, outputs)
-        log_odds = _plain_acceptability(heads, clock, outputs)
-        sim = _plain_similarity(heads, clock, sources, outputs)
-    scores = {"sta": toxic <= 0.5, "soft_sta": 1 - toxic, "sim": sim, "fl": offline.sigmoid(log_odds)}
-    return {name: values * not_empty for name, values in scores.items()}
+        polite = _plain_judgements(judge, clock, sources, outputs, "STA")[2]
+        sta = judged.combine_politeness(polite, _plain_toxicity(heads, clock, outputs))
+        faithful = _plain_judgements(judge, clock, sources, outputs, "SIM")[0]
+        sim = judged.combine_content(faithful, _plain_similarity(heads, clock, sources, outputs))
+        fluent = _plain_judgements(judge, clock, sources, outputs, "FL")[1]
+        fl = judged.combine_fluency(
+            fluent,
+            offline.sigmoid(_plain_acceptability(heads, clock, outputs)),
+            offline.sigmoid(_plain_acceptability(heads, clock, sources)),
+        )
+    return {name: values * not_empty for name, values in {"sta": sta, "sim": sim, "fl": fl}.items()}
+
+
+def _plain_judgements(judge: Any, clock: Clock, sources: Sequence[str], outputs: Sequence[str], name: str) -> Any:
+    """P(the content is kept), log-odds of fluency and of politeness: [3, n]."""
+    reader = judge._reader
+    model = load_adapter(first_layers(reader.ref.folder)).merge_and_unload().eval()
+    weight, bias = reader._head
+    columns = []
+    with clock.step(f"{name}: judge"):
+        for start in progress(range(0, len(sources), BATCH_SIZE), f"plain loop, judge for {name}", "batches"):
+            part = zip(sources[start : start + BATCH_SIZE], outputs[start : start + BATCH_SIZE], strict=True)
+            rows = [reader.ids(features.canonical(source), features.canonical(output)) for source, output in part]
+            ids, mask = pad(rows)
+            states = model(input_ids=ids, attention_mask=mask).last_hidden_state
+            starts = [rewrite_start(row, reader.line_break[0]) for row in rows]
+            pooled = pool(states, starts, [len(row) for row in rows]).double().numpy() @ weight.T + bias
+            kinds = np.exp(pooled[:, :-2] - pooled[:, :-2].max(1, keepdims=True))
+            columns.append(np.stack([kinds[:, 0] / kinds.sum(1), pooled[:, -2], pooled[:, -1]]))
+    return np.concatenate(columns, axis=1)
 
 
 def _forward_passes(backbone: Any, texts: Sequence[str], context: list[int], name: str) -> Iterator[tuple[Any, ...]]:
@@ -140,9 +164,10 @@ def _plain_similarity(heads: Any, clock: Clock, sources: Sequence[str], outputs:
         return np.array(cosines) @ offline.SIMILARITY_WEIGHTS
 
 
-def ours(clock: Clock, sources: Sequence[str], outputs: Sequence[str]) -> tuple[dict[str, Any], Any, list[int]]:
-    """(the scores as `plain` returns them, the heads, the peak memory (KiB) after a tenth, half and all pairs)."""
+def ours(clock: Clock, sources: Sequence[str], outputs: Sequence[str]) -> tuple[dict[str, Any], list[int]]:
+    """(the scores as `plain` returns them, the peak memory (KiB) after a tenth, half and all pairs)."""
     heads = offline.offline_heads()
+    clock.watch(judged.content_judge()._reader, "extract", "judge")
     clock.watch(heads._smol, "extract", "STA and FL: SmolLM2")
     clock.watch(heads._mini, "extract", "SIM: MiniLM")
     clock.watch(heads, "similarity", "SIM: comparing words")
@@ -154,8 +179,7 @@ def ours(clock: Clock, sources: Sequence[str], outputs: Sequence[str]) -> tuple[
         for part in (slice(0, n // 10), slice(n // 10, n // 2), slice(n // 2, n)):
             parts.append(evaluator.score(sources[part], outputs[part]))
             peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-    names = ("sta", "soft_sta", "sim", "fl")
-    return {name: np.concatenate([part.metric(name) for part in parts]) for name in names}, heads, peaks
+    return {name: np.concatenate([part.metric(name) for part in parts]) for name in ("sta", "sim", "fl")}, peaks
 
 
 def main(argv: list[str]) -> None:
@@ -173,18 +197,18 @@ def main(argv: list[str]) -> None:
     outputs = read_lines(folder / "published_outputs" / "condbert.txt")[: options.limit]
     print(f"{len(sources):,} pairs, {machine()}")
     clock = Clock()
-    scores, heads, peaks = ours(clock, sources, outputs)
+    scores, peaks = ours(clock, sources, outputs)
     seconds = _print_steps("this project", clock)
     tenth, half, all_ = (f"{peak / 1024:,.0f} MiB" for peak in peaks)
     print(f"peak memory: {tenth} after a tenth of the pairs, {half} after half, {all_} after all")
     if options.ours:
         return
     clock = Clock()
-    expected = plain(heads, clock, sources, outputs)
+    expected = plain(clock, sources, outputs)
     print(f"ratio: {_print_steps('plain loop', clock) / seconds:.2f}")
     for name, values in scores.items():
         print(f"largest difference in {name}: {np.abs(values - expected[name]).max():.1e}")
-    if any(np.abs(scores[name] - expected[name]).max() > 1e-4 for name in ("soft_sta", "sim", "fl")):
+    if any(np.abs(values - expected[name]).max() > 1e-3 for name, values in scores.items()):
         raise InputError("the two ways of scoring disagree: their times cannot be compared")
 
 

@@ -80,7 +80,9 @@ class VerificationContext:
 
     def __init__(self, data_dir: str | None = None, profiles: Iterable[str] = ()) -> None:
         self._data_dir = data_dir
-        self._profiles: dict[str, Profile] = {f"{p.name}.v{p.version}": p for p in map(load_profile, profiles)}
+        # `load_profile` also reads files: a row must not name one, so it names one of these.
+        loaded = map(load_profile, (*profile_names(), *profiles))
+        self._profiles: dict[str, Profile] = {f"{p.name}.v{p.version}": p for p in loaded}
         self._test_sets: dict[str, TestSet] = {}
         self._evaluators: dict[str, Evaluator] = {}
 
@@ -95,15 +97,14 @@ class VerificationContext:
     def evaluator(self, profile: str) -> Evaluator:
         """Return the evaluator of a profile (`name.vN`); one that is not available here raises InputError."""
         if profile not in self._evaluators:
-            name = profile.rpartition(".v")[0]
-            # `load_profile` also reads files: a row must not name one.
-            if profile not in self._profiles and name not in profile_names():
-                raise InputError(f"profile {profile}: not built in; give its file with --profile")
-            loaded = self._profiles.get(profile) or load_profile(name)
-            if f"{loaded.name}.v{loaded.version}" != profile:
-                raise InputError(f"profile {profile}: this program has version {loaded.version} of it")
+            if profile not in self._profiles:
+                name = profile.rpartition(".v")[0]
+                here = [str(p.version) for p in self._profiles.values() if p.name == name]
+                problem = f"this program has version {' and '.join(here)} of it" if here else "not built in"
+                raise InputError(f"profile {profile}: {problem}; give its file with --profile")
             # A separate cache: scores that were computed for publishing must not confirm themselves.
-            self._evaluators[profile] = Evaluator(loaded, ScoreCache(cache_dir() / "verified-scores.sqlite"))
+            cache = ScoreCache(cache_dir() / "verified-scores.sqlite")
+            self._evaluators[profile] = Evaluator(self._profiles[profile], cache)
         return self._evaluators[profile]
 
 

@@ -13,6 +13,8 @@ from typing import Any
 
 from metrics.scorers.classical import ChrF, ProfanityCheck
 from metrics.scorers.encoders import SentenceEncoder, SequenceClassifier
+from metrics.scorers.heads.content import KINDS
+from metrics.scorers.heads.judged import JudgedContent, JudgedFluency, JudgedPoliteness
 from metrics.scorers.heads.offline import HeadsAcceptability, HeadsSimilarity, HeadsToxicity
 from metrics.scorers.judge import LlmJudge
 from metrics.scorers.wieting import WietingSimilarity
@@ -30,15 +32,16 @@ SIMILARITIES: dict[str, _Scorer] = {
 }  # fmt: skip
 # scorer(sources, outputs) returns P(good) [n], in [0, 1], of n rewrites: neutral, the same content, or acceptable.
 # A pair scorer may have a method faults(sources, outputs), which returns one of FAULTS for each rewrite.
-PAIR_SCORERS: dict[str, _Scorer] = {"llm-judge": LlmJudge}
-FAULTS = (
-    "none", "lost", "inverted", "swapped roles", "invented", "other content", "gap", "repetition", "garbled", "rude",
-)  # fmt: skip
-# comparison.compare(sources, outputs, references) returns the fluency [n] of n outputs beside their human rewrites.
+PAIR_SCORERS: dict[str, _Scorer] = {
+    "judged-politeness": JudgedPoliteness, "judged-content": JudgedContent, "judged-fluency": JudgedFluency,
+    "llm-judge": LlmJudge,
+}  # fmt: skip
+FAULTS = (*KINDS, "rude")
 # The pair scorers that ask a model the profile's question, <metric>_prompt.
 PROMPTED = frozenset({"llm-judge"})
+# comparison.compare(sources, outputs, references) returns the fluency [n] of n outputs beside their human rewrites.
 COMPARISONS: dict[str, _Scorer] = {"chrf": ChrF, "xcomet-lite": XCometLite}
-# Metric -> the scorers that a profile may name for it.
+# Metric -> the scorers that a profile may name for it; a ChainMap lists its last table first.
 SCORERS: dict[str, ChainMap[str, _Scorer]] = {
     "sta": ChainMap({}, PAIR_SCORERS, CLASSIFIERS),
     "sim": ChainMap({}, PAIR_SCORERS, SIMILARITIES),

@@ -46,13 +46,13 @@ def pad(rows: Sequence[Sequence[int]], padding: int = 0) -> tuple[Any, Any]:
 
 
 class TextCache:
-    """An LRU cache: text -> value. `compute` maps chunks of distinct texts that are not cached to their values."""
+    """An LRU cache: text, or pair of texts -> value. `compute` maps chunks of distinct texts that are not cached."""
 
-    def __init__(self, compute: Callable[[list[str]], Sequence[Any]], max_size: int = 65_536) -> None:
+    def __init__(self, compute: Callable[[list[Any]], Sequence[Any]], max_size: int = 65_536) -> None:
         self._compute, self._max_size = compute, max_size
-        self._values: OrderedDict[str, Any] = OrderedDict()
+        self._values: OrderedDict[Hashable, Any] = OrderedDict()
 
-    def __call__(self, texts: Sequence[str]) -> list[Any]:
+    def __call__(self, texts: Sequence[Hashable]) -> list[Any]:
         """Return the value of each text; each distinct text is computed once."""
         # This call's values are collected separately: it may have more distinct texts than the cache holds.
         current = {text: self._values[text] for text in texts if text in self._values}

@@ -3,9 +3,9 @@
     >>> import metrics
     >>> sources = ["you are a damn fool", "shut up, idiot"]
     >>> predictions = ["you are wrong", "please be quiet"]
-    >>> sta = metrics.style_accuracy(predictions)
+    >>> sta = metrics.style_accuracy(predictions, sources=sources)
     >>> sim = metrics.similarity(sources, predictions)
-    >>> fl = metrics.fluency(predictions)
+    >>> fl = metrics.fluency(predictions, sources=sources)
     >>> metrics.joint(sta, sim, fl) == metrics.joint(sources, predictions)
     True
 
@@ -45,12 +45,12 @@ def load_measure(metric: str, profile: str = "offline") -> Measure:
 def style_accuracy(
     predictions: Texts, *, sources: Texts | None = None, references: References | None = None, profile: str = "offline"
 ) -> Array:
-    """Compute STA [n] in [0, 1], whether each prediction is not toxic (ACC in Krishna et al. 2020).
+    """Compute STA [n] in [0, 1], how certainly each prediction is not toxic (ACC in Krishna et al. 2020).
 
     Args:
         predictions: The rewrites [n]; an empty one scores 0.
-        sources: The toxic sentences [n]; only profiles that compare with them need them (clef2025).
-        references: The human rewrites [n], one string or a list of strings each; needed like `sources`.
+        sources: The toxic sentences [n]; only offline and clef2025 need them.
+        references: The human rewrites [n], one string or a list of strings each; only clef2025 needs them.
     """
     return _score(sources, predictions, references, profile, ["sta"])[0]
 
@@ -58,9 +58,10 @@ def style_accuracy(
 def similarity(
     sources: Texts, predictions: Texts, *, references: References | None = None, profile: str = "offline"
 ) -> Array:
-    """Compute SIM [n] in [-1, 1], the cosine of each prediction with its source or references, as the profile says.
+    """Compute SIM [n] in [-1, 1], how much of its source's content each prediction keeps, as the profile says.
 
-    Krishna et al. 2020 use the embeddings of Wieting et al. 2019; the profile names the model.
+    Under `offline` it is the probability that nothing is lost; most others take a cosine of embeddings, as Krishna et
+    al. 2020 do, with the source or with references.
 
     Args:
         sources: The toxic sentences [n].
@@ -77,8 +78,8 @@ def fluency(
 
     Args:
         predictions: The rewrites [n]; an empty one scores 0.
-        sources: The toxic sentences [n]; only profiles that compare with them need them (clef2024, clef2025).
-        references: The human rewrites [n]; needed like `sources`.
+        sources: The toxic sentences [n]; only offline, clef2024 and clef2025 need them.
+        references: The human rewrites [n]; only clef2024 and clef2025 need them.
     """
     return _score(sources, predictions, references, profile, ["fl"])[0]
 
@@ -155,6 +156,8 @@ def _score(sources: Any, predictions: Any, references: Any, profile: str, metric
     if sources is None:
         if any(m.needs_references for m in measures):
             raise InputError(f"profile {profile} compares with sources and references; give both")
+        if any(m.reads_pairs for m in measures):
+            raise InputError(f"profile {profile} compares with the toxic sentences; give sources=[…]")
         sources = [""] * len(predictions)
     if references is not None:
         references = [(r,) if isinstance(r, str) else r for r in _list("references", references)]

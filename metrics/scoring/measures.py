@@ -76,7 +76,7 @@ class Measure(ABC):
         self.needs_references = self.metric in profile.metrics_with_references
         self._choices = profile.choices(self.metric)
         make_scorer = SCORERS[self.metric][self._choices["scorer"]]
-        self._reads_pairs = self._choices["scorer"] in PAIR_SCORERS
+        self.reads_pairs = self._choices["scorer"] in PAIR_SCORERS
         prompt = [self._choices["prompt"]] if "prompt" in self._choices else []
         self._scorer = make_scorer(self._choices["model"], self._choices.get("revision"), profile.max_tokens, *prompt)
 
@@ -119,7 +119,7 @@ class Style(Measure):
 
     def __call__(self, items: Sequence[Item]) -> Array:
         texts = [output for _, output, _ in items]
-        if self._reads_pairs:
+        if self.reads_pairs:
             p = self._judge(items, texts)
             return np.stack([apply_threshold(self._profile.sta_threshold, p), p], axis=-1)
         if self.needs_references:
@@ -139,7 +139,7 @@ class Similarity(Measure):
         if self._profile.sim_anchor == "references":
             return self._best_reference(items)[:, None]
         outputs = [output for _, output, _ in items]
-        if self._reads_pairs:
+        if self.reads_pairs:
             return self._judge(items, outputs)[:, None]
         with_source: Array = self._scorer.cosine([source for source, _, _ in items], outputs)
         if self._profile.sim_anchor == "source":
@@ -180,7 +180,7 @@ class Fluency(Measure):
     def __call__(self, items: Sequence[Item]) -> Array:
         detokenise = DETOKENISERS[self._profile.fl_detokenise]
         texts = [detokenise(output) for _, output, _ in items]
-        if self._reads_pairs:
+        if self.reads_pairs:
             p = self._judge(items, texts)
             return np.stack([apply_threshold(self._profile.fl_threshold, p), p], axis=-1)
         if self.needs_references:

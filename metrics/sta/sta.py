@@ -2,12 +2,14 @@
 
 >>> import evaluate
 >>> sta = evaluate.load("metrics/sta")
->>> sta.compute(
+>>> result = sta.compute(
 ...     sources=["shut up, idiot", "shut up, idiot"],
 ...     predictions=["please be quiet", "shut up, idiot"],
 ...     per_sentence=True,
 ... )
-{'sta': 0.5, 'sta_per_sentence': [1.0, 0.0]}
+>>> polite, rude = result["sta_per_sentence"]
+>>> polite > 0.9 and rude < 0.1
+True
 """
 
 from metrics.spaces.adapter import DetoxMetric
@@ -17,4 +19,4 @@ class Sta(DetoxMetric):
     """Style accuracy, as `evaluate.load` returns it."""
 
     metric = "sta"
-    meaning = "STA, style accuracy: the share of rewrites that a classifier does not find toxic, in [0, 1]."
+    meaning = "STA, style accuracy: how surely the rewrites are not toxic, in [0, 1]."

@@ -15,6 +15,6 @@ def test_both_ways_of_scoring_agree(data_dir: Path) -> None:
     printed = run_bench("scoring", "--limit", "70", "--data-dir", str(data_dir))
     assert printed.startswith("70 pairs, ")
     differences = dict(re.findall(r"largest difference in (\w+): (\S+)", printed))
-    assert set(differences) == {"sta", "soft_sta", "sim", "fl"}
-    assert all(float(value) < 1e-4 for value in differences.values()), differences
+    assert set(differences) == {"sta", "sim", "fl"}
+    assert all(float(value) < 1e-3 for value in differences.values()), differences
     assert re.search(r"ratio: \d+\.\d\d", printed) and "SmolLM2" in printed and "peak memory" in printed

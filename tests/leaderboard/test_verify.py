@@ -43,7 +43,7 @@ def honest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A leaderboard with delete, reference and a file of outputs, scored on the sample's first sentences."""
     folder = tmp_path_factory.mktemp("honest")
     test_set = load_test_set("sample").limit(N)
-    evaluator = Evaluator(load_profile("offline"))
+    evaluator = Evaluator(load_profile("offline-v2"))
     polite = tuple(f"please {source.lower()}" for source in test_set.sources[:-1])
     systems = [rewrite(resolve_system(name), test_set) for name in ("delete", "reference")]
     systems.append(Rewrites("polite", "outputs", pin("1"), {}, (*polite, "")))

@@ -72,7 +72,7 @@ def test_the_install_command_names_the_extra(package: str, target: str, capsys: 
 
 def _wieting_profile(tmp_path: Path) -> str:
     """own.yaml: the offline profile with Wieting's similarity, whose files nobody has here."""
-    text = (ROOT / "metrics" / "profiles" / "offline.yaml").read_text()
+    text = (ROOT / "metrics" / "profiles" / "offline-v2.yaml").read_text()
     text = text.replace("sim_scorer: heads-similarity", "sim_scorer: wieting")
     (tmp_path / "own.yaml").write_text(text)
     return str(tmp_path / "own.yaml")
@@ -153,16 +153,16 @@ def test_an_outputs_file_is_scored_with_its_empty_lines(tmp_path: Path) -> None:
     assert result["test_set"]["n"] == len(result["sentences"]) == 3
     first, _, third = result["sentences"]
     assert [first[m] for m in ("sta", "sim", "fl", "j")] == [0, 0, 0, 0]
-    assert third["sim"] == pytest.approx(1.0, abs=1e-6)
+    assert third["sim"] == pytest.approx(1.0, abs=1e-3)
 
 
 def test_several_systems_and_profiles_in_one_call(tmp_path: Path) -> None:
     """Rewrites are shared between profiles, scores come from the cache the second time, and a dry run sends nothing."""
     own = tmp_path / "strict.yaml"
-    text = (ROOT / "metrics" / "profiles" / "offline.yaml").read_text()
+    text = (ROOT / "metrics" / "profiles" / "offline-v2.yaml").read_text()
     own.write_text(text.replace("name: offline", "name: strict").replace("sta_threshold: 0.5", "sta_threshold: 0.99"))
     report = tmp_path / "out.json"
-    arguments = ["duplicate", "delete", "--profile", "offline", "--profile", str(own), "--test-set", "sample"]
+    arguments = ["duplicate", "delete", "--profile", "offline-v2", "--profile", str(own), "--test-set", "sample"]
     arguments += ["--limit", "8", "--json", str(report), "--push", "nobody/rows"]
     outcomes = []
     for _ in range(2):
@@ -207,7 +207,7 @@ def test_a_terminal_shows_a_table_without_reading_names_as_markup(tmp_path: Path
     os.close(controller)
     assert done.returncode == 0, done.stderr
     text = shown.decode()
-    assert "━" in text and "[bold]x.txt" in text and "sample (sample), profile offline.v2" in text
+    assert "━" in text and "[bold]x.txt" in text and "sample (sample), profile offline.v3" in text
 
 
 def test_results_are_kept_when_the_hub_cannot_be_reached(tmp_path: Path) -> None:

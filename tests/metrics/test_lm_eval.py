@@ -61,7 +61,7 @@ def means(outputs: list[str], folder: Path, *arguments: str) -> dict[str, float]
 
 def quick_profile(folder: Path) -> str:
     """A profile file of fast scorers that uses the human references."""
-    profile = load_profile("offline").model_dump() | {
+    profile = load_profile("offline-v2").model_dump() | {
         "name": "quick", "sta_scorer": "profanity-check", "sta_model": "alt-profanity-check",
         "sim_anchor": "references", "fl_scorer": "chrf", "fl_model": "sacrebleu", "fl_rule": "soft",
     }  # fmt: skip

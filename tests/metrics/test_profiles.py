@@ -73,10 +73,11 @@ KNOWN_UNPINNED = {
 
 # -- the table ------------------------------------------------------------------------------------------------------
 def test_the_shipped_profiles() -> None:
-    assert set(profile_names()) == {*PUBLISHED, "judge", "offline"}
+    assert set(profile_names()) == {*PUBLISHED, "judge", "offline", "offline-v2"}
     for name in profile_names():
         profile = load_profile(name)
-        assert profile.name == name and profile.version >= 1 and profile.max_tokens == 512
+        assert name in (profile.name, f"{profile.name}-v{profile.version}")
+        assert profile.version >= 1 and profile.max_tokens == 512
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -91,9 +92,9 @@ def test_published_protocols_field_by_field(name: str) -> None:
 
 def test_offline_needs_no_hub() -> None:
     p = load_profile("offline")
-    assert {p.sta_model, p.sim_model, p.fl_model} == {"offline-heads"}
+    assert {p.sta_model, p.sim_model, p.fl_model} == {"offline-judge"}
     assert (p.sta_rule, p.sta_threshold, p.sim_anchor, p.fl_rule, p.fl_detokenise, p.joint) == (
-        "probability", 0.5, "source", "soft", "strap", "product",
+        "soft", None, "source", "soft", "strap", "product",
     )  # fmt: skip
 
 

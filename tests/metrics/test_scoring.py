@@ -33,19 +33,21 @@ SOURCES = ("you are a damn fool", "what a stupid game", "shut up , idiot", "the 
 
 @pytest.fixture(scope="module")
 def evaluator() -> Evaluator:
-    return Evaluator(load_profile("offline"))
+    return Evaluator(load_profile("offline-v2"))
 
 
-def test_offline_scores_of_real_models(evaluator: Evaluator) -> None:
-    """One pass of SmolLM2, MiniLM and the classifier over outputs whose order of merit nobody disputes."""
+@pytest.mark.parametrize("profile", ["offline", "offline-v2"])
+def test_offline_scores_of_real_models(profile: str) -> None:
+    """Real models over outputs whose order of merit nobody disputes."""
+    evaluator = Evaluator(load_profile(profile))
     outputs = ["you are wrong", "what a stupid game", "", "   "]
     scores = evaluator.score(SOURCES, outputs)
-    assert scores.sta.tolist() == [1.0, 0.0, 0.0, 0.0]
+    assert scores.sta.tolist() == pytest.approx([1.0, 0.0, 0.0, 0.0], abs=0.02)
     # An empty output is a failure on every metric, and stays in the count.
     for name in ("sta", "sim", "fl", "j", "soft_sta", "soft_fl"):
         assert scores.metric(name)[2:].tolist() == [0.0, 0.0]
-    assert scores.sim[1] == pytest.approx(1.0, abs=1e-6) and 0.2 < scores.sim[0] < 0.95
-    assert scores.j.tolist() == pytest.approx((scores.sta * scores.sim * scores.fl).tolist())
+    assert scores.sim[1] == pytest.approx(1.0, abs=1e-3) and 0.02 < scores.sim[0] < 0.95
+    assert scores.j.tolist() == pytest.approx((scores.sta * scores.sim * scores.fl).tolist(), abs=2e-6)
     # Word salad is less fluent than the sentence it was made from; all lie strictly inside (0, 1).
     whole, salad = (
         evaluator.score(SOURCES[:1], ["the cat sat on the mat"]),
@@ -91,7 +93,7 @@ def base(evaluator: Evaluator) -> Signature:
 
 def _changed(**fields: Any) -> Signature:
     """The signature of the same test set under `offline` with other fields."""
-    return Evaluator(load_profile("offline").model_copy(update=fields)).signature(_test_set(3), {})
+    return Evaluator(load_profile("offline-v2").model_copy(update=fields)).signature(_test_set(3), {})
 
 
 @pytest.mark.parametrize(
@@ -164,7 +166,7 @@ def test_a_signature_changes_with_the_test_set(evaluator: Evaluator, base: Signa
     assert differing(replace(whole, origin="hub", revision="other", near_duplicates=5)) == []
     # References count where they are looked at, and nowhere else.
     assert differing(replace(whole, references=(("x",),) * 3)) == []
-    anchored = Evaluator(load_profile("offline").model_copy(update={"sim_anchor": "references"}))
+    anchored = Evaluator(load_profile("offline-v2").model_copy(update={"sim_anchor": "references"}))
     others = replace(whole, references=(("x",),) * 3)
     assert anchored.signature(whole, {}) != anchored.signature(others, {})
 

@@ -56,7 +56,7 @@ def test_a_run_leaves_report_figures_checkpoint_screener_and_lock(smoke: Path) -
     assert text.startswith("Texts: jigsaw-sentences from the built-in sample")
     assert "test set sample from the built-in sample" in text.split("\n")[0]
     assert "| kind of toxicity | system | n | STA | SIM | FL | J |" in text
-    assert sum(f"- {name}, lowest metric if J < 0.5: " in text for name in ("sro", "delete", "reference")) == 3
+    assert sum(f"- {name}, fault that the judge sees: " in text for name in ("sro", "delete", "reference")) == 3
     for name in ("training.png", "systems.png", "tradeoff.png"):
         assert (smoke / "figures" / name).read_bytes().startswith(b"\x89PNG")
     names = {path.name for path in (smoke / "checkpoint").iterdir()}

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,8 @@ from metrics.scorers.batching import Array, pad
 from metrics.util.progress import progress
 
 Floats = NDArray[np.float32]
+Item = TypeVar("Item")
+States = TypeVar("States")
 _MAX_CHARACTERS = 4000
 _NGRAM_BITS = 16
 _BATCH_SIZE = 32
@@ -66,8 +68,8 @@ class HiddenStates:
     surprisal: Floats | None = None
 
 
-class Backbone:
-    """A frozen built-in model, or its first `num_layers`, that encodes canonical texts in batches of similar length."""
+class Backbone(Generic[Item, States]):
+    """A frozen built-in model, or its first `num_layers`, that encodes texts, or pairs of them, in similar lengths."""
 
     name: ClassVar[str]
     auto_class: ClassVar[str]
@@ -102,7 +104,7 @@ class Backbone:
         pack_linear_layers(model)
         return model
 
-    def extract(self, texts: Sequence[str], description: str, feature: Callable[[HiddenStates], Any]) -> list[Any]:
+    def extract(self, texts: Sequence[Item], description: str, feature: Callable[[States], Any]) -> list[Any]:
         """Compute a feature of each text; up to rounding it does not depend on the other texts.
 
         Args:
@@ -121,14 +123,14 @@ class Backbone:
                     rows[i] = feature(hidden)
         return rows
 
-    def _ids(self, text: str) -> list[int]:
+    def _ids(self, text: Item) -> list[int]:
         raise NotImplementedError
 
-    def _encode(self, ids: list[list[int]]) -> list[HiddenStates]:
+    def _encode(self, ids: list[list[int]]) -> list[States]:
         raise NotImplementedError
 
 
-class MiniLM(Backbone):
+class MiniLM(Backbone[str, HiddenStates]):
     """all-MiniLM-L6-v2: the states of its embeddings (0) and after each of its six layers, special tokens included."""
 
     name = "minilm-l6"
@@ -155,7 +157,7 @@ class MiniLM(Backbone):
         ]
 
 
-class SmolLM2(Backbone):
+class SmolLM2(Backbone[str, HiddenStates]):
     """SmolLM2-135M-Instruct: the states after `layers`; surprisal statistics unless `num_layers` limits the model."""
 
     name = "smollm2-135m-q4"
