@@ -71,5 +71,6 @@ def prefer(
     # P(first) - .5 in each order, from the view of the first rewrite.
     votes = np.sign(forward - 0.5), np.sign(0.5 - backward)
     outcomes[pending] = np.where(votes[0] == votes[1], (votes[0] + 1) / 2, 0.5)
-    disagreements = int((votes[0] != votes[1]).sum())
+    # An answer that cannot be used, .5, prefers neither: a tie, but no disagreement.
+    disagreements = int((votes[0] * votes[1] < 0).sum())
     return Preferences(outcomes, disagreements, f"{opened.name}@{opened.revision};prompt=#{content_hash(prompt)[:16]}")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -22,7 +24,7 @@ from metrics.models.resolve import resolve_model
 from metrics.profiles import load_profile, load_profiles
 from metrics.scorers.judge import fill_prompt
 from metrics.scorers.judge.answers import from_probabilities, from_votes
-from metrics.scorers.judge.endpoint import EndpointJudge
+from metrics.scorers.judge.endpoint import EndpointJudge, _key_name
 from metrics.scorers.judge.judge import Judge, open_judge
 from metrics.scoring.evaluator import Evaluator
 from metrics.scoring.pairwise import prefer
@@ -98,6 +100,9 @@ def test_the_probability_is_that_of_yes_among_yes_and_no() -> None:
     tokens = [("Yes", math.log(0.3)), (" yes", math.log(0.1)), ("NO", math.log(0.1)), ("Maybe", math.log(0.5))]
     assert from_probabilities(tokens, ("yes", "no")) == pytest.approx(0.8)
     assert from_probabilities([("Yes", math.log(0.05)), ("No", math.log(0.04))], ("yes", "no")) is None
+    for wrong in (math.inf, math.nan, 1000.0):
+        assert from_probabilities([("Yes", wrong), ("No", -1.0)], ("yes", "no")) is None
+    assert from_probabilities([("Yes", 0.0), ("No", -math.inf)], ("yes", "no")) == 1
     assert from_votes(['{"answer": "yes"}', "No.", "Yes, it is", "perhaps", '"yes"'], ("yes", "no")) == 0.75
     assert from_votes(["yes", "no", "maybe", "hm", "{}"], ("yes", "no")) is None
 
@@ -173,9 +178,46 @@ def test_what_the_user_gave_is_checked_first(tmp_path: Path, monkeypatch: pytest
         load_profiles(["offline"], SMOL)
     with pytest.raises(InputError, match="no-such-model/: no such folder"):
         open_judge("no-such-model/", None)
+    with pytest.raises(InputError, match="the URL after @ must begin with http:// or https://"):
+        open_judge("m@localhost:8000", None)
+    with pytest.raises(InputError, match=r"must be one line without \|"):
+        open_judge("a|b@http://localhost:8000", None)
     monkeypatch.setenv("SRO_JUDGE_PRICE", "cheap")
     with pytest.raises(InputError, match="SRO_JUDGE_PRICE=cheap: must be two prices per million tokens"):
         open_judge(SMOL, None)
+
+
+def test_two_servers_of_a_host_do_not_share_answers(tmp_path: Path) -> None:
+    """Both call their model m: P(yes) is .8 at one port and .2 at the other."""
+    cache = NumberCache(tmp_path / "answers.sqlite", "answer", ["p"])
+    for p in (0.8, 0.2):
+        reply = completion("Yes", [("Yes", math.log(p)), ("No", math.log(1 - p))])
+        with judge_server(lambda body, n, reply=reply: reply) as server:  # type: ignore[misc]
+            found = Judge(EndpointJudge("m", server.url, cache), cache).probabilities(["q"])
+        assert found == pytest.approx([p])
+
+
+def test_the_openai_key_does_not_cross_a_network_unencrypted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-openai")
+    assert _key_name("https", "api.openai.com") == _key_name("http", "localhost") == "OPENAI_API_KEY"
+    assert _key_name("http", "example.org") == ""
+    monkeypatch.setenv("SRO_JUDGE_KEY", "sk-judge")
+    assert _key_name("http", "example.org") == _key_name("https", "api.openai.com") == "SRO_JUDGE_KEY"
+
+
+def test_a_context_that_is_too_small(tmp_path: Path, tiny_llama: Path) -> None:
+    folder = shutil.copytree(tiny_llama, tmp_path / "short")
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    (folder / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 16}), "utf-8")
+    with pytest.raises(InputError, match=r"a question has \d+ tokens, and the model's context 16; use a model with"):
+        open_judge(str(folder), None).probabilities(["word " * 60])
+    long = Reply({"error": {"message": "This model's maximum context length is 16 tokens", "code": None}}, 400)
+    cache = NumberCache(tmp_path / "answers.sqlite", "answer", ["p"])
+    message = "maximum context length is 16 tokens.*; use a model with a larger"
+    with judge_server(lambda body, n: long if n else YES) as server:
+        judge = Judge(EndpointJudge("m", server.url, cache), cache)
+        with pytest.raises(InputError, match=message):
+            judge.probabilities(["q"])
 
 
 def test_prompts_of_a_profile_are_checked(tmp_path: Path) -> None:
@@ -281,6 +323,20 @@ def test_a_killed_run_resumes(tmp_path: Path) -> None:
     assert "profile judge.v1, 60 rewrites of 2 systems" in done.stdout
 
 
+def test_an_interrupted_run_does_not_wait_for_a_server_that_hangs(tmp_path: Path) -> None:
+    file = judged_file(tmp_path / "judged.tsv", 20)
+    with judge_server(lambda body, n: Reply(YES.text, silent=60 if n > 20 else 0)) as server:
+        arguments = [sys.executable, "-m", "metrics.agreement", str(file), "--judge", f"m@{server.url}"]
+        with subprocess.Popen(arguments, cwd=ROOT, stderr=subprocess.PIPE, text=True) as run:
+            deadline = time.monotonic() + 120
+            while len(server.requests) < 25 and time.monotonic() < deadline:
+                time.sleep(0.05)
+            run.send_signal(signal.SIGINT)
+            _, errors = run.communicate(timeout=20)
+    assert run.returncode == 130 and "run the same command again to resume" in errors
+    assert "judge m: 20 new answers" in errors
+
+
 def test_pairs_are_asked_in_both_orders(tmp_path: Path) -> None:
     """By hand: a win, a loss, a judge that follows the position, equal rewrites, an empty one."""
 
@@ -296,6 +352,19 @@ def test_pairs_are_asked_in_both_orders(tmp_path: Path) -> None:
         assert found.outcomes.tolist() == [1, 0, 0.5, 0.5, 1] and found.disagreements == 1
         assert found.win_rate.mean == pytest.approx(0.6) and len(server.requests) == 1 + 4
         assert found.judge.startswith("m@127.0.0.1,probabilities;prompt=#")
+
+
+def test_an_answer_that_is_no_letter_is_a_tie_but_no_disagreement() -> None:
+    """A judge that always says A disagrees with itself 59 times; once one of its two answers is nonsense."""
+    always_a = completion("A", [("A", math.log(0.9)), ("B", math.log(0.1))])
+    nonsense = completion("Hm", [("Hm", -0.1)])
+
+    def answer(body: dict[str, Any], number: int) -> Reply:
+        return nonsense if "Rewrite A: u0\n" in body["messages"][0]["content"] else always_a
+
+    with judge_server(answer) as server:
+        found = prefer(f"m@{server.url}", ["s"] * 60, [f"u{i}" for i in range(60)], [f"v{i}" for i in range(60)])
+    assert set(found.outcomes.tolist()) == {0.5} and found.disagreements == 59
 
 
 def test_compare_prints_the_win_rate(tmp_path: Path) -> None:

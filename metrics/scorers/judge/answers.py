@@ -11,6 +11,8 @@ from typing import Protocol
 Words = tuple[str, str]
 # With less probability on the two words, nine of ten answers are something else.
 MIN_MASS = 0.1
+# Rounding can lift the log-probability of a sure token above 0; a larger one is no log-probability.
+_MAX_LOG_PROBABILITY = 1e-3
 
 
 @dataclass(frozen=True)
@@ -36,10 +38,13 @@ class Backend(Protocol):
     Attributes:
         name: The model's name; it holds no secret.
         revision: What pins the model and the way it is read: part of the signature.
+        cache_key: What an answer depends on beside the name and the prompt. Of an endpoint it holds the whole URL,
+            because two ports of a host may serve different models by one name.
     """
 
     name: str
     revision: str
+    cache_key: str
 
     def ask(self, prompts: Sequence[str], words: Words) -> Iterator[tuple[int, Answer]]:
         """Yield (index of the prompt, answer) in any order.
@@ -55,9 +60,16 @@ def normal(text: str) -> str:
 
 
 def from_probabilities(tokens: Iterable[tuple[str, float]], words: Words) -> float | None:
-    """Compute P(first word) from (token, log-probability) pairs, or None if the words have too little probability."""
+    """Compute P(first word) from (token, log-probability) pairs.
+
+    Returns:
+        P in [0, 1]; None if the words have too little probability, or if a number is no log-probability.
+    """
     mass = dict.fromkeys(words, 0.0)
     for token, log_probability in tokens:
+        # So written, the comparison also refuses NaN.
+        if not log_probability <= _MAX_LOG_PROBABILITY:
+            return None
         if (word := normal(token)) in mass:
             mass[word] += math.exp(log_probability)
     total = sum(mass.values())

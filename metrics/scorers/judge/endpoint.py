@@ -3,7 +3,9 @@
 import json
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from threading import Event, Thread
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,7 +14,7 @@ from metrics.util.errors import InputError, missing_package, one_line
 from metrics.util.files import content_hash
 from metrics.util.number_cache import NumberCache
 
-# The first variable that is set holds the key.
+# The first variable that is set holds the key (see `_key_name`).
 KEYS = ("SRO_JUDGE_KEY", "OPENAI_API_KEY")
 VOTES = 5
 # The ways to read an answer, best first. A vote is sampled at temperature 1: at 0 all votes would be the same.
@@ -27,7 +29,7 @@ _TOKENS, _VOTE_TOKENS = 4, 24
 class EndpointJudge:
     """A model of an endpoint.
 
-    The first request finds out whether the endpoint gives log-probabilities, and else whether it honours a JSON
+    The first request finds out whether the endpoint gives log-probabilities, and else whether it accepts a JSON
     schema. The answer is remembered in `modes`, so that a run that resumes reads answers as it did before.
 
     Args:
@@ -54,7 +56,7 @@ class EndpointJudge:
             form = "http://HOST[:PORT][/PATH] or https://…, without a key"
             raise InputError(f"judge {model}: the URL must be {form}; {KEYS[0]} holds the key")
         self.name, self._host, self._workers = model, parts.hostname, workers
-        self._key_name = next((name for name in KEYS if os.environ.get(name)), "")
+        self._key_name = _key_name(parts.scheme, parts.hostname)
         base = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/') or '/v1'}"
         # The client insists on a key; servers of one's own ignore it.
         key = os.environ.get(self._key_name, "") or "none"
@@ -65,17 +67,37 @@ class EndpointJudge:
         self._mode = int(known[mode_key][0]) if known else self._find_mode()
         modes.write([(mode_key, [self._mode])])
         self.revision = f"{parts.hostname},{MODES[self._mode]}"
+        self.cache_key = f"{base},{MODES[self._mode]}"
 
     def ask(self, prompts: Sequence[str], words: Words) -> Iterator[tuple[int, Answer]]:
         """Yield the answers as they come; see `Backend`."""
-        with ThreadPoolExecutor(self._workers) as pool:
-            futures = {pool.submit(self._answer, prompt, words): i for i, prompt in enumerate(prompts)}
-            try:
-                for future in as_completed(futures):
-                    yield futures[future], future.result()
-            finally:
-                # After an error, or when the reader stops, no further request is sent.
-                pool.shutdown(wait=False, cancel_futures=True)
+        pending: SimpleQueue[tuple[int, str]] = SimpleQueue()
+        answers: SimpleQueue[tuple[int, Answer | Exception]] = SimpleQueue()
+        stopped = Event()
+        for item in enumerate(prompts):
+            pending.put(item)
+
+        def work() -> None:
+            with suppress(Empty):
+                while not stopped.is_set():
+                    i, prompt = pending.get_nowait()
+                    try:
+                        answers.put((i, self._answer(prompt, words)))
+                    except Exception as error:
+                        answers.put((i, error))
+
+        # Not a ThreadPoolExecutor: an interrupted program would wait for a server that hangs.
+        for _ in range(min(self._workers, len(prompts))):
+            Thread(target=work, daemon=True).start()
+        try:
+            for _ in prompts:
+                i, answer = answers.get()
+                if isinstance(answer, Exception):
+                    raise answer
+                yield i, answer
+        finally:
+            # After an error, or when the reader stops, no further request is sent.
+            stopped.set()
 
     def _find_mode(self) -> int:
         import openai
@@ -162,7 +184,16 @@ class EndpointJudge:
         if status is not None and status >= 500:
             return InputError(f"{judge}: {self._host} fails ({status}); run the same command again to resume")
         key = os.environ.get(self._key_name) or "\0"
-        return InputError(f"{judge}: {self._host}: {one_line(error).replace(key, '…')}")
+        text = one_line(error).replace(key, "…")
+        too_long = "; use a model with a larger context, or a profile with a smaller max_tokens"
+        return InputError(f"{judge}: {self._host}: {text}{too_long * ('context' in text)}")
+
+
+def _key_name(scheme: str, host: str) -> str:
+    """The variable that holds the key for a host, or ""."""
+    # A key that was not set for this program must not cross a network unencrypted.
+    private = scheme == "https" or host in ("localhost", "127.0.0.1", "::1")
+    return next((name for name in KEYS[: 2 if private else 1] if os.environ.get(name)), "")
 
 
 def _schema(words: Words) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -32,7 +33,7 @@ class Judge:
 
     Args:
         backend: The model.
-        cache: Where answers are stored, by model, revision, prompt and words.
+        cache: Where answers are stored, by model, the backend's `cache_key`, prompt and words.
         price: Cost of a million prompt tokens and of a million completion tokens; None if unknown.
     """
 
@@ -50,7 +51,7 @@ class Judge:
         return score_unique(prompts, lambda distinct: self._ask(distinct, words, unusable))
 
     def _ask(self, prompts: list[str], words: Words, default: float) -> Array:
-        keys = [content_hash([self.name, self.revision, prompt, *words]) for prompt in prompts]
+        keys = [content_hash([self.name, self._backend.cache_key, prompt, *words]) for prompt in prompts]
         stored = self._cache.read(keys)
         values = np.array([stored.get(key, (np.nan,))[0] for key in keys])
         pending = [i for i, key in enumerate(keys) if key not in stored]
@@ -116,6 +117,8 @@ def open_judge(judge: str, revision: str | None) -> Judge:
     Raises:
         InputError: No such model, or the endpoint cannot be used, or SRO_JUDGE_PRICE or SRO_JUDGE_CONCURRENCY is wrong.
     """
+    if "|" in judge or judge.splitlines() != [judge]:
+        raise InputError(f"judge {judge}: its name is part of the signature, so it must be one line without |")
     price = _price(os.environ.get("SRO_JUDGE_PRICE", ""))
     workers = _workers(os.environ.get("SRO_JUDGE_CONCURRENCY", ""))
     cache = NumberCache(cache_dir() / "judge.sqlite", "answer", ["p"])
@@ -124,6 +127,8 @@ def open_judge(judge: str, revision: str | None) -> Judge:
     if endpoint:
         model, url = endpoint.groups()
         backend = EndpointJudge(model, url, cache, workers=workers)
+    elif "@" in judge and not Path(judge).exists():
+        raise InputError(f"judge {judge}: the URL after @ must begin with http:// or https://")
     else:
         backend = LocalJudge(judge, revision)
     opened = Judge(backend, cache, price)

@@ -31,7 +31,7 @@ class LocalJudge:
         self._loaded: Any = None
         self.name = model
         base = f"+base:{self._ref.base.revision}" if self._ref.base else ""
-        self.revision = f"{self._ref.revision}{base},{self._dtype}"
+        self.revision = self.cache_key = f"{self._ref.revision}{base},{self._dtype}"
 
     def ask(self, prompts: Sequence[str], words: Words) -> Iterator[tuple[int, Answer]]:
         """Yield the answers batch by batch; see `Backend`."""
@@ -42,6 +42,7 @@ class LocalJudge:
             if self._loaded.seq2seq:
                 raise InputError(f"judge {self.name}: an encoder-decoder; a judge is a causal instruction model")
         ids = [self._tokenize(prompt) for prompt in prompts]
+        self._require_context(max(map(len, ids)))
         # Most of a prompt is the same for all: its keys and values are computed once.
         common = itertools.takewhile(lambda column: len(set(column)) == 1, zip(*ids, strict=False))
         shared = [column[0] for column in common][: min(map(len, ids)) - 1] if len(ids) > 1 else []
@@ -55,6 +56,13 @@ class LocalJudge:
                 texts = [self._loaded.tokenizer.decode([token]) for token in tokens]
                 p = from_probabilities(zip(texts, log_probabilities, strict=True), words)
                 yield i, Answer(p, texts[0], len(ids[i]), 1)
+
+    def _require_context(self, tokens: int) -> None:
+        context = getattr(self._loaded.model.config, "max_position_embeddings", None)
+        if context and tokens > context:
+            problem = f"a question has {tokens} tokens, and the model's context {context}"
+            advice = "use a model with a larger context, or a profile with a smaller max_tokens"
+            raise InputError(f"judge {self.name}: {problem}; {advice}")
 
     def _next_token(self, rows: list[list[int]], shared: int, prefix: Any) -> Any:
         """Logits [n, vocabulary] after the rows of token ids, which follow `shared` tokens with the cache `prefix`."""
