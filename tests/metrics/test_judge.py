@@ -383,7 +383,7 @@ def test_compare_prints_the_win_rate(tmp_path: Path) -> None:
 
 @pytest.mark.full
 def test_transformers_serve(tmp_path: Path) -> None:
-    """The server of transformers: no probabilities and no schema, so the judge takes votes in plain text."""
+    """The server of transformers gives no probabilities, so the judge takes votes; SmolLM2 refuses to just say yes."""
     from metrics.models.builtin import built_in_folder
 
     with socket.socket() as free:
@@ -398,10 +398,10 @@ def test_transformers_serve(tmp_path: Path) -> None:
             wait_for(port)
             backend = EndpointJudge(folder, f"http://127.0.0.1:{port}/v1", cache, timeout=120, workers=2)
             assert backend.revision.startswith("127.0.0.1,votes=5")
-            prompts = ["Say yes.", "Say no."]
+            prompts = ["Is the sky blue? Answer with one word, Yes or No.", "Say yes."]
             answers = dict(backend.ask(prompts, ("yes", "no")))
             assert all(a.prompt_tokens > 5 and a.completion_tokens >= 5 for a in answers.values()), answers
-            assert answers[0].p == 1.0, answers
+            assert answers[0].p == 1.0 and answers[1].p is None, answers
         finally:
             server.terminate()
 
