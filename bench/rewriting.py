@@ -29,7 +29,6 @@ from soak import isolated_environment
 
 from metrics.data.test_sets import load_test_set
 from metrics.models.resolve import resolve_model
-from metrics.scorers.heads.offline import offline_heads
 from metrics.util.console import command_parser
 from metrics.util.errors import InputError, run_command
 from metrics.util.progress import progress
@@ -70,7 +69,7 @@ def plain_loop(options: argparse.Namespace) -> list[str]:
             )
         ids = ids[:, 1:] if loaded.seq2seq else ids[:, inputs["input_ids"].shape[1] :]
         outputs += [" ".join(text.split()) for text in tokenizer.batch_decode(ids, skip_special_tokens=True)]
-    plain(offline_heads(), Clock(), sources, outputs)
+    plain(Clock(), sources, outputs)
     return outputs
 
 
