@@ -120,6 +120,17 @@ def test_clear_cases() -> None:
     assert len(scorer([], [])) == 0
 
 
+def test_loading_the_judge_draws_no_random_numbers() -> None:
+    """A training that scores its development set must go on as one that does not."""
+    import torch
+
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    content.ContentJudge()(["a"], ["b"])
+    assert torch.rand(3).tolist() == expected.tolist()
+
+
 def test_a_damaged_adapter_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "adapter_config.json").write_bytes((content.FOLDER / "adapter_config.json").read_bytes())
     monkeypatch.setattr(content, "FOLDER", tmp_path)

@@ -129,11 +129,14 @@ def load_adapter(model: Any) -> Any:
     Raises:
         InputError: A file is missing or damaged.
     """
+    import torch
     from peft import PeftModel, get_peft_model_state_dict
     from safetensors import safe_open
 
     try:
-        adapted = PeftModel.from_pretrained(model, FOLDER, low_cpu_mem_usage=False)
+        # peft draws random weights before it reads the file; a training that scores must not draw others after that.
+        with torch.random.fork_rng(devices=[]):
+            adapted = PeftModel.from_pretrained(model, FOLDER, low_cpu_mem_usage=False)
         with safe_open(FOLDER / ADAPTER_FILES[1], "pt") as file:
             missing = set(get_peft_model_state_dict(adapted)) - set(file.keys())
         if missing:
