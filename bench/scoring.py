@@ -26,7 +26,7 @@ from metrics.data.text import detokenise
 from metrics.profiles import load_profile
 from metrics.scorers.batching import pad
 from metrics.scorers.heads import features, judged, offline
-from metrics.scorers.heads.content import first_layers, load_adapter, pool, rewrite_start
+from metrics.scorers.heads.content import load_adapter, pool, rewrite_start
 from metrics.scoring.evaluator import Evaluator
 from metrics.util.console import command_parser
 from metrics.util.errors import InputError, run_command
@@ -87,8 +87,8 @@ def plain(clock: Clock, sources: Sequence[str], outputs: Sequence[str]) -> dict[
 def _plain_judgements(judge: Any, clock: Clock, sources: Sequence[str], outputs: Sequence[str], name: str) -> Any:
     """P(the content is kept), log-odds of fluency and of politeness: [3, n]."""
     reader = judge._reader
-    model = load_adapter(first_layers(reader.ref.folder)).merge_and_unload().eval()
-    weight, bias = reader._head
+    model = load_adapter(reader.load()).merge_and_unload().eval()
+    weight, bias = reader._head["weight"], reader._head["bias"]
     columns = []
     with clock.step(f"{name}: judge"):
         for start in progress(range(0, len(sources), BATCH_SIZE), f"plain loop, judge for {name}", "batches"):
@@ -121,7 +121,7 @@ def _plain_toxicity(heads: Any, clock: Clock, outputs: Sequence[str]) -> Any:
     texts = [features.canonical(text) for text in outputs]
     tokens = []
     with clock.step("STA: SmolLM2"):
-        for _, states, _, _ in _forward_passes(smol, texts, smol.context, "STA"):
+        for _, states, _, _ in _forward_passes(smol, texts, smol.line_break, "STA"):
             x = torch.cat([states[layer] for layer in smol.toxic_layers], dim=-1).numpy()
             tokens.append(offline.smooth_maximum(x @ head["tokens.weight"] + head["bias"][0]))
     with clock.step("STA: n-grams, profanity-check"):
@@ -134,9 +134,9 @@ def _plain_acceptability(heads: Any, clock: Clock, outputs: Sequence[str]) -> An
     """Log-odds of being acceptable [n]."""
     smol, head = heads._smol, heads._acceptability
     texts = [features.canonical(detokenise(text)) for text in outputs]
-    start, log_odds = len(smol.context), []
+    start, log_odds = len(smol.line_break), []
     with clock.step("FL: SmolLM2"):
-        for row, states, output, r in _forward_passes(smol, texts, smol.context, "FL"):
+        for row, states, output, r in _forward_passes(smol, texts, smol.line_break, "FL"):
             if r == 0:
                 log_softmax = output.logits.log_softmax(-1)
             predicted, targets = log_softmax[r, start - 1 : len(row) - 1], torch.tensor(row[start:])

@@ -7,7 +7,11 @@ from metrics.util.number_cache import NumberCache
 
 
 class ScoreCache(NumberCache):
-    """Maps a content hash to the scores of one sentence, in the order of `COLUMNS`; raises as `NumberCache` does."""
+    """Maps a content hash to the scores of one sentence, in the order of `COLUMNS`; raises as `NumberCache` does.
+
+    `faults` maps one to the place of the sentence's fault in `FAULTS`.
+    """
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, "score", COLUMNS)
+        self.faults = NumberCache(path, "fault", ["number"])

@@ -99,8 +99,7 @@ class Evaluator:
             return ()
         pairs = [(source, output) for source, output, _ in to_items(sources, outputs, None, ())]
         keys = {pair: content_hash([self.signature_fields, FAULTS, *pair]) for pair in pairs if pair[1].strip()}
-        # The cache holds numbers, as many as there are columns of scores: the place of the fault, repeated.
-        cached = {} if self.cache is None else self.cache.read(sorted(keys.values()))
+        cached = {} if self.cache is None else self.cache.faults.read(sorted(keys.values()))
         found = {pair: FAULTS[int(cached[key][0])] for pair, key in keys.items() if key in cached}
         pending = [pair for pair in keys if pair not in found]
         for start in range(0, len(pending), CHUNK):
@@ -108,7 +107,7 @@ class Evaluator:
             new = dict(zip(chunk, similarity.faults([p[0] for p in chunk], [p[1] for p in chunk]), strict=True))
             found |= new
             if self.cache is not None:
-                self.cache.write((keys[p], [float(FAULTS.index(name))] * len(COLUMNS)) for p, name in new.items())
+                self.cache.faults.write((keys[p], [FAULTS.index(name)]) for p, name in new.items())
         return tuple(found.get(pair, "lost") for pair in pairs)
 
     @cached_property

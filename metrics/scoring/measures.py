@@ -40,24 +40,26 @@ def style(profile: Profile, output: Array, *compared: Array) -> Array:
     if profile.sta_rule == "logit":
         return (np.delete(output, label, axis=-1).max(-1) <= threshold).astype(np.float64)
     neutral = softmax(output)[:, label]
-    if profile.sta_rule == "probability":
-        return (neutral >= threshold).astype(np.float64)
-    if profile.sta_rule == "soft":
-        return neutral
+    if profile.sta_rule != "relative":
+        return neutrality(profile, neutral)
     p_in, p_ref = (softmax(logits)[:, label] for logits in compared)
     return np.maximum((neutral + (p_in <= neutral)) / 2, (p_ref <= neutral).astype(np.float64))
 
 
-def apply_threshold(threshold: float | None, p: Array) -> Array:
-    """Return 1 where p [n] is at least `threshold`, else 0; p itself without a threshold."""
-    return p if threshold is None else (p >= float(threshold)).astype(np.float64)
+def neutrality(profile: Profile, p: Array) -> Array:
+    """Compute STA [n] of P(neutral) [n] under the rule "probability" or "soft"."""
+    return (p >= float(profile.sta_threshold or 0)).astype(np.float64) if profile.sta_rule == "probability" else p
 
 
 def acceptability(profile: Profile, logits: Array) -> Array:
     """Compute FL [n], in [0, 1], under the profile's `fl_rule` from the logits of the outputs [n, classes]."""
     if profile.fl_rule == "argmax":
         return (logits.argmax(-1) == profile.fl_label).astype(np.float64)
-    p = softmax(logits)[:, profile.fl_label]
+    return fluency(profile, softmax(logits)[:, profile.fl_label])
+
+
+def fluency(profile: Profile, p: Array) -> Array:
+    """Compute FL [n] of P(acceptable) [n] under the rule "probability" or "soft"."""
     return (p > float(profile.fl_threshold or 0)).astype(np.float64) if profile.fl_rule == "probability" else p
 
 
@@ -121,7 +123,7 @@ class Style(Measure):
         texts = [output for _, output, _ in items]
         if self.reads_pairs:
             p = self._judge(items, texts)
-            return np.stack([apply_threshold(self._profile.sta_threshold, p), p], axis=-1)
+            return np.stack([neutrality(self._profile, p), p], axis=-1)
         if self.needs_references:
             # One call for all: equal texts must not differ by the rounding of two batches, or <= would not hold.
             texts += [source for source, _, _ in items] + [references[0] for _, _, references in items]
@@ -182,7 +184,7 @@ class Fluency(Measure):
         texts = [detokenise(output) for _, output, _ in items]
         if self.reads_pairs:
             p = self._judge(items, texts)
-            return np.stack([apply_threshold(self._profile.fl_threshold, p), p], axis=-1)
+            return np.stack([fluency(self._profile, p), p], axis=-1)
         if self.needs_references:
             values = self._scorer.compare([s for s, _, _ in items], texts, [r[0] for _, _, r in items])
             return np.stack([values, values], axis=-1)

@@ -141,6 +141,15 @@ def test_a_damaged_adapter_is_refused(tmp_path: Path, monkeypatch: pytest.Monkey
             content.ContentJudge()(["a"], ["b"])
 
 
+def test_a_damaged_head_of_the_judge_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for file in content.ADAPTER_FILES:
+        (tmp_path / file).write_bytes((content.FOLDER / file).read_bytes())
+    (tmp_path / "head.safetensors").write_bytes(b"cut off")
+    monkeypatch.setattr(content, "FOLDER", tmp_path)
+    with pytest.raises(InputError, match=r"head\.safetensors: cannot be read .* run `python -m metrics\.heads train`"):
+        content.ContentJudge()(["a"], ["b"])
+
+
 def test_the_shipped_judge_was_trained_on_no_test_set(data_dir: Path) -> None:
     from safetensors import safe_open
 

@@ -9,12 +9,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from safetensors import SafetensorError
+from scipy.special import softmax
 
 from metrics.scorers.batching import Array, TextCache, pad
 from metrics.scorers.heads import features
-from metrics.scorers.heads.features import Backbone
+from metrics.scorers.heads.features import Backbone, load_head
 from metrics.util.errors import InputError
 from metrics.util.files import content_hash, sha256_file
 
@@ -52,10 +52,8 @@ class PairReader(Backbone[tuple[str, str], Judgement]):
     auto_class = "AutoModel"
     max_tokens = MAX_TOKENS
 
-    @cached_property
-    def line_break(self) -> list[int]:
-        """The token of a line break."""
-        return list(self.tokenizer("\n", add_special_tokens=False)["input_ids"])
+    def __init__(self) -> None:
+        super().__init__(NUM_LAYERS)
 
     def ids(self, source: str, rewrite: str) -> list[int]:
         """Return the tokens of a pair of canonical texts."""
@@ -72,24 +70,22 @@ class PairReader(Backbone[tuple[str, str], Judgement]):
         """The transformers model with the adapter merged into its weights, and packed linear layers."""
         from metrics.generation.packed_linear import pack_linear_layers
 
-        model = load_adapter(first_layers(self.ref.folder)).merge_and_unload()
+        model = load_adapter(self.load()).merge_and_unload()
         pack_linear_layers(model)
         return model.eval()
 
     @cached_property
-    def _head(self) -> tuple[Array, Array]:
-        from safetensors.numpy import load_file
-
-        tensors = load_file(FOLDER / "head.safetensors")
-        return tensors["weight"].astype(np.float64), tensors["bias"].astype(np.float64)
+    def _head(self) -> dict[str, Array]:
+        return load_head(FOLDER / ADAPTER_FILES[2], ("weight", "bias"))
 
     def _encode(self, ids: list[list[int]]) -> list[Judgement]:
         padded, _ = pad(ids)
         states = self.model(input_ids=padded, use_cache=False).last_hidden_state
         starts = [rewrite_start(row, self.line_break[0]) for row in ids]
         pooled = pool(states, starts, [len(row) for row in ids]).double().numpy()
-        weight, bias = self._head
-        return [_judgement(outputs) for outputs in pooled @ weight.T + bias]
+        outputs = pooled @ self._head["weight"].T + self._head["bias"]
+        kinds = softmax(outputs[:, : len(KINDS)], axis=-1)
+        return [Judgement(k, float(o[-2]), float(o[-1])) for k, o in zip(kinds, outputs, strict=True)]
 
 
 class ContentJudge:
@@ -110,17 +106,6 @@ class ContentJudge:
         # The canonical form is that of the detokenised text too, so metrics that detokenise share the judgement.
         pairs = zip(map(features.canonical, sources), map(features.canonical, rewrites), strict=True)
         return self._judgements(list(pairs))
-
-
-def first_layers(folder: Path) -> Any:
-    """Load the first `NUM_LAYERS` layers of SmolLM2 in float32."""
-    import torch
-    from transformers import AutoModel
-
-    model = AutoModel.from_pretrained(folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False)
-    model.layers = model.layers[:NUM_LAYERS]
-    model.config.num_hidden_layers = NUM_LAYERS
-    return model
 
 
 def load_adapter(model: Any) -> Any:
@@ -153,7 +138,7 @@ def rewrite_start(row: Sequence[int], line_break: int) -> int:
 
 
 def pool(states: Any, starts: Sequence[int], ends: Sequence[int]) -> Any:
-    """Pool the states of the rewrites, without gradients to the lengths.
+    """Pool the last hidden states of each rewrite into one vector.
 
     Args:
         states: [n, tokens, width].
@@ -173,8 +158,3 @@ def pool(states: Any, starts: Sequence[int], ends: Sequence[int]) -> Any:
     last = states[torch.arange(len(states)), torch.tensor(ends) - 1]
     pooled = torch.cat([last, mean, largest], dim=-1)
     return torch.nn.functional.layer_norm(pooled, pooled.shape[-1:])
-
-
-def _judgement(outputs: Array) -> Judgement:
-    kinds = np.exp(outputs[: len(KINDS)] - outputs[: len(KINDS)].max())
-    return Judgement(kinds / kinds.sum(), float(outputs[-2]), float(outputs[-1]))

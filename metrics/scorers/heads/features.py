@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
@@ -17,6 +18,7 @@ from metrics.data.text import detokenise, well_formed
 from metrics.generation.batching import length_sorted_batches
 from metrics.models.resolve import resolve_model
 from metrics.scorers.batching import Array, pad
+from metrics.util.errors import InputError
 from metrics.util.progress import progress
 
 Floats = NDArray[np.float32]
@@ -87,20 +89,31 @@ class Backbone(Generic[Item, States]):
         return AutoTokenizer.from_pretrained(self.ref.folder, trust_remote_code=False)
 
     @cached_property
-    def model(self) -> Any:
-        """The transformers model, with packed linear layers."""
+    def line_break(self) -> list[int]:
+        """The tokens of a line break."""
+        return list(self.tokenizer("\n", add_special_tokens=False)["input_ids"])
+
+    def load(self) -> Any:
+        """Load the transformers model in float32, without the layers behind `num_layers`."""
         import torch
         import transformers
-
-        from metrics.generation.packed_linear import pack_linear_layers
 
         model = getattr(transformers, self.auto_class).from_pretrained(
             self.ref.folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
         )
         if self.num_layers is not None:
-            model.model.layers = model.model.layers[: self.num_layers]
+            # A model with a head holds its layers one level deeper.
+            decoder = getattr(model, "model", model)
+            decoder.layers = decoder.layers[: self.num_layers]
             model.config.num_hidden_layers = self.num_layers
-        model.eval()
+        return model
+
+    @cached_property
+    def model(self) -> Any:
+        """The transformers model, with packed linear layers."""
+        from metrics.generation.packed_linear import pack_linear_layers
+
+        model = self.load().eval()
         pack_linear_layers(model)
         return model
 
@@ -182,19 +195,15 @@ class SmolLM2(Backbone[str, HiddenStates]):
     def _store_states(self, number: int, _layer: Any, _inputs: Any, states: Any) -> None:
         self._states[number] = states
 
-    @cached_property
-    def context(self) -> list[int]:
-        """The tokens of a line break, the context of each sentence; the model attends to it as to an empty context."""
-        return list(self.tokenizer("\n", add_special_tokens=False)["input_ids"])
-
     def _ids(self, text: str) -> list[int]:
         # A text without tokens becomes a line break: it has at least one state.
-        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])[: self.max_tokens] or self.context
+        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])[: self.max_tokens] or self.line_break
 
     def _encode(self, ids: list[list[int]]) -> list[HiddenStates]:
-        start = len(self.context)
+        # A line break is the context of each sentence; the model attends to it as to an empty context.
+        start = len(self.line_break)
         # Padding on the right needs no mask in a causal model.
-        padded, _ = pad([[*self.context, *row] for row in ids])
+        padded, _ = pad([[*self.line_break, *row] for row in ids])
         last = self.model.model(input_ids=padded, use_cache=False).last_hidden_state
         before = [last[r, start - 1 : start - 1 + len(row)] for r, row in enumerate(ids)]
         surprisal = self._surprisal(before, ids) if self.num_layers is None else [None] * len(ids)
@@ -257,3 +266,22 @@ def surprisal_statistics(log_probs: Any, unconditional: Any, entropy: Any, large
     n = len(log_probs)
     values += [np.log(n), 1 / n, unconditional.mean(), log_probs.std(), differences[2][-1]]
     return np.asarray(values, dtype=np.float32)
+
+
+def load_head(path: Path, names: Sequence[str]) -> dict[str, Array]:
+    """Return the weights of a head by name, in float64.
+
+    Raises:
+        InputError: The file is missing or damaged, or holds other names.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    remedy = "run `python -m metrics.heads train`"
+    try:
+        tensors = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); {remedy}") from None
+    if set(tensors) != set(names):
+        raise InputError(f"{path}: holds {sorted(tensors)}, not {sorted(names)}; {remedy}")
+    return {name: tensor.astype(np.float64) for name, tensor in tensors.items()}

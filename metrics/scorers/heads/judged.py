@@ -42,17 +42,9 @@ class _JudgedScorer:
         return f"{self._heads.revision}+{self._judge.revision}"
 
     def _politeness(self, sources: Sequence[str], outputs: Sequence[str]) -> Array:
+        """P(neither a rude word nor an insult) [n], which two scorers need."""
         judged = np.array([judgement.polite for judgement in self._judge(sources, outputs)], dtype=np.float64)
         return combine_politeness(judged, self._heads.toxicity(outputs))
-
-    def _content(self, sources: Sequence[str], outputs: Sequence[str]) -> Array:
-        faithful = np.array([judgement.kinds[0] for judgement in self._judge(sources, outputs)], dtype=np.float64)
-        alignment = self._heads.similarity(sources, outputs)
-        return combine_content(faithful, alignment)
-
-    def _fluency(self, sources: Sequence[str], outputs: Sequence[str]) -> Array:
-        judged = np.array([judgement.fluent for judgement in self._judge(sources, outputs)], dtype=np.float64)
-        return combine_fluency(judged, self._heads.acceptability(outputs), self._heads.acceptability(sources))
 
 
 class JudgedPoliteness(_JudgedScorer):
@@ -68,14 +60,15 @@ class JudgedContent(_JudgedScorer):
 
     def __call__(self, sources: Sequence[str], outputs: Sequence[str]) -> Array:
         """Return the probabilities [n] of n pairs."""
-        return self._content(sources, outputs)
+        faithful = np.array([judgement.kinds[0] for judgement in self._judge(sources, outputs)], dtype=np.float64)
+        return combine_content(faithful, self._heads.similarity(sources, outputs))
 
     def faults(self, sources: Sequence[str], outputs: Sequence[str]) -> list[str]:
         """Return the likeliest fault of each pair, one of `metrics.scorers.FAULTS`.
 
         A probability below one half is a fault. One of content or English is named before rudeness.
         """
-        content, polite = self._content(sources, outputs), self._politeness(sources, outputs)
+        content, polite = self(sources, outputs), self._politeness(sources, outputs)
         names = []
         for judgement, kept, p_polite in zip(self._judge(sources, outputs), content, polite, strict=True):
             if kept < 0.5 or judgement.fluent < 0:
@@ -90,7 +83,8 @@ class JudgedFluency(_JudgedScorer):
 
     def __call__(self, sources: Sequence[str], outputs: Sequence[str]) -> Array:
         """Return the probabilities [n] of n pairs."""
-        return self._fluency(sources, outputs)
+        judged = np.array([judgement.fluent for judgement in self._judge(sources, outputs)], dtype=np.float64)
+        return combine_fluency(judged, self._heads.acceptability(outputs), self._heads.acceptability(sources))
 
 
 def combine_politeness(judged: Array, toxic: Array) -> Array:

@@ -11,7 +11,6 @@ import numpy as np
 from metrics.scorers.batching import Array, TextCache
 from metrics.scorers.heads import features
 from metrics.scorers.heads.features import Floats, HiddenStates, MiniLM, SmolLM2
-from metrics.util.errors import InputError
 from metrics.util.files import content_hash, sha256_file
 
 HEADS = Path(__file__).parent
@@ -43,6 +42,7 @@ class OfflineHeads:
     def __init__(self) -> None:
         self._mini, self._smol = MiniLM(), SmolLM2()
         self._log_odds = TextCache(self._compute_log_odds)
+        self._similarities = TextCache(self._compute_similarities)
 
     @cached_property
     def revision(self) -> str:
@@ -73,23 +73,16 @@ class OfflineHeads:
         """
         if len(left) != len(right):
             raise ValueError(f"{len(left)} texts against {len(right)}")
-        if not left:
-            return np.zeros(0)
-        texts = [features.canonical(text) for text in (*left, *right)]
-        distinct = list(dict.fromkeys(texts))
-        # Not cached: the embeddings take some hundred times the memory of the text.
-        embeddings = dict(zip(distinct, self._embed(distinct), strict=True))
-        pairs = zip(texts[: len(left)], texts[len(left) :], strict=True)
-        values = [alignment_cosines(embeddings[a], embeddings[b]) for a, b in pairs]
-        return np.clip(np.array(values) @ SIMILARITY_WEIGHTS, -1.0, 1.0)
+        pairs = list(zip(map(features.canonical, left), map(features.canonical, right), strict=True))
+        return np.array(self._similarities(pairs), dtype=np.float64)
 
     @cached_property
     def _toxicity(self) -> dict[str, Array]:
-        return _load_head(FILES[1], ("tokens.weight", "grams.weight", "bias", "mix", "platt"))
+        return features.load_head(HEADS / FILES[1], ("tokens.weight", "grams.weight", "bias", "mix", "platt"))
 
     @cached_property
     def _acceptability(self) -> dict[str, Array]:
-        return _load_head(FILES[0], ("weight", "bias"))
+        return features.load_head(HEADS / FILES[0], ("weight", "bias"))
 
     def _compute_log_odds(self, texts: list[str]) -> list[tuple[float, float]]:
         """(log-odds of the token member of toxicity, log-odds of being acceptable) of each text."""
@@ -101,6 +94,14 @@ class OfflineHeads:
             return smooth_maximum(tokens), float(pooled @ acceptable["weight"] + acceptable["bias"][0])
 
         return self._smol.extract(texts, "toxicity and fluency", log_odds)
+
+    def _compute_similarities(self, pairs: list[tuple[str, str]]) -> list[float]:
+        distinct = list(dict.fromkeys(text for side in zip(*pairs, strict=True) for text in side))
+        # Not cached: the embeddings take some hundred times the memory of the text.
+        embeddings = dict(zip(distinct, self._embed(distinct), strict=True))
+        values = [alignment_cosines(embeddings[a], embeddings[b]) for a, b in pairs]
+        cosines: list[float] = np.clip(np.array(values) @ SIMILARITY_WEIGHTS, -1.0, 1.0).tolist()
+        return cosines
 
     def _embed(self, texts: list[str]) -> list[TokenEmbeddings]:
         def vectors(hidden: HiddenStates) -> tuple[Floats, Floats]:
@@ -192,17 +193,3 @@ def unit_length(rows: Floats) -> Floats:
 def sigmoid(z: Array) -> Array:
     """Return the probabilities of log-odds."""
     return np.asarray(1.0 / (1.0 + np.exp(-np.clip(z, -500, 500))))
-
-
-def _load_head(file: str, names: Sequence[str]) -> dict[str, Array]:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    path, remedy = HEADS / file, "run `python -m metrics.heads train`"
-    try:
-        tensors = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); {remedy}") from None
-    if set(tensors) != set(names):
-        raise InputError(f"{path}: holds {sorted(tensors)}, not {sorted(names)}; {remedy}")
-    return {name: tensor.astype(np.float64) for name, tensor in tensors.items()}

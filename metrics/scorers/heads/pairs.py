@@ -171,7 +171,7 @@ def training_pairs(
 
 
 def _contempt(clean: Sequence[str], rng: random.Random) -> TrainingPair:
-    """A sentence of `_CONTEMPT`, alone or beside a neutral one, kept as it is or with a rude word taken from it."""
+    """A sentence of contempt, alone or beside a neutral one, kept as it is or with a rude word taken from it."""
     template = rng.choice(WORDS["contempt"])
     text = template.format(**{name: rng.choice(values) for name, values in _FILLERS.items()})
     if rng.random() < 0.3:

@@ -16,7 +16,7 @@ from metrics.data import sources
 from metrics.data.corpora import load_corpus
 from metrics.scorers.batching import pad
 from metrics.scorers.heads import features
-from metrics.scorers.heads.content import ADAPTER_FILES, KINDS, OUTPUTS, PairReader, first_layers, pool, rewrite_start
+from metrics.scorers.heads.content import ADAPTER_FILES, KINDS, OUTPUTS, PairReader, pool, rewrite_start
 from metrics.scorers.heads.pairs import PASSES, Pass, TrainingPair, training_pairs
 from metrics.util.files import (
     atomic_file,
@@ -83,7 +83,7 @@ def write_judge(
     torch.use_deterministic_algorithms(True)
     torch.manual_seed(0)
     reader = PairReader()
-    base = first_layers(reader.ref.folder)
+    base = reader.load()
     names = [n for n, _ in base.named_modules() if n.endswith("_proj") and int(n.split(".")[1]) >= _FIRST_LAYER]
     model = get_peft_model(base, LoraConfig(r=_RANK, lora_alpha=2 * _RANK, target_modules=sorted(names)))
     # The folder's path would differ from machine to machine.
