@@ -63,7 +63,7 @@ def _print_agreement(options: argparse.Namespace, cache: "ScoreCache") -> None:
     """Print the agreement with the judgements of FILE."""
     from metrics.data.judgements import read_judgements
     from metrics.profiles import load_profiles
-    from metrics.scoring.agreement import PAIRS, agreement, system_means
+    from metrics.scoring.agreement import PAIRS, agreement, interval_text, system_means
     from metrics.scoring.evaluator import Evaluator
     from metrics.util.files import require_writable, write_json
 
@@ -84,10 +84,8 @@ def _print_agreement(options: argparse.Namespace, cache: "ScoreCache") -> None:
         print(f"profile {name}, {count} rewrites of {len(systems)} systems")
         print("metric\tjudgement\tlevel\tstatistic\tvalue [95 %]\tn")
         for row in rows:
-            interval = "undefined"
-            if row["value"] is not None:
-                interval = f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
-            print(row["metric"], row["judgement"], row["level"], row["statistic"], interval, row["n"], sep="\t")
+            cells = row["metric"], row["judgement"], row["level"], row["statistic"], interval_text(row), row["n"]
+            print(*cells, sep="\t")
         print("system\t" + "\t".join(f"{aspect}\t{metric}" for metric, aspect in PAIRS))
         for system, means in systems.items():
             print(system, *(f"{means[aspect]:.3f}\t{means[metric]:.3f}" for metric, aspect in PAIRS), sep="\t")

@@ -1,7 +1,7 @@
 """Agreement of metrics with human judgements of rewrites: correlations and AUC with bootstrap intervals."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from scipy.stats import kendalltau, rankdata, spearmanr
 from metrics.data.judgements import JudgedRewrites
 from metrics.scorers.batching import Array
 from metrics.scoring.items import SentenceScores
+from metrics.scoring.statistics import Interval
 from metrics.util.progress import progress
 
 # Which judgement each metric is compared with; joint: the product of the three.
@@ -17,6 +18,9 @@ PAIRS = (
     ("sta", "style"), ("soft_sta", "style"), ("sim", "meaning"), ("fl", "fluency"), ("soft_fl", "fluency"),
     ("j", "joint"), ("soft_j", "joint"),
 )  # fmt: skip
+TITLES = {
+    "sta": "STA", "soft_sta": "soft STA", "sim": "SIM", "fl": "FL", "soft_fl": "soft FL", "j": "J", "soft_j": "soft J",
+}  # fmt: skip
 RESAMPLES = 1_000
 
 
@@ -60,6 +64,11 @@ def system_means(judged: JudgedRewrites, scores: SentenceScores) -> dict[str, di
     rows = {name: np.array([system == name for system in judged.systems]) for name in set(judged.systems)}
     table = {name: {c: float(values[own].mean()) for c, values in columns.items()} for name, own in rows.items()}
     return dict(sorted(table.items(), key=lambda item: -item[1].get("joint", 0)))
+
+
+def interval_text(row: Mapping[str, Any]) -> str:
+    """Return the value of a row of `agreement` with its interval, or "undefined"."""
+    return "undefined" if row["value"] is None else str(Interval(row["value"], row["low"], row["high"]))
 
 
 def spearman(x: Array, y: Array) -> float | None:

@@ -4,30 +4,21 @@ import itertools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from scipy.stats import rankdata
 
 from metrics.data.contrast import Contrast
 from metrics.data.judgements import JudgedRewrites
-from metrics.scoring.agreement import PAIRS, agreement, spearman, system_means
+from metrics.scoring.agreement import PAIRS, TITLES, agreement, interval_text, spearman, system_means
 from metrics.scoring.contrast import TOTAL, contrast_scores, preferences
 from metrics.scoring.evaluator import Evaluator
 from metrics.util.files import read_text
+from metrics.util.markdown import markdown_table
 
 # Profile and version -> `figures`; `--table` writes it.
 RECORD = Path(__file__).parent / "agreement.json"
 TOLERANCE = 0.002  # between machines: kernels differ in the last digits of a score
 QUOTED = 10
-_TITLES = {
-    "sta": "STA",
-    "soft_sta": "soft STA",
-    "sim": "SIM",
-    "fl": "FL",
-    "soft_fl": "soft FL",
-    "j": "J",
-    "soft_j": "soft J",
-}
 
 
 def figures(evaluator: Evaluator, judged: JudgedRewrites, held_out: Sequence[Contrast]) -> dict[str, float]:
@@ -115,32 +106,33 @@ def _set_table(judged: JudgedRewrites, evaluator: Evaluator) -> str:
     columns = {"Spearman": ("sentence", "spearman"), "Kendall": ("sentence", "kendall"), "AUC": ("sentence", "auc")}
     if len(systems) > 1:
         columns["Spearman of the systems"] = ("system", "spearman")
-    lines = [["metric", "people's", *columns]]
+    head, lines = ["metric", "people's", *columns], []
     for metric, aspect in pairs:
-        lines.append([_TITLES[metric], aspect, *(_interval(rows[metric, *column]) for column in columns.values())])
-    table = _markdown(lines)
+        lines.append([TITLES[metric], aspect, *(interval_text(rows[metric, *column]) for column in columns.values())])
+    table = markdown_table(lines, head, len(head))
     if len(systems) == 1:
         return table
     verdict = (
         "J puts the systems in people's order." if in_order(systems) else "J does not order the systems as people do."
     )
     shown = [("style", "sta"), ("meaning", "sim"), ("fluency", "fl"), ("joint", "j")]
-    lines = [["system", *(title for aspect, metric in shown for title in (aspect, _TITLES[metric]))]]
+    head, lines = ["system", *(title for aspect, metric in shown for title in (aspect, TITLES[metric]))], []
     for system, means in systems.items():
         lines.append([system, *(f"{means[column]:.3f}" for pair in shown for column in pair)])
-    return f"{table}\n\n{verdict} Means:\n\n{_markdown(lines)}"
+    return f"{table}\n\n{verdict} Means:\n\n{markdown_table(lines, head, len(head))}"
 
 
 def _contrast_lines(evaluators: Mapping[str, Evaluator], held_out: Sequence[Contrast]) -> str:
-    lines = [["profile", "J prefers the good rewrite", "SIM prefers it", "mean SIM of the bad / of the good"]]
+    head = ["profile", "J prefers the good rewrite", "SIM prefers it", "mean SIM of the bad / of the good"]
+    lines = []
     for name, evaluator in evaluators.items():
         if "en" in evaluator.profile.languages:
             rows = preferences([TOTAL] * len(held_out), *contrast_scores(evaluator, held_out))
             by_metric = {row["metric"]: row | {"value": row["preferred"]} for row in rows}
             ratio = by_metric["sim"]["ratio"]
-            cells = [_interval(by_metric[metric]) for metric in ("j", "sim")]
+            cells = [interval_text(by_metric[metric]) for metric in ("j", "sim")]
             lines.append([name, *cells, "undefined" if ratio is None else f"{ratio:.2f}"])
-    return _markdown(lines)
+    return markdown_table(lines, head, len(head))
 
 
 def _disagreements(evaluators: Mapping[str, Evaluator], judged: JudgedRewrites) -> list[str]:
@@ -160,24 +152,13 @@ def _disagreements(evaluators: Mapping[str, Evaluator], judged: JudgedRewrites) 
             # One rewrite of a source: three systems often share a fault.
             first = {judged.sources[i]: int(i) for i in reversed(order.tolist())}
             chosen = sorted(first.values(), key=order.tolist().index)[:QUOTED]
-            lines = [["source", "rewrite", "people's joint", f"J of {liked}", f"J of {other}"]]
+            head, lines = ["source", "rewrite", "people's joint", f"J of {liked}", f"J of {other}"], []
             for i in chosen:
                 values = (judged.judgements["joint"][i], j[liked][i], j[other][i])
                 lines.append([_cell(judged.sources[i]), _cell(judged.outputs[i]), *(f"{v:.2f}" for v in values)])
-            parts += [f"## Rewrites that {liked} likes and {other} does not", _markdown(lines)]
+            parts += [f"## Rewrites that {liked} likes and {other} does not", markdown_table(lines, head, len(head))]
     return parts
-
-
-def _interval(row: Mapping[str, Any]) -> str:
-    if row["value"] is None:
-        return "undefined"
-    return f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
 
 
 def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", r"\|")
-
-
-def _markdown(lines: Sequence[Sequence[str]]) -> str:
-    head, *rows = (f"| {' | '.join(cells)} |" for cells in lines)
-    return "\n".join([head, "|" + "---|" * len(lines[0]), *rows])

@@ -7,9 +7,11 @@ import numpy as np
 
 from metrics.data.contrast import Contrast
 from metrics.scorers.batching import Array
+from metrics.scoring.agreement import TITLES
 from metrics.scoring.evaluator import Evaluator
 from metrics.scoring.items import SentenceScores
-from metrics.scoring.statistics import mean_interval
+from metrics.scoring.statistics import Interval, mean_interval
+from metrics.util.markdown import markdown_table
 
 METRICS = ("sta", "soft_sta", "sim", "fl", "j")
 TOTAL = "all kinds"
@@ -54,19 +56,17 @@ def _compare(good: Array, bad: Array) -> dict[str, Any]:
 
 def preference_table(rows: Sequence[dict[str, Any]]) -> str:
     """Return the rows of `preferences` as a Markdown table, one line per kind, and the totals with their intervals."""
-    titles = {"sta": "STA", "soft_sta": "soft STA", "sim": "SIM", "fl": "FL", "j": "J"}
-    head = ["kind", "n", *titles.values(), "SIM good", "SIM bad", "ratio"]
-    lines = ["| " + " | ".join(head) + " |", "|---|" + "--:|" * (len(head) - 1)]
+    head = ["kind", "n", *(TITLES[metric] for metric in METRICS), "SIM good", "SIM bad", "ratio"]
+    lines = []
     for kind in dict.fromkeys(row["kind"] for row in rows):
         own = {row["metric"]: row for row in rows if row["kind"] == kind}
         cells = [f"{own[m]['preferred']:.2f} ({own[m]['difference']:+.2f})" for m in METRICS]
         sim = own["sim"]
         ratio = "undefined" if sim["ratio"] is None else f"{sim['ratio']:.2f}"
-        cells = [kind, str(sim["n"]), *cells, f"{sim['good']:.2f}", f"{sim['bad']:.2f}", ratio]
-        lines.append("| " + " | ".join(cells) + " |")
-    lines.append("")
-    for row in rows:
-        if row["kind"] == TOTAL:
-            interval = f"{row['preferred']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
-            lines.append(f"- {titles[row['metric']]} prefers the good rewrite: {interval}")
-    return "\n".join(lines) + "\n"
+        lines.append([kind, sim["n"], *cells, f"{sim['good']:.2f}", f"{sim['bad']:.2f}", ratio])
+    totals = [
+        f"- {TITLES[row['metric']]} prefers the good rewrite: {Interval(row['preferred'], row['low'], row['high'])}"
+        for row in rows
+        if row["kind"] == TOTAL
+    ]
+    return "\n".join([markdown_table(lines, head), "", *totals]) + "\n"

@@ -26,6 +26,7 @@ from metrics.scoring.result import Result, git_commit
 from metrics.scoring.slices import ScoredSentences, count_line, slice_tables
 from metrics.scoring.statistics import Interval, mean_interval, paired_difference
 from metrics.util.files import atomic_file, link_folder, sha256_folder, write_text
+from metrics.util.markdown import markdown_table
 from metrics.util.progress import progress
 from repro.config.recipe import Recipe
 from repro.methods import METHODS, PARALLEL
@@ -112,8 +113,7 @@ def _slices(results: Sequence[Result]) -> list[str]:
     """A table per slicing: a row per slice and system."""
     parts = ["## Slices", "", "docs/concepts.md defines the slices. The means of few sentences are rough.", ""]
     for head, rows in slice_tables(_ranked(results)):
-        lines = [head, ["---", "---", *["--:"] * (len(head) - 2)], *rows]
-        parts += [*(f"| {' | '.join(line)} |" for line in lines), ""]
+        parts += [markdown_table(rows, head, text_columns=2), ""]
     return parts
 
 

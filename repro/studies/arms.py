@@ -2,10 +2,8 @@
 
 import argparse
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from metrics.util.console import command_parser
 from metrics.util.files import write_text
@@ -40,9 +38,3 @@ def study_parser(name: str, description: str | None, seeds: int = 3) -> argparse
     p.add_argument("--out", metavar="DIR", default="runs/studies", help="where runs and results go (runs/studies)")
     p.add_argument("--verbose", action="store_true", help="show messages of other libraries")
     return p
-
-
-def markdown_table(rows: Sequence[Sequence[Any]], header: Sequence[str]) -> str:
-    """Return a Markdown table, the first column aligned to the left and the others to the right."""
-    lines = [f"| {' | '.join(header)} |", f"|---|{'--:|' * (len(header) - 1)}"]
-    return "\n".join([*lines, *(f"| {' | '.join(map(str, row))} |" for row in rows)])

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from metrics.util.errors import InputError, run_command
-from repro.studies.arms import Arm, markdown_table, study_parser, write_report
+from metrics.util.markdown import markdown_table
+from repro.studies.arms import Arm, study_parser, write_report
 
 if TYPE_CHECKING:
     from repro.studies.runs import Scores

@@ -11,7 +11,8 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from metrics.util.errors import run_command
-from repro.studies.arms import Arm, markdown_table, study_parser, write_report
+from metrics.util.markdown import markdown_table
+from repro.studies.arms import Arm, study_parser, write_report
 
 if TYPE_CHECKING:
     from repro.studies.runs import Run
