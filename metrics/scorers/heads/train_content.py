@@ -175,7 +175,7 @@ class _Checkpoint:
 
 def _save(model: Any, folder: Path) -> None:
     """Write the adapter in peft's format with weights of 16 bits."""
-    model.save_pretrained(folder)
+    model.save_pretrained(folder, save_embedding_layers=False)
     for name in sorted(path.name for path in folder.iterdir() if path.name not in ADAPTER_FILES):
         (folder / name).unlink()
     # peft writes a set, whose order changes from run to run.
