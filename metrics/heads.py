@@ -1,6 +1,6 @@
 """Train the heads and the judge of content of the profile `offline`: `python -m metrics.heads train`.
 
-The judge takes about half an hour on two cores; an interrupted training resumes.
+The judge takes most of an hour on two cores; an interrupted training resumes.
 """
 
 from pathlib import Path
