@@ -1,6 +1,7 @@
 """Publishes results: reads them, plans the change, shows it, and commits it or opens a pull request."""
 
 import datetime
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from leaderboard.publishing.plan import plan
 from leaderboard.rows.results import row_from_result
 from leaderboard.rows.row import About, load_row
 from leaderboard.stores import open_store
-from leaderboard.stores.base import EMPTY, ForbiddenError, Store, retry
+from leaderboard.stores.base import EMPTY, ForbiddenError, Store, UnmovedHeadError, retry
 from leaderboard.stores.hub import HubStore
 from metrics.scoring.result import read_results
 from metrics.util.errors import InputError
@@ -109,11 +110,15 @@ def publish(
         dry_run: Whether to write nothing.
         show: Receives a description of the change before it is made.
 
+    Where the Hub takes no commit although its head stays where it was read, a pull request is opened instead.
+
     Raises:
         InputError: `plan` refuses a row, or the store stays busy; nothing is written then.
     """
+    shown = ""
 
-    def act() -> str:
+    def act(pull_request: bool) -> str:
+        nonlocal shown
         try:
             snapshot = store.snapshot()
         except InputError as error:
@@ -124,7 +129,10 @@ def publish(
         planned = plan(snapshot, entries)
         if not planned.changes or (pull_request and not planned.additions):
             return f"{store.name}: nothing to do, all {len(entries)} rows are published already"
-        show(planned.describe())
+        # A retry shows only what has changed meanwhile.
+        if (description := planned.describe()) != shown:
+            show(description)
+            shown = description
         if dry_run:
             return f"{store.name}: nothing was written (--dry-run)"
         if not pull_request or not isinstance(store, HubStore):
@@ -140,7 +148,21 @@ def publish(
         # Without the derived tables, in which two pull requests would conflict. The next commit rebuilds them.
         return f"{store.name}: pull request {store.propose(planned.row_files, snapshot.revision, planned.title)}"
 
-    return retry(act, store.name)
+    try:
+        return retry(lambda: act(pull_request), store.name)
+    except UnmovedHeadError as error:
+        if pull_request or not isinstance(store, HubStore):
+            raise _no_commit(store, error) from None
+        print(f"{error}; opening a pull request instead", file=sys.stderr)
+    try:
+        return retry(lambda: act(pull_request=True), store.name, max_unmoved=2)
+    except UnmovedHeadError as error:
+        raise _no_commit(store, error) from None
+
+
+def _no_commit(store: Store, error: UnmovedHeadError) -> InputError:
+    """What to do where not even a pull request can be opened."""
+    return InputError(f"{error}; nothing was published: look at its page for an open commit, and run this again later")
 
 
 def rebuild(store: Store) -> str:

@@ -13,10 +13,20 @@ T = TypeVar("T")
 PATIENCE_SECONDS = 600
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.25, 8.0
 _MAX_UNANSWERED = 5
+# The pauses before this many attempts add up to 74 s: a replica of the Hub may lag by a minute.
+_MAX_UNMOVED = 13
 
 
 class LostRaceError(Exception):
-    """The store changed after it was read; nothing was written."""
+    """The store says that it changed after `parent` was read; nothing was written."""
+
+    def __init__(self, parent: str = "") -> None:
+        super().__init__(parent)
+        self.parent = parent
+
+
+class UnmovedHeadError(InputError):
+    """The store refuses each commit as outdated, and yet still shows the revision that the commit was planned on."""
 
 
 class BusyError(Exception):
@@ -70,30 +80,46 @@ class Store(Protocol):
         """
 
 
-def retry(act: Callable[[], T], name: str, patience: float | None = None) -> T:
-    """Return `act()`, called again with random pauses while it raises `LostRaceError` or `BusyError`.
+def retry(act: Callable[[], T], name: str, patience: float | None = None, max_unmoved: int = _MAX_UNMOVED) -> T:
+    """Return `act()`, called again after pauses while it raises `LostRaceError` or `BusyError`; say each time why.
 
     Args:
         act: Reads the store, plans and commits. If only the response to a commit was lost, it finds the change there.
         name: Name of the store.
         patience: Seconds after which retries end (default: `PATIENCE_SECONDS`).
+        max_unmoved: After how many commits in a row that are refused as outdated on the same revision retries end.
 
     Raises:
+        UnmovedHeadError: `max_unmoved` is reached.
         InputError: The time is over, or five attempts in a row had no response.
     """
-    unanswered = 0
+    unanswered = unmoved = lost = 0
+    parent: str | None = None
     end = time.monotonic() + (PATIENCE_SECONDS if patience is None else patience)
     pause = _FIRST_PAUSE_SECONDS
     while True:
         try:
             return act()
-        except (LostRaceError, BusyError) as error:
-            reason = str(error) or "other publishers were faster each time"
-            wait = random.uniform(0, pause) + getattr(error, "pause", 0)
-            unanswered = 0 if getattr(error, "answered", True) else unanswered + 1
-            if time.monotonic() + wait > end or unanswered == _MAX_UNANSWERED:
-                raise InputError(f"{name}: gave up ({reason}); run the same command again") from None
-            if isinstance(error, BusyError):
-                print(f"{name}: {reason}; retrying in {wait:.0f} s", file=sys.stderr)
+        except LostRaceError as error:
+            lost, unanswered = lost + 1, 0
+            unmoved = unmoved + 1 if error.parent == parent else 1
+            parent = error.parent
+            # A rival pauses at random, so that two publishers do not meet again. A head that stays has no rival.
+            wait = random.uniform(0, pause) if unmoved == 1 else pause
+            reason = f"other publishers were faster in {lost} attempts"
+            if unmoved > 1:
+                reason = f"refused {unmoved} commits as outdated, and still shows revision {parent[:12]}"
+            if unmoved == max_unmoved:
+                raise UnmovedHeadError(f"{name}: {reason}") from None
+            first = "a change came between reading and this commit" if lost == 1 else reason
+            message = f"{first}; reading it again in {wait:.1f} s"
+        except BusyError as error:
+            reason = str(error)
+            wait = random.uniform(0, pause) + error.pause
+            unanswered = 0 if error.answered else unanswered + 1
+            message = f"{reason}; retrying in {wait:.0f} s"
+        if time.monotonic() + wait > end or unanswered == _MAX_UNANSWERED:
+            raise InputError(f"{name}: gave up ({reason}); run the same command again")
+        print(f"{name}: {message}", file=sys.stderr)
         time.sleep(wait)
         pause = min(3 * pause, _LONGEST_PAUSE_SECONDS)

@@ -86,8 +86,11 @@ class HubStore:
         # New operations for each attempt: the client changes them.
         operations = [hub.CommitOperationAdd(path, data) for path, data in sorted(changes.items())]
         options = {"repo_type": "dataset", "parent_commit": parent, "create_pr": pull_request}
-        with self._errors():
-            return self.api.create_commit(self.name, operations, commit_message=message, **options)
+        try:
+            with self._errors():
+                return self.api.create_commit(self.name, operations, commit_message=message, **options)
+        except LostRaceError:
+            raise LostRaceError(parent) from None
 
     def _retry(self, call: Callable[[], T]) -> T:
         def act() -> T:

@@ -42,7 +42,7 @@ class LocalStore:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 if self.snapshot().revision != parent:
-                    raise LostRaceError
+                    raise LostRaceError(parent)
                 for path in sorted(changes, key=_order):
                     self._write(path, changes[path])
                 return self.snapshot().revision

@@ -381,6 +381,44 @@ def test_a_lost_race_is_retried(hub: HubServer, store: HubStore, hasty: None) ->
     assert [request.status for request in hub.log("POST", "/commit/")].count(412) == 1
 
 
+def test_a_head_that_never_moves_ends_in_a_pull_request(
+    hub: HubServer, store: HubStore, hasty: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each commit to main is refused as outdated, with nobody else about: no race, so a pull request is opened."""
+    head = store.snapshot().revision
+    hub.faults.answer("POST", r"/commit/main$", 412, times=None)
+    said = publish(store, [entry("x", [1, 0, 1])], show=quiet)
+    assert said == f"{REPO}: pull request {hub.url}/datasets/{REPO}/discussions/1"
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith(REPO)]
+    assert len(lines) == 13 and lines[0].startswith(f"{REPO}: a change came between reading and this commit; reading")
+    assert lines[5].startswith(f"{REPO}: refused 6 commits as outdated, and still shows revision {head[:12]}; reading")
+    assert lines[12].endswith("opening a pull request instead")
+    assert publish(store, [entry("x", [1, 0, 1])], show=quiet) == said
+    hub.faults.answer("POST", r"/commit/main\?create_pr", 412, times=None)
+    with pytest.raises(InputError, match=r"refused 2 commits as outdated.*; nothing was published: look at its page"):
+        publish(store, [entry("y", [1, 0, 1])], show=quiet)
+
+
+def test_a_head_that_is_read_stale_is_waited_for(
+    hub: HubServer, store: HubStore, hasty: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The data set's information comes five times from a replica that lags: the row joins the one it did not show."""
+    stale, read = store.snapshot(), store.api.dataset_info
+    readings: list[int] = []
+    publish(HubStore(REPO, hub.api("hf_alice")), [entry("y", [1, 1, 1])], show=quiet)
+
+    def lagging(*arguments: Any, **options: Any) -> Any:
+        readings.append(1)
+        return read(*arguments, **options, **({"revision": stale.revision} if len(readings) <= 5 else {}))
+
+    monkeypatch.setattr(store.api, "dataset_info", lagging)
+    assert ": published, revision " in publish(store, [entry("x", [1, 0, 1])], show=quiet)
+    assert {row.system.name for row in load_board(store.snapshot()).rows.values()} == {"x", "y"}
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith(REPO)]
+    assert len(lines) == 5
+    assert f"refused 5 commits as outdated, and still shows revision {stale.revision[:12]}; reading" in lines[4]
+
+
 def test_the_same_run_raced_by_another_submitter_is_not_overwritten(
     hub: HubServer, store: HubStore, hasty: None
 ) -> None:
