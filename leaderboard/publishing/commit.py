@@ -15,7 +15,7 @@ from leaderboard.publishing.plan import plan
 from leaderboard.rows.results import row_from_result
 from leaderboard.rows.row import About, load_row
 from leaderboard.stores import open_store
-from leaderboard.stores.base import EMPTY, ForbiddenError, Store, UnmovedHeadError, retry
+from leaderboard.stores.base import EMPTY, MAX_UNMOVED, ForbiddenError, Store, UnmovedHeadError, retry
 from leaderboard.stores.hub import HubStore
 from metrics.scoring.result import read_results
 from metrics.util.errors import InputError
@@ -115,52 +115,64 @@ def publish(
     Raises:
         InputError: `plan` refuses a row, or the store stays busy; nothing is written then.
     """
-    shown = ""
+    shown: set[str] = set()
 
-    def act(pull_request: bool) -> str:
-        nonlocal shown
-        try:
-            snapshot = store.snapshot()
-        except InputError as error:
-            if not dry_run:
-                raise
-            print(f"{error}; the changes below are to an empty leaderboard")
-            snapshot = EMPTY
-        planned = plan(snapshot, entries)
-        if not planned.changes or (pull_request and not planned.additions):
-            return f"{store.name}: nothing to do, all {len(entries)} rows are published already"
+    def show_once(description: str) -> None:
         # A retry shows only what has changed meanwhile.
-        if (description := planned.describe()) != shown:
+        if description not in shown:
             show(description)
-            shown = description
-        if dry_run:
-            return f"{store.name}: nothing was written (--dry-run)"
-        if not pull_request or not isinstance(store, HubStore):
-            try:
-                revision = store.commit(planned.changes, snapshot.revision, planned.title)
-                return f"{store.name}: published, revision {revision[:12]}"
-            except ForbiddenError:
-                if not isinstance(store, HubStore):
-                    raise
-                if not planned.additions:
-                    done = f"all {len(entries)} rows are published already"
-                    return f"{store.name}: {done}; its owner must run leaderboard.rebuild"
-        # Without the derived tables, in which two pull requests would conflict. The next commit rebuilds them.
-        return f"{store.name}: pull request {store.propose(planned.row_files, snapshot.revision, planned.title)}"
+            shown.add(description)
+
+    def attempt(*, pull_request: bool, max_unmoved: int = MAX_UNMOVED) -> str:
+        def act() -> str:
+            return _attempt(store, entries, pull_request=pull_request, dry_run=dry_run, show=show_once)
+
+        return retry(act, store.name, max_unmoved=max_unmoved)
 
     try:
-        return retry(lambda: act(pull_request), store.name)
+        return attempt(pull_request=pull_request)
     except UnmovedHeadError as error:
         if pull_request or not isinstance(store, HubStore):
-            raise _no_commit(store, error) from None
+            raise _no_commit(error) from None
         print(f"{error}; opening a pull request instead", file=sys.stderr)
     try:
-        return retry(lambda: act(pull_request=True), store.name, max_unmoved=2)
+        return attempt(pull_request=True, max_unmoved=2)
     except UnmovedHeadError as error:
-        raise _no_commit(store, error) from None
+        raise _no_commit(error) from None
 
 
-def _no_commit(store: Store, error: UnmovedHeadError) -> InputError:
+def _attempt(
+    store: Store, entries: Sequence[Entry], *, pull_request: bool, dry_run: bool, show: Callable[[str], object]
+) -> str:
+    """Publish once; raises LostRaceError and BusyError, which `retry` handles."""
+    try:
+        snapshot = store.snapshot()
+    except InputError as error:
+        if not dry_run:
+            raise
+        print(f"{error}; the changes below are to an empty leaderboard")
+        snapshot = EMPTY
+    planned = plan(snapshot, entries)
+    if not planned.changes or (pull_request and not planned.additions):
+        return f"{store.name}: nothing to do, all {len(entries)} rows are published already"
+    show(planned.describe())
+    if dry_run:
+        return f"{store.name}: nothing was written (--dry-run)"
+    if not pull_request or not isinstance(store, HubStore):
+        try:
+            revision = store.commit(planned.changes, snapshot.revision, planned.title)
+            return f"{store.name}: published, revision {revision[:12]}"
+        except ForbiddenError:
+            if not isinstance(store, HubStore):
+                raise
+            if not planned.additions:
+                done = f"all {len(entries)} rows are published already"
+                return f"{store.name}: {done}; its owner must run leaderboard.rebuild"
+    # Without the derived tables, in which two pull requests would conflict. The next commit rebuilds them.
+    return f"{store.name}: pull request {store.propose(planned.row_files, snapshot.revision, planned.title)}"
+
+
+def _no_commit(error: UnmovedHeadError) -> InputError:
     """What to do where not even a pull request can be opened."""
     return InputError(f"{error}; nothing was published: look at its page for an open commit, and run this again later")
 

@@ -14,7 +14,7 @@ PATIENCE_SECONDS = 600
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.25, 8.0
 _MAX_UNANSWERED = 5
 # The pauses before this many attempts add up to 74 s: a replica of the Hub may lag by a minute.
-_MAX_UNMOVED = 13
+MAX_UNMOVED = 13
 
 
 class LostRaceError(Exception):
@@ -80,7 +80,7 @@ class Store(Protocol):
         """
 
 
-def retry(act: Callable[[], T], name: str, patience: float | None = None, max_unmoved: int = _MAX_UNMOVED) -> T:
+def retry(act: Callable[[], T], name: str, patience: float | None = None, max_unmoved: int = MAX_UNMOVED) -> T:
     """Return `act()`, called again after pauses while it raises `LostRaceError` or `BusyError`; say each time why.
 
     Args:
