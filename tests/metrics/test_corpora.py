@@ -98,9 +98,9 @@ def test_the_sample_is_large_varied_and_held_out(monkeypatch: pytest.MonkeyPatch
     toxic = [line.split("\t") for line in read_lines(SAMPLE / "toxic.tsv")[1:]]
     neutral = read_lines(SAMPLE / "neutral.txt")
     test = load_test_set("sample")
-    assert len(toxic) >= 600 and len(neutral) >= 600 and len(test.sources) >= 150
+    assert len(toxic) >= 2_000 and len(neutral) >= 2_000 and len(test.sources) >= 150
     kinds = [kind for _, kind in toxic]
-    assert {kind: kinds.count(kind) >= 60 for kind in ("profanity", "insult", "threat", "contempt")} == {
+    assert {kind: kinds.count(kind) >= 200 for kind in ("profanity", "insult", "threat", "contempt")} == {
         "profanity": True, "insult": True, "threat": True, "contempt": True,
     }  # fmt: skip
     texts = [text.lower() for text, _ in toxic] + [t.lower() for t in neutral] + [t.lower() for t in test.sources]
