@@ -2,6 +2,7 @@
 
 import re
 from itertools import pairwise
+from typing import Any
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
@@ -11,6 +12,11 @@ def well_formed(text: str) -> str:
     if _SURROGATES.search(text) is None:
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def is_output(value: Any) -> bool:
+    """Whether `value` can be an output: well-formed text in one line, single blanks between its words."""
+    return isinstance(value, str) and value == " ".join(value.split()) and well_formed(value) == value
 
 
 def detokenise(text: str) -> str:

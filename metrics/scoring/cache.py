@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from metrics.scorers import FAULTS
 from metrics.scoring import COLUMNS
 from metrics.util.number_cache import NumberCache
 
@@ -14,4 +15,4 @@ class ScoreCache(NumberCache):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, "score", COLUMNS)
-        self.faults = NumberCache(path, "fault", ["number"])
+        self.faults = NumberCache(path, "fault", ["number"], lambda number: number in range(len(FAULTS)))

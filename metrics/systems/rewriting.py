@@ -5,10 +5,12 @@ import time
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from metrics.data.test_sets import TestSet
+from metrics.data.text import is_output
 from metrics.generation.batching import default_batch_size
 from metrics.generation.decoding import decoding_settings
 from metrics.generation.engines import make_engine
@@ -18,7 +20,7 @@ from metrics.models.cards import card_facts
 from metrics.models.loading import DTYPES, LoadedModel, load_model
 from metrics.systems.baselines import BASELINES
 from metrics.systems.resolve import Rewrites, System, read_outputs
-from metrics.util.files import append_json_lines, cache_dir, content_hash, read_json_lines
+from metrics.util.files import append_json_lines, cache_dir, content_hash, is_duration, read_json_lines
 
 _SECONDS = "seconds"  # the key, beside the outputs of a cached batch, of the time that the batch took
 
@@ -82,7 +84,7 @@ def _generate(
     key = content_hash([system.revision, decoding, list(sources), versions])
     path = cache_dir() / "rewrites" / f"{key[:32]}.jsonl"
     done = RewritingProgress()
-    cached = read_json_lines(path)
+    cached = read_json_lines(path, lambda line: _is_batch(line, len(sources)))
     batch_seconds: list[float | None] = [batch.pop(_SECONDS, None) for batch in cached]
     for batch in cached:
         done.add({int(i): text for i, text in batch.items()})
@@ -107,3 +109,17 @@ def _generate(
         device = str(torch.cuda.get_device_name())
     card = card_facts(loaded.ref)
     return Rewrites(system.name, system.kind, system.revision, decoding, tuple(outputs), total, device, card)
+
+
+def _is_batch(line: Any, n: int) -> bool:
+    """Whether a line of the cache is a batch of `n` sentences: lines of text, or None, by index, and its seconds."""
+    if not isinstance(line, dict):
+        return False
+    texts = {index: text for index, text in line.items() if index != _SECONDS}
+    known = {str(i) for i in range(n)}
+    return (
+        is_duration(line.get(_SECONDS, 0))
+        and bool(texts)
+        and texts.keys() <= known
+        and all(text is None or is_output(text) for text in texts.values())
+    )

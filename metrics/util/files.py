@@ -167,13 +167,27 @@ def append_json_lines(path: Path) -> Iterator[Callable[[Any], None]]:
         yield append
 
 
-def read_json_lines(path: Path) -> list[Any]:
-    """Read the values that `append_json_lines` wrote, without empty lines and those that a kill cut off."""
+def read_json_lines(path: Path, is_written: Callable[[Any], bool]) -> list[Any]:
+    """Read the values that `append_json_lines` wrote.
+
+    Args:
+        path: The file; it need not exist.
+        is_written: Whether the program can have written a value. Other lines are passed over, as are empty lines and
+            those that a kill cut off: what they stood for is done again.
+    """
     values = []
     for line in path.read_text("utf-8", errors="replace").split("\n") if path.is_file() else ():
-        with suppress(ValueError):
-            values.append(json.loads(line))
+        # RecursionError: a line of thousands of brackets.
+        with suppress(ValueError, RecursionError):
+            value = json.loads(line)
+            if is_written(value):
+                values.append(value)
     return values
+
+
+def is_duration(value: Any) -> bool:
+    """Whether a value from a file can be a number of seconds."""
+    return type(value) in (int, float) and 0 <= value < float("inf")
 
 
 def link_folder(source: Path, target: Path, exclude: Sequence[str] = ()) -> None:

@@ -10,16 +10,18 @@ import platform
 import re
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import transformers
 
+from metrics.data.text import well_formed
 from metrics.models.cards import card_facts
 from metrics.models.loading import LoadedModel, load_model
 from metrics.systems.baselines import lexicon
 from metrics.systems.resolve import Rewrites
 from metrics.util.errors import InputError
-from metrics.util.files import append_json_lines, cache_dir, content_hash, read_json_lines
+from metrics.util.files import append_json_lines, cache_dir, content_hash, is_duration, read_json_lines
 from metrics.util.progress import progress
 from repro.baselines import RewriterContext
 
@@ -53,7 +55,7 @@ def rewrites(context: RewriterContext) -> Rewrites:
     key = content_hash([leader.revision, settings, sources, masked, sorted(lexicon()), versions])
     path = cache_dir() / "mask-infill" / f"{key[:32]}.jsonl"
     infiller = Infiller(loaded)
-    done = {i: (text, seconds) for i, text, seconds in read_json_lines(path)}
+    done = {i: (text, seconds) for i, text, seconds in read_json_lines(path, _is_written)}
     with append_json_lines(path) as append:
         for i, source in enumerate(progress(sources, "rewriting, mask-infill", unit="sentences")):
             if i not in done:
@@ -64,6 +66,14 @@ def rewrites(context: RewriterContext) -> Rewrites:
     where = f"{device}, {platform.machine()}, {torch.get_num_threads()} threads"
     card = card_facts(leader)
     return Rewrites("mask-infill", "model", leader.revision, settings, outputs, round(sum(seconds), 1), where, card)
+
+
+def _is_written(line: Any) -> bool:
+    """Whether a line of the cache holds the index of a sentence, its text and the seconds that it took."""
+    return (
+        isinstance(line, list) and len(line) == 3 and type(line[0]) is int and line[0] >= 0
+        and isinstance(line[1], str) and well_formed(line[1]) == line[1] and is_duration(line[2])
+    )  # fmt: skip
 
 
 class Infiller:

@@ -1,6 +1,7 @@
 """Rollouts of the leader before training, with their verdicts: what DPO and KTO learn from."""
 
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 from metrics.util.errors import InputError
 from metrics.util.files import append_json_lines, read_json_lines
@@ -32,7 +33,8 @@ def untrained_rollouts(context: TrainingContext) -> list[Rollout]:
     config, leader = context.config, context.leader
     generator = RolloutGenerator(leader, config)
     path = context.output_dir / ROLLOUTS_FILE
-    done = {batch["batch"]: (batch["outputs"], batch["verdicts"]) for batch in read_json_lines(path)}
+    stored = read_json_lines(path, partial(_is_written, size=config.batch_size * config.rollouts))
+    done = {batch["batch"]: (batch["outputs"], batch["verdicts"]) for batch in stored}
     batches = range(context.num_updates * config.accumulation)
     missing = [batch for batch in batches if batch not in done]
     with append_json_lines(path) as append:
@@ -52,6 +54,18 @@ def untrained_rollouts(context: TrainingContext) -> list[Rollout]:
     if not any(rollout.passed for rollout in rollouts):
         raise InputError(f"none of {len(rollouts)} rollouts passed, {config.method} has nothing to learn from")
     return rollouts
+
+
+def _is_written(line: Any, size: int) -> bool:
+    """Whether a stored line is a batch of `size` rollouts: its number, their token ids and verdicts."""
+    if not isinstance(line, dict) or line.keys() != {"batch", "outputs", "verdicts"} or type(line["batch"]) is not int:
+        return False
+    outputs, verdicts = line["outputs"], line["verdicts"]
+    return (
+        isinstance(outputs, list) and isinstance(verdicts, list) and len(outputs) == len(verdicts) == size
+        and all(isinstance(ids, list) and ids and all(type(i) is int and 0 <= i < 2**31 for i in ids) for ids in outputs)
+        and all(type(verdict) is int and verdict in {*Verdict} for verdict in verdicts)
+    )  # fmt: skip
 
 
 def _batch_sources(context: TrainingContext, batch: int) -> list[str]:

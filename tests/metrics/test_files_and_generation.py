@@ -219,11 +219,38 @@ def test_the_sampler_supports_greedy_decoding_and_the_full_distribution_only(
 
 def test_a_half_written_record_is_skipped(tmp_path: Path) -> None:
     path = tmp_path / "folder" / "x.jsonl"
-    assert read_json_lines(path) == []
+    assert read_json_lines(path, lambda value: True) == []
     with append_json_lines(path) as append:
         append({"0": "a", "3": None})
     with path.open("a") as file:
-        file.write('\n{"1": "b", "2": "ha')
+        file.write('\n{"1": "b", "2": "ha' + "\n" + "[" * 100_000)
     with append_json_lines(path) as append:
         append([1, "é"])
-    assert read_json_lines(path) == [{"0": "a", "3": None}, [1, "é"]]
+    assert read_json_lines(path, lambda value: True) == [{"0": "a", "3": None}, [1, "é"]]
+    assert read_json_lines(path, lambda value: isinstance(value, list)) == [[1, "é"]]
+
+
+FOREIGN_LINES = (
+    "[1]", "null", "5", '"0"', "{}", '{"0": 5}', '{"0": ["x"]}', '{"x": "y"}', '{"-1": "y"}', '{"3": "y"}',
+    '{"00": "y"}', '{"٠": "y"}', '{"' + "1" * 5000 + '": "y"}', '{"0": "two\\nlines"}', '{"0": "\\ud800"}',
+    '{"0": "y", "seconds": "1"}', '{"0": "y", "seconds": NaN}', '{"0": "y", "seconds": -1}',
+    '{"0": "y", "seconds": true}', '{"0": "y", "seconds": null}', '{"seconds": 1}', "[" * 100_000,
+)  # fmt: skip
+
+
+def test_lines_of_the_cache_that_no_rewriting_wrote_are_done_again(
+    tiny_t5: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SRO_HOME", str(tmp_path / "home"))
+    test_set = TestSet("three", "folder", "1", ("you are rude", "it is late", "go away now"), ((),) * 3)
+    system = resolve_system(str(tiny_t5), decoding={"max_new_tokens": 4})
+    first = rewrite(system, test_set, batch_size=1)
+    (path,) = (tmp_path / "home" / "rewrites").glob("*.jsonl")
+    written = path.read_text("utf-8")
+    for line in FOREIGN_LINES:
+        path.write_text(f"{line}\n", "utf-8")
+        assert rewrite(system, test_set, batch_size=1).outputs == first.outputs, line[:80]
+    path.write_text("\n".join([*FOREIGN_LINES, written, *FOREIGN_LINES]), "utf-8")
+    again = rewrite(system, test_set, batch_size=1)
+    # All batches come from the cache, with the seconds that they took then.
+    assert (again.outputs, again.seconds) == (first.outputs, first.seconds)

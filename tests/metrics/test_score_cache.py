@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +14,11 @@ import numpy as np
 import pytest
 
 from metrics.profiles import load_profile
+from metrics.scorers import FAULTS
 from metrics.scoring import COLUMNS
 from metrics.scoring.cache import ScoreCache
 from metrics.scoring.evaluator import Evaluator
 from metrics.scoring.measures import Item
-from metrics.util.errors import InputError
 
 OUTPUTS = [f"output number {i} says {'so ' * i}".strip() for i in range(11)]
 SOURCES = [f"source number {i}" for i in range(11)]
@@ -84,11 +86,76 @@ def test_profile_and_source_are_part_of_the_key(tmp_path: Path) -> None:
     assert len(third.seen) == 2
 
 
-def test_a_damaged_cache_is_named(tmp_path: Path) -> None:
+def _corrupt_pages(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    # The first page holds the header and the tables' names; the root pages of the tables come next.
+    data[4096:] = b"\xff" * (len(data) - 4096)
+    path.write_bytes(data)
+
+
+def _change(*statements: str) -> Callable[[Path], None]:
+    def damage(path: Path) -> None:
+        with closing(sqlite3.connect(path)) as database, database:
+            for statement in statements:
+                database.execute(statement)
+
+    return damage
+
+
+DAMAGE = {
+    "no database": lambda path: path.write_bytes(b"not a database at all" * 100),
+    "cut off": lambda path: path.write_bytes(path.read_bytes()[:5000]),
+    "corrupt pages": _corrupt_pages,
+    "unknown format": lambda path: path.write_bytes((d := path.read_bytes())[:44] + b"\x00\x00\x00\x63" + d[48:]),
+    "other columns": _change("DROP TABLE scores", "CREATE TABLE scores (key TEXT PRIMARY KEY, sta REAL)"),
+    "other types": _change("ALTER TABLE scores RENAME COLUMN sim TO similarity"),
+    "a view": _change("DROP TABLE scores", "CREATE VIEW scores AS SELECT 1 AS key"),
+    "text for a number": _change("UPDATE scores SET sta = 'high'"),
+    "text that is not UTF-8": _change("UPDATE scores SET sim = CAST(x'ff' AS TEXT)"),
+    "bytes for a number": _change("UPDATE scores SET fl = x'00'"),
+    "infinity": _change("UPDATE scores SET soft_fl = 9e999"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("opened", ["before the damage", "after the damage"])
+def test_a_damaged_cache_is_set_aside_and_rebuilt(
+    damage: str, opened: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, values = tmp_path / "scores.sqlite", {"a": (1.0, 0.5, 0.25, 0.0, 1.0), "b": (0.0, 0.5, 0.25, 0.0, 1.0)}
+    cache = ScoreCache(path)
+    cache.write(values.items())
+    DAMAGE[damage](path)
+    if opened == "after the damage":
+        cache = ScoreCache(path)
+    assert cache.read(["a", "b"]) == {}
+    cache.write(values.items())
+    assert cache.read(["a", "b"]) == ScoreCache(path).read(["a", "b"]) == values
+    message = capsys.readouterr().err.splitlines()
+    assert len(message) == 1 and "not a usable score cache" in message[0] and "set aside as" in message[0]
+    assert (tmp_path / "scores.sqlite.damaged").is_file()
+
+
+def test_a_fault_that_does_not_exist_is_damage(tmp_path: Path) -> None:
+    cache = ScoreCache(tmp_path / "scores.sqlite")
+    for number in (len(FAULTS), -1, 0.5):
+        cache.faults.write([("a", [number])])
+        assert cache.faults.read(["a"]) == {}
+    cache.faults.write([("a", [len(FAULTS) - 1])])
+    assert cache.faults.read(["a"]) == {"a": (len(FAULTS) - 1,)}
+
+
+def test_a_locked_cache_is_not_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "scores.sqlite"
-    path.write_bytes(b"not a database at all" * 100)
-    with pytest.raises(InputError, match=r"not a usable score cache .*; delete it"):
-        ScoreCache(path)
+    cache = ScoreCache(path)
+    cache.write([("a", (1, 1, 1, 1, 1))])
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda path, timeout: connect(path, timeout=0.01))
+    with closing(connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            cache.read(["a"])
+    assert cache.read(["a"]) and not (tmp_path / "scores.sqlite.damaged").exists()
 
 
 def test_several_processes_write_at_once(tmp_path: Path) -> None:

@@ -6,6 +6,9 @@ acceptable sentences. Both are evaluated on held-out Jigsaw folds, CoLA's develo
 
 import json
 import random
+import sys
+import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -208,13 +211,28 @@ def _cached_rows(backbone: SmolLM2, texts: list[str], kind: str, feature: Callab
         part = unique[start : start + _CHUNK]
         key = content_hash([backbone.ref.revision, sha256_file(HEADS / "features.py"), kind, part])
         path = cache_dir() / "features" / f"{key[:32]}.npz"
-        if not path.is_file():
+        arrays = _stored_rows(path, len(part))
+        if arrays is None:
             arrays = backbone.extract(part, f"{kind}, {start:,} of {len(unique):,} texts", feature)
             with atomic_file(path) as temporary, temporary.open("wb") as file:
                 np.savez(file, rows=np.concatenate(arrays), ends=np.cumsum([len(a) for a in arrays]))
-        with np.load(path, allow_pickle=False) as stored:
-            rows.update(zip(part, np.split(stored["rows"], stored["ends"][:-1]), strict=True))
+        rows.update(zip(part, arrays, strict=True))
     return [rows[text] for text in texts]
+
+
+def _stored_rows(path: Path, n: int) -> list[Any] | None:
+    """The features of `n` texts in a file of the cache; None if it is missing or damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            rows, ends = stored["rows"], stored["ends"]
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+        rows, ends = np.empty(0), np.empty(0)
+    if ends.shape != (n,) or ends.dtype.kind != "i" or ends[-1] != len(rows) or (np.diff(ends) < 0).any():
+        print(f"{path}: damaged; its features are computed again", file=sys.stderr)
+        return None
+    return list(np.split(rows, ends[:-1]))
 
 
 def _fit_tokens(states: list[Any], y: Any, description: str) -> tuple[Array, float]:

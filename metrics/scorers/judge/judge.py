@@ -12,7 +12,7 @@ import numpy as np
 
 from metrics.scorers.batching import Array, score_unique
 from metrics.scorers.judge.answers import Backend, Words
-from metrics.scorers.judge.endpoint import EndpointJudge
+from metrics.scorers.judge.endpoint import MODES, EndpointJudge
 from metrics.scorers.judge.local import LocalJudge
 from metrics.util.characters import printable
 from metrics.util.errors import InputError, one_line
@@ -121,7 +121,8 @@ def open_judge(judge: str, revision: str | None) -> Judge:
         raise InputError(f"judge {judge}: its name is part of the signature, so it must be one line without |")
     price = _price(os.environ.get("SRO_JUDGE_PRICE", ""))
     workers = _workers(os.environ.get("SRO_JUDGE_CONCURRENCY", ""))
-    cache = NumberCache(cache_dir() / "judge.sqlite", "answer", ["p"])
+    # The cache also holds which of `MODES` an endpoint has.
+    cache = NumberCache(cache_dir() / "judge.sqlite", "answer", ["p"], lambda number: 0 <= number < len(MODES))
     endpoint = _ENDPOINT.fullmatch(judge)
     backend: Backend
     if endpoint:
