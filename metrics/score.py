@@ -120,7 +120,7 @@ def _parse_decoding(settings: list[str]) -> dict[str, Any]:
             raise InputError(f"--decoding {setting}: no such setting{suggest(key, DECODING_KEYS)}")
         try:
             values[key] = json.loads(text.lower())
-        except ValueError:
+        except (ValueError, RecursionError):
             values[key] = None
         if type(values[key]) not in (int, float, bool):
             raise InputError(f"--decoding {setting}: the value must be a number, true or false")
@@ -133,12 +133,14 @@ def _find_publisher(repo: str, *, send: bool) -> Callable[..., None]:
     """The function of (documents, repo, *, send) that the leaderboard, which the metrics do not import, registers."""
     import huggingface_hub as hub
 
-    from metrics.util.hub import HUB_ID
+    from metrics.util.hub import HUB_ID, require_sendable_token
 
     if not HUB_ID.match(repo) or "/" not in repo:
         raise InputError("--push: needs the id of a Hub data set, ORG/NAME")
     if send and not hub.get_token():
         raise InputError("--push --yes: no Hub token; set HF_TOKEN or run `hf auth login`")
+    # Before hours of scoring.
+    require_sendable_token()
     for entry_point in entry_points(group="detox_suite.publishers", name="leaderboard"):
         return entry_point.load()
     raise InputError("--push: no publisher is installed; install the suite: pip install -c constraints.txt -e .")

@@ -16,6 +16,7 @@ from metrics.scoring import DECIMALS, METRICS
 from metrics.util.errors import InputError
 from metrics.util.files import content_hash
 from metrics.util.hub import HUB_ID
+from metrics.util.nesting import load_yaml
 
 FOLDER = ".eval_results"
 CARD = "README.md"
@@ -126,8 +127,8 @@ def _index_entry(row: Row, board: BoardCommit) -> dict[str, Any]:
 def _metadata(block: str, where: str) -> dict[Any, Any]:
     """Return the fields of a card's YAML, or raise InputError if it has none."""
     try:
-        metadata = yaml.safe_load(block)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        metadata = load_yaml(block)
+    except ValueError as error:
         raise InputError(f"{where}: its YAML cannot be read ({' '.join(str(error).split())[:150]})") from None
     if metadata is not None and not isinstance(metadata, dict):
         raise InputError(f"{where}: its YAML is not a mapping of fields")

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import huggingface_hub as hub
-import yaml
 from huggingface_hub.errors import RevisionNotFoundError
 from huggingface_hub.repocard import REGEX_YAML_BLOCK
 
@@ -20,6 +19,7 @@ from leaderboard.publishing.model_card import CARD, FOLDER, TASKS, BoardCommit, 
 from leaderboard.rows.row import Row
 from leaderboard.stores.hub import HubStore, hub_reason, translate_hub_errors
 from metrics.util.errors import InputError
+from metrics.util.nesting import load_yaml
 
 # Values that agree within this are equal when rounded to the three decimals that a page shows.
 _TOLERANCE = 5e-4
@@ -27,7 +27,7 @@ _TOLERANCE = 5e-4
 _MAX_REQUESTS = 20
 _MAX_BYTES = 1_000_000
 # What a foreign file raises when it is not the YAML that is expected.
-_NOT_RESULTS = (yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
+_NOT_RESULTS = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 
 def propose_all(rows: Iterable[Row], dataset: str) -> None:
@@ -139,7 +139,7 @@ class _Branch:
 def _result_values(text: str, dataset: str) -> Iterator[tuple[str, float]]:
     """Yield (task, value) of the entries for `dataset` in a file of `.eval_results`; none from other files."""
     try:
-        for entry in hub.parse_eval_result_entries(yaml.safe_load(text) or []):
+        for entry in hub.parse_eval_result_entries(load_yaml(text) or []):
             if entry.dataset_id == dataset:
                 yield str(entry.task_id), _number(entry.value)
     except _NOT_RESULTS:
@@ -150,7 +150,7 @@ def _index_values(card: str, dataset: str) -> Iterator[tuple[str, float]]:
     """Yield (metric, value) of the results for `dataset` in a card's model-index; none from other cards."""
     match = REGEX_YAML_BLOCK.search(card.removeprefix("\ufeff"))
     try:
-        index = (yaml.safe_load(match.group(2)) or {}).get("model-index") or [] if match else []
+        index = (load_yaml(match.group(2)) or {}).get("model-index") or [] if match else []
         for result in (result for model in index for result in model["results"]):
             if result["dataset"]["type"] == dataset:
                 for metric in result["metrics"]:

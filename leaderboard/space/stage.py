@@ -9,7 +9,7 @@ from metrics.spaces.bundle import bundle, write_space
 PAGE_BUNDLE = {
     "leaderboard": "__init__.py",
     "leaderboard/board": "__init__.py board.py tables.py ties.py",
-    "leaderboard/rows": "__init__.py formats.py row.py sentences.py upgrades.py",
+    "leaderboard/rows": "__init__.py formats.py parquet_pages.py row.py sentences.py upgrades.py",
     "leaderboard/space": "__init__.py data.py escaping.py page.py",
     "leaderboard/space/assets": "*",
     "leaderboard/space/views": "*.py",

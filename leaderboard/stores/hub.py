@@ -13,7 +13,7 @@ from leaderboard.rows.formats import read_json
 from leaderboard.rows.row import load_row
 from leaderboard.stores.base import BusyError, ForbiddenError, LostRaceError, Snapshot, retry
 from metrics.util.errors import InputError
-from metrics.util.hub import HUB_ID, is_hub_failure
+from metrics.util.hub import HUB_ID, is_hub_failure, require_sendable_token
 
 T = TypeVar("T")
 
@@ -129,10 +129,9 @@ class HubStore:
 @contextmanager
 def translate_hub_errors(name: str, kind: str, api: hub.HfApi, hint: str = "") -> Iterator[None]:
     """Translate the client's errors about a `kind` of repository to `InputError`, without the token in the message."""
+    require_sendable_token(api.token if isinstance(api.token, str) else None)
     try:
         yield
-    except UnicodeError:
-        raise InputError("the Hub token has characters that no token has; log in again") from None
     except errors.GatedRepoError:
         raise InputError(f"{name}: gated; ask for access on its page") from None
     except errors.RepositoryNotFoundError:

@@ -11,7 +11,7 @@ import huggingface_hub as hub
 from metrics.data.formats import Row, read_comments, read_paradetox
 from metrics.util.errors import InputError
 from metrics.util.files import read_lines, sha256_bytes, sha256_file
-from metrics.util.hub import is_hub_failure
+from metrics.util.hub import is_hub_failure, require_sendable_token
 
 # The sample belongs to the training code; it is read as data, not imported.
 SAMPLE = Path(__file__).resolve().parents[2] / "repro" / "sample"
@@ -80,6 +80,7 @@ def read_parallel(data_dir: str | Path | None) -> ParallelTexts | None:
 @functools.lru_cache(maxsize=8)
 def _hub_file(dataset: str, suffixes: tuple[str, ...], contains: str) -> tuple[Path, str] | None:
     """Return a file of a Hub data set and its revision, or None if the Hub cannot be reached or has no such file."""
+    require_sendable_token()
     try:
         info = hub.HfApi().dataset_info(dataset, timeout=15)
         names = [s.rfilename for s in info.siblings or [] if s.rfilename.endswith(suffixes) and contains in s.rfilename]

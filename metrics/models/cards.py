@@ -4,10 +4,10 @@ import math
 from pathlib import Path
 from typing import Any
 
-import yaml
 from safetensors import safe_open
 
 from metrics.models.resolve import ModelRef
+from metrics.util.nesting import load_yaml
 
 
 def card_facts(ref: ModelRef) -> dict[str, Any]:
@@ -35,8 +35,8 @@ def _front_matter(path: Path) -> dict[str, Any]:
     """Return the YAML front matter of a Markdown file; {} if it has none or it is not a mapping."""
     try:
         start, _, rest = path.read_text("utf-8").partition("---\n")
-        metadata = {} if start else yaml.safe_load(rest.partition("\n---")[0])
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        metadata = {} if start else load_yaml(rest.partition("\n---")[0])
+    except (OSError, ValueError):
         return {}
     return metadata if isinstance(metadata, dict) else {}
 

@@ -15,7 +15,7 @@ from metrics.models.builtin import BUILT_IN, built_in_folder
 from metrics.models.conversion import dequantize_gguf
 from metrics.util.errors import InputError
 from metrics.util.files import atomic_folder, cache_dir, content_hash, sha256_file, sha256_folder, write_json
-from metrics.util.hub import HUB_ID, is_hub_failure
+from metrics.util.hub import HUB_ID, is_hub_failure, require_sendable_token
 
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _COMMIT = re.compile(r"^[0-9a-f]{40}$", re.ASCII)
@@ -159,6 +159,7 @@ def _resolve_gguf(name: str, files: list[Path]) -> ModelRef:
 
 
 def _resolve_on_hub(name: str, revision: str | None, weights: bool = True) -> ModelRef:
+    require_sendable_token()
     if local_path(name).is_file():
         raise InputError(f"{name}: a file, not a model folder")
     if not HUB_ID.match(name):

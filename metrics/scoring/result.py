@@ -22,6 +22,7 @@ from metrics.scoring.statistics import Interval, mean_interval, paired_differenc
 from metrics.systems.resolve import Rewrites
 from metrics.util.errors import InputError
 from metrics.util.files import read_text
+from metrics.util.nesting import require_shallow
 
 SCHEMA = 2
 
@@ -118,7 +119,7 @@ def read_results(path: Path, *, single: bool = False) -> list[dict[str, Any]]:
         InputError: The file is of another kind or an older schema, or was altered.
     """
     try:
-        content = json.loads(read_text(path))
+        content = require_shallow(json.loads(read_text(path)))
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not JSON ({error})") from None
     several = isinstance(content, dict) and isinstance(content.get("results"), list)

@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationErro
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, core_schema
 
-from metrics.util.errors import InputError, suggest
+from metrics.util.errors import InputError, one_line, suggest
+from metrics.util.nesting import load_yaml
 
 _NOUNS = {str: "a string", int: "a whole number", float: "a number", bool: "true or false", type(None): "null"}
 # PyYAML reads YAML 1.1, in which a float has a dot and a signed exponent: 1e-4 and 1.0e4 arrive as strings.
@@ -57,12 +58,10 @@ Model = TypeVar("Model", bound=BaseModel)
 
 def parse_yaml(text: str, where: str) -> Any:
     """Parse one YAML document; an `InputError` names `where`, the path or option that the text comes from."""
-    import yaml
-
     try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InputError(f"{where}: not YAML ({' '.join(str(error).split())})") from None
+        return load_yaml(text)
+    except ValueError as error:
+        raise InputError(f"{where}: not YAML ({one_line(error)})") from None
 
 
 def read_yaml(path: Path) -> dict[Any, Any]:

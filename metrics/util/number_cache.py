@@ -54,7 +54,7 @@ class NumberCache:
 
         def select(database: sqlite3.Connection) -> dict[str, tuple[float, ...]]:
             found = {key: tuple(numbers) for key, *numbers in database.execute(query, [json.dumps(keys)])}
-            for key, numbers in found.items():
+            for numbers in found.values():
                 # SQLite stores a text that is no number even in a column of numbers.
                 if not all(type(number) is float and self._is_valid(number) for number in numbers):
                     raise _DamagedError(f"{numbers!r:.100} in place of a {self._kind}")

@@ -76,11 +76,15 @@ def load_recipe(name: str, overrides: list[str] | None = None) -> Recipe:
     return validate(Recipe, values, f"recipe {name}")
 
 
-def _read(name: str) -> dict[str, Any]:
+def _read(name: str, above: tuple[str, ...] = ()) -> dict[str, Any]:
     path = Path(name) if name.endswith((".yaml", ".yml")) else _FOLDER / f"{name}.yaml"
     if not path.is_file():
         hint = suggest(name, recipe_names()) or f"; use one of {', '.join(recipe_names())}, or a .yaml file"
         raise InputError(f"recipe {name}: unknown{hint}")
     values = read_yaml(path)
     base = values.pop("base", None)
-    return {**(_read(base) if base else {}), **values}
+    if base is not None and not isinstance(base, str):
+        raise InputError(f"recipe {name}: base must be the name of a recipe, or the path of a YAML file")
+    if base in (name, *above):
+        raise InputError(f"recipe {name}: its base {base} is based on it again; remove one `base`")
+    return {**(_read(base, (name, *above)) if base else {}), **values}

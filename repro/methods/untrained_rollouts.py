@@ -61,9 +61,13 @@ def _is_written(line: Any, size: int) -> bool:
     if not isinstance(line, dict) or line.keys() != {"batch", "outputs", "verdicts"} or type(line["batch"]) is not int:
         return False
     outputs, verdicts = line["outputs"], line["verdicts"]
+
+    def is_rollout(ids: Any) -> bool:
+        return isinstance(ids, list) and bool(ids) and all(type(i) is int and 0 <= i < 2**31 for i in ids)
+
     return (
         isinstance(outputs, list) and isinstance(verdicts, list) and len(outputs) == len(verdicts) == size
-        and all(isinstance(ids, list) and ids and all(type(i) is int and 0 <= i < 2**31 for i in ids) for ids in outputs)
+        and all(map(is_rollout, outputs))
         and all(type(verdict) is int and verdict in {*Verdict} for verdict in verdicts)
     )  # fmt: skip
 

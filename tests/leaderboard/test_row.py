@@ -215,7 +215,8 @@ def test_invalid_results_give_one_short_line(path: str, value: Any) -> None:
 
 @pytest.mark.parametrize("read", [read_json, read_parquet])
 def test_damaged_files_give_one_line(read: Any) -> None:
-    for data in (b"", b"[" * 100_000, b"PAR1 not really", b"\xff\xfe", b"PAR1" + bytes(60) + b"PAR1"):
+    empty = b"PAR1" + bytes(60) + b"PAR1"
+    for data in (b"", b"[" * 100_000, b"[" * 60 + b"]" * 60, b"PAR1 not really", b"\xff\xfe", empty):
         with pytest.raises(InputError, match="x: not "):
             read(data, "x")
 

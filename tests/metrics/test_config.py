@@ -120,3 +120,42 @@ def test_unreadable_files_are_refused_in_one_line(tmp_path: Path, content: bytes
     assert "\n" not in str(error.value)
     with pytest.raises(InputError, match=r"gone\.yaml: cannot be read \(No such file"):
         read_yaml(tmp_path / "gone.yaml")
+
+
+# Nine lines of nine aliases each: 9 ** 9 values.
+ALIASES = "a: &a0 [x]\n" + "".join(f"k{i}: &a{i + 1} [{', '.join([f'*a{i}'] * 9)}]\n" for i in range(9))
+MERGES = "a: &a0 {x: 1}\n" + "".join(f"k{i}: &a{i + 1} {{<<: [{', '.join([f'*a{i}'] * 9)}]}}\n" for i in range(9))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: " + "[" * 60 + "]" * 60, "more than 50 levels of lists and mappings"),
+        ("a: " + "[" * 100_000, "more than 50 levels of lists and mappings"),
+        ("\n".join(" " * i + "a:" for i in range(300)), "more than 50 levels of lists and mappings"),
+        ("a: &a [*a]", "more than 50 levels of lists and mappings"),
+        (ALIASES, "more than 100,000 values, with those that aliases repeat"),
+        (MERGES, "more than 100,000 values, with those that aliases repeat"),
+        ("a: " + "x" * 200_000, "200,003 characters, the limit is 200,000"),
+        ('a: !!int ""', "not YAML"),
+        ("a: !!bool x", "not YAML"),
+        ("a: !!timestamp x", "not YAML"),
+        ("a: 2024-99-99", "month must be in"),
+        ("a: " + "9" * 5_000, "Exceeds the limit"),
+        ("a: !!python/object/apply:os.system [ls]", "could not determine a constructor"),
+        ("[1]: 2", "not YAML|unhashable"),
+    ],
+)
+def test_yaml_that_would_wear_the_program_out_is_refused_in_one_line(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text(text, "utf-8")
+    with pytest.raises(InputError, match=message) as error:
+        read_yaml(path)
+    assert str(error.value).startswith(f"{path}: not YAML (") and "\n" not in str(error.value)
+    assert len(str(error.value)) < 600
+
+
+def test_aliases_and_merges_of_an_honest_file_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text("a: &a {x: 1, y: [1, 2]}\nb: {<<: *a, x: 2}\nc: *a\n")
+    assert read_yaml(path) == {"a": {"x": 1, "y": [1, 2]}, "b": {"x": 2, "y": [1, 2]}, "c": {"x": 1, "y": [1, 2]}}

@@ -108,7 +108,7 @@ def test_mask_infill_resumes_after_a_kill(
     whole = mask_infill.rewrites(setting)
     (file,) = (tmp_path / "mask-infill").iterdir()
     lines = [line for line in file.read_text().split("\n") if line]
-    foreign = ["null", "[1]", '[0, 5, 1]', '["0", "x", 1]', '[3, "x", null]', '{"0": "x"}']
+    foreign = ["null", "[1]", "[0, 5, 1]", '["0", "x", 1]', '[3, "x", null]', '{"0": "x"}']
     file.write_text("\n".join(["", *lines[:2], *foreign, lines[2][:9]]))
     filled: list[str] = []
     fill = mask_infill.Infiller.fill

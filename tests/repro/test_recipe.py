@@ -123,3 +123,14 @@ def test_every_recipe_builds_against_the_pinned_libraries(name: str, tmp_path: P
         assert TrainingArguments(**arguments).learning_rate == rate
     if recipe.method in METHODS:
         assert callable(training_method(recipe.method))
+
+
+def test_bases_that_lead_back_are_refused(tmp_path: Path) -> None:
+    first, second = tmp_path / "first.yaml", tmp_path / "second.yaml"
+    first.write_text(f"base: {second}\n")
+    second.write_text(f"base: {first}\n")
+    with pytest.raises(InputError, match=r"second\.yaml: its base .*first\.yaml is based on it again"):
+        load_recipe(str(first))
+    second.write_text("base: [smoke]\n")
+    with pytest.raises(InputError, match=r"second\.yaml: base must be the name of a recipe"):
+        load_recipe(str(first))

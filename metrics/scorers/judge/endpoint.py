@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from metrics.scorers.judge.answers import Answer, Words, from_probabilities, from_votes
 from metrics.util.errors import InputError, missing_package, one_line
 from metrics.util.files import content_hash
+from metrics.util.hub import require_sendable
 from metrics.util.number_cache import NumberCache
 
 # The first variable that is set holds the key (see `_key_name`).
@@ -60,6 +61,7 @@ class EndpointJudge:
         base = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/') or '/v1'}"
         # The client insists on a key; servers of one's own ignore it.
         key = os.environ.get(self._key_name, "") or "none"
+        require_sendable(key, self._key_name)
         self._url = base
         self._client = openai.OpenAI(base_url=base, api_key=key, timeout=timeout, max_retries=retries)
         mode_key = content_hash(["mode", model, base])

@@ -1,0 +1,67 @@
+"""Files of nested lists and mappings from outside, JSON and YAML: limits that keep them from wearing a program out."""
+
+from typing import Any
+
+# Lists and mappings inside each other; a row has seven. Python ends at about a thousand, in whatever code comes next.
+MAX_LEVELS = 50
+# YAML takes a second per 50,000 characters to read; a recipe has 3,000.
+MAX_YAML = 200_000
+# Values of a YAML document, those that aliases and merges repeat counted each time.
+_MAX_VALUES = 100_000
+
+
+def require_shallow(value: Any) -> Any:
+    """Return `value`, or raise a ValueError if it has more than `MAX_LEVELS` levels of lists and dictionaries."""
+    level = [value]
+    for _ in range(MAX_LEVELS + 1):
+        level = [part for one in level if isinstance(one, list | dict) for part in _parts(one)]
+        if not level:
+            return value
+    raise ValueError(f"more than {MAX_LEVELS} levels of lists and mappings")
+
+
+def _parts(value: list[Any] | dict[Any, Any]) -> Any:
+    return value.values() if isinstance(value, dict) else value
+
+
+def load_yaml(text: str) -> Any:
+    """Return the value of one YAML document.
+
+    Raises:
+        ValueError: The document is not YAML, is nested too deeply, or is too long, also by its aliases: nine lines of
+            nine aliases each stand for a billion values.
+    """
+    import yaml
+
+    if len(text) > MAX_YAML:
+        raise ValueError(f"{len(text):,} characters, the limit is {MAX_YAML:,}")
+    try:
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _require_small(node)
+        return loader.construct_document(node)
+    except RecursionError:
+        raise ValueError(f"more than {MAX_LEVELS} levels of lists and mappings") from None
+    # PyYAML's constructors raise these for a scalar that its tag does not fit, such as !!int "" or !!bool x.
+    except (yaml.YAMLError, LookupError, AttributeError, OverflowError, TypeError) as error:
+        raise ValueError(str(error) or "a value does not fit its tag") from None
+
+
+def _require_small(node: Any) -> None:
+    """Check the values and levels of a node of PyYAML before they are made; an alias is the node itself once more."""
+    level, count = [node], 0
+    for _ in range(MAX_LEVELS + 1):
+        parts: list[Any] = []
+        for one in level:
+            if isinstance(one.value, list):
+                # A mapping's value is a list of pairs of nodes.
+                parts += [part for pair in one.value for part in (pair if isinstance(pair, tuple) else (pair,))]
+            count += 1
+            if count + len(parts) > _MAX_VALUES:
+                raise ValueError(f"more than {_MAX_VALUES:,} values, with those that aliases repeat")
+        level = parts
+        if not level:
+            return
+    raise ValueError(f"more than {MAX_LEVELS} levels of lists and mappings")
