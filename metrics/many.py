@@ -27,10 +27,10 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--limit", type=int, metavar="N", help="use only the first N sentences of each test set")
     parser.add_argument("--profile", action="append", metavar="NAME", help="may be repeated (default: offline)")
     parser.add_argument("--data-dir", metavar="DIR", help="the folder with the corpora (default: SRO_DATA_DIR)")
+    parser.add_argument("--system", metavar="TEXT", help="the system message of models (as in metrics.score)")
+    parser.add_argument("--few-shot", metavar="FILE", type=Path, help="examples for models (as in metrics.score)")
     parser.add_argument("--dtype", default="float32", metavar="NAME", help="float32 (default) or bfloat16 weights")
-    parser.add_argument(
-        "--batch-size", type=int, metavar="N", help="sentences per batch (default: as in metrics.score)"
-    )
+    parser.add_argument("--batch-size", type=int, metavar="N", help="sentences per batch (as in metrics.score)")
     parser.add_argument("--out", metavar="DIR", type=Path, default="runs/many", help="the results (default: runs/many)")
     parser.add_argument(
         "--workers", type=int, default=0, metavar="N", help="Ray workers on this machine (default: no Ray)"
@@ -45,6 +45,7 @@ def main(argv: list[str]) -> None:
     from metrics.models.loading import require_dtype
     from metrics.profiles import load_profile
     from metrics.scoring.jobs import Job, content_of, run_groups
+    from metrics.systems.preamble import read_preamble
     from metrics.util.files import write_json
     from metrics.util.progress import ProgressBar
 
@@ -57,9 +58,10 @@ def main(argv: list[str]) -> None:
         load_test_set(name, options.data_dir).limit(options.limit)
     for name in profiles:
         load_profile(name)
-    settings = options.limit, profiles, options.data_dir, options.batch_size, options.dtype
+    preamble = read_preamble(options.system, options.few_shot)
+    shared = options.limit, profiles, options.data_dir, options.batch_size, options.dtype, preamble
     contents = {system: content_of(system) for system in dict.fromkeys(options.systems)}
-    jobs = [[Job(system, content, name, *settings) for name in test_sets] for system, content in contents.items()]
+    jobs = [[Job(system, content, name, *shared) for name in test_sets] for system, content in contents.items()]
     missing = ([job for job in group if not (options.out / job.file_name).exists()] for group in jobs)
     groups = [group for group in missing if group]
     total, todo = len(contents) * len(test_sets), sum(map(len, groups))

@@ -39,6 +39,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--data-dir", metavar="DIR", help="the folder with the corpora (default: SRO_DATA_DIR)")
     p.add_argument("--revision", help="commit, tag or branch of a Hub model (default: main)")
     p.add_argument("--prompt", help="template with {text}; with the prefix chat: it is the user's message in a chat")
+    p.add_argument("--system", metavar="TEXT", help="system message; without a chat template, text before the prompt")
+    p.add_argument("--few-shot", metavar="FILE", type=Path, help="examples: a line is a source, a tab and its rewrite")
     p.add_argument("--decoding", action="append", default=[], metavar="KEY=VALUE", help="a setting; may be repeated")
     p.add_argument("--engine", default="", metavar="NAME", help="ctranslate2[-int8] or vllm[-float32] (transformers)")
     p.add_argument("--dtype", default="float32", metavar="NAME", help="float32 (default) or bfloat16 weights")
@@ -61,6 +63,7 @@ def main(argv: list[str]) -> None:
     from metrics.scoring.cache import ScoreCache
     from metrics.scoring.evaluator import Evaluator
     from metrics.scoring.result import result_document
+    from metrics.systems.preamble import read_preamble
     from metrics.systems.resolve import is_model, read_outputs, resolve_system
     from metrics.systems.rewriting import rewrite
     from metrics.util.files import cache_dir, require_writable, write_json
@@ -73,6 +76,7 @@ def main(argv: list[str]) -> None:
     if options.yes and not options.push:
         raise InputError("--yes: confirms --push; give --push ORG/NAME")
     settings = {name: getattr(options, name) for name in ("revision", "prompt", "engine", "dtype")}
+    settings["preamble"] = read_preamble(options.system, options.few_shot)
     settings["decoding"] = _parse_decoding(options.decoding)
     # Settings of models apply to the models among the systems. Without any, the first system refuses them.
     models = [name for name in options.systems if is_model(name)] or options.systems[:1]

@@ -38,6 +38,6 @@ def default_batch_size(loaded: LoadedModel, texts: Sequence[str], settings: dict
         return loaded.engine.batch_size
     if settings["do_sample"] or not texts or not sampler_supports_decoding(loaded.model, settings):
         return BATCH_SIZE
-    (longest,) = prompt_ids(loaded.tokenizer, loaded.prompt, [max(texts, key=len)], False)
+    (longest,) = prompt_ids(loaded.tokenizer, loaded.prompt, [max(texts, key=len)], False, preamble=loaded.preamble)
     new = settings["max_new_tokens"]
     return max(BATCH_SIZE, min(_MAX_BATCH_SIZE, BATCH_SIZE * (MAX_PROMPT_TOKENS + new) // (len(longest) + new)))

@@ -89,7 +89,7 @@ def rewrite_batches(
     done = done or RewritingProgress()
     cut_off = set(done.cut_off)
     texts = [well_formed(text) for text in texts]
-    prompts = prompt_ids(loaded.tokenizer, loaded.prompt, texts, loaded.seq2seq)
+    prompts = prompt_ids(loaded.tokenizer, loaded.prompt, texts, loaded.seq2seq, preamble=loaded.preamble)
     limit = settings.get("max_new_tokens", 0)
     greedy = not settings["do_sample"] and settings.get("num_beams", 1) == 1
     two_passes = bool(limit) and greedy and not (loaded.engine or sampler_supports_decoding(loaded.model, settings))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from metrics.models.prompts import default_prompt
+from metrics.models.prompts import NO_PREAMBLE, Preamble, default_prompt
 from metrics.models.resolve import ModelRef
 from metrics.util.errors import InputError, one_line
 
@@ -40,6 +40,7 @@ class LoadedModel:
         seq2seq: Whether it is an encoder-decoder.
         prompt: The prompt template (see `metrics.models.prompts`).
         engine: The engine that generates, or None for the model itself.
+        preamble: What stands before the prompt of each text.
     """
 
     ref: ModelRef
@@ -48,6 +49,7 @@ class LoadedModel:
     seq2seq: bool
     prompt: str
     engine: Engine | None = None
+    preamble: Preamble = NO_PREAMBLE
 
     @property
     def device(self) -> str:

@@ -1,10 +1,11 @@
 """Prompt templates of rewriters: the one in a model's folder, the one of a published model, or a default.
 
-A template contains `{text}` exactly once. After the prefix `chat:` it is the user's message of the model's chat
-template.
+A template contains `{text}` exactly once; a `Preamble` may stand before it. After the prefix `chat:` it is the user's
+message of the model's chat template.
 """
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,35 @@ KNOWN_PROMPTS = {
     "humarin/chatgpt_paraphraser_on_T5_base": "paraphrase: {text}",
     "s-nlp/mt0-xl-detox-orpo": "Detoxify: {text}",
 }
+
+
+@dataclass(frozen=True)
+class Preamble:
+    """What stands before the prompt of each text.
+
+    Attributes:
+        system: The system message.
+        examples: Pairs of a source and its rewrite.
+    """
+
+    system: str = ""
+    examples: tuple[tuple[str, str], ...] = ()
+
+    def text_before(self, prompt: str) -> str:
+        """Return the system message and the examples as text that stands before a `prompt` without a chat template.
+
+        An example is the prompt of its source, followed by its rewrite: on the same line if the prompt ends with white
+        space, else on the next. Empty lines separate the parts.
+        """
+        parts = [self.system] if self.system else []
+        head, tail = prompt.split("{text}")
+        for source, rewrite in self.examples:
+            filled = head + source + tail
+            parts.append(filled + ("" if filled[-1:].isspace() else "\n") + rewrite)
+        return "".join(f"{part}\n\n" for part in parts)
+
+
+NO_PREAMBLE = Preamble()
 
 
 def default_prompt(ref: ModelRef, tokenizer: Any, seq2seq: bool) -> str:

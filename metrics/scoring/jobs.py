@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from metrics.data.test_sets import load_test_set
-from metrics.models.loading import DTYPES
+from metrics.models.prompts import NO_PREAMBLE, Preamble
 from metrics.profiles import load_profile
 from metrics.scoring.evaluator import Evaluator
 from metrics.scoring.result import result_document
@@ -40,12 +40,15 @@ class Job:
     data_dir: str | None
     batch_size: int | None
     dtype: str
+    preamble: Preamble = NO_PREAMBLE
 
     @property
     def file_name(self) -> str:
         """The name of the result file: readable, and different for every job that gives another result."""
         readable = re.sub(r"[^\w.-]+", "__", f"{self.system}--{self.test_set}")[-100:]
-        return f"{readable}-{content_hash(asdict(self))[:12]}.json"
+        # Without a preamble the name is that of results from before there were any.
+        fields = {name: v for name, v in asdict(self).items() if name != "preamble" or self.preamble != NO_PREAMBLE}
+        return f"{readable}-{content_hash(fields)[:12]}.json"
 
 
 @dataclass(frozen=True)
@@ -70,8 +73,9 @@ def run_jobs(jobs: Sequence[Job]) -> Iterator[JobResult]:
     system = loaded = None
     for job in jobs:
         try:
-            # The list may hold systems of other kinds beside models, and those refuse a dtype.
-            system = system or resolve_system(job.system, dtype=job.dtype if is_model(job.system) else DTYPES[0])
+            # The list may hold systems of other kinds beside models, and those refuse settings of models.
+            options: dict[str, Any] = {"dtype": job.dtype, "preamble": job.preamble} if is_model(job.system) else {}
+            system = system or resolve_system(job.system, **options)
             test_set = _load_test_set(job.test_set, job.data_dir).limit(job.limit)
             loaded = loaded or load_system(system)
             rewrites = rewrite(system, test_set, batch_size=job.batch_size, loaded=loaded)

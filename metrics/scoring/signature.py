@@ -81,8 +81,12 @@ class Signature:
 
 
 def describe_decoding(decoding: dict[str, Any]) -> str:
-    """Return decoding settings as name=value,… with the prompt as a hash; "none" for systems that do not generate."""
+    """Return decoding settings as name=value,…; "none" for systems that do not generate.
+
+    A prompt and a system message stand there as hashes.
+    """
     shown = dict(decoding)
-    if "prompt" in shown:
-        shown["prompt"] = f"#{content_hash(shown['prompt'])[:8]}"
+    for name in ("prompt", "system"):
+        if name in shown:
+            shown[name] = f"#{content_hash(shown[name])[:8]}"
     return ",".join(f"{name}={value}" for name, value in sorted(shown.items())).replace("|", "/") or "none"

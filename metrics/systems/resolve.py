@@ -6,6 +6,7 @@ from typing import Any
 
 from metrics.data.text import well_formed
 from metrics.models.loading import DTYPES, require_dtype
+from metrics.models.prompts import NO_PREAMBLE, Preamble
 from metrics.models.resolve import ModelRef, resolve_model
 from metrics.systems.baselines import BASELINES, LEXICON
 from metrics.util.errors import InputError
@@ -24,6 +25,7 @@ class System:
         decoding: Generation settings that differ from the model's own.
         engine: The program that generates, see `metrics.generation.engines`; "" for transformers.
         dtype: The data type of the model's weights, one of `metrics.models.loading.DTYPES`.
+        preamble: The system message and the examples that stand before the prompt.
     """
 
     name: str
@@ -34,6 +36,7 @@ class System:
     decoding: dict[str, Any] = field(default_factory=dict)
     engine: str = ""
     dtype: str = DTYPES[0]
+    preamble: Preamble = NO_PREAMBLE
 
 
 def is_model(name: str) -> bool:
@@ -47,7 +50,7 @@ def is_model(name: str) -> bool:
 
 def resolve_system(
     name: str, *, revision: str | None = None, prompt: str | None = None, decoding: dict[str, Any] | None = None,
-    engine: str = "", dtype: str = DTYPES[0],
+    engine: str = "", dtype: str = DTYPES[0], preamble: Preamble = NO_PREAMBLE,
 ) -> System:  # fmt: skip
     """Find a system: a baseline, a file with one output per line, or a model (see `metrics.models.resolve`).
 
@@ -60,8 +63,8 @@ def resolve_system(
         raise InputError(f"{name!a}: the name is not valid UTF-8, which a report cannot store; rename it")
     require_dtype(dtype)
     other_dtype = dtype != DTYPES[0]
-    if not is_model(name) and (prompt or decoding or revision or engine or other_dtype):
-        options = "--prompt, --decoding, --engine, --dtype and --revision"
+    if not is_model(name) and (prompt or decoding or revision or engine or other_dtype or preamble != NO_PREAMBLE):
+        options = "--prompt, --system, --few-shot, --decoding, --engine, --dtype and --revision"
         raise InputError(f"{name}: does not generate; {options} are for models")
     if engine and other_dtype:
         raise InputError(f"--dtype {dtype}: --engine {engine} sets the data type of the weights; give one of the two")
@@ -72,7 +75,7 @@ def resolve_system(
         return System(name, "outputs", f"sha256:{sha256_file(Path(name))}")
     ref = resolve_model(name, revision)
     full = ref.revision + (f"+base:{ref.base.revision}" if ref.base else "")
-    return System(name, "model", full, ref, prompt, dict(decoding or {}), engine, dtype)
+    return System(name, "model", full, ref, prompt, dict(decoding or {}), engine, dtype, preamble)
 
 
 @dataclass(frozen=True)

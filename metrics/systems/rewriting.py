@@ -15,11 +15,14 @@ from metrics.generation.batching import default_batch_size
 from metrics.generation.decoding import decoding_settings
 from metrics.generation.engines import make_engine
 from metrics.generation.packed_linear import PACKABLE_FAMILIES, pack_linear_layers
+from metrics.generation.prompts import template_hash
 from metrics.generation.rewriting import RewritingProgress, rewrite_all
 from metrics.models.cards import card_facts
 from metrics.models.loading import DTYPES, LoadedModel, load_model
+from metrics.models.prompts import CHAT_PREFIX
 from metrics.systems.baselines import BASELINES
 from metrics.systems.resolve import Rewrites, System, read_outputs
+from metrics.util.errors import name_option
 from metrics.util.files import append_json_lines, cache_dir, content_hash, is_duration, read_json_lines
 
 _SECONDS = "seconds"  # the key, beside the outputs of a cached batch, of the time that the batch took
@@ -34,6 +37,7 @@ def load_system(system: System) -> LoadedModel | None:
     if system.model is None:
         return None
     loaded = load_model(system.model, prompt=system.prompt, dtype=system.dtype, weights=not system.engine)
+    loaded.preamble = system.preamble
     if system.engine:
         loaded.engine = make_engine(loaded, system.engine)
         return loaded
@@ -71,9 +75,10 @@ def rewrite(
 def _generate(
     system: System, loaded: LoadedModel, sources: Sequence[str], batch_size: int | None, seed: int
 ) -> Rewrites:
-    settings = decoding_settings(loaded.model, system.decoding)
-    batch_size = batch_size or default_batch_size(loaded, sources, settings)
-    decoding = {**settings, "prompt": loaded.prompt, "batch_size": batch_size}
+    with name_option(system.name):
+        settings = decoding_settings(loaded.model, system.decoding)
+        batch_size = batch_size or default_batch_size(loaded, sources, settings)
+        decoding = {**settings, "prompt": loaded.prompt, "batch_size": batch_size, **_describe_preamble(loaded)}
     if loaded.engine:
         decoding["engine"] = loaded.engine.name
     if system.dtype != DTYPES[0]:
@@ -123,3 +128,16 @@ def _is_batch(line: Any, n: int) -> bool:
         and texts.keys() <= known
         and all(text is None or is_output(text) for text in texts.values())
     )
+
+
+def _describe_preamble(loaded: LoadedModel) -> dict[str, Any]:
+    """Return what the decoding says of system message, examples and chat template."""
+    found: dict[str, Any] = {}
+    if loaded.preamble.system:
+        found["system"] = loaded.preamble.system
+    if examples := loaded.preamble.examples:
+        found["few_shot"] = f"{len(examples)} #{content_hash(examples)[:16]}"
+    # The revision of a built-in model fixes its template: its rows had no such field from the beginning.
+    if loaded.prompt.startswith(CHAT_PREFIX) and loaded.ref.kind != "built-in":
+        found["chat_template"] = template_hash(loaded.tokenizer, loaded.prompt, loaded.preamble)
+    return found

@@ -60,6 +60,7 @@ def _score(record: Record, system: str) -> str:
         # --profile takes the name without the version that the signature adds.
         ("--profile", re.sub(r"\.v\d+$", "", str(record["profile"]))),
         ("--prompt", decoding.get("prompt") or None),
+        ("--system", decoding.get("system") or None),
         *(("--decoding", f"{key}={settings[key]}") for key in sorted(settings) if key in DECODING_KEYS),
         *((f"--{key.replace('_', '-')}", decoding[key]) for key in ("batch_size", "seed") if key in decoding),
         ("--engine", engine_option(str(decoding["engine"])) if decoding.get("engine") else None),

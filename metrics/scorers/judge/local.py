@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from metrics.generation.batching import length_sorted_batches
+from metrics.generation.chat import render_chats
 from metrics.models.loading import load_model
 from metrics.models.resolve import resolve_model, resolve_pinned
 from metrics.scorers.judge.answers import Answer, Words, from_probabilities
@@ -91,5 +92,5 @@ class LocalJudge:
             return list(tokenizer(f"{prompt}\nAnswer:")["input_ids"])
         message = [{"role": "user", "content": prompt}]
         # Models that can think before they answer must not; the templates of others ignore the switch.
-        text = tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True, enable_thinking=False)
+        (text,) = render_chats(tokenizer, [message], enable_thinking=False)
         return list(tokenizer(text, add_special_tokens=False)["input_ids"])
