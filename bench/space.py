@@ -5,9 +5,13 @@ start of the navigation to the frame that shows the first row (cold: with an emp
 (a typed letter, a selected filter, a click on a heading) to the last frame that it changes. `gr.Dataframe` has its
 built-in search only. The command prints medians, worst cases and ratios.
 
+`--hostile` measures instead, without a browser, how long filters take for one client while six others send the largest
+searches, downloads and comparisons that the page takes, one after the other.
+
 `--screenshots DIR --local BOARD` takes the screenshots of the documentation instead.
 """
 
+import multiprocessing
 import os
 import random
 import shutil
@@ -25,6 +29,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pyarrow as pa
 from pyarrow import parquet
 from selenium import webdriver
@@ -37,7 +42,7 @@ from metrics.util.console import command_parser
 from metrics.util.errors import InputError, run_command
 
 ROOT = Path(__file__).resolve().parent.parent
-LIMIT_PAINT, LIMIT_FILTER = 2_000, 150
+LIMIT_PAINT, LIMIT_FILTER, LIMIT_HOSTILE = 2_000, 150, 300
 BACKSPACE = "\ue003"
 # Each letter leaves fewer rows.
 WORD = "lab12"
@@ -240,6 +245,70 @@ def report(page: dict[str, list[float]], peer: dict[str, list[float]]) -> None:
         print(f"{what}: limit {limit} ms, worst {max(values):.0f} ms, {over}; load {os.getloadavg()[0]:.1f}")
 
 
+# -- hostile clients --------------------------------------------------------------------------------------------------
+class Client:
+    """Calls the events of a page as the browser does."""
+
+    def __init__(self, address: str) -> None:
+        self.http = httpx.Client(base_url=address, timeout=120)
+        config = self.http.get("/config").json()
+        self.ids = {part["props"].get("elem_id"): part["id"] for part in config["components"]}
+        self.values = {part["id"]: part["props"].get("value") for part in config["components"]}
+        self.events = config["dependencies"]
+        self.session = f"{random.getrandbits(40):x}"
+
+    def call(self, elem_id: str, event: str, **inputs: Any) -> int:
+        """Trigger an event of a component and return the status of the response; queued ones are only begun."""
+        found = next(e for e in self.events if [self.ids[elem_id], event] in e["targets"])
+        values = {**self.values, **{self.ids[name]: value for name, value in inputs.items()}}
+        body = {"data": [values[i] for i in found["inputs"]], "fn_index": found["id"], "session_hash": self.session}
+        path = "/gradio_api/run/predict" if found["queue"] is False else "/gradio_api/queue/join"
+        return self.http.post(path, json=body).status_code
+
+
+def attack(address: str, ends: float) -> None:
+    """Send the most costly requests until `ends`, by `time.monotonic`."""
+    client = Client(address)
+    # Sixteen words that every row contains, then too many, then what waits in the queue.
+    words = " ".join("aeiorlnbtms-/0"[:14])
+    while time.monotonic() < ends:
+        for text in (words, "a " * 100_000, "x" * 400_000, words + " e i"):
+            client.call("search", "change", search=text)
+        client.call("csv", "click", search="")
+        client.call("left", "change")
+
+
+def hostile(rows: int, clients: int = 6, seconds: float = 30) -> None:
+    """Measure the filters of one client, alone and beside hostile ones, and print median and worst."""
+    with tempfile.TemporaryDirectory() as name:
+        write_leaderboard(Path(name), rows)
+        with serving([sys.executable, "-m", "leaderboard.space", "--local", name, "--port"]) as address:
+            for count in (0, clients):
+                ends = time.monotonic() + (seconds if count else 10)
+                context = multiprocessing.get_context("spawn")
+                others = [context.Process(target=attack, args=(address, ends)) for _ in range(count)]
+                for other in others:
+                    other.start()
+                client, times = Client(address), []
+                # The others need some seconds to start.
+                time.sleep(8 if count else 0)
+                while time.monotonic() < ends:
+                    for text in ("lab12", "gemma", ""):
+                        start = time.monotonic()
+                        status = client.call("search", "change", search=text)
+                        times.append((time.monotonic() - start) * 1_000)
+                        if status != 200:
+                            raise InputError(f"a filter was answered with {status}")
+                for other in others:
+                    other.join()
+                median, worst = statistics.median(times), max(times)
+                over = sum(value > LIMIT_HOSTILE for value in times)
+                print(
+                    f"{rows:,} rows, {count} hostile clients: filters median {median:.0f} ms, worst {worst:.0f} ms, "
+                    f"{over} of {len(times)} over {LIMIT_HOSTILE} ms; load {os.getloadavg()[0]:.1f}"
+                )
+
+
 # -- screenshots ------------------------------------------------------------------------------------------------------
 def screenshots(folder: Path, board: Path) -> None:
     """Take ranking-light.png, ranking-dark.png, compare.png and phone.png of the page of `board` into `folder`."""
@@ -270,8 +339,12 @@ def main(argv: list[str]) -> None:
     screenshots_help = "take screenshots of the leaderboard --local instead"
     parser.add_argument("--screenshots", metavar="DIR", type=Path, help=screenshots_help)
     parser.add_argument("--local", metavar="DIR", type=Path, default=ROOT / "leaderboard" / "example")
+    hostile_help = "measure filters beside six hostile clients instead"
+    parser.add_argument("--hostile", action="store_true", help=hostile_help)
     options = parser.parse_args(argv)
-    if options.screenshots:
+    if options.hostile:
+        hostile(options.rows)
+    elif options.screenshots:
         screenshots(options.screenshots, options.local)
     else:
         compare(options.rows, options.repeats)

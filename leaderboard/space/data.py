@@ -49,7 +49,8 @@ class Group:
         """The text that the search field looks in, per record."""
         names = ("system", "base", "licence", "note", "submitter", "revision", "run_id")
         parts = ([*(r[name] or "" for name in names), *(r["training_data"] or ())] for r in self.records)
-        return tuple("\n".join(str(text)[:MAX_CELL] for text in texts).casefold() for texts in parts)
+        # Of thousands of data sets of one row only the first are found: a search reads all these texts.
+        return tuple("\n".join(str(text)[:MAX_CELL] for text in texts[:30]).casefold() for texts in parts)
 
     @cached_property
     def reference(self) -> Record | None:

@@ -16,10 +16,11 @@ from leaderboard.space.views.charts import render_charts
 from leaderboard.space.views.columns import COLUMNS, DEFAULT, FIXED
 from leaderboard.space.views.details import code_block, render_details
 from leaderboard.space.views.ranking import render_published, render_ranking, to_csv, to_parquet
-from leaderboard.space.views.selection import ANY, CHOICES, Filters, TableState, select
+from leaderboard.space.views.selection import ANY, CHOICES, MAX_SEARCH, Filters, TableState, select
 from leaderboard.space.views.sentences import OUTPUT_ORDERS, PAIR_ORDERS, Comparisons, render_outputs
 from leaderboard.space.views.slices import render_slices
 from leaderboard.space.views.tables import page_number
+from metrics.spaces.gate import launch_options
 from metrics.spaces.theme import theme
 from metrics.util.characters import printable
 from metrics.util.errors import InputError
@@ -32,8 +33,14 @@ MAX_CHOICES = 300
 UNQUEUED: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 # Reading a system's sentences from the Hub takes a second.
 QUEUED: dict[str, Any] = {
-    "show_progress": "minimal", "api_visibility": "private", "trigger_mode": "always_last", "concurrency_limit": 4,
+    "show_progress": "minimal", "api_visibility": "private", "trigger_mode": "always_last",
+    # All these events together: while comparisons run, the filters need the processor too.
+    "concurrency_limit": 2, "concurrency_id": "sentences",
 }  # fmt: skip
+# Calls that wait; the filters do not.
+MAX_QUEUE = 64
+# Bytes of a request: a search, the keys of three systems, and the names of all columns take 2,000.
+MAX_BODY = 32_000
 # In the order of CHOICES.
 FILTER_LABELS = ("Kind", "Size (parameters)", "Parallel training data", "Checked", "Test set seen")
 
@@ -74,7 +81,7 @@ class Page:
             )
             hint = "name, base model, data, note"
             self.search = gr.Textbox(
-                label="Search", placeholder=hint, elem_id="search", max_length=200, scale=2, min_width=220
+                label="Search", placeholder=hint, elem_id="search", max_length=MAX_SEARCH, scale=2, min_width=220
             )
         with gr.Accordion("Filters and columns", open=False, elem_id="filters"):
             with gr.Row():
@@ -294,6 +301,8 @@ def launch(demo: gr.Blocks, **options: Any) -> None:
         input_placeholder_color="*neutral_500", input_placeholder_color_dark="*neutral_300",
     )  # fmt: skip
     try:
-        demo.launch(theme=look, css_paths=[ASSETS / "page.css"], footer_links=["settings"], **options)
+        demo.queue(max_size=MAX_QUEUE, api_open=False)
+        look_of_page = {"theme": look, "css_paths": [ASSETS / "page.css"], "footer_links": ["settings"]}
+        demo.launch(**look_of_page, **launch_options(MAX_BODY), **options)
     except (OSError, OverflowError) as error:
         raise InputError(f"--host, --port: cannot serve there ({error})") from None

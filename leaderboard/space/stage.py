@@ -20,7 +20,7 @@ PAGE_BUNDLE = {
     "metrics/generation/engines": "*.py",
     "metrics/models": "__init__.py builtin.py conversion.py loading.py prompts.py resolve.py",
     "metrics/scoring": "__init__.py signature.py slices.py statistics.py toxicity.py",
-    "metrics/spaces": "__init__.py theme.py",
+    "metrics/spaces": "__init__.py gate.py theme.py",
     "metrics/systems": "__init__.py baselines.py lexicon.txt",
     "metrics/util": "*.py",
 }

@@ -9,11 +9,15 @@ from gradio.events import api
 
 from metrics.scorers.batching import Array
 from metrics.scoring.functions import metric_values
+from metrics.spaces.gate import launch_options
 from metrics.spaces.theme import theme
 from metrics.util.errors import InputError
 
 # A public Space has two CPU cores; evaluate.load scores longer lists elsewhere.
 MAX_SENTENCES = 200
+MAX_CHARACTERS = 2_000
+# Bytes of a request, sources and rewrites; calls that wait.
+MAX_BODY, MAX_QUEUE = 1_000_000, 32
 EXAMPLE = ("shut up, idiot\nwhy is this stupid thing so slow?", "please be quiet\nwhy is this so slow?")
 PAGES = {
     "sta": ("STA: style accuracy", "Is a rewritten sentence free of toxicity?"),
@@ -25,7 +29,8 @@ PAGES = {
 
 def serve(metric: str) -> None:
     """Serve the page of a metric ("sta", "sim", "fl" or "j") until it is interrupted."""
-    _build(metric).launch(theme=theme(), css_paths=[Path(__file__).with_suffix(".css")])
+    demo = _build(metric).queue(max_size=MAX_QUEUE, api_open=False)
+    demo.launch(theme=theme(), css_paths=[Path(__file__).with_suffix(".css")], **launch_options(MAX_BODY))
 
 
 def _build(metric: str) -> gr.Blocks:
@@ -78,6 +83,8 @@ def _scored(metric: str, sources: Sequence[str], predictions: Sequence[str]) -> 
     """`metric_values`; raises gr.Error, which gradio shows, in place of InputError."""
     if len(sources) > MAX_SENTENCES:
         raise gr.Error(f"{len(sources)} sentences: this page scores at most {MAX_SENTENCES} at once")
+    if any(isinstance(text, str) and len(text) > MAX_CHARACTERS for text in (*sources, *predictions)):
+        raise gr.Error(f"a sentence of more than {MAX_CHARACTERS:,} characters")
     if len(sources) != len(predictions):
         raise gr.Error(f"sources: {len(sources)}, rewrites: {len(predictions)}; each line needs its counterpart")
     try:

@@ -29,6 +29,8 @@ def render_ranking(group: Group | None, filters: Filters, columns: Sequence[str]
     """
     if group is None:
         return '<p role="status">No measured rows yet. The tab “Submit” says how to add the first.</p>'
+    if filters.refusal:
+        return f'<p role="status">{filters.refusal}</p>'
     records = select(group, filters, state)
     page, pages = page_bounds(len(records), PAGE_ROWS, state.page)
     first, last = page * PAGE_ROWS, min((page + 1) * PAGE_ROWS, len(records))

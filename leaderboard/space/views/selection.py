@@ -9,6 +9,8 @@ from leaderboard.space.data import Group, Record
 from leaderboard.space.views.columns import COLUMNS, PARALLEL, STATUSES, UNKNOWN
 
 ANY = "any"
+# Of the search field; the browser's own limit binds only the browser.
+MAX_SEARCH, MAX_WORDS = 200, 16
 # Each class by the number of parameters below which it ends.
 _SIZES = {"none": 1, "under 200M": 200e6, "200M to 1B": 1e9, "1B to 4B": 4e9, "4B and more": math.inf}
 CHOICES = {
@@ -35,9 +37,18 @@ class Filters:
     verification: str = ANY
     contamination: str = ANY
 
+    @property
+    def refusal(self) -> str:
+        """Why the search is not run, "" for nothing: its time grows with the words, and everybody waits for it."""
+        if len(self.search) > MAX_SEARCH or len(self.search.split()) > MAX_WORDS:
+            return f"Search takes at most {MAX_WORDS} words and {MAX_SEARCH} characters."
+        return ""
+
     def apply(self, group: Group) -> list[Record]:
-        """Return the records of the group that pass, in the group's order."""
-        words = self.search.casefold().split()
+        """Return the records of the group that pass, in the group's order; none if the search is refused."""
+        if self.refusal:
+            return []
+        words = dict.fromkeys(self.search.casefold().split())
         chosen = [(field, choice) for field in CHOICES if (choice := getattr(self, field)) != ANY]
         return [
             record
