@@ -12,18 +12,20 @@ its result file. A system that cannot be used does not stop the others; the comm
 Exit codes: 0 done, 1 some jobs failed (a line each says why), 2 bad input, 130 interrupted.
 """
 
+import argparse
 import sys
 from pathlib import Path
 
-from metrics.util.console import command_parser
+from metrics.util.console import add_columns_options, command_parser
 from metrics.util.errors import InputError, run_command
 
 
-def main(argv: list[str]) -> None:
-    """Run the command."""
+def argument_parser() -> argparse.ArgumentParser:
+    """Build the parser of the command."""
     parser = command_parser("python -m metrics.many", __doc__, fromfile_prefix_chars="@")
     parser.add_argument("systems", metavar="SYSTEM", nargs="+", help="a system, or @FILE with one per line")
     parser.add_argument("--test-set", action="append", metavar="NAME", help="may be repeated (default: paradetox-test)")
+    add_columns_options(parser)
     parser.add_argument("--limit", type=int, metavar="N", help="use only the first N sentences of each test set")
     parser.add_argument("--profile", action="append", metavar="NAME", help="may be repeated (default: offline)")
     parser.add_argument("--data-dir", metavar="DIR", help="the folder with the corpora (default: SRO_DATA_DIR)")
@@ -32,19 +34,21 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--dtype", default="float32", metavar="NAME", help="float32 (default) or bfloat16 weights")
     parser.add_argument("--batch-size", type=int, metavar="N", help="sentences per batch (as in metrics.score)")
     parser.add_argument("--out", metavar="DIR", type=Path, default="runs/many", help="the results (default: runs/many)")
-    parser.add_argument(
-        "--workers", type=int, default=0, metavar="N", help="Ray workers on this machine (default: no Ray)"
-    )
+    parser.add_argument("--workers", type=int, default=0, metavar="N", help="Ray workers here (default: no Ray)")
     parser.add_argument("--address", metavar="ADDRESS", help="a Ray cluster to use instead; auto: the one of this node")
-    parser.add_argument(
-        "--gpus", type=float, default=0, metavar="N", help="GPUs per worker; .5 shares one (default: 0)"
-    )
+    parser.add_argument("--gpus", type=float, default=0, metavar="N", help="per worker; .5 shares one (default: 0)")
     parser.add_argument("--verbose", action="store_true", help="also show the messages of other libraries")
-    options = parser.parse_args(argv)
+    return parser
+
+
+def main(argv: list[str]) -> None:
+    """Run the command."""
+    options = argument_parser().parse_args(argv)
     from metrics.data.test_sets import load_test_set
     from metrics.models.loading import require_dtype
     from metrics.profiles import load_profile
-    from metrics.scoring.jobs import Job, content_of, run_groups
+    from metrics.scoring.jobs import Job, content_of, content_of_test_set, run_groups
+    from metrics.systems.outputs import parse_columns
     from metrics.systems.preamble import read_preamble
     from metrics.util.files import write_json
     from metrics.util.progress import ProgressBar
@@ -54,14 +58,16 @@ def main(argv: list[str]) -> None:
     require_dtype(options.dtype)
     test_sets = list(dict.fromkeys(options.test_set or ["paradetox-test"]))
     profiles = tuple(dict.fromkeys(options.profile or ["offline"]))
+    columns = parse_columns(options.columns, options.test_set_columns, options.systems, test_sets)
     for name in test_sets:
-        load_test_set(name, options.data_dir).limit(options.limit)
+        load_test_set(name, options.data_dir, columns[1]).limit(options.limit)
     for name in profiles:
         load_profile(name)
+    tests = {name: content_of_test_set(name) for name in test_sets}
     preamble = read_preamble(options.system, options.few_shot)
-    shared = options.limit, profiles, options.data_dir, options.batch_size, options.dtype, preamble
+    settings = options.limit, profiles, options.data_dir, options.batch_size, options.dtype, preamble, *columns
     contents = {system: content_of(system) for system in dict.fromkeys(options.systems)}
-    jobs = [[Job(system, content, name, *shared) for name in test_sets] for system, content in contents.items()]
+    jobs = [[Job(one, content, name, *settings, tests[name]) for name in tests] for one, content in contents.items()]
     missing = ([job for job in group if not (options.out / job.file_name).exists()] for group in jobs)
     groups = [group for group in missing if group]
     total, todo = len(contents) * len(test_sets), sum(map(len, groups))

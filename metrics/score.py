@@ -2,8 +2,12 @@
 
 SYSTEM is one of
     a model         a Hub id, a model folder, a PEFT adapter, a GGUF folder, or the built-in smollm2-135m-q4
-    a text file     with one output per line
+    a file          of outputs: text with one per line, or a table aligned by id or source sentence: JSON Lines (id,
+                    text), TSV, CSV or Parquet (toxic_sentence, neutral_sentence, lang; see --columns)
     a baseline      duplicate (the source), delete (rude words removed), reference (the human rewrite)
+
+--test-set also takes a file of your own in the same formats, with any number of references (neutral_sentence,
+reference, reference2, …), lang and id as it has them; FILE:LANG is one of its languages.
 
 Rewrites and scores are cached in the folder SRO_HOME. Interrupted runs resume: run the same command again. A second
 profile scores the same rewrites.
@@ -18,7 +22,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metrics.util.console import add_judge_option, command_parser
+from metrics.util.console import add_columns_options, add_judge_option, command_parser
 from metrics.util.errors import InputError, run_command, suggest
 
 if TYPE_CHECKING:
@@ -31,8 +35,9 @@ def parser() -> argparse.ArgumentParser:
     """Build the parser of the command."""
     p = command_parser("python -m metrics.score", __doc__)
     p.add_argument("systems", metavar="SYSTEM", nargs="+", help="what to score")
-    test_sets = "paradetox-test (default), paradetox-dev, paradetox-500, jigsaw-10k, or sample"
+    test_sets = "paradetox-test (default), paradetox-dev, paradetox-500, jigsaw-10k, sample, or FILE[:LANG]"
     p.add_argument("--test-set", default="paradetox-test", metavar="NAME", help=test_sets)
+    add_columns_options(p)
     p.add_argument("--limit", type=int, metavar="N", help="use only the first N sentences of the test set")
     p.add_argument("--profile", action="append", metavar="NAME", help="metric protocol; may be repeated (offline)")
     add_judge_option(p)
@@ -61,10 +66,11 @@ def main(argv: list[str]) -> None:
     from metrics.data.test_sets import load_test_set
     from metrics.profiles import load_profiles
     from metrics.scoring.cache import ScoreCache
-    from metrics.scoring.evaluator import Evaluator
+    from metrics.scoring.evaluator import Evaluator, require_served
     from metrics.scoring.result import result_document
+    from metrics.systems.outputs import outputs_for, parse_columns
     from metrics.systems.preamble import read_preamble
-    from metrics.systems.resolve import is_model, read_outputs, resolve_system
+    from metrics.systems.resolve import is_model, resolve_system
     from metrics.systems.rewriting import rewrite
     from metrics.util.files import cache_dir, require_writable, write_json
     from metrics.util.progress import progress
@@ -81,18 +87,18 @@ def main(argv: list[str]) -> None:
     # Settings of models apply to the models among the systems. Without any, the first system refuses them.
     models = [name for name in options.systems if is_model(name)] or options.systems[:1]
     names = dict.fromkeys(options.systems)
-    systems = [resolve_system(name, **(settings if name in models else {})) for name in names]
+    columns, test_columns = parse_columns(options.columns, options.test_set_columns, names, [options.test_set])
+    systems = [resolve_system(name, **(settings if name in models else {}), columns=columns) for name in names]
     if options.json:
         require_writable(options.json)
     if options.push:
         publish = _find_publisher(options.push, send=options.yes)
-    test_set = load_test_set(options.test_set, options.data_dir).limit(options.limit)
+    test_set = load_test_set(options.test_set, options.data_dir, test_columns).limit(options.limit)
     for system in systems:
         if system.kind == "outputs":
-            read_outputs(Path(system.name), len(test_set.sources))
+            outputs_for(Path(system.name), test_set, columns)
     for profile in profiles:
-        if profile.needs_references and not all(test_set.references):
-            raise InputError(f"profile {profile.name}: {test_set.name} has sentences without a reference")
+        require_served(profile, test_set)
 
     cache = None if options.no_cache else ScoreCache(cache_dir() / "scores.sqlite")
     evaluators = [Evaluator(profile, cache) for profile in profiles]

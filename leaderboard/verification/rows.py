@@ -15,7 +15,7 @@ from leaderboard.rows.row import TOLERANCE, Row, Status
 from leaderboard.rows.sentences import VALUES, Sentences, summarise
 from leaderboard.stores.base import Snapshot
 from metrics import __version__
-from metrics.data.test_sets import TestSet, load_test_set
+from metrics.data.test_sets import TestSet, UnknownTestSetError, load_named_test_set, load_test_set
 from metrics.profiles import Profile, load_profile, profile_names
 from metrics.scoring import DECIMALS, METRICS
 from metrics.scoring.cache import ScoreCache
@@ -76,20 +76,27 @@ def _short(value: Any) -> str:
 
 
 class VerificationContext:
-    """The test sets of `data_dir` and evaluators, also of the profiles in the files `profiles`, each loaded once."""
+    """The test sets of `data_dir` and evaluators, each loaded once; also files of profiles and of test sets."""
 
-    def __init__(self, data_dir: str | None = None, profiles: Iterable[str] = ()) -> None:
+    def __init__(
+        self, data_dir: str | None = None, profiles: Iterable[str] = (), test_sets: Iterable[str] = ()
+    ) -> None:
         self._data_dir = data_dir
         # `load_profile` also reads files: a row must not name one, so it names one of these.
         loaded = map(load_profile, (*profile_names(), *profiles))
         self._profiles: dict[str, Profile] = {f"{p.name}.v{p.version}": p for p in loaded}
-        self._test_sets: dict[str, TestSet] = {}
+        # A row must not name a file here either.
+        files = (load_test_set(name, data_dir) for name in test_sets)
+        self._test_sets: dict[str, TestSet] = {test_set.name: test_set for test_set in files}
         self._evaluators: dict[str, Evaluator] = {}
 
     def test_set(self, name: str) -> TestSet:
         """Return a test set; one that is neither built in nor in the data folder raises InputError."""
         if name not in self._test_sets:
-            self._test_sets[name] = load_test_set(name, self._data_dir)
+            try:
+                self._test_sets[name] = load_named_test_set(name, self._data_dir)
+            except UnknownTestSetError:
+                raise InputError(f"test set {name} is not one of the suite's; give its file with --test-set") from None
         if self._test_sets[name].name != name:
             raise InputError(f"test set {name} is not here; give --data-dir or SRO_DATA_DIR")
         return self._test_sets[name]

@@ -5,12 +5,15 @@ built-in sample; its `origin` says which.
 """
 
 import functools
-from dataclasses import dataclass
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from metrics.data import sources
 from metrics.data.formats import Row, read_comments, read_paraphrases
 from metrics.data.near_duplicates import NearDuplicates
+from metrics.data.own_texts import own_file, read_own_texts
 from metrics.util.errors import InputError
 from metrics.util.files import content_hash, read_lines, sha256_bytes
 
@@ -29,7 +32,8 @@ _FILES = {
 class Corpus:
     """Training texts: toxic and neutral sentences that are not parallel, or (text, paraphrase) pairs.
 
-    The origin is "folder", "hub" or "sample"; the revision is a hash of the files, or the Hub data set with its commit.
+    The origin is "folder", "hub", "sample", or "file" for one of the user's own; the revision hashes the files, or is
+    the Hub data set with its commit.
     """
 
     name: str
@@ -51,13 +55,18 @@ class Corpus:
 
 
 def load_corpus(name: str, data_dir: str | Path | None = None) -> Corpus:
-    """Load the training corpus `name`, one of `CORPORA`; `data_dir` is by default SRO_DATA_DIR.
+    """Load the training corpus `name`, one of `CORPORA`, or toxic sentences of a file: FILE or FILE:LANG.
+
+    The sentences of a file that have references are pairs too. `data_dir` is by default SRO_DATA_DIR.
 
     Raises:
         InputError: The name is unknown, or a file is missing or damaged.
     """
+    own = own_file(name) if name not in CORPORA else None
+    if own is not None:
+        return _own_corpus(*own)
     if name not in CORPORA:
-        raise InputError(f"corpus {name}: unknown; one of {', '.join(CORPORA)}")
+        raise InputError(f"corpus {name}: unknown, and no such file in {Path.cwd()}; one of {', '.join(CORPORA)}")
     parallel = sources.read_parallel(data_dir) if name == "paradetox-train" else None
     if parallel is not None:
         pairs = _training_pairs(parallel, training_texts(data_dir))
@@ -78,6 +87,35 @@ def training_texts(data_dir: str | Path | None) -> tuple[str, ...]:
     """Return all texts that systems are trained on, which test sets must not repeat."""
     sentences = load_corpus("jigsaw-sentences", data_dir)
     return load_corpus("jigsaw-toxic", data_dir).toxic + sentences.toxic + sentences.neutral
+
+
+def without_held_out(corpus: Corpus, held_out: Iterable[str]) -> tuple[Corpus, int]:
+    """Return a corpus without the texts that contain a held-out sentence nearly word for word, and their number."""
+    sentences = list(held_out)
+
+    def clean(texts: Sequence[str]) -> list[bool]:
+        index = NearDuplicates(texts, queries=sentences)
+        leaking = {number for sentence in sentences for number in index.matches(sentence)}
+        return [i not in leaking for i in range(len(texts))]
+
+    toxic = tuple(itertools.compress(corpus.toxic, clean(corpus.toxic)))
+    neutral = tuple(itertools.compress(corpus.neutral, clean(corpus.neutral)))
+    both = map(all, zip(*(clean([pair[i] for pair in corpus.pairs]) for i in (0, 1)), strict=True))
+    kept = replace(corpus, toxic=toxic, neutral=neutral, pairs=tuple(itertools.compress(corpus.pairs, both)))
+    return kept, corpus.rows - kept.rows
+
+
+def _own_corpus(path: Path, lang: str) -> Corpus:
+    texts = read_own_texts(path)
+    chosen = [i for i in range(len(texts.sources)) if not lang or (texts.langs and texts.langs[i] == lang)]
+    if not chosen:
+        raise InputError(f"{path}: no sentence in the language {lang}; it has {sorted(set(texts.langs)) or 'none'}")
+    name = f"{texts.name}:{lang}" if lang else texts.name
+    if name in CORPORA:
+        raise InputError(f"{path}: has the name of a corpus of the suite; rename the file")
+    toxic = tuple(texts.sources[i] for i in chosen)
+    pairs = tuple((texts.sources[i], texts.references[i][0]) for i in chosen if texts.references[i])
+    return Corpus(name, "file", texts.revision, toxic, pairs=pairs)
 
 
 def _folder_corpus(name: str, folder: Path) -> Corpus:

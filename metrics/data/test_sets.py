@@ -1,24 +1,32 @@
-"""Test sets by name.
+"""Test sets by name, or in a file of the user's own.
 
-A test set is read from the data folder (`--data-dir`, SRO_DATA_DIR) if there is one, else from the Hub, else it is the
-built-in sample, whose test set is always called `sample`, so that nobody takes one for the other.
+A test set with a name is read from the data folder (`--data-dir`, SRO_DATA_DIR) if there is one, else from the Hub,
+else it is the built-in sample, whose test set is always called `sample`, so that nobody takes one for the other.
 """
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from metrics.data import sources
+from metrics.data.columns import Columns
 from metrics.data.corpora import DEVELOPMENT, OFFICIAL, TEST, split, training_texts
 from metrics.data.formats import Row, read_paradetox
-from metrics.util.errors import InputError
+from metrics.data.own_texts import USUAL, own_file, read_own_texts
+from metrics.util.errors import InputError, suggest
 from metrics.util.files import content_hash, read_lines
 
 TEST_SETS = ("paradetox-500", "paradetox-dev", "paradetox-test", "jigsaw-10k", "sample")
 _SIZES = {"paradetox-500": OFFICIAL, "paradetox-dev": DEVELOPMENT, "paradetox-test": TEST}
+# Names that a file of the user's own must not bear: rows name the test set.
+_RESERVED = (*TEST_SETS, "sample-dev")
 _JIGSAW_10K = "jigsaw/test_10k_toxic.txt"
+
+
+class UnknownTestSetError(InputError):
+    """No test set has this name."""
 
 
 @dataclass(frozen=True)
@@ -26,11 +34,15 @@ class TestSet:
     """Toxic sentences and the human rewrites of each.
 
     Attributes:
-        origin: "folder", "hub" or "sample".
+        origin: "folder", "hub", "sample", or "file" for one of the user's own.
         revision: A hash of the files, or the Hub data set with its commit.
         references: [n] tuples of human rewrites, which may be empty.
         near_duplicates: How many candidates were left out because training texts contain them.
         total: The number of sentences before `limit`; 0 if there was no limit.
+        langs: [n] codes of the languages; empty if the file states none.
+        ids: [n] ids of the sentences; empty if they have none.
+        left_out: (id, source, language) of the sentences that `limit` and FILE:LANG left out: files of outputs may
+            have outputs for them.
     """
 
     __test__ = False  # not a pytest class
@@ -42,6 +54,9 @@ class TestSet:
     references: tuple[tuple[str, ...], ...]
     near_duplicates: int = 0
     total: int = 0
+    langs: tuple[str, ...] = ()
+    ids: tuple[str, ...] = ()
+    left_out: tuple[tuple[str, str, str], ...] = field(default=(), compare=False, repr=False)
 
     @property
     def sha256(self) -> str:
@@ -55,10 +70,54 @@ class TestSet:
         if not 0 < n <= len(self.sources):
             raise InputError(f"{self.name}: {n} sentences asked for, it has {len(self.sources)}")
         total = self.total or len(self.sources)
-        return replace(self, sources=self.sources[:n], references=self.references[:n], total=total)
+        return replace(self._only(range(n)), total=total)
+
+    def language(self, lang: str) -> Self:
+        """Return the sentences in a language, with it in the name; raise an `InputError` if there are none."""
+        chosen = [i for i, own in enumerate(self.langs) if own == lang]
+        if not chosen:
+            there = f"it has {', '.join(sorted(set(self.langs)))}" if self.langs else "it states no languages"
+            raise InputError(f"{self.name}: no sentence in the language {lang}; {there}")
+        return replace(self._only(chosen), name=f"{self.name}:{lang}")
+
+    def keys(self) -> tuple[tuple[str, str, str], ...]:
+        """Return (id, source, language) [n], "" for what a sentence has not."""
+        nothing = ("",) * len(self.sources)
+        return tuple(zip(self.ids or nothing, self.sources, self.langs or nothing, strict=True))
+
+    def _only(self, chosen: Sequence[int]) -> Self:
+        keys, numbers = self.keys(), set(chosen)
+        columns: dict[str, Any] = {name: getattr(self, name) for name in ("sources", "references", "langs", "ids")}
+        parts: dict[str, Any] = {name: tuple(values[i] for i in chosen) for name, values in columns.items() if values}
+        left_out = tuple(keys[i] for i in range(len(keys)) if i not in numbers)
+        return replace(self, **parts, left_out=self.left_out + left_out)
 
 
-def load_test_set(name: str, data_dir: str | Path | None = None) -> TestSet:
+def load_test_set(name: str, data_dir: str | Path | None = None, columns: Columns = USUAL) -> TestSet:
+    """Load a test set: a name of `TEST_SETS`, a file (`read_own_texts`), or FILE:LANG for one of its languages.
+
+    Args:
+        name: What to load; names precede files.
+        data_dir: The data folder, by default SRO_DATA_DIR.
+        columns: The columns of a file.
+
+    Raises:
+        InputError: The name is unknown, or a file is missing or damaged.
+    """
+    found = own_file(name) if name not in TEST_SETS else None
+    if found is None:
+        return load_named_test_set(name, data_dir)
+    path, lang = found
+    texts = read_own_texts(path, columns)
+    if texts.name in _RESERVED:
+        raise InputError(f"{path}: has the name of a test set of the suite; rename the file")
+    own = TestSet(
+        texts.name, "file", texts.revision, texts.sources, texts.references, langs=texts.langs, ids=texts.ids
+    )  # fmt: skip
+    return own.language(lang) if lang else own
+
+
+def load_named_test_set(name: str, data_dir: str | Path | None = None) -> TestSet:
     """Load the test set `name`, one of `TEST_SETS`; `data_dir` is by default SRO_DATA_DIR.
 
     Without a data folder and the Hub print a warning and load the sample.
@@ -67,7 +126,8 @@ def load_test_set(name: str, data_dir: str | Path | None = None) -> TestSet:
         InputError: The name is unknown, or a file is missing or damaged.
     """
     if name not in TEST_SETS:
-        raise InputError(f"test set {name}: unknown; one of {', '.join(TEST_SETS)}")
+        hint = suggest(name, TEST_SETS) or f"; one of {', '.join(TEST_SETS)}, or a file"
+        raise UnknownTestSetError(f"test set {name}: unknown, and no such file in {Path.cwd()}{hint}")
     if name == "sample":
         return _test_set("sample", "sample", sources.sample_revision(), read_paradetox(sources.SAMPLE / "test.tsv"))
     if name == "jigsaw-10k":  # of Dale et al. (EMNLP 2021), without references
@@ -80,7 +140,7 @@ def load_test_set(name: str, data_dir: str | Path | None = None) -> TestSet:
     if parallel is None:
         print(f"{name}: no data folder and no Hub; the built-in sample is used instead", file=sys.stderr)
         if name != "paradetox-dev":
-            return load_test_set("sample")
+            return load_named_test_set("sample")
         held_out, _, _ = sources.sample_texts()
         return _test_set("sample-dev", "sample", sources.sample_revision(), [(text, ()) for text in held_out])
     if name == "paradetox-500":
@@ -95,4 +155,5 @@ def load_test_set(name: str, data_dir: str | Path | None = None) -> TestSet:
 
 
 def _test_set(name: str, origin: str, revision: str, rows: Sequence[Row], near_duplicates: int = 0) -> TestSet:
-    return TestSet(name, origin, revision, tuple(r[0] for r in rows), tuple(r[1] for r in rows), near_duplicates)
+    texts, references = tuple(r[0] for r in rows), tuple(r[1] for r in rows)
+    return TestSet(name, origin, revision, texts, references, near_duplicates, langs=("en",) * len(rows))

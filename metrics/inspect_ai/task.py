@@ -20,7 +20,9 @@ from metrics.inspect_ai.eval_yaml import DECODING
 from metrics.inspect_ai.scores import detoxification, input_errors
 from metrics.models.prompts import CHAT_PREFIX, REWRITER_FILE, default_prompt
 from metrics.models.resolve import ModelRef
+from metrics.profiles import load_profile
 from metrics.scoring import FACTORS
+from metrics.scoring.evaluator import require_served
 from metrics.scoring.functions import load_measure
 from metrics.util.errors import InputError
 
@@ -32,7 +34,8 @@ PLAIN_CHAT_TEMPLATE = "{{messages[0].content}}"
 def detox(test_set: str = "paradetox-test", profile: str = "offline", prompt: str | list[str] | None = None) -> Task:
     """Rewrite a test set and score it by STA, SIM, FL and J under a metric protocol.
 
-    `prompt` is a template with `{text}`, as for `metrics.score --prompt`; by default the model's own.
+    `test_set` is a name or a file, as for `metrics.score --test-set`. `prompt` is a template with `{text}`, as for
+    `metrics.score --prompt`; by default the model's own.
 
     Raises:
         InputError: The test set, profile or prompt cannot be used; nothing has been rewritten yet.
@@ -44,16 +47,16 @@ def detox(test_set: str = "paradetox-test", profile: str = "offline", prompt: st
             raise InputError(f"prompt {prompt}: not a string; put double quotes around it: -T 'prompt=\"…\"'")
         measures = {name: load_measure(name, profile) for name in FACTORS}
         texts = load_test_set(test_set)
-        if any(m.needs_references for m in measures.values()) and not all(texts.references):
-            raise InputError(f"profile {profile}: {texts.name} has sentences without a reference")
+        require_served(load_profile(profile), texts)
         try:
             model = get_model()
         except ValueError:
             pass  # not set yet, as in `eval(detox(), model=…)`
         else:
             user_message(model, prompt)
-    pairs = enumerate(zip(texts.sources, texts.references, strict=True), 1)
-    samples = [Sample(id=i, input=source, target=list(references)) for i, (source, references) in pairs]
+    ids = texts.ids or range(1, len(texts.sources) + 1)
+    rows = zip(ids, texts.sources, texts.references, strict=True)
+    samples = [Sample(id=id_, input=source, target=list(references)) for id_, source, references in rows]
     return Task(
         # If the sample replaces ParaDetox, the log names the sample.
         dataset=MemoryDataset(samples, name=texts.name, location=f"{texts.origin}, {texts.revision}"),

@@ -16,7 +16,9 @@ from lm_eval.api.task import ConfigurableTask
 from metrics.data.test_sets import load_test_set
 from metrics.models.prompts import CHAT_PREFIX, default_prompt
 from metrics.models.resolve import ModelRef
+from metrics.profiles import load_profile
 from metrics.scoring import FACTORS, METRICS
+from metrics.scoring.evaluator import require_served
 from metrics.scoring.functions import load_measure, metric_values
 from metrics.util.errors import InputError
 
@@ -40,8 +42,8 @@ class DetoxTask(ConfigurableTask):
     """A test set, `dataset_name` in the YAML file, with the prompt of the model.
 
     The task's metadata holds `profile`, the metric protocol, and optionally `prompt`, a template as for
-    `metrics.score --prompt`; lm-eval's command adds the model's arguments. `download` adds `test_set`, the origin and
-    the revision of the texts.
+    `metrics.score --prompt`, and `test_set`, as for `metrics.score --test-set`, in place of `dataset_name`; lm-eval's
+    command adds the model's arguments. `download` sets `test_set` to the name, origin and revision of the texts.
     """
 
     def __init__(self, config: Mapping[str, Any]) -> None:
@@ -54,10 +56,11 @@ class DetoxTask(ConfigurableTask):
         config = self.config
         profile = str(config.metadata["profile"])
         with _one_line():
-            measures = [load_measure(name, profile) for name in FACTORS]
-            test_set = load_test_set(config.dataset_name)
-            if any(m.needs_references for m in measures) and not all(test_set.references):
-                raise InputError(f"profile {profile}: {test_set.name} has sentences without a reference")
+            for name in FACTORS:
+                load_measure(name, profile)
+            chosen = str(config.metadata.get("test_set") or config.dataset_name)
+            test_set = load_test_set(chosen)
+            require_served(load_profile(profile), test_set)
         config.metadata["test_set"] = f"{test_set.name} ({test_set.origin}, {test_set.revision})"
         if test_set.name != config.dataset_name:
             config.task_alias = f"{config.task} ({test_set.name})"

@@ -48,6 +48,16 @@ def evaluators_that_run(
     return evaluators, reasons
 
 
+def require_served(profile: Profile, test_set: TestSet) -> None:
+    """Raise an `InputError` if the profile lacks references that it needs, or does not serve one of the languages."""
+    if profile.needs_references and not all(test_set.references):
+        raise InputError(f"profile {profile.name}: {test_set.name} has sentences without a reference")
+    unserved = sorted(set(test_set.langs) - set(profile.languages))
+    if unserved:
+        problem = f"serves {', '.join(profile.languages)}; {test_set.name} has sentences in {', '.join(unserved)}"
+        raise InputError(f"profile {profile.name} {problem}: choose another profile, or one language as FILE:LANG")
+
+
 class Evaluator:
     """Scores any number of systems under one profile; the models are loaded once. Without a cache nothing is stored.
 
@@ -61,7 +71,8 @@ class Evaluator:
         self._measures = {name: measure(profile) for name, measure in MEASURES.items()}
 
     def evaluate(self, rewrites: Rewrites, test_set: TestSet) -> Result:
-        """Score the outputs of one system on a test set; raises as `score` does."""
+        """Score the outputs of one system on a test set; raises as `score` and `require_served` do."""
+        require_served(self.profile, test_set)
         scores = self.score(test_set.sources, rewrites.outputs, test_set.references)
         faults = self.faults(test_set.sources, rewrites.outputs)
         return Result(rewrites, test_set, scores, self.signature(test_set, rewrites.decoding), faults)

@@ -10,15 +10,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from metrics.data.test_sets import load_test_set
+from metrics.data.columns import Columns
+from metrics.data.own_texts import USUAL, own_file
+from metrics.data.test_sets import TEST_SETS, load_test_set
 from metrics.models.prompts import NO_PREAMBLE, Preamble
 from metrics.profiles import load_profile
-from metrics.scoring.evaluator import Evaluator
+from metrics.scoring.evaluator import Evaluator, require_served
 from metrics.scoring.result import result_document
 from metrics.systems.resolve import is_model, resolve_system
 from metrics.systems.rewriting import load_system, rewrite
 from metrics.util.errors import InputError
-from metrics.util.files import content_hash
+from metrics.util.files import content_hash, sha256_file
 
 # How often a group of jobs is tried when its worker dies: one that needs too much memory must not kill every worker.
 _TRIES = 4
@@ -27,9 +29,10 @@ _load_test_set = functools.cache(load_test_set)
 
 @dataclass(frozen=True)
 class Job:
-    """One system on one test set: names and options of `metrics.score`, and a hash of the system's files.
+    """One system on one test set: names and options of `metrics.score`, and hashes of files.
 
-    The hash `content` is "" for a system without files here; see `content_of`.
+    The hash `content` is "" for a system without files here (see `content_of`), `test_content` for a test set that is
+    no file of the user's own.
     """
 
     system: str
@@ -41,14 +44,19 @@ class Job:
     batch_size: int | None
     dtype: str
     preamble: Preamble = NO_PREAMBLE
+    columns: Columns = USUAL
+    test_columns: Columns = USUAL
+    test_content: str = ""
 
     @property
     def file_name(self) -> str:
         """The name of the result file: readable, and different for every job that gives another result."""
         readable = re.sub(r"[^\w.-]+", "__", f"{self.system}--{self.test_set}")[-100:]
-        # Without a preamble the name is that of results from before there were any.
-        fields = {name: v for name, v in asdict(self).items() if name != "preamble" or self.preamble != NO_PREAMBLE}
-        return f"{readable}-{content_hash(fields)[:12]}.json"
+        # Fields that jobs of earlier versions lack are hashed if they are set: results of these jobs are still found.
+        later = {"preamble": NO_PREAMBLE, "columns": USUAL, "test_columns": USUAL, "test_content": ""}
+        left_out = {name for name, default in later.items() if getattr(self, name) == default}
+        hashed = {name: value for name, value in asdict(self).items() if name not in left_out}
+        return f"{readable}-{content_hash(hashed)[:12]}.json"
 
 
 @dataclass(frozen=True)
@@ -58,6 +66,12 @@ class JobResult:
     job: Job
     document: dict[str, Any]
     error: str = ""
+
+
+def content_of_test_set(test_set: str) -> str:
+    """Return the hash of a test set's file, or "" for one that a name means."""
+    found = own_file(test_set) if test_set not in TEST_SETS else None
+    return sha256_file(found[0]) if found else ""
 
 
 def content_of(system: str) -> str:
@@ -75,8 +89,10 @@ def run_jobs(jobs: Sequence[Job]) -> Iterator[JobResult]:
         try:
             # The list may hold systems of other kinds beside models, and those refuse settings of models.
             options: dict[str, Any] = {"dtype": job.dtype, "preamble": job.preamble} if is_model(job.system) else {}
-            system = system or resolve_system(job.system, **options)
-            test_set = _load_test_set(job.test_set, job.data_dir).limit(job.limit)
+            system = system or resolve_system(job.system, columns=job.columns, **options)
+            test_set = _load_test_set(job.test_set, job.data_dir, job.test_columns).limit(job.limit)
+            for name in job.profiles:
+                require_served(_evaluator(name).profile, test_set)
             loaded = loaded or load_system(system)
             rewrites = rewrite(system, test_set, batch_size=job.batch_size, loaded=loaded)
             documents = [result_document(_evaluator(name).evaluate(rewrites, test_set)) for name in job.profiles]

@@ -4,13 +4,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from metrics.data.columns import Columns
+from metrics.data.own_texts import USUAL
 from metrics.data.text import well_formed
 from metrics.models.loading import DTYPES, require_dtype
 from metrics.models.prompts import NO_PREAMBLE, Preamble
 from metrics.models.resolve import ModelRef, resolve_model
 from metrics.systems.baselines import BASELINES, LEXICON
 from metrics.util.errors import InputError
-from metrics.util.files import read_lines, sha256_file
+from metrics.util.files import content_hash, sha256_file
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class System:
         engine: The program that generates, see `metrics.generation.engines`; "" for transformers.
         dtype: The data type of the model's weights, one of `metrics.models.loading.DTYPES`.
         preamble: The system message and the examples that stand before the prompt.
+        columns: The columns of a table of outputs.
     """
 
     name: str
@@ -37,6 +40,7 @@ class System:
     engine: str = ""
     dtype: str = DTYPES[0]
     preamble: Preamble = NO_PREAMBLE
+    columns: Columns = USUAL
 
 
 def is_model(name: str) -> bool:
@@ -50,9 +54,9 @@ def is_model(name: str) -> bool:
 
 def resolve_system(
     name: str, *, revision: str | None = None, prompt: str | None = None, decoding: dict[str, Any] | None = None,
-    engine: str = "", dtype: str = DTYPES[0], preamble: Preamble = NO_PREAMBLE,
+    engine: str = "", dtype: str = DTYPES[0], preamble: Preamble = NO_PREAMBLE, columns: Columns = USUAL,
 ) -> System:  # fmt: skip
-    """Find a system: a baseline, a file with one output per line, or a model (see `metrics.models.resolve`).
+    """Find a system: a baseline, a file of outputs (`metrics.systems.outputs`), or a model (`metrics.models.resolve`).
 
     `revision` is the commit, tag or branch of a Hub model; the other settings are those of `System`.
 
@@ -72,7 +76,11 @@ def resolve_system(
         version = f"lexicon-{sha256_file(LEXICON)[:12]}" if name == "delete" else "1"
         return System(name, "human" if name == "reference" else "baseline", version)
     if not is_model(name):
-        return System(name, "outputs", f"sha256:{sha256_file(Path(name))}")
+        digest = sha256_file(Path(name))
+        if columns.output:
+            # One file may hold the outputs of several systems.
+            digest = content_hash([digest, columns.output])
+        return System(name, "outputs", f"sha256:{digest}", columns=columns)
     ref = resolve_model(name, revision)
     full = ref.revision + (f"+base:{ref.base.revision}" if ref.base else "")
     return System(name, "model", full, ref, prompt, dict(decoding or {}), engine, dtype, preamble)
@@ -97,12 +105,3 @@ class Rewrites:
     seconds: float | None = None
     device: str = ""
     card: dict[str, Any] = field(default_factory=dict)
-
-
-def read_outputs(path: Path, expected: int) -> list[str]:
-    """Read outputs, one per line, from a text file; raise an `InputError` if it has not the `expected` lines."""
-    lines = read_lines(path)
-    if len(lines) != expected:
-        counts = f"{len(lines)} lines for {expected} test sentences"
-        raise InputError(f"{path}: {counts}; write one output per line, empty ones too")
-    return lines

@@ -21,7 +21,8 @@ from metrics.models.cards import card_facts
 from metrics.models.loading import DTYPES, LoadedModel, load_model
 from metrics.models.prompts import CHAT_PREFIX
 from metrics.systems.baselines import BASELINES
-from metrics.systems.resolve import Rewrites, System, read_outputs
+from metrics.systems.outputs import outputs_for
+from metrics.systems.resolve import Rewrites, System
 from metrics.util.errors import name_option
 from metrics.util.files import append_json_lines, cache_dir, content_hash, is_duration, read_json_lines
 
@@ -60,13 +61,13 @@ def rewrite(
         loaded: The result of `load_system`, for callers that rewrite more than one test set.
 
     Raises:
-        InputError: A file of outputs has another number of lines than the test set has sentences.
+        InputError: A file of outputs does not belong to the sentences of the test set.
     """
     loaded = loaded or load_system(system)
     if loaded is not None:
         return _generate(system, loaded, test_set.sources, batch_size, seed)
     if system.kind == "outputs":
-        outputs = read_outputs(Path(system.name), len(test_set.sources))
+        outputs = outputs_for(Path(system.name), test_set, system.columns)
     else:
         outputs = BASELINES[system.name](test_set)
     return Rewrites(system.name, system.kind, system.revision, {}, tuple(outputs))

@@ -36,6 +36,14 @@ def add_judge_option(parser: argparse.ArgumentParser, purpose: str = "the model 
     parser.add_argument("--judge", metavar="MODEL[@URL]", help=text)
 
 
+def add_columns_options(parser: argparse.ArgumentParser) -> None:
+    """Add --columns and --test-set-columns; their values are for `metrics.systems.outputs.parse_columns`."""
+    roles = "ROLE=COLUMN,… (roles: id, source, output, reference, lang), or SOURCE,OUTPUT,LANG"
+    parser.add_argument("--columns", action="append", default=[], metavar="COLUMNS", help=f"of tables: {roles}")
+    text = "the same for the test set, where it differs"
+    parser.add_argument("--test-set-columns", action="append", default=[], metavar="COLUMNS", help=text)
+
+
 def quieten_libraries() -> None:
     """Switch off Python warnings, and other libraries' log messages and progress bars, here and in subprocesses.
 

@@ -2,14 +2,14 @@
 
 import copy
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
-from metrics.data.corpora import Corpus, load_corpus
+from metrics.data.corpora import Corpus, load_corpus, without_held_out
 from metrics.data.test_sets import TestSet, load_test_set
 from metrics.models.resolve import ModelRef, resolve_model
 from metrics.profiles import load_profile
-from metrics.scoring.evaluator import Evaluator
+from metrics.scoring.evaluator import Evaluator, require_served
 from metrics.systems.resolve import System, resolve_system
 from metrics.util.errors import InputError
 from repro.config.recipe import Recipe
@@ -114,19 +114,47 @@ def resolve_inputs(recipe: Recipe, data_dir: str | None) -> Inputs:
             f"{parallel.origin} has none; give a data folder (--data-dir or SRO_DATA_DIR)"
         )
     compares_content = recipe.follower == "guarded" or recipe.toxic_min_content > 0
-    return Inputs(
+    development = _limit(load_test_set(recipe.development_set, data_dir), recipe.development_limit)
+    test = _limit(load_test_set(recipe.test_set, data_dir), recipe.test_limit)
+    for test_set in (development, test):
+        require_served(profile, test_set)
+    inputs = Inputs(
         toxic,
         screening,
         noise,
         paraphrases,
         parallel,
-        development=_limit(load_test_set(recipe.development_set, data_dir), recipe.development_limit),
-        test=_limit(load_test_set(recipe.test_set, data_dir), recipe.test_limit),
+        development=development,
+        test=test,
         screener="" if recipe.screener == "nb-svm" else resolve_model(recipe.screener).revision,
         content_model=ContentModel().revision if compares_content else None,
         others={name: resolve_system(name) for name in recipe.systems if "/" in name},
         leader=resolve_model(recipe.leader),
         evaluator=Evaluator(profile),
+    )
+    return _without_held_out(inputs)
+
+
+def _without_held_out(inputs: Inputs) -> Inputs:
+    """Leave the sentences of test and development set out of the corpora; the suite's own texts keep them apart."""
+    corpora = (inputs.toxic, *inputs.screening, *inputs.noise, inputs.paraphrases, inputs.parallel)
+    if "file" not in {texts.origin for texts in (inputs.test, inputs.development, *corpora) if texts}:
+        return inputs
+    held_out = (*inputs.test.sources, *inputs.development.sources)
+    kept: dict[Corpus, Corpus] = {}
+    for corpus in {corpus for corpus in corpora if corpus}:
+        kept[corpus], dropped = without_held_out(corpus, held_out)
+        if not kept[corpus].rows:
+            raise InputError(f"{corpus.name}: each text stands in the test or development set; give others")
+        if dropped:
+            print(f"{corpus.name}: {dropped} texts left out, which the test or development set contains")
+    return replace(
+        inputs,
+        toxic=kept[inputs.toxic],
+        screening=tuple(kept[corpus] for corpus in inputs.screening),
+        noise=tuple(kept[corpus] for corpus in inputs.noise),
+        paraphrases=kept[inputs.paraphrases] if inputs.paraphrases else None,
+        parallel=kept[inputs.parallel] if inputs.parallel else None,
     )
 
 

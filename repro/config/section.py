@@ -43,7 +43,7 @@ class RewritingConfig(Section):
 class ScoringConfig(Section):
     """Which systems are scored, on which test set, by which metrics."""
 
-    test_set: str = Field(description="Name of the test set.")
+    test_set: str = Field(description="Name of the test set, or a file of your own (FILE or FILE:LANG).")
     test_limit: Limit = Field(description="Use the first n test sentences (0: all).")
     profile: str = Field(description="Metric protocol: a name from metrics/profiles or a YAML file.")
     systems: list[str] = Field(description="Baselines, models that this run trains, Hub ids or folders (with a /).")

@@ -11,7 +11,7 @@ from repro.distributed import num_processes
 class TextsConfig(Section):
     """The texts that a method learns from."""
 
-    toxic_corpus: str = Field(description="Corpus of toxic texts to roll out on.")
+    toxic_corpus: str = Field(description="Corpus of toxic texts to roll out on, or a file of your own.")
     toxic_limit: Limit = Field(description="How many of its texts (0: all).")
     toxic_max_words: Limit = Field(description="Longest text, in words (0: any length).")
     toxic_min_content: Share = Field(description="Least cosine with the text without the lexicon's words (0: any).")
@@ -57,7 +57,7 @@ class TrainingConfig(Section):
 class DevelopmentConfig(Section):
     """Which checkpoint is chosen, and when training stops early."""
 
-    development_set: str = Field(description="Test set whose J chooses the checkpoint.")
+    development_set: str = Field(description="Test set, or file, whose J chooses the checkpoint.")
     development_limit: Limit = Field(description="Use its first n sentences (0: all).")
     evaluate_every: Count = Field(description="Steps between two evaluations.")
     patience: Limit = Field(description="Stop after so many evaluations in a row without a better J (0: never).")

@@ -25,7 +25,8 @@ from metrics.scoring.result import Result
 from metrics.scoring.signature import ORDER, Signature
 from metrics.scoring.statistics import mean_interval, paired_difference
 from metrics.systems.baselines import delete_rude_words
-from metrics.systems.resolve import Rewrites, read_outputs
+from metrics.systems.outputs import read_outputs
+from metrics.systems.resolve import Rewrites
 from metrics.util.errors import InputError
 
 SOURCES = ("you are a damn fool", "what a stupid game", "shut up , idiot", "the damn cat is here")

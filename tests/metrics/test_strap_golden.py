@@ -16,7 +16,8 @@ from metrics.scoring.items import SentenceScores
 from metrics.scoring.measures import Fluency, Style, acceptability, style
 from metrics.scoring.result import Result
 from metrics.scoring.signature import Signature
-from metrics.systems.resolve import Rewrites, read_outputs, resolve_system
+from metrics.systems.outputs import read_outputs
+from metrics.systems.resolve import Rewrites, resolve_system
 from metrics.systems.rewriting import rewrite
 from metrics.util.errors import InputError
 from metrics.util.files import read_lines

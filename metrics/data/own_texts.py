@@ -1,0 +1,112 @@
+"""Texts of the user's own: a file with toxic sentences, and optionally references, languages and ids."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from metrics.data.columns import Columns
+from metrics.data.tables import Table, is_table, quoted, read_table, read_texts
+from metrics.data.text import is_copy
+from metrics.util.characters import require_visible
+from metrics.util.errors import InputError
+from metrics.util.files import sha256_file
+
+_MAX_NAME = 150
+USUAL = Columns()
+
+
+@dataclass(frozen=True)
+class OwnTexts:
+    """n sentences of a file: its name, the SHA-256 of its bytes as revision, and [n] texts.
+
+    `langs` and `ids` are empty if the file states none.
+    """
+
+    name: str
+    revision: str
+    sources: tuple[str, ...]
+    references: tuple[tuple[str, ...], ...]
+    langs: tuple[str, ...] = ()
+    ids: tuple[str, ...] = ()
+
+
+def own_file(name: str) -> tuple[Path, str] | None:
+    """Return the file and the language that FILE or FILE:LANG means, None if there is no such file."""
+    head, _, lang = name.rpartition(":")
+    for file, language in ((name, ""), (head, lang)):
+        try:
+            if file and Path(file).is_file():
+                return Path(file), language.strip().lower()
+        except (OSError, ValueError):
+            # The file system allows no file of this name.
+            continue
+    return None
+
+
+def read_own_texts(path: Path, columns: Columns = USUAL) -> OwnTexts:
+    """Read a file: text with one sentence per line, or a table (see `metrics.data.tables`) with the given columns.
+
+    Cells are taken as they are, line breaks included. References are empty cells where a sentence has none.
+
+    Raises:
+        InputError: The file is missing or damaged, lacks a column, or has an empty or doubled sentence or id.
+    """
+    try:
+        require_visible(path.name)
+        if "|" in path.name or len(path.name) > _MAX_NAME:
+            raise ValueError("it has a |, or is too long")
+    except ValueError as error:
+        problem = f"a result names a test set by its file, and this name is not allowed ({error})"
+        raise InputError(f"{path}: {problem}; rename the file") from None
+    if is_table(path):
+        sources, references, langs, ids = _columns(read_table(path), columns)
+    else:
+        sources, langs, ids = tuple(read_texts(path)), (), ()
+        references = ((),) * len(sources)
+        for number, source in enumerate(sources, start=1):
+            if not source.strip():
+                raise InputError(f"{path}: line {number} is empty; write one sentence per line")
+    if not sources:
+        raise InputError(f"{path}: contains no sentence")
+    return OwnTexts(path.name, f"sha256:{sha256_file(path)}", sources, references, langs, ids)
+
+
+_Columns = tuple[tuple[str, ...], tuple[tuple[str, ...], ...], tuple[str, ...], tuple[str, ...]]
+
+
+def _columns(table: Table, columns: Columns) -> _Columns:
+    """Sources, references, languages and ids."""
+    numbers = range(len(table.rows))
+    id_column, lang_column, source_column = (
+        columns.find_id(table),
+        columns.find_lang(table),
+        columns.find_test_source(table),
+    )
+    reference_columns = [name for name in columns.find_references(table) if name != source_column]
+    sources = tuple(table.text(i, source_column) for i in numbers)
+    for place, source in zip(table.places, sources, strict=True):
+        if not source.strip():
+            raise InputError(f"{table.path}: {place}: its {source_column} is empty; leave the row out")
+    references = tuple(tuple(t for name in reference_columns for t in table.texts(i, name)) for i in numbers)
+    ids = tuple(table.key(i, id_column) for i in numbers) if id_column else ()
+    langs = tuple(table.key(i, lang_column).strip().lower() for i in numbers) if lang_column else ()
+    keys: tuple[object, ...] = ids or (tuple(zip(sources, langs, strict=True)) if langs else sources)
+    first: dict[object, str] = {}
+    for i, (key, place) in enumerate(zip(keys, table.places, strict=True)):
+        if key in first:
+            what = f"id {ids[i]}" if ids else quoted(sources[i])
+            hint = "make it unique" if ids else "remove one, put further references in columns, or give ids"
+            raise InputError(f"{table.path}: {what} stands in {first[key]} and {place}; {hint}")
+        first[key] = place
+    return sources, _without_placeholders(table.path, sources, references), langs, ids
+
+
+def _without_placeholders(
+    path: Path, sources: tuple[str, ...], references: tuple[tuple[str, ...], ...]
+) -> tuple[tuple[str, ...], ...]:
+    """No references if each is a copy of its source, as in the inputs of TextDetox 2024."""
+    pairs = [(source, text) for source, texts in zip(sources, references, strict=True) for text in texts]
+    if not pairs or not all(is_copy(source, text) for source, text in pairs):
+        return references
+    print(f"{path}: each reference repeats its source; read as a file without references", file=sys.stderr)
+    return ((),) * len(sources)

@@ -1,0 +1,219 @@
+"""Readers of the files in which this field exchanges texts: TSV, CSV, JSON Lines, Parquet, or one text per line."""
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from metrics.data.text import well_formed
+from metrics.util.errors import InputError, one_line
+from metrics.util.files import read_lines, read_text
+
+_DELIMITED = (".tsv", ".csv")
+_JSON = (".jsonl", ".ndjson", ".json")
+TABLE_SUFFIXES = (*_DELIMITED, *_JSON, ".parquet")
+FORMATS = "text (one per line), .jsonl, .tsv, .csv or .parquet"
+_FOREIGN = (".xlsx", ".xls", ".ods", ".gz", ".zip", ".bz2", ".xz", ".zst", ".arrow", ".feather", ".pkl", ".pickle")
+# Names that stand in the first line of a table, whatever the file is called.
+_HEADER_NAMES = {"toxic_sentence", "neutral_sentence", "lang", "id", "text", "toxic", "source", "output", "neutral1"}
+# Characters of a text in a message.
+_SHOWN = 60
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of a file: column -> value; `places` [n] name them in messages, such as "row 3"."""
+
+    path: Path
+    columns: tuple[str, ...]
+    rows: Sequence[Mapping[str, Any]]
+    places: Sequence[str]
+
+    def text(self, row: int, column: str) -> str:
+        """Return the text of a cell, well-formed; raise an `InputError` if there is none, or another kind of value."""
+        value = self.rows[row].get(column)
+        if value is None:
+            raise InputError(f'{self.path}: {self.places[row]}: no {column}; write "" for an empty text')
+        if not isinstance(value, str):
+            raise InputError(f"{self.path}: {self.places[row]}: {column} is {one_line(repr(value))[:80]}, not text")
+        return well_formed(value)
+
+    def texts(self, row: int, column: str) -> list[str]:
+        """Return the texts of a cell that may hold none, one, or a list of them; blank ones are left out."""
+        value = self.rows[row].get(column)
+        values = value if isinstance(value, list) else [] if value is None else [value]
+        for text in values:
+            if not isinstance(text, str):
+                raise InputError(f"{self.path}: {self.places[row]}: {column} holds {one_line(repr(text))[:80]}")
+        return [well_formed(text) for text in values if text.strip()]
+
+    def key(self, row: int, column: str) -> str:
+        """Return an id, which may be a whole number, as text; raise an `InputError` if it is empty or anything else."""
+        value = self.rows[row].get(column)
+        text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+        if not isinstance(text, str) or not text.strip():
+            raise InputError(f"{self.path}: {self.places[row]}: {column} is {value!r}; give a text or a whole number")
+        return text
+
+
+def is_table(path: Path) -> bool:
+    """Whether the file's name says that it holds a table."""
+    return path.suffix.lower() in TABLE_SUFFIXES
+
+
+def read_table(path: Path) -> Table:
+    """Read a .tsv, .csv, .jsonl or .parquet file.
+
+    Cells are quoted as by the csv module, and may then hold line breaks; a TSV in which each line has all columns, and
+    which is not quoted correctly, has quotes as ordinary characters.
+
+    Raises:
+        InputError: The file is missing or damaged, a column has no name or another's, or a row has missing cells.
+    """
+    suffix = path.suffix.lower()
+    if suffix == ".parquet":
+        columns, rows, places = _read_parquet(path)
+    elif suffix in _JSON:
+        columns, rows, places = _read_json_lines(path)
+    else:
+        header, *cells = read_cells(path)
+        columns, rows = header, [dict(zip(header, row, strict=True)) for row in cells]
+        places = [f"row {number}" for number in range(2, len(cells) + 2)]
+    twice = sorted({name for name in columns if columns.count(name) > 1})
+    if twice:
+        raise InputError(f"{path}: more than one column {', '.join(twice)}; rename one")
+    return Table(path, tuple(columns), rows, places)
+
+
+def read_cells(path: Path) -> list[list[str]]:
+    """Read a TSV or CSV, the header included; its first line tells which of tab, comma and semicolon parts cells.
+
+    Raises:
+        InputError: The file has no header, or a row has too few or too many columns.
+    """
+    text = read_text(path)
+    csv.field_size_limit(1 << 27)
+    candidates = ",;\t" if path.suffix.lower() == ".csv" else "\t;,"
+    delimiter = max(candidates, key=text.partition("\n")[0].count)
+    lines = [line.removesuffix("\r") for line in text.split("\n") if line.strip()]
+    if not lines:
+        raise InputError(f"{path}: empty; the first line must name the columns")
+    rows: list[list[str]] = []
+    problem = ""
+    try:
+        for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True):
+            if row:
+                rows.append(row)
+    except csv.Error as error:
+        problem = f"after row {len(rows)}: {error}"
+    else:
+        problem = _ragged(rows)
+    if delimiter == "\t":
+        unquoted = [line.split("\t") for line in lines]
+        # Where quotes join lines that are rows by themselves, they are no quotes of cells.
+        joined = len(unquoted[0]) > 1 and len(rows) < len(unquoted)
+        if not _ragged(unquoted) and (problem or joined):
+            return unquoted
+    if problem:
+        raise InputError(f"{path}: {problem}; is it complete, and are its quotes doubled inside quoted cells?")
+    return rows
+
+
+def read_texts(path: Path) -> list[str]:
+    """Read a text file with one text per line; raise an `InputError` for a table that is called a text file."""
+    if path.suffix.lower() in _FOREIGN:
+        raise InputError(f"{path}: {path.suffix} is not read; convert it to {FORMATS}")
+    if path.is_file():
+        with path.open("rb") as file:
+            if file.read(4) == b"PAR1":
+                raise InputError(f"{path}: holds Parquet; rename it to {path.stem}.parquet")
+    lines = read_lines(path)
+    if suffix := _disguised(lines):
+        kind = {".jsonl": "JSON", ".tsv": "TSV", ".csv": "CSV"}[suffix]
+        raise InputError(f"{path}: its lines are {kind}, not plain texts; rename it to {path.stem}{suffix}")
+    return lines
+
+
+def quoted(text: str) -> str:
+    """Return a text in quotes, shortened, for a message."""
+    line = " ".join(text.split())
+    return f'"{line[:_SHOWN]}…"' if len(line) > _SHOWN else f'"{line}"'
+
+
+def _ragged(rows: Sequence[Sequence[str]]) -> str:
+    """What is wrong with the first row whose number of columns is not the header's; "" for none."""
+    for number, row in enumerate(rows, start=1):
+        if len(row) != len(rows[0]):
+            few = "few" if len(row) < len(rows[0]) else "many"
+            return f"row {number} has too {few} columns ({len(row)}, the first has {len(rows[0])})"
+    return ""
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    record = dict(pairs)
+    if len(record) != len(pairs):
+        raise ValueError("a key stands twice")
+    return record
+
+
+def _read_json_lines(path: Path) -> tuple[list[str], list[dict[str, Any]], list[str]]:
+    text = read_text(path)
+    if text.lstrip().startswith("["):
+        # One JSON array of objects, as pandas and datasets also write.
+        parts = [("the file", text)]
+    else:
+        parts = [(f"line {i}", line) for i, line in enumerate(text.split("\n"), start=1) if line.strip()]
+    values: list[Any] = []
+    places = []
+    for place, part in parts:
+        try:
+            value = json.loads(part, object_pairs_hook=_unique_keys)
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{path}: {place} is not JSON ({one_line(error)})") from None
+        array = place == "the file"
+        values += value if array else [value]
+        places += [f"element {i}" for i in range(1, len(value) + 1)] if array else [place]
+    for place, value in zip(places, values, strict=True):
+        if not isinstance(value, dict):
+            raise InputError(f'{path}: {place} is not a JSON object such as {{"id": …, "text": …}}')
+    return list(dict.fromkeys(name for value in values for name in value)), values, places
+
+
+def _read_parquet(path: Path) -> tuple[list[str], list[dict[str, Any]], list[str]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{path}: not a Parquet file ({one_line(error)}); copy it again") from None
+    rows = table.to_pylist() if len(set(table.column_names)) == table.num_columns else []
+    return table.column_names, rows, [f"row {number}" for number in range(1, len(rows) + 1)]
+
+
+def _disguised(lines: Sequence[str]) -> str:
+    """The suffix of the table that lines of a text file hold; "" for texts."""
+    filled = [line for line in lines if line.strip()]
+    if not filled:
+        return ""
+    if sum(map(_is_json, filled)) * 2 > len(filled) or (filled[0].lstrip()[0] in "[{" and _is_json("\n".join(lines))):
+        return ".jsonl"
+    for delimiter, suffix in (("\t", ".tsv"), (",", ".csv"), (";", ".csv")):
+        head = {name.strip('" ').lower() for name in filled[0].split(delimiter)}
+        if len(head) > 1 and len(head & _HEADER_NAMES) > len(head) / 2:
+            return suffix
+    return ".tsv" if sum("\t" in line for line in filled) * 2 > len(filled) else ""
+
+
+def _is_json(line: str) -> bool:
+    if line.lstrip()[:1] not in ("{", "["):
+        return False
+    try:
+        return isinstance(json.loads(line), dict | list)
+    except (ValueError, RecursionError):
+        return False
