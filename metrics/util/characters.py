@@ -19,6 +19,9 @@ def printable(text: str, limit: int = 500) -> str:
 
     After `limit` characters of `text` the result tells how many more there are.
     """
+    # Nearly all texts; the others are looked at character by character.
+    if text.isascii() and text.isprintable() and len(text) <= limit:
+        return text
     cut = "".join(_SYMBOLS.get(c) or f"⟨U+{ord(c):04X}⟩" if is_invisible(c) else c for c in text[:limit])
     return cut if len(text) <= limit else f"{cut}… ({len(text) - limit:,} more characters)"
 
