@@ -2,8 +2,12 @@
 
 FILE is a TSV or CSV with the columns source, output, system, style, meaning, fluency: one judged rewrite per row, each
 judgement in [0, 1], higher is better. An aspect on another scale is scaled by its least and largest value, and the
-command says so. The mean stands for several judgements of one rewrite. `--convert OUT` writes such a file from one of
-the EMNLP 2021 human evaluation (Dale et al.; columns original, rewritten, source = system).
+command says so. The mean stands for several judgements of one rewrite. A column lang gives each language tables of its
+own; a column style_question says "pairwise" where people judged whether a rewrite is less toxic than its source.
+
+`--convert OUT` writes such a file from one of the EMNLP 2021 human evaluation (Dale et al.; columns original,
+rewritten, source = system), or from a file or folder of the TextDetox CLEF 2024 human evaluation (a folder a team, a
+file a language), where toxicity is pairwise.
 
 The command prints for each metric the sentence-level Spearman and Kendall (tau-b) correlation and AUC (judged above .5
 or not), and the system-level Spearman and Kendall correlation of the means, with 95 % intervals of a bootstrap over
@@ -20,23 +24,29 @@ Exit codes: 0 done, 1 a version falls, 2 bad input (one line says what), 130 int
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from metrics.util.console import add_judge_option, command_parser
 from metrics.util.errors import InputError, run_command
 
 if TYPE_CHECKING:
+    from metrics.data.judgements import JudgedRewrites
     from metrics.scoring.cache import ScoreCache
+    from metrics.scoring.evaluator import Evaluator
 
 
 def main(argv: list[str]) -> None:
     """Run the command."""
     parser = command_parser("python -m metrics.agreement", __doc__)
-    parser.add_argument("file", metavar="FILE", type=Path, nargs="?", help="the judged rewrites")
+    parser.add_argument(
+        "file", metavar="FILE", type=Path, nargs="?", help="the judged rewrites; with --convert also a folder"
+    )
     parser.add_argument("--profile", action="append", metavar="NAME", help="may be repeated (default: offline)")
     add_judge_option(parser)
     parser.add_argument("--json", metavar="OUT", type=Path, help="also write the numbers to OUT")
-    parser.add_argument("--convert", metavar="OUT", type=Path, help="only convert an EMNLP 2021 file to these columns")
+    parser.add_argument(
+        "--convert", metavar="OUT", type=Path, help="only convert FILE (EMNLP 2021, CLEF 2024) to these columns"
+    )
     parser.add_argument("--table", metavar="MD", type=Path, help="write the standing table into this Markdown file")
     parser.add_argument("--check", action="store_true", help="refuse a version that falls below the recorded figures")
     parser.add_argument("--data-dir", metavar="DIR", help="for --table and --check (default: SRO_DATA_DIR)")
@@ -45,12 +55,13 @@ def main(argv: list[str]) -> None:
         raise InputError("give one of FILE, --table MD and --check")
     if not options.file and (options.json or options.convert or options.judge):
         raise InputError("--json, --convert and --judge: need FILE")
-    from metrics.data.judgements import convert_emnlp
+    from metrics.data.judgements import convert
     from metrics.scoring.cache import ScoreCache
-    from metrics.util.files import cache_dir
+    from metrics.util.files import cache_dir, require_writable
 
     if options.convert:
-        print(f"{options.convert}: {convert_emnlp(options.file, options.convert)} rows")
+        require_writable(options.convert)
+        print(f"{options.convert}: {convert(options.file, options.convert)} rows")
         return
     cache = ScoreCache(cache_dir() / "scores.sqlite")
     if options.file:
@@ -61,9 +72,8 @@ def main(argv: list[str]) -> None:
 
 def _print_agreement(options: argparse.Namespace, cache: "ScoreCache") -> None:
     """Print the agreement with the judgements of FILE."""
-    from metrics.data.judgements import read_judgements
+    from metrics.data.judgements import judgements_by_language
     from metrics.profiles import load_profiles
-    from metrics.scoring.agreement import PAIRS, agreement, interval_text, system_means
     from metrics.scoring.evaluator import Evaluator
     from metrics.util.files import require_writable, write_json
 
@@ -74,24 +84,42 @@ def _print_agreement(options: argparse.Namespace, cache: "ScoreCache") -> None:
             raise InputError(f"profile {profile.name} {problem}")
     if options.json:
         require_writable(options.json)
-    judged = read_judgements(options.file)
-    documents = []
-    for profile in profiles:
-        evaluator = Evaluator(profile, cache)
-        scores = evaluator.score(judged.sources, judged.outputs)
-        rows, systems = agreement(judged, scores), system_means(judged, scores)
-        name, count = evaluator.signature_fields["profile"], len(judged.outputs)
-        print(f"profile {name}, {count} rewrites of {len(systems)} systems")
-        print("metric\tjudgement\tlevel\tstatistic\tvalue [95 %]\tn")
-        for row in rows:
-            cells = row["metric"], row["judgement"], row["level"], row["statistic"], interval_text(row), row["n"]
-            print(*cells, sep="\t")
-        print("system\t" + "\t".join(f"{aspect}\t{metric}" for metric, aspect in PAIRS))
-        for system, means in systems.items():
-            print(system, *(f"{means[aspect]:.3f}\t{means[metric]:.3f}" for metric, aspect in PAIRS), sep="\t")
-        documents.append({"measure": evaluator.signature_fields, "agreement": rows, "systems": systems})
+    sets = judgements_by_language(options.file)
+    served = [(profile, code) for profile in profiles for code in sets if code in profile.languages]
+    unserved = [(profile, code) for profile in profiles for code in sets if code not in profile.languages]
+    reasons = [f"profile {p.name} serves {', '.join(p.languages)} and not {code}" for p, code in unserved]
+    if not served:
+        raise InputError(f"{options.file}: not measured: {'; '.join(reasons)}; choose another --profile")
+    for reason in reasons:
+        print(f"not measured: {reason}", file=sys.stderr)
+    evaluators = {profile.name: Evaluator(profile, cache) for profile, _ in served}
+    documents = [_print_tables(sets[code], evaluators[profile.name], alone=len(sets) == 1) for profile, code in served]
     if options.json:
         write_json(options.json, {"schema": 1, "file": str(options.file), "profiles": documents})
+
+
+def _print_tables(judged: "JudgedRewrites", evaluator: "Evaluator", *, alone: bool) -> dict[str, Any]:
+    """Print the tables of one language under one profile, and return them as a JSON value."""
+    from metrics.scoring.agreement import PAIRS, agreement, interval_text, system_means
+
+    scores = evaluator.score(judged.sources, judged.outputs)
+    rows, systems = agreement(judged, scores), system_means(judged, scores)
+    name, count = evaluator.signature_fields["profile"], len(judged.outputs)
+    language = "" if alone and judged.language == "en" else f", language {judged.language}"
+    print(f"profile {name}{language}, {count} rewrites of {len(systems)} systems")
+    if judged.style_question == "pairwise":
+        print(
+            "style (pairwise): people judged whether a rewrite is less toxic than its source, not whether it is neutral"
+        )
+    print("metric\tjudgement\tlevel\tstatistic\tvalue [95 %]\tn")
+    for row in rows:
+        cells = row["metric"], judged.title(row["judgement"]), row["level"], row["statistic"]
+        print(*cells, interval_text(row), row["n"], sep="\t")
+    print("system\t" + "\t".join(f"{judged.title(aspect)}\t{metric}" for metric, aspect in PAIRS))
+    for system, means in systems.items():
+        print(system, *(f"{means[aspect]:.3f}\t{means[metric]:.3f}" for metric, aspect in PAIRS), sep="\t")
+    facts = {"language": judged.language, "style_question": judged.style_question}
+    return {"measure": evaluator.signature_fields, **facts, "agreement": rows, "systems": systems}
 
 
 def _measure_versions(options: argparse.Namespace, cache: "ScoreCache") -> None:

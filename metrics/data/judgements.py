@@ -1,23 +1,26 @@
 """Human judgements of rewrites: the suite's own file format, and the published files that the data folder may hold."""
 
 import csv
-import io
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from metrics.data.sources import data_file
+from metrics.data.tables import read_cells
 from metrics.util.errors import InputError
-from metrics.util.files import atomic_file, read_lines, read_text
+from metrics.util.files import atomic_file, read_lines
 
 Array = NDArray[np.float64]
 ASPECTS = ("style", "meaning", "fluency")
 COLUMNS = ("source", "output", "system", *ASPECTS)
+# Columns that a file may have beside: the language of a row, and what its judges of style were asked.
+OPTIONAL_COLUMNS = ("lang", "style_question")
+# "absolute": is the output neutral? "pairwise": is it less toxic than its source?
+STYLE_QUESTIONS = ("absolute", "pairwise")
 # Our columns -> those of the EMNLP 2021 human evaluation (Dale et al.).
 _EMNLP_COLUMNS = {"source": "original", "output": "rewritten", "system": "source", **{a: a for a in ASPECTS}}
 # Our columns -> those of the TextDetox CLEF 2024 human evaluation, where a folder is a system and a file a language.
@@ -26,6 +29,11 @@ _CLEF_COLUMNS = {
     "style": "toxic_pairwise_score", "meaning": "content_score", "fluency": "fluency_score",
 }  # fmt: skip
 CLEF_LANGUAGES = {"de": "German", "es": "Spanish", "ru": "Russian"}
+# Those of all files of that evaluation.
+_CLEF_CODES = {
+    "Amharic": "am", "Arabic": "ar", "Chinese": "zh", "English": "en", "German": "de", "Hindi": "hi", "Russian": "ru",
+    "Spanish": "es", "Ukrainian": "uk",
+}  # fmt: skip
 # Source, output, system; the judgements by `ASPECTS`.
 _Row = tuple[tuple[str, str, str], list[float]]
 
@@ -34,7 +42,8 @@ _Row = tuple[tuple[str, str, str], list[float]]
 class JudgedRewrites:
     """n rewrites; judgements: aspect, or "joint" for the product of the three -> means [n] in [0, 1], 1 is best.
 
-    Judges who answered about one aspect leave that one alone. `language` is an ISO 639-1 code.
+    Judges who answered about one aspect leave that one alone. `language` is an ISO 639-1 code; `style_question`, one of
+    `STYLE_QUESTIONS`, is what the judges of style were asked.
     """
 
     sources: list[str]
@@ -42,6 +51,11 @@ class JudgedRewrites:
     systems: list[str]
     judgements: dict[str, Array]
     language: str = "en"
+    style_question: str = "absolute"
+
+    def title(self, aspect: str) -> str:
+        """Return the name of an aspect on a table: with "(pairwise)" if style, or a part of the joint, is pairwise."""
+        return f"{aspect} (pairwise)" if self.style_question == "pairwise" and aspect in ("style", "joint") else aspect
 
 
 def judgement_sets(data_dir: Path) -> dict[str, JudgedRewrites]:
@@ -60,34 +74,76 @@ def judgement_sets(data_dir: Path) -> dict[str, JudgedRewrites]:
 
 
 def read_judgements(path: Path) -> JudgedRewrites:
-    """Read a file with the columns of `COLUMNS`; the mean stands for several judgements of one rewrite.
+    """Read a file of `judgements_by_language` that has one language only."""
+    (first, *others) = judgements_by_language(path).values()
+    if others:
+        languages = ", ".join(judged.language for judged in (first, *others))
+        raise InputError(f"{path}: holds the languages {languages}; give a file of one language")
+    return first
 
-    An aspect with values outside [0, 1] is scaled by its least and largest value, and a warning is printed.
+
+def judgements_by_language(path: Path) -> dict[str, JudgedRewrites]:
+    """Read a file with the columns of `COLUMNS`, and perhaps of `OPTIONAL_COLUMNS`, as language -> rewrites.
+
+    The mean stands for several judgements of one rewrite. An aspect with values outside [0, 1] is scaled by its least
+    and largest value, and a warning is printed. A file without the column lang is English.
 
     Raises:
-        InputError: A column is missing, or a judgement is not a finite number.
+        InputError: A column is missing, a judgement is not a finite number, or one language has two questions.
     """
+    if path.is_dir():
+        raise InputError(f"{path}: a folder; --convert OUT makes a file of it")
     records = _records(path)
     missing = [name for name in COLUMNS if name not in records[0]]
     if missing:
-        hint = "; --convert OUT makes them" if set(_EMNLP_COLUMNS.values()) <= set(records[0]) else ""
+        published = any(set(columns.values()) <= set(records[0]) for columns in (_EMNLP_COLUMNS, _CLEF_COLUMNS))
+        hint = "; --convert OUT makes them" if published else ""
         raise InputError(f"{path}: no column {', '.join(missing)}{hint}")
-    return _average(path, _rows(path, records, {name: name for name in COLUMNS}))
+    rows = _rows(path, records, {name: name for name in COLUMNS})
+    groups: dict[str, list[_Row]] = {}
+    questions: dict[str, str] = {}
+    for number, (record, row) in enumerate(zip(records, rows, strict=True), start=2):
+        language, question = record.get("lang", "en").strip().lower(), record.get("style_question", "absolute")
+        if not language:
+            raise InputError(f"{path}: row {number}: lang is empty")
+        if question not in STYLE_QUESTIONS or questions.setdefault(language, question) != question:
+            allowed = f"{' or '.join(STYLE_QUESTIONS)}, the same for all rows of a language"
+            raise InputError(f"{path}: row {number}: style_question is {question!r}; it must be {allowed}")
+        groups.setdefault(language, []).append(row)
+    ranges = _ranges(path, rows)
+    return {code: _average(group, ranges, code, questions[code]) for code, group in sorted(groups.items())}
 
 
 def read_emnlp(path: Path) -> JudgedRewrites:
     """Read a file of the EMNLP 2021 human evaluation; raises as `read_judgements` does."""
-    return _average(path, _rows(path, _emnlp_records(path), _EMNLP_COLUMNS))
+    rows = _rows(path, _emnlp_records(path), _EMNLP_COLUMNS)
+    return _average(rows, _ranges(path, rows))
 
 
-def convert_emnlp(path: Path, target: Path) -> int:
-    """Write a file of the EMNLP 2021 human evaluation with the columns of `COLUMNS`; return the number of rows."""
-    records = _emnlp_records(path)
+def convert(path: Path, target: Path) -> int:
+    """Write published judgements with the columns of `COLUMNS`, and return the number of rows.
+
+    Args:
+        path: A file of the EMNLP 2021 human evaluation (Dale et al.), or one of the TextDetox CLEF 2024 human
+            evaluation, whose folder is the team; the folder of a team; or the folder with the teams' folders. Those of
+            CLEF keep their language, and their style is marked as pairwise.
+        target: The file to write, a .csv or a TSV.
+
+    Raises:
+        InputError: The files are of neither evaluation, or damaged.
+    """
+    if path.is_dir() or set(_CLEF_COLUMNS.values()) <= set(_records(path)[0]):
+        columns: tuple[str, ...] = (*COLUMNS, *OPTIONAL_COLUMNS)
+        rows = [row for file in _clef_files(path) for row in _clef_rows(file)]
+    else:
+        columns = COLUMNS
+        records = _emnlp_records(path)
+        rows = [{name: record[column] for name, column in _EMNLP_COLUMNS.items()} for record in records]
     with atomic_file(target) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, delimiter="," if target.suffix.lower() == ".csv" else "\t")
+        writer = csv.DictWriter(file, columns, delimiter="," if target.suffix.lower() == ".csv" else "\t")
         writer.writeheader()
-        writer.writerows({name: record[column] for name, column in _EMNLP_COLUMNS.items()} for record in records)
-    return len(records)
+        writer.writerows(rows)
+    return len(rows)
 
 
 def read_clef(folder: Path, language: str) -> JudgedRewrites:
@@ -102,16 +158,38 @@ def read_clef(folder: Path, language: str) -> JudgedRewrites:
     paths = sorted(folder.glob(f"*/{CLEF_LANGUAGES[language]}.tsv"))
     if not paths:
         raise InputError(f"{folder}: no folder holds {CLEF_LANGUAGES[language]}.tsv")
-    rows: list[_Row] = []
-    for path in paths:
-        records = _records(path)
-        missing = [name for name in _CLEF_COLUMNS.values() if name not in records[0]]
-        if missing:
-            raise InputError(f"{path}: no column {', '.join(missing)}: not a file of the CLEF 2024 human evaluation")
-        rows += _rows(
-            path, [{**record, "team": path.parent.name} for record in records], {**_CLEF_COLUMNS, "system": "team"}
-        )
-    return _average(folder, rows, language)
+    columns = {name: name for name in COLUMNS}
+    rows = [row for path in paths for row in _rows(path, _clef_rows(path), columns)]
+    return _average(rows, _ranges(folder, rows), language, "pairwise")
+
+
+def _clef_files(path: Path) -> list[Path]:
+    """The files of a folder of teams, of a team's folder, or the file itself."""
+    if not path.is_dir():
+        return [path]
+    for pattern in ("*/*.tsv", "*.tsv"):
+        if files := sorted(path.glob(pattern)):
+            return files
+    raise InputError(f"{path}: no folder of a team with files such as German.tsv")
+
+
+def _clef_rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a file of one team, with the columns of `COLUMNS` and `OPTIONAL_COLUMNS`."""
+    records = _records(path)
+    missing = [name for name in _CLEF_COLUMNS.values() if name not in records[0]]
+    if missing:
+        raise InputError(f"{path}: no column {', '.join(missing)}: not a file of the CLEF 2024 human evaluation")
+    named = _CLEF_CODES.get(path.stem, "")
+    team = path.resolve().parent.name
+    rows = []
+    for number, record in enumerate(records, start=2):
+        lang = record.get("lang", named).strip().lower()
+        if not lang or (named and lang != named):
+            problem = f"is {lang}, and the file's name says {named}" if lang else "is not stated"
+            raise InputError(f"{path}: row {number}: its language {problem}")
+        row = {name: record[column] for name, column in _CLEF_COLUMNS.items()}
+        rows.append({**row, "system": team, "lang": lang, "style_question": "pairwise"})
+    return rows
 
 
 def read_paraphrases(path: Path) -> JudgedRewrites:
@@ -135,8 +213,6 @@ def _rows(path: Path, records: Iterable[Mapping[str, str]], columns: Mapping[str
     """The rows of a file; columns: our name of a column -> the file's."""
     rows: list[_Row] = []
     for number, record in enumerate(records, start=2):
-        if any(record[name] is None for name in columns.values()):
-            raise InputError(f"{path}: row {number} has too few columns")
         try:
             values = [float(record[columns[aspect]]) for aspect in ASPECTS]
         except ValueError:
@@ -147,56 +223,44 @@ def _rows(path: Path, records: Iterable[Mapping[str, str]], columns: Mapping[str
     return rows
 
 
-def _average(path: Path, rows: Iterable[_Row], language: str = "en") -> JudgedRewrites:
+_Ranges = dict[str, tuple[float, float]]
+
+
+def _ranges(path: Path, rows: Sequence[_Row]) -> _Ranges:
+    """The scale of each aspect: [0, 1], or from the least to the largest judgement, with a warning."""
+    values = np.array([values for _, values in rows])
+    columns = zip(ASPECTS, values.min(axis=0), values.max(axis=0), strict=True)
+    return {aspect: _scale(path, aspect, low, high) for aspect, low, high in columns}
+
+
+def _average(
+    rows: Iterable[_Row], ranges: _Ranges, language: str = "en", style_question: str = "absolute"
+) -> JudgedRewrites:
     """Average the judgements of each rewrite, and multiply the aspects."""
     grouped: dict[tuple[str, str, str], list[list[float]]] = {}
     for key, values in rows:
         grouped.setdefault(key, []).append(values)
     means = np.array([np.mean(values, axis=0) for values in grouped.values()])
-    every = np.concatenate([np.array(values) for values in grouped.values()])
-    ranges = zip(ASPECTS, means.T, every.min(axis=0), every.max(axis=0), strict=True)
-    judgements = {aspect: _to_unit(path, aspect, mean, low, high) for aspect, mean, low, high in ranges}
+    judgements = {
+        aspect: mean if ranges[aspect] == (0, 1) else (mean - ranges[aspect][0]) / np.subtract(*ranges[aspect][::-1])
+        for aspect, mean in zip(ASPECTS, means.T, strict=True)
+    }
     judgements["joint"] = judgements["style"] * judgements["meaning"] * judgements["fluency"]
     sources, outputs, systems = (list(column) for column in zip(*grouped, strict=True))
-    return JudgedRewrites(sources, outputs, systems, judgements, language)
+    return JudgedRewrites(sources, outputs, systems, judgements, language, style_question)
 
 
 def _records(path: Path) -> list[dict[str, str]]:
-    text = read_text(path)
-    csv.field_size_limit(1 << 27)
-    delimiter = max("\t;,", key=text.partition("\n")[0].count)
-    quoting: Any = csv.QUOTE_NONE if delimiter == "\t" and _is_unquoted(text) else csv.QUOTE_MINIMAL
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting)
-    try:
-        records = list(reader)
-    except csv.Error as error:
-        raise InputError(f"{path}: line {reader.line_num}: {error}") from None
-    if not records:
+    header, *rows = read_cells(path)
+    if not rows:
         raise InputError(f"{path}: contains no judgement")
-    return records
+    return [dict(zip(header, row, strict=True)) for row in rows]
 
 
-def _is_unquoted(text: str) -> bool:
-    """Whether quotes in tab-separated `text` are ordinary characters, as programs without a csv module write them.
-
-    They are if every line has all columns by its tabs alone, and a reader that honours quotes loses columns or lines.
-    """
-    lines = [line for line in text.split("\n") if line.strip()]
-    columns = lines[0].count("\t") + 1 if lines else 0
-    if any(line.count("\t") + 1 != columns for line in lines):
-        return False
-    try:
-        quoted = [len(row) for row in csv.reader(io.StringIO("\n".join(lines), newline=""), delimiter="\t")]
-    except csv.Error:
-        return True
-    return quoted != [columns] * len(lines)
-
-
-def _to_unit(path: Path, aspect: str, means: Array, low: float, high: float) -> Array:
-    """Return `means` unchanged if all judgements are in [0, 1], else scaled by the least and largest judgement."""
+def _scale(path: Path, aspect: str, low: float, high: float) -> tuple[float, float]:
     if low >= 0 and high <= 1:
-        return means
+        return 0, 1
     if low == high:
         raise InputError(f"{path}: {aspect} is {low:g} in every row: its scale is unknown; convert it to [0, 1]")
     print(f"{path}: {aspect} runs from {low:g} to {high:g}; read as 0 to 1", file=sys.stderr)
-    return (means - low) / (high - low)
+    return low, high

@@ -85,7 +85,8 @@ def agreement_table(
     for title, judged in sets.items():
         systems = len(set(judged.systems))
         counts = f"{len(judged.outputs):,} rewrites{f' by {systems} systems' * (systems > 1)}"
-        parts.append(f"## {title} ({counts}, language {judged.language})")
+        pairwise = "; style is pairwise" * (judged.style_question == "pairwise")
+        parts.append(f"## {title} ({counts}, language {judged.language}{pairwise})")
         serving = {n: e for n, e in evaluators.items() if judged.language in e.profile.languages}
         if not serving:
             parts.append(f"Not measured: none of {', '.join(evaluators)} serves the language {judged.language}.")
@@ -108,7 +109,13 @@ def _set_table(judged: JudgedRewrites, evaluator: Evaluator) -> str:
         columns["Spearman of the systems"] = ("system", "spearman")
     head, lines = ["metric", "people's", *columns], []
     for metric, aspect in pairs:
-        lines.append([TITLES[metric], aspect, *(interval_text(rows[metric, *column]) for column in columns.values())])
+        lines.append(
+            [
+                TITLES[metric],
+                judged.title(aspect),
+                *(interval_text(rows[metric, *column]) for column in columns.values()),
+            ]
+        )
     table = markdown_table(lines, head, len(head))
     if len(systems) == 1:
         return table
@@ -116,7 +123,10 @@ def _set_table(judged: JudgedRewrites, evaluator: Evaluator) -> str:
         "J puts the systems in people's order." if in_order(systems) else "J does not order the systems as people do."
     )
     shown = [("style", "sta"), ("meaning", "sim"), ("fluency", "fl"), ("joint", "j")]
-    head, lines = ["system", *(title for aspect, metric in shown for title in (aspect, TITLES[metric]))], []
+    head, lines = (
+        ["system", *(title for aspect, metric in shown for title in (judged.title(aspect), TITLES[metric]))],
+        [],
+    )
     for system, means in systems.items():
         lines.append([system, *(f"{means[column]:.3f}" for pair in shown for column in pair)])
     return f"{table}\n\n{verdict} Means:\n\n{markdown_table(lines, head, len(head))}"

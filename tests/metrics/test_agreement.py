@@ -14,8 +14,9 @@ from metrics.data.contrast import Contrast
 from metrics.data.judgements import (
     CLEF_LANGUAGES,
     JudgedRewrites,
-    convert_emnlp,
+    convert,
     judgement_sets,
+    judgements_by_language,
     read_clef,
     read_judgements,
     read_paraphrases,
@@ -124,7 +125,7 @@ def test_bad_files_are_refused(tmp_path: Path, text: str, message: str) -> None:
 def test_means_of_the_published_judgements_equal_the_paper(tmp_path: Path, data_dir: Path) -> None:
     """Dale et al. 2021, Table 4: style, meaning, fluency and joint of ParaGeDi and CondBERT, times 100."""
     source = data_dir / "human_judgements" / "emnlp_eval_mean.tsv"
-    assert convert_emnlp(source, tmp_path / "judged.tsv") == 600
+    assert convert(source, tmp_path / "judged.tsv") == 600
     judged = read_judgements(tmp_path / "judged.tsv")
     published = {"paragedi": (93.41, 64.75, 91.25, 55.34), "condbert": (91.00, 63.92, 86.41, 50.47)}
     for name, figures in published.items():
@@ -136,7 +137,7 @@ def test_means_of_the_published_judgements_equal_the_paper(tmp_path: Path, data_
 
 def test_offline_reaches_its_documented_agreement(tmp_path: Path, data_dir: Path) -> None:
     """Sentence-level Spearman on the 600 EMNLP rewrites, and J's order of the three systems."""
-    convert_emnlp(data_dir / "human_judgements" / "emnlp_eval_mean.tsv", tmp_path / "judged.tsv")
+    convert(data_dir / "human_judgements" / "emnlp_eval_mean.tsv", tmp_path / "judged.tsv")
     judged = read_judgements(tmp_path / "judged.tsv")
     scores = Evaluator(load_profile("offline")).score(judged.sources, judged.outputs)
     reached = {
@@ -167,6 +168,69 @@ def test_clef_files_are_joined_over_teams_and_cells_may_hold_line_breaks(tmp_pat
     (tmp_path / "a" / "German.tsv").write_text(HEADER + "s\tz\ta\t1\t1\t1\n")
     with pytest.raises(InputError, match=r"no column toxic_sentence, .*: not a file of the CLEF 2024 human evaluation"):
         read_clef(tmp_path, "de")
+
+
+CLEF_HEADER = "toxic_sentence\tneutral_sentence\tlang\tfluency_score\tcontent_score\ttoxic_pairwise_score\n"
+
+
+def clef_folder(folder: Path) -> Path:
+    """Two teams; de and en. A cell has a line break and doubled quotes, a judgement is .5."""
+    files = {
+        "b/German": 's\t"x ""y""\nz"\tde\t1\t0\t0.5\n',
+        "a/German": "s\tz\tde\t0\t1\t1.0\n",
+        "a/English": "u\tv\ten\t1\t1\t1\n",
+    }
+    for name, rows in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / f"{name}.tsv").write_text(CLEF_HEADER + rows)
+    return folder
+
+
+@pytest.mark.parametrize("target", ["out.tsv", "out.csv"])
+def test_clef_folders_and_files_are_converted_with_their_language(tmp_path: Path, target: str) -> None:
+    folder, out = clef_folder(tmp_path / "clef"), tmp_path / target
+    assert [convert(path, out) for path in (folder / "a", folder / "b" / "German.tsv", folder)] == [2, 1, 3]
+    sets = judgements_by_language(out)
+    assert list(sets) == ["de", "en"] and {judged.style_question for judged in sets.values()} == {"pairwise"}
+    assert (sets["de"].systems, sets["de"].outputs) == (["a", "b"], ["z", 'x "y"\nz'])
+    assert sets["de"].judgements["style"].tolist() == [1.0, 0.5] and sets["en"].sources == ["u"]
+    with pytest.raises(InputError, match="holds the languages de, en; give a file of one language"):
+        read_judgements(out)
+    for path in (folder, folder / "a" / "German.tsv"):
+        with pytest.raises(InputError, match="--convert OUT makes"):
+            read_judgements(path)
+    (folder / "a" / "English.tsv").write_text(CLEF_HEADER + "u\tv\tru\t1\t1\t1\n")
+    with pytest.raises(InputError, match="row 2: its language is ru, and the file's name says en"):
+        convert(folder, out)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="no folder of a team"):
+        convert(tmp_path / "empty", out)
+
+
+def test_each_language_has_its_table_which_says_that_style_is_pairwise(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main([str(clef_folder(tmp_path / "clef")), "--convert", str(tmp_path / "all.tsv")])
+    main([str(tmp_path / "all.tsv"), "--profile", "offline-v2", "--json", str(tmp_path / "out.json")])
+    told = capsys.readouterr()
+    assert "profile offline.v2, language en, 1 rewrites of 1 systems\nstyle (pairwise): people judged" in told.out
+    assert "sta\tstyle (pairwise)\tsentence" in told.out and "j\tjoint (pairwise)\tsentence" in told.out
+    assert "not measured: profile offline serves en and not de" in told.err
+    (document,) = json.loads((tmp_path / "out.json").read_text())["profiles"]
+    assert (document["language"], document["style_question"]) == ("en", "pairwise")
+    (tmp_path / "clef" / "a" / "English.tsv").unlink()
+    convert(tmp_path / "clef", tmp_path / "de.tsv")
+    with pytest.raises(InputError, match="not measured: profile offline serves en and not de; choose another"):
+        main([str(tmp_path / "de.tsv")])
+
+
+def test_the_published_clef_folder_is_converted_whole(tmp_path: Path, data_dir: Path) -> None:
+    """The file has what the three sets of the data folder have."""
+    assert convert(data_dir / "clef2024_human", tmp_path / "all.tsv") == 5_600
+    for code, judged in judgements_by_language(tmp_path / "all.tsv").items():
+        known = read_clef(data_dir / "clef2024_human", code)
+        assert (judged.sources, judged.outputs, judged.systems) == (known.sources, known.outputs, known.systems)
+        assert judged.judgements["joint"].tolist() == known.judgements["joint"].tolist()
 
 
 def test_paraphrase_labels_are_judgements_of_meaning(tmp_path: Path) -> None:

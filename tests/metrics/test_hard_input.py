@@ -32,7 +32,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 import metrics
-from metrics.data.judgements import convert_emnlp, read_judgements
+from metrics.data.judgements import convert, read_judgements
 from metrics.data.test_sets import TestSet, load_test_set
 from metrics.data.text import detokenise, is_copy, length_ratio, repetition, well_formed
 from metrics.generation.batching import length_sorted_batches
@@ -268,7 +268,7 @@ def test_judgements(strings: list[str], tmp_path: Path, monkeypatch: pytest.Monk
             writer = csv.writer(file, delimiter="," if name.endswith("csv") else "\t")
             writer.writerow(("original", "rewritten", "source", "style", "meaning", "fluency"))
             writer.writerows(rows)
-        assert convert_emnlp(tmp_path / name, tmp_path / f"own-{name}") == len(strings)
+        assert convert(tmp_path / name, tmp_path / f"own-{name}") == len(strings)
         judged = read_judgements(tmp_path / f"own-{name}")
         read = list(zip(judged.sources, judged.outputs, judged.systems, strict=True))
         assert read == list(dict.fromkeys(row[:3] for row in rows))
