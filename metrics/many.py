@@ -16,7 +16,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from metrics.util.console import add_columns_options, command_parser
+from metrics.util.console import add_columns_options, add_endpoint_option, command_parser
 from metrics.util.errors import InputError, run_command
 
 
@@ -31,6 +31,7 @@ def argument_parser() -> argparse.ArgumentParser:
     parser.add_argument("--data-dir", metavar="DIR", help="the folder with the corpora (default: SRO_DATA_DIR)")
     parser.add_argument("--system", metavar="TEXT", help="the system message of models (as in metrics.score)")
     parser.add_argument("--few-shot", metavar="FILE", type=Path, help="examples for models (as in metrics.score)")
+    add_endpoint_option(parser)
     parser.add_argument("--dtype", default="float32", metavar="NAME", help="float32 (default) or bfloat16 weights")
     parser.add_argument("--batch-size", type=int, metavar="N", help="sentences per batch (as in metrics.score)")
     parser.add_argument("--out", metavar="DIR", type=Path, default="runs/many", help="the results (default: runs/many)")
@@ -50,6 +51,7 @@ def main(argv: list[str]) -> None:
     from metrics.scoring.jobs import Job, content_of, content_of_test_set, run_groups
     from metrics.systems.outputs import parse_columns
     from metrics.systems.preamble import read_preamble
+    from metrics.systems.resolve import with_endpoint
     from metrics.util.files import write_json
     from metrics.util.progress import ProgressBar
 
@@ -66,7 +68,8 @@ def main(argv: list[str]) -> None:
     tests = {name: content_of_test_set(name) for name in test_sets}
     preamble = read_preamble(options.system, options.few_shot)
     settings = options.limit, profiles, options.data_dir, options.batch_size, options.dtype, preamble, *columns
-    contents = {system: content_of(system) for system in dict.fromkeys(options.systems)}
+    systems = [with_endpoint(name, options.endpoint) for name in options.systems]
+    contents = {system: content_of(system) for system in dict.fromkeys(systems)}
     jobs = [[Job(one, content, name, *settings, tests[name]) for name in tests] for one, content in contents.items()]
     missing = ([job for job in group if not (options.out / job.file_name).exists()] for group in jobs)
     groups = [group for group in missing if group]

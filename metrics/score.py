@@ -2,6 +2,7 @@
 
 SYSTEM is one of
     a model         a Hub id, a model folder, a PEFT adapter, a GGUF folder, or the built-in smollm2-135m-q4
+    openai:MODEL    a chat model behind an OpenAI-compatible endpoint, with --endpoint URL; or openai:MODEL@URL
     a file          of outputs: text with one per line, or a table aligned by id or source sentence: JSON Lines (id,
                     text), TSV, CSV or Parquet (toxic_sentence, neutral_sentence, lang; see --columns)
     a baseline      duplicate (the source), delete (rude words removed), reference (the human rewrite)
@@ -22,13 +23,15 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metrics.util.console import add_columns_options, add_judge_option, command_parser
+from metrics.util.console import add_columns_options, add_endpoint_option, add_judge_option, command_parser
 from metrics.util.errors import InputError, run_command, suggest
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from metrics.data.columns import Columns
     from metrics.scoring.result import Result
+    from metrics.systems.resolve import System
 
 
 def parser() -> argparse.ArgumentParser:
@@ -43,6 +46,8 @@ def parser() -> argparse.ArgumentParser:
     add_judge_option(p)
     p.add_argument("--data-dir", metavar="DIR", help="the folder with the corpora (default: SRO_DATA_DIR)")
     p.add_argument("--revision", help="commit, tag or branch of a Hub model (default: main)")
+    add_endpoint_option(p)
+    p.add_argument("--key-variable", metavar="NAME", help="the variable that holds its key (OPENAI_API_KEY)")
     p.add_argument("--prompt", help="template with {text}; with the prefix chat: it is the user's message in a chat")
     p.add_argument("--system", metavar="TEXT", help="system message; without a chat template, text before the prompt")
     p.add_argument("--few-shot", metavar="FILE", type=Path, help="examples: a line is a source, a tab and its rewrite")
@@ -69,8 +74,6 @@ def main(argv: list[str]) -> None:
     from metrics.scoring.evaluator import Evaluator, require_served
     from metrics.scoring.result import result_document
     from metrics.systems.outputs import outputs_for, parse_columns
-    from metrics.systems.preamble import read_preamble
-    from metrics.systems.resolve import is_model, resolve_system
     from metrics.systems.rewriting import rewrite
     from metrics.util.files import cache_dir, require_writable, write_json
     from metrics.util.progress import progress
@@ -81,14 +84,9 @@ def main(argv: list[str]) -> None:
         raise InputError(f"--batch-size {options.batch_size}: must be at least 1")
     if options.yes and not options.push:
         raise InputError("--yes: confirms --push; give --push ORG/NAME")
-    settings = {name: getattr(options, name) for name in ("revision", "prompt", "engine", "dtype")}
-    settings["preamble"] = read_preamble(options.system, options.few_shot)
-    settings["decoding"] = _parse_decoding(options.decoding)
-    # Settings of models apply to the models among the systems. Without any, the first system refuses them.
-    models = [name for name in options.systems if is_model(name)] or options.systems[:1]
     names = dict.fromkeys(options.systems)
     columns, test_columns = parse_columns(options.columns, options.test_set_columns, names, [options.test_set])
-    systems = [resolve_system(name, **(settings if name in models else {}), columns=columns) for name in names]
+    systems = _resolve_systems(options, columns)
     if options.json:
         require_writable(options.json)
     if options.push:
@@ -118,6 +116,22 @@ def main(argv: list[str]) -> None:
             raise InputError(f"{problem}; {action}") from None
         if not options.yes:
             print("nothing was sent; add --yes to open a pull request")
+
+
+def _resolve_systems(options: argparse.Namespace, columns: "Columns") -> "list[System]":
+    from metrics.systems.preamble import read_preamble
+    from metrics.systems.resolve import is_endpoint, is_model, resolve_system
+
+    settings = {name: getattr(options, name) for name in ("revision", "prompt", "engine", "dtype")}
+    settings["preamble"] = read_preamble(options.system, options.few_shot)
+    settings["decoding"] = _parse_decoding(options.decoding)
+    endpoint = {name: getattr(options, name) for name in ("endpoint", "key_variable")}
+    names = dict.fromkeys(options.systems)
+    if any(endpoint.values()) and not any(map(is_endpoint, names)):
+        raise InputError("--endpoint, --key-variable: none of the systems is openai:MODEL")
+    # Settings of models apply to the models among the systems. Without any, the first system refuses them.
+    models = [name for name in options.systems if is_model(name)] or options.systems[:1]
+    return [resolve_system(name, columns=columns, **endpoint, **(settings if name in models else {})) for name in names]
 
 
 def _parse_decoding(settings: list[str]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A server of chat completions on this machine, for the tests of judges: what it answers is a function of the test."""
+"""A server of chat completions on this machine, for tests: what it answers is a function of the test."""
 
 from __future__ import annotations
 
@@ -16,11 +16,17 @@ Answer = Callable[[dict[str, Any], int], "Reply"]
 
 
 class Reply:
-    """A status, a body, and what goes wrong with the connection: seconds of silence, or only half of the body."""
+    """A status, a body, headers, and what goes wrong with the connection.
 
-    def __init__(self, body: dict[str, Any] | str, status: int = 200, *, silent: float = 0, half: bool = False) -> None:
+    That is: seconds of silence, only half of the body, or seconds between its bytes.
+    """
+
+    def __init__(
+        self, body: dict[str, Any] | str, status: int = 200, *, silent: float = 0, half: bool = False, drip: float = 0,
+        headers: dict[str, str] | None = None,
+    ) -> None:  # fmt: skip
         self.text = body if isinstance(body, str) else json.dumps(body)
-        self.status, self.silent, self.half = status, silent, half
+        self.status, self.silent, self.half, self.drip, self.headers = status, silent, half, drip, headers or {}
 
 
 def failure(status: int) -> Reply:
@@ -28,15 +34,17 @@ def failure(status: int) -> Reply:
     return Reply({"error": {"message": f"failure {status}", "type": "error", "code": None}}, status)
 
 
-def completion(text: str, candidates: list[tuple[str, float]] | None = None) -> Reply:
+def completion(
+    text: str | None, candidates: list[tuple[str, float]] | None = None, *, finish: str = "stop", **named: str
+) -> Reply:
     """A chat completion of ten prompt tokens and one completion token; `candidates`: (token, log-probability)."""
     top = [{"token": token, "logprob": logprob, "bytes": None} for token, logprob in candidates or []]
     logprobs = {"content": [{**top[0], "top_logprobs": top}]} if top else None
     message = {"role": "assistant", "content": text}
-    choice = {"index": 0, "message": message, "finish_reason": "stop", "logprobs": logprobs}
+    choice = {"index": 0, "message": message, "finish_reason": finish, "logprobs": logprobs}
     usage = {"prompt_tokens": 10, "completion_tokens": 1, "total_tokens": 11}
-    named = {"id": "1", "object": "chat.completion", "created": 0, "model": "m"}
-    return Reply({**named, "choices": [choice], "usage": usage})
+    fields = {"id": "1", "object": "chat.completion", "created": 0, "model": "m", **named}
+    return Reply({**fields, "choices": [choice], "usage": usage})
 
 
 @contextmanager
@@ -89,8 +97,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(reply.status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
+        for name, value in reply.headers.items():
+            self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(data[: len(data) // 2] if reply.half else data)
+        data = data[: len(data) // 2] if reply.half else data
+        for i in range(0, len(data), 1 if reply.drip else len(data)):
+            self.wfile.write(data[i : i + 1] if reply.drip else data)
+            time.sleep(reply.drip)
         self.close_connection = reply.half
 
     def log_message(self, format: str, *arguments: Any) -> None:

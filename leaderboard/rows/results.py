@@ -11,6 +11,7 @@ from leaderboard.rows.sentences import Sentences, summarise
 from leaderboard.rows.systems import system_facts
 from metrics.scoring import DECIMALS
 from metrics.scoring.signature import Signature, describe_decoding
+from metrics.systems.resolve import ENDPOINT, without_folders
 from metrics.util.errors import InputError
 from metrics.util.hub import HUB_ID
 
@@ -121,8 +122,11 @@ def expected_fields(signed: Mapping[str, str], test_set: str, n: str, decoding: 
 def public_name(name: str, revision: str, kind: str) -> str:
     """Return a system's name without the folders of its author's machine.
 
-    Hub ids at a commit and names of baselines stay; other models and files are named by the last part of their path.
+    Hub ids at a commit and names of baselines stay; a model of an endpoint loses the URL; other models and files are
+    named by the last part of their path.
     """
+    if endpoint := ENDPOINT.fullmatch(name):
+        return f"openai:{without_folders(endpoint['model'])}"
     if kind not in ("model", "outputs") or (HUB_ID.match(name) and not revision.startswith("sha256:")):
         return name
     last = name.rstrip("/").split("/")[-1]

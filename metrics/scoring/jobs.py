@@ -17,7 +17,7 @@ from metrics.models.prompts import NO_PREAMBLE, Preamble
 from metrics.profiles import load_profile
 from metrics.scoring.evaluator import Evaluator, require_served
 from metrics.scoring.result import result_document
-from metrics.systems.resolve import is_model, resolve_system
+from metrics.systems.resolve import is_endpoint, is_model, resolve_system
 from metrics.systems.rewriting import load_system, rewrite
 from metrics.util.errors import InputError
 from metrics.util.files import content_hash, sha256_file
@@ -88,7 +88,9 @@ def run_jobs(jobs: Sequence[Job]) -> Iterator[JobResult]:
     for job in jobs:
         try:
             # The list may hold systems of other kinds beside models, and those refuse settings of models.
-            options: dict[str, Any] = {"dtype": job.dtype, "preamble": job.preamble} if is_model(job.system) else {}
+            options: dict[str, Any] = {"preamble": job.preamble} if is_model(job.system) else {}
+            if is_model(job.system) and not is_endpoint(job.system):
+                options["dtype"] = job.dtype
             system = system or resolve_system(job.system, columns=job.columns, **options)
             test_set = _load_test_set(job.test_set, job.data_dir, job.test_columns).limit(job.limit)
             for name in job.profiles:

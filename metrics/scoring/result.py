@@ -60,6 +60,7 @@ class Result:
             "system": {
                 "name": system.system, "kind": system.kind, "revision": system.revision, "decoding": system.decoding,
                 "cost": {"seconds": system.seconds, "device": system.device}, "card": system.card,
+                **({"usage": system.usage} if system.usage else {}),
             },
             "test_set": {
                 "name": test.name, "origin": test.origin, "revision": test.revision, "sha256": test.sha256,

@@ -1,11 +1,12 @@
 """The options --system and --few-shot: what stands before the prompt of each text."""
 
 from pathlib import Path
+from typing import Any
 
 from metrics.data.text import well_formed
 from metrics.models.prompts import Preamble
 from metrics.util.errors import InputError
-from metrics.util.files import read_lines
+from metrics.util.files import content_hash, read_lines
 
 # The cells of a first line of a file of examples that is a header.
 _HEADERS = (
@@ -40,3 +41,11 @@ def read_preamble(system: str | None, few_shot: Path | None) -> Preamble:
     if few_shot and not examples:
         raise InputError(f"--few-shot {few_shot}: no example in this file")
     return Preamble(system or "", tuple(examples))
+
+
+def describe_preamble(preamble: Preamble) -> dict[str, Any]:
+    """Return what the decoding says of a preamble: the system message, and the number of examples with their hash."""
+    found: dict[str, Any] = {"system": preamble.system} if preamble.system else {}
+    if preamble.examples:
+        found["few_shot"] = f"{len(preamble.examples)} #{content_hash(preamble.examples)[:16]}"
+    return found

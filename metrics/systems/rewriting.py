@@ -21,7 +21,9 @@ from metrics.models.cards import card_facts
 from metrics.models.loading import DTYPES, LoadedModel, load_model
 from metrics.models.prompts import CHAT_PREFIX
 from metrics.systems.baselines import BASELINES
+from metrics.systems.endpoint import rewrite_at_endpoint
 from metrics.systems.outputs import outputs_for
+from metrics.systems.preamble import describe_preamble
 from metrics.systems.resolve import Rewrites, System
 from metrics.util.errors import name_option
 from metrics.util.files import append_json_lines, cache_dir, content_hash, is_duration, read_json_lines
@@ -61,8 +63,10 @@ def rewrite(
         loaded: The result of `load_system`, for callers that rewrite more than one test set.
 
     Raises:
-        InputError: A file of outputs does not belong to the sentences of the test set.
+        InputError: A file of outputs does not belong to the sentences of the test set, or an endpoint fails.
     """
+    if system.endpoint is not None:
+        return rewrite_at_endpoint(system, test_set.sources, seed)
     loaded = loaded or load_system(system)
     if loaded is not None:
         return _generate(system, loaded, test_set.sources, batch_size, seed)
@@ -133,11 +137,7 @@ def _is_batch(line: Any, n: int) -> bool:
 
 def _describe_preamble(loaded: LoadedModel) -> dict[str, Any]:
     """Return what the decoding says of system message, examples and chat template."""
-    found: dict[str, Any] = {}
-    if loaded.preamble.system:
-        found["system"] = loaded.preamble.system
-    if examples := loaded.preamble.examples:
-        found["few_shot"] = f"{len(examples)} #{content_hash(examples)[:16]}"
+    found = describe_preamble(loaded.preamble)
     # The revision of a built-in model fixes its template: its rows had no such field from the beginning.
     if loaded.prompt.startswith(CHAT_PREFIX) and loaded.ref.kind != "built-in":
         found["chat_template"] = template_hash(loaded.tokenizer, loaded.prompt, loaded.preamble)

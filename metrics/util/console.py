@@ -44,6 +44,11 @@ def add_columns_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--test-set-columns", action="append", default=[], metavar="COLUMNS", help=text)
 
 
+def add_endpoint_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option --endpoint; its value is for `metrics.systems.resolve.resolve_system`."""
+    parser.add_argument("--endpoint", metavar="URL", help="the endpoint of the systems openai:MODEL")
+
+
 def quieten_libraries() -> None:
     """Switch off Python warnings, and other libraries' log messages and progress bars, here and in subprocesses.
 

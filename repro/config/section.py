@@ -46,4 +46,6 @@ class ScoringConfig(Section):
     test_set: str = Field(description="Name of the test set, or a file of your own (FILE or FILE:LANG).")
     test_limit: Limit = Field(description="Use the first n test sentences (0: all).")
     profile: str = Field(description="Metric protocol: a name from metrics/profiles or a YAML file.")
-    systems: list[str] = Field(description="Baselines, models that this run trains, Hub ids or folders (with a /).")
+    systems: list[str] = Field(
+        description="Baselines, models that this run trains, Hub ids or folders (with a /), openai:MODEL@URL."
+    )

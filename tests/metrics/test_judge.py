@@ -19,12 +19,13 @@ import numpy as np
 import pytest
 import torch
 
+from metrics.generation.endpoint import key_name
 from metrics.models.loading import LoadedModel, load_model
 from metrics.models.resolve import resolve_model
 from metrics.profiles import load_profile, load_profiles
 from metrics.scorers.judge import fill_prompt
 from metrics.scorers.judge.answers import from_probabilities, from_votes
-from metrics.scorers.judge.endpoint import EndpointJudge, _key_name
+from metrics.scorers.judge.endpoint import EndpointJudge
 from metrics.scorers.judge.judge import Judge, open_judge
 from metrics.scoring.evaluator import Evaluator
 from metrics.scoring.pairwise import prefer
@@ -199,10 +200,11 @@ def test_two_servers_of_a_host_do_not_share_answers(tmp_path: Path) -> None:
 
 def test_the_openai_key_does_not_cross_a_network_unencrypted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-openai")
-    assert _key_name("https", "api.openai.com") == _key_name("http", "localhost") == "OPENAI_API_KEY"
-    assert _key_name("http", "example.org") == ""
+    hosted, local, plain = "https://api.openai.com/v1", "http://localhost/v1", "http://example.org/v1"
+    assert key_name(hosted, "SRO_JUDGE_KEY") == key_name(local, "SRO_JUDGE_KEY") == "OPENAI_API_KEY"
+    assert key_name(plain, "SRO_JUDGE_KEY") == ""
     monkeypatch.setenv("SRO_JUDGE_KEY", "sk-judge")
-    assert _key_name("http", "example.org") == _key_name("https", "api.openai.com") == "SRO_JUDGE_KEY"
+    assert key_name(plain, "SRO_JUDGE_KEY") == key_name(hosted, "SRO_JUDGE_KEY") == "SRO_JUDGE_KEY"
 
 
 def test_a_context_that_is_too_small(tmp_path: Path, tiny_llama: Path) -> None:

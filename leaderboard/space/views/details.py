@@ -8,7 +8,7 @@ from typing import Any
 from leaderboard.space.data import Leaderboard, Record
 from leaderboard.space.escaping import MAX_NAME, MISSING, external_link, hub_link, to_html
 from leaderboard.space.views.columns import PARALLEL, score, size, status
-from leaderboard.space.views.reproduce import json_mapping, reproduce_command, verify_command
+from leaderboard.space.views.reproduce import endpoint_of, json_mapping, reproduce_command, verify_command
 from leaderboard.space.views.tables import number
 from metrics.scoring import METRICS
 from metrics.scoring.signature import Signature
@@ -21,6 +21,8 @@ _NOTES = {
     "trained": "This is the recipe with all its values; run it at the commit that Provenance names. A recipe of the "
     "project can also be run by its name; <code>tox -e reproduce</code> runs smollm2-cpu.",
     "outputs": "The outputs were submitted as a file: the first command reads them from the row's stored sentences.",
+    "endpoint": "The model is behind an endpoint, and nothing tells whether it still has these weights. The command "
+    "sends the key in OPENAI_API_KEY to the host that it names: look at the host first.",
     "model": "This name is no Hub id: it may be a folder of the submitter. The command needs the same files; compare "
     "their content hash with Revision.",
 }
@@ -45,7 +47,8 @@ def _command(record: Record, repo: str | None) -> str:
         source = external_link(str(record["source_url"] or ""), to_html(record["source"] or record["source_url"], 300))
         return f"<p>Source: {source}</p>"
     hub = hub_link(str(record["system"]), str(record["revision"]))
-    note = "" if hub else _NOTES.get("trained" if "repro.run" in command else str(record["kind"]), "")
+    kind = "trained" if "repro.run" in command else "endpoint" if endpoint_of(record) else str(record["kind"])
+    note = "" if hub else _NOTES.get(kind, "")
     return (
         f"<h3>Reproduce this row</h3>{code_block(command)}{f'<p>{note}</p>' if note else ''}"
         f"<h3>Check its scores from the stored outputs</h3>{code_block(verify_command(record, repo))}"

@@ -1,5 +1,6 @@
 """The commands that reproduce and verify a row; names are quoted, so that they are safe to paste into a shell."""
 
+import functools
 import json
 import re
 import shlex
@@ -12,6 +13,8 @@ from leaderboard.space.data import Record
 from leaderboard.space.escaping import hub_commit
 from metrics.generation.decoding import DECODING_KEYS
 from metrics.generation.engines import engine_option
+from metrics.profiles import load_profile, profile_names
+from metrics.systems.resolve import ENDPOINT
 
 _WRITE_OUTPUTS = "import pandas, sys; print(*pandas.read_parquet(sys.argv[1]).output, sep='\\n')"
 
@@ -19,14 +22,16 @@ _WRITE_OUTPUTS = "import pandas, sys; print(*pandas.read_parquet(sys.argv[1]).ou
 def reproduce_command(record: Record) -> str:
     """Return the shell command that reproduces a row; "" for a published figure.
 
-    It trains a model that came from a recipe, with the recipe's values, and scores any other system. Outputs that were
-    submitted as a file are read from the row's stored sentences.
+    It trains a model that came from a recipe, with the recipe's values, and scores any other system; a model of an
+    endpoint is asked again. Outputs that were submitted as a file are read from the row's stored sentences.
     """
     if record["record"] == "published":
         return ""
     recipe = (json_mapping(record["provenance"]) or {}).get("recipe")
     if record["kind"] == "model" and isinstance(recipe, dict):
         return _train(recipe.get("recipe", recipe))
+    if endpoint_of(record):
+        return _score(record, str(record["system"]))
     if record["kind"] == "outputs":
         file = f"{folder_name(str(record['system']))}.txt"
         sentences = _argument(str(record["path"]).removesuffix(".json") + ".parquet")
@@ -42,6 +47,13 @@ def verify_command(record: Record, repo: str | None) -> str:
     return f"python -m leaderboard.verify {where} --only{_option_value(record['run_id'])}"
 
 
+def endpoint_of(record: Record) -> str:
+    """Return the URL of the endpoint that wrote a row's outputs; "" if none did."""
+    if record["kind"] != "outputs" or not ENDPOINT.fullmatch(str(record["system"])):
+        return ""
+    return str((json_mapping(record["decoding"]) or {}).get("endpoint", "")).partition(",model=")[0]
+
+
 def _train(recipe: Any) -> str:
     text = yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True)
     name = recipe.get("name") if isinstance(recipe, dict) else None
@@ -55,10 +67,10 @@ def _score(record: Record, system: str) -> str:
     settings = {key: json.dumps(value) if isinstance(value, bool) else value for key, value in decoding.items()}
     options = [
         ("--revision", hub_commit(system, str(record["revision"])) or None),
+        ("--endpoint", endpoint_of(record) or None),
         ("--test-set", record["test_set"]),
         ("--limit", record["n"] if part else None),
-        # --profile takes the name without the version that the signature adds.
-        ("--profile", re.sub(r"\.v\d+$", "", str(record["profile"]))),
+        ("--profile", _profile_option(str(record["profile"]))),
         ("--prompt", decoding.get("prompt") or None),
         ("--system", decoding.get("system") or None),
         *(("--decoding", f"{key}={settings[key]}") for key in sorted(settings) if key in DECODING_KEYS),
@@ -71,6 +83,13 @@ def _score(record: Record, system: str) -> str:
     # After "--" a name that begins with a dash is a name.
     arguments = f"{arguments} -- {name}" if system.startswith("-") else f" {name}{arguments}"
     return f"python -m metrics.score{arguments}"
+
+
+@functools.cache
+def _profile_option(profile: str) -> str:
+    """The name under which --profile finds a profile and its version, such as offline-v2 for offline.v2."""
+    known = {f"{loaded.name}.v{loaded.version}": name for name in profile_names() for loaded in [load_profile(name)]}
+    return known.get(profile) or re.sub(r"\.v\d+$", "", profile)
 
 
 def _option_value(value: Any) -> str:

@@ -2,7 +2,6 @@
 
 import atexit
 import functools
-import os
 import re
 import sys
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from metrics.generation.endpoint import cost_text, read_number, read_price
 from metrics.scorers.batching import Array, score_unique
 from metrics.scorers.judge.answers import Backend, Words
 from metrics.scorers.judge.endpoint import MODES, EndpointJudge
@@ -20,6 +20,7 @@ from metrics.util.files import cache_dir, content_hash
 from metrics.util.number_cache import NumberCache
 from metrics.util.progress import ProgressBar
 
+PRICE_VARIABLE = "SRO_JUDGE_PRICE"
 YES_NO = ("yes", "no")
 # With a larger share of unusable answers, scores would measure the judge.
 MAX_UNUSABLE = 0.02
@@ -98,12 +99,9 @@ class Judge:
         read, wrote = self._prompt_tokens, self._completion_tokens
         text = f"judge {self.name}: {self._answers} new answers, {self._cached} from the cache; "
         text += f"{read:,} prompt and {wrote:,} completion tokens"
-        if self._price is None:
-            # Of a model on this machine, nobody asks the price.
-            unknown = "; cost unknown (set SRO_JUDGE_PRICE=PROMPT,COMPLETION per million tokens)"
-            return text + unknown * isinstance(self._backend, EndpointJudge)
-        cost = (read * self._price[0] + wrote * self._price[1]) / 1e6
-        return f"{text}; cost {cost:.4f} at {self._price[0]:g} and {self._price[1]:g} per million"
+        # Of a model on this machine, nobody asks the price.
+        known = self._price or isinstance(self._backend, EndpointJudge)
+        return text + cost_text((read, wrote), self._price, PRICE_VARIABLE) * bool(known)
 
 
 @functools.cache
@@ -119,8 +117,7 @@ def open_judge(judge: str, revision: str | None) -> Judge:
     """
     if "|" in judge or judge.splitlines() != [judge]:
         raise InputError(f"judge {judge}: its name is part of the signature, so it must be one line without |")
-    price = _price(os.environ.get("SRO_JUDGE_PRICE", ""))
-    workers = _workers(os.environ.get("SRO_JUDGE_CONCURRENCY", ""))
+    price, workers = read_price(PRICE_VARIABLE), read_number("SRO_JUDGE_CONCURRENCY", 16)
     # The cache also holds which of `MODES` an endpoint has.
     cache = NumberCache(cache_dir() / "judge.sqlite", "answer", ["p"], lambda number: 0 <= number < len(MODES))
     endpoint = _ENDPOINT.fullmatch(judge)
@@ -135,21 +132,3 @@ def open_judge(judge: str, revision: str | None) -> Judge:
     opened = Judge(backend, cache, price)
     atexit.register(opened.print_usage)
     return opened
-
-
-def _price(text: str) -> tuple[float, float] | None:
-    if not text:
-        return None
-    try:
-        read, wrote = map(float, text.split(","))
-    except ValueError:
-        read = wrote = -1.0
-    if not (0 <= read < np.inf and 0 <= wrote < np.inf):
-        raise InputError(f"SRO_JUDGE_PRICE={text}: must be two prices per million tokens, prompt,completion: 0.15,0.60")
-    return read, wrote
-
-
-def _workers(text: str) -> int:
-    if text and (not text.isdecimal() or not 1 <= int(text) <= 1024):
-        raise InputError(f"SRO_JUDGE_CONCURRENCY={text}: must be a whole number from 1 to 1024")
-    return int(text or 16)

@@ -1,0 +1,41 @@
+"""Rows of models behind endpoints: published, verified, and remade by the command that the page shows."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from pathlib import Path
+
+from leaderboard.space.data import open_leaderboard
+from leaderboard.space.views.details import render_details
+from leaderboard.space.views.reproduce import reproduce_command
+from tests.judge_server import completion, judge_server
+from tests.warm_python import run_module
+
+
+def test_a_row_is_published_verified_and_remade(tmp_path: Path) -> None:
+    """The URL is not part of the name; two runs in different cache folders ask the same."""
+    first, second, board = tmp_path / "first.json", tmp_path / "second.json", tmp_path / "board"
+    arguments = ["--test-set", "sample", "--limit", "4", "--profile", "offline-v2", "--decoding", "do_sample=true"]
+    with judge_server(lambda body, n: completion(f"kind {len(body['messages'][0]['content'])}")) as server:
+        done = run_module("metrics.score", f"openai:me/m@{server.url}", *arguments, "--json", str(first))
+        assert done.returncode == 0, done.stderr
+        for command in (["leaderboard.publish", str(first)], ["leaderboard.verify", "--write"]):
+            done = run_module(*command, "--local", str(board))
+            assert done.returncode == 0, done.stderr
+        page = open_leaderboard(local=board)
+        (record,) = page.records.values()
+        assert (record["system"], record["kind"], record["verification"]) == ("openai:me/m", "outputs", "verified")
+        assert record["revision"].startswith("sha256:") and "weights cannot be pinned" in record["note"]
+        assert record["device"] == "endpoint 127.0.0.1, 40 prompt and 4 completion tokens"
+        assert "look at the host first" in render_details(page, record["key"])
+        command = shlex.split(reproduce_command(record))
+        assert command[3:6] == ["openai:me/m", "--endpoint", server.url]
+        empty = {**os.environ, "SRO_HOME": str(tmp_path / "other")}
+        done = run_module(*command[2:], "--json", str(second), env=empty)
+        assert done.returncode == 0, done.stderr
+        sent = [json.dumps(body, sort_keys=True) for body in server.requests]
+        assert len(sent) == 8 and sorted(sent[:4]) == sorted(sent[4:])
+    one, other = (json.loads(path.read_text("utf-8")) for path in (first, second))
+    assert one["signature"] == other["signature"] and one["sentences"] == other["sentences"]
