@@ -61,7 +61,9 @@ class DetoxTask(ConfigurableTask):
             chosen = str(config.metadata.get("test_set") or config.dataset_name)
             test_set = load_test_set(chosen)
             require_served(load_profile(profile), test_set)
-        config.metadata["test_set"] = f"{test_set.name} ({test_set.origin}, {test_set.revision})"
+        # A new dictionary: another task may share the given one, whose test_set is the name to load.
+        described = f"{test_set.name} ({test_set.origin}, {test_set.revision})"
+        config.metadata = {**config.metadata, "test_set": described}
         if test_set.name != config.dataset_name:
             config.task_alias = f"{config.task} ({test_set.name})"
         references = [list(texts) for texts in test_set.references]
