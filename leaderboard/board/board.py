@@ -8,8 +8,9 @@ from typing import Any, Self
 
 import numpy as np
 
+from leaderboard.board.recomputed import Recomputed
 from leaderboard.board.ties import format_letters, significant_pairs, tie_letters
-from leaderboard.rows.row import Row, Status
+from leaderboard.rows.row import TOLERANCE, Row, Status
 from leaderboard.rows.sentences import Sentences
 
 # A row and its sentences; None for a row that is published without them.
@@ -41,11 +42,13 @@ class Board:
 
     Attributes:
         j: J of each sentence [n], for the latest rows whose sentences are stored.
+        recomputed: What verification recomputed; `shown` and `paired_j` put it in place of the stored values.
     """
 
     rows: dict[str, Row] = field(default_factory=dict)
     j: dict[str, np.ndarray[Any, Any]] = field(default_factory=dict)
     verifications: dict[str, Verification] = field(default_factory=dict)
+    recomputed: dict[str, Recomputed] = field(default_factory=dict)
 
     def status(self, row: Row) -> Verification:
         """Return the row's verification: "unchecked" if it is of another version of the row, or its outputs left."""
@@ -72,37 +75,79 @@ class Board:
             newest[row.system.name, row.system.kind, row.submitter, row.comparable, decoding] = row
         return list(newest.values())
 
+    def _recomputed(self, row: Row) -> Recomputed | None:
+        """The values that the row's verification recomputed; None for rows that are not verified."""
+        one = self.recomputed.get(row.run_id)
+        return one if one is not None and one.row == row.sha256 and self.status(row).status == "verified" else None
+
+    def shown(self, row: Row) -> Row:
+        """Return a row as tables show it: with recomputed values if it is verified, so that no rounding wins."""
+        one = self._recomputed(row)
+        return row if one is None else one.in_place(row)
+
+    def paired_j(self, row: Row) -> np.ndarray[Any, Any]:
+        """Return J of each sentence [n] of a row in `j`, for the paired tests: recomputed if the row is verified."""
+        one = self._recomputed(row)
+        return self.j[row.run_id] if one is None else one.j
+
     def ranked(self, row: Row) -> bool:
         """Return whether a row has a rank: measured, complete, with stored outputs, and not a mismatch."""
-        stored = len(self.j.get(row.run_id, ())) == row.test_set.n
+        n = row.test_set.n
+        # Rows of one ranking have J's of one length, or no paired test is possible.
+        stored = len(self.j.get(row.run_id, ())) == n and row.signed_n in ("", str(n))
         return row.record == "measured" and row.complete and stored and self.status(row).status != "mismatch"
 
     @cached_property
+    def _ranks(self) -> dict[str, int]:
+        """Rank by run id: one more than the number of comparable rows whose J is higher by more than `TOLERANCE`."""
+        groups: dict[str, list[Row]] = {}
+        for row in filter(self.ranked, self.latest):
+            groups.setdefault(self._group(row), []).append(row)
+        ranks: dict[str, int] = {}
+        for rows in groups.values():
+            values = np.array([self._j(row) for row in rows])
+            # The margin keeps rounding errors of the sum from deciding.
+            better = len(rows) - np.searchsorted(np.sort(values), values + TOLERANCE + 1e-9, side="right")
+            ranks |= {row.run_id: 1 + int(count) for row, count in zip(rows, better, strict=True)}
+        return ranks
+
+    @cached_property
     def rankings(self) -> list[list[Row]]:
-        """The latest rows in groups of comparable rows, each by J, best first; unranked rows come last.
+        """The latest rows in groups of comparable rows, best first; rows of one rank by name, unranked rows last.
 
         Groups with ranked rows come first, then groups with more sentences.
         """
+
+        def order(row: Row) -> tuple[bool, float, str, str]:
+            ranked = self.ranked(row)
+            return not ranked, self._ranks[row.run_id] if ranked else -self._j(row), row.system.name, row.run_id
+
         groups: dict[str, list[Row]] = {}
-        for row in sorted(self.latest, key=lambda row: (not self.ranked(row), -_j(row), row.system.name, row.run_id)):
-            groups.setdefault(row.comparable, []).append(row)
+        for row in sorted(self.latest, key=order):
+            groups.setdefault(self._group(row), []).append(row)
         return sorted(groups.values(), key=self._order)
+
+    def _group(self, row: Row) -> str:
+        """What the rows of one ranking share. Older signatures do not tell n apart, so that it stands beside them."""
+        return row.comparable if row.signed_n or row.source else f"{row.comparable} {row.test_set.n}"
 
     def _order(self, ranking: list[Row]) -> tuple[str, bool, int, int, str]:
         first = ranking[0]
         return first.record, not self.ranked(first), -(first.test_set.n or 0), -len(ranking), first.comparable
 
+    def _j(self, row: Row) -> float:
+        scores = self.shown(row).scores
+        return scores["j"].mean if "j" in scores else float("-inf")
+
     @cached_property
     def placings(self) -> dict[str, Placing]:
-        """The places of the ranked rows, by run id; equal J's share a rank."""
+        """The places of the ranked rows, by run id; rows whose J's the tolerance could exchange share a rank."""
         placings = {}
         for ranking in self.rankings:
             rows = [row for row in ranking if self.ranked(row)]
-            letters = tie_letters(significant_pairs(np.stack([self.j[row.run_id] for row in rows]))) if rows else []
-            rank = 0
-            for place, (row, numbers) in enumerate(zip(rows, letters, strict=True), start=1):
-                rank = rank if place > 1 and _j(rows[place - 2]) == _j(row) else place
-                placings[row.run_id] = Placing(rank, format_letters(numbers))
+            letters = tie_letters(significant_pairs(np.stack([self.paired_j(row) for row in rows]))) if rows else []
+            for row, numbers in zip(rows, letters, strict=True):
+                placings[row.run_id] = Placing(self._ranks[row.run_id], format_letters(numbers))
         return placings
 
     def placing(self, row: Row) -> Placing:
@@ -114,7 +159,3 @@ class Board:
         rows = {run: row for run, (row, _) in entries.items()}
         j = {run: sentences.values["j"] for run, (_, sentences) in entries.items() if sentences is not None}
         return replace(self, rows={**self.rows, **rows}, j={**self.j, **j})
-
-
-def _j(row: Row) -> float:
-    return row.scores["j"].mean if "j" in row.scores else float("-inf")

@@ -20,7 +20,7 @@ def _heading(ranking: Sequence[Row]) -> str:
     first = ranking[0]
     if first.source:
         return f"{first.test_set.name}, as published (another protocol: compare within this table only)"
-    part = "" if first.test_set.n == first.test_set.of else f" of {first.test_set.of:,}"
+    part = "" if first.test_set.of in (None, first.test_set.n) else f" of {first.test_set.of:,}"
     return (
         f"{first.test_set.name} ({first.test_set.origin}), n = {first.test_set.n:,}{part}, {first.profile}; "
         "95 % intervals; a paired test at 5 % does not separate systems that share a letter"
@@ -35,7 +35,8 @@ def table(ranking: Sequence[Row], board: Board) -> str:
     ]
     for row in ranking:
         place = board.placing(row)
-        scores = [_cell(row.scores.get(metric)) for metric in ("j", "sta", "sim", "fl")]
+        shown = board.shown(row).scores
+        scores = [_cell(shown.get(metric)) for metric in ("j", "sta", "sim", "fl")]
         ratio = "" if row.length_ratio is None else f"{row.length_ratio:.2f}"
         copies = "" if row.copies is None else f"{row.copies:.1%}"
         name = row.system.name.replace("|", "\\|")

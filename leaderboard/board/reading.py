@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from leaderboard.board.board import Board, Verification
+from leaderboard.board.recomputed import read_recomputed
 from leaderboard.board.tables import TABLES
 from leaderboard.rows.formats import read_json, read_records
 from leaderboard.rows.row import Row, expected_run_id, load_row
@@ -49,6 +50,8 @@ def load_board(snapshot: Snapshot) -> Board:
             with _skip_invalid():
                 known = cached_j.get(row.run_id) if row.path in cached_rows else None
                 j[row.run_id] = read_sentences(snapshot, row).values["j"] if known is None else known
+    with _skip_invalid():
+        return Board(rows, j, verifications, read_recomputed(snapshot, rows.values()))
     return Board(rows, j, verifications)
 
 
@@ -93,11 +96,16 @@ def row_files(snapshot: Snapshot) -> dict[str, str]:
 def read_row(snapshot: Snapshot, path: str) -> Row:
     """Return the row in a file; one whose run id or path does not follow from its configuration raises InputError."""
     row = load_row(read_json(snapshot.read(path), path), path)
-    if expected_run_id(row) != row.run_id:
-        raise InputError(f"{path}: run_id is {row.run_id}, its configuration gives {expected_run_id(row)}")
+    _require_run_id(row, path)
     if row.path != path:
         raise InputError(f"{path}: holds the row of {row.path}")
     return row
+
+
+def _require_run_id(row: Row, where: str) -> None:
+    """Refuse a row that takes the run id of another run."""
+    if expected_run_id(row) != row.run_id:
+        raise InputError(f"{where}: run_id is {row.run_id}, its configuration gives {expected_run_id(row)}")
 
 
 def read_sentences(snapshot: Snapshot, row: Row) -> Sentences:
@@ -116,6 +124,7 @@ def _v1_rows(snapshot: Snapshot) -> dict[str, Row]:
             for number, record in enumerate(read_records(snapshot.read(V1_ROWS), V1_ROWS)):
                 with _skip_invalid():
                     row = load_row(record, f"{V1_ROWS}, row {number}")
+                    _require_run_id(row, f"{V1_ROWS}, row {number}")
                     rows[row.run_id] = row
     return rows
 
@@ -136,6 +145,8 @@ def read_verification(snapshot: Snapshot, path: str) -> Verification:
     names = [field.name for field in fields(Verification)]
     values: dict[str, Any] = {name: document.get(name) for name in names} if isinstance(document, dict) else {}
     valid = values and all(isinstance(value, str) and len(value) <= 10_000 for value in values.values())
-    if not valid or values["status"] not in ("verified", "mismatch", "unverifiable"):
+    # The tables hold these texts: one with a character that UTF-8 cannot encode would end every later write.
+    seen = valid and all(printable(value, len(value)) == value for value in values.values())
+    if not seen or values["status"] not in ("verified", "mismatch", "unverifiable"):
         raise InputError(f"{path}: not a verification")
     return Verification(**values)

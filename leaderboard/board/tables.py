@@ -69,12 +69,12 @@ def derive(board: Board) -> dict[str, bytes]:
     """Return the path and content of each derived table. Equal boards give equal bytes."""
 
     def flat(row: Row) -> dict[str, Any]:
-        return record(row, board.status(row), board.placing(row))
+        return record(board.shown(row), board.status(row), board.placing(row))
 
     latest = [row for ranking in board.rankings for row in ranking]
     history = sorted(board.rows.values(), key=lambda row: (row.date, row.run_id), reverse=True)
     full = [{**flat(row), "document": row.to_json()} for row in history]
-    paired = [{"run_id": row.run_id, "j": board.j[row.run_id].tolist()} for row in latest if row.run_id in board.j]
+    paired = [{"run_id": row.run_id, "j": board.paired_j(row).tolist()} for row in latest if row.run_id in board.j]
     tables = {
         "latest": pa.Table.from_pylist([flat(row) for row in latest], _SCHEMA),
         "full": pa.Table.from_pylist(full, _SCHEMA.append(pa.field("document", pa.string()))),

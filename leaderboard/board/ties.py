@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from leaderboard.rows.row import TOLERANCE
+
 # Two-sided 5 % quantile of the normal distribution, which the randomisation test approaches.
 _CRITICAL = 1.959964
 # The normal approximation needs this many sentences: with fewer, no difference is significant.
@@ -18,7 +20,8 @@ def significant_pairs(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Return which pairs of systems differ significantly at 5 %, two-sided, without correction for their number.
 
     The test is `metrics.scoring.statistics.randomisation_test` in its normal limit: under exchanged signs, the sum of
-    the paired differences d has mean 0 and variance Σd². One matrix product computes all pairs.
+    the paired differences d has mean 0 and variance Σd². One matrix product computes all pairs. The part of the
+    difference that the tolerance of verification allows does not count: it may be a constant, which has no variance.
 
     Args:
         values: J of each sentence, [m, n] for m systems.
@@ -35,7 +38,7 @@ def significant_pairs(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     for start in range(0, len(values), _BLOCK):
         block = slice(start, start + _BLOCK)
         variance = np.maximum(squares[block, None] + squares[None, :] - 2 * values[block] @ values.T, 0)
-        difference = np.abs(total[block, None] - total[None, :])
+        difference = np.abs(total[block, None] - total[None, :]) - values.shape[1] * TOLERANCE
         # Rounding leaves a small variance between equal rows; the difference must exceed it too.
         significant.append((difference > _CRITICAL * np.sqrt(variance)) & (difference > 1e-9))
     return np.concatenate(significant)

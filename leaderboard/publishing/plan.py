@@ -5,13 +5,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from leaderboard.board.board import Board, Entry
-from leaderboard.board.copies import by_outputs, find_copy, is_baseline
+from leaderboard.board.copies import Originals, describe_original, find_baseline, fingerprint, is_baseline
 from leaderboard.board.markdown import table
-from leaderboard.board.reading import load_board
+from leaderboard.board.reading import load_board, read_sentences
 from leaderboard.board.tables import table_changes
 from leaderboard.publishing.card import missing_files
 from leaderboard.rows.row import Row
+from leaderboard.rows.sentences import Sentences
 from leaderboard.stores.base import Snapshot
+from metrics.data.test_sets import TestSet, load_test_set
 from metrics.systems.baselines import BASELINES
 from metrics.util.errors import InputError
 from metrics.util.files import content_hash
@@ -70,15 +72,14 @@ def plan(snapshot: Snapshot, entries: Sequence[Entry]) -> Plan:
     present = {run for run, row in board.rows.items() if row.sentences_path in snapshot.files}
     # `load_board` read the sentences of the latest rows, and left damaged ones out of `board.j`.
     stored = present - (board.latest_ids - board.j.keys())
-    outputs = by_outputs(row for run, row in board.rows.items() if run in stored)
+    new = any(row.run_id not in board.rows for row, _ in entries)
+    originals = _originals([board.rows[run] for run in sorted(stored)], snapshot) if new else Originals()
     additions: dict[str, Entry] = {}
     for row, sentences in entries:
         existing = board.rows.get(row.run_id)
         if existing is None:
             _check_identity(row)
-            if (original := find_copy(row, outputs)) is not None:
-                copied = f"its outputs are those of {original.system.name} ({original.path}), sentence by sentence"
-                raise InputError(f"{row.system.name}: {copied}; a copy under another name gets no row")
+            _check_copy(row, sentences, originals)
             additions[row.run_id] = row, sentences
         elif not existing.agrees(row):
             values = f"J {_j(existing)}, yours {_j(row)}"
@@ -95,6 +96,36 @@ def plan(snapshot: Snapshot, entries: Sequence[Entry]) -> Plan:
     after = board.with_entries(additions)
     changes = {**row_files, **missing_files(snapshot), **table_changes(after, snapshot)}
     return Plan(board, after, additions, row_files, changes)
+
+
+def _originals(rows: Sequence[Row], snapshot: Snapshot) -> Originals:
+    """Rows of which a new one may be a copy. Those on the Hub are not read one by one: their hashes are compared."""
+    originals = Originals()
+    for row in rows:
+        try:
+            originals.add(row, None if snapshot.oids else fingerprint(read_sentences(snapshot, row)))
+        except InputError:
+            # Damaged sentences of a row that another one has replaced; `load_board` reads the latest ones, and warns.
+            originals.add(row, None)
+    return originals
+
+
+def _check_copy(row: Row, sentences: Sentences | None, originals: Originals) -> None:
+    """Refuse a row that has the outputs of another system, or of a baseline."""
+    original = originals.find(row, fingerprint(sentences) if sentences else None)
+    if original is not None:
+        copied = f"its outputs are those of {describe_original(row, original)} ({original.path}), sentence by sentence"
+        raise InputError(f"{row.system.name}: {copied}; a copy under another name gets no row")
+    # A training run is not lost because its model copies the source; verification tells what the model is.
+    if sentences is None or is_baseline(row) or row.provenance.recipe:
+        return
+    n = len(sentences.source)
+    known = load_test_set("sample").sources[:n] == sentences.source
+    unknown = TestSet(row.test_set.name, "", "", sentences.source, ((),) * n)
+    baseline = find_baseline(sentences.output, load_test_set("sample").limit(n) if known else unknown)
+    if baseline:
+        copied = f"its outputs are those of this program's baseline {baseline}, sentence by sentence"
+        raise InputError(f"{row.system.name}: {copied}; score the system {baseline} instead")
 
 
 def _check_identity(row: Row) -> None:

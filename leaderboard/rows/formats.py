@@ -12,6 +12,8 @@ from leaderboard.rows.parquet_pages import TooLargeError, require_small, text_co
 from metrics.util.errors import InputError
 from metrics.util.nesting import require_shallow
 
+# The longest row is its recipe, of at most 200,000 characters.
+MAX_JSON = 4_000_000
 # 10,000 rows take far less. A few kilobytes of Parquet can unpack to gigabytes.
 MAX_UNPACKED = 512_000_000
 _MAX_FOOTER = 1_000_000
@@ -20,11 +22,30 @@ _MAX_DEPTH = 16
 
 
 def read_json(data: bytes, where: str) -> Any:
-    """Return the value in the bytes of a JSON file, or raise InputError if they are not JSON or nested too deeply."""
+    """Return the value in the bytes of a JSON file.
+
+    Raises:
+        InputError: The bytes are not JSON, too many, nested too deeply, hold NaN or infinity, or an object has a key
+            twice, of which another program may read the other value.
+    """
+    if len(data) > MAX_JSON:
+        raise InputError(f"{where}: {len(data):,} bytes; the limit is {MAX_JSON:,}")
     try:
-        return require_shallow(json.loads(data))
+        return require_shallow(json.loads(data, object_pairs_hook=_unique, parse_constant=_refuse))
     except (ValueError, RecursionError) as error:
         raise InputError(f"{where}: not JSON ({str(error)[:100]})") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        twice = next(name for name in values if sum(key == name for key, _ in pairs) > 1)
+        raise ValueError(f'the key "{twice[:40]}" twice')
+    return values
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is no number")
 
 
 def read_parquet(data: bytes, where: str, limit: int = MAX_UNPACKED) -> pa.Table:
@@ -81,8 +102,13 @@ def _text_bytes(array: pa.Array) -> int:
 
 def read_records(data: bytes, where: str, limit: int = MAX_UNPACKED) -> list[dict[str, Any]]:
     """Return the rows of a Parquet file as dictionaries; arguments and errors as in `read_parquet`."""
+    return to_records(read_parquet(data, where, limit), where)
+
+
+def to_records(table: pa.Table, where: str) -> list[dict[str, Any]]:
+    """Return the rows of a table as dictionaries; raise InputError if its values are not those of their types."""
     try:
-        return list(read_parquet(data, where, limit).to_pylist())
+        return list(table.to_pylist())
     except ValueError as error:
         raise InputError(f"{where}: damaged ({str(error)[:100]})") from None
 

@@ -17,6 +17,7 @@ from metrics.scoring.signature import Signature
 from metrics.util.characters import require_visible
 from metrics.util.errors import InputError
 from metrics.util.files import content_hash
+from metrics.util.nesting import require_shallow
 
 SCHEMA_VERSION = 2
 # A file, not generated text: leaderboards hold a copy of it. A test compares it with `Row`.
@@ -29,6 +30,14 @@ TOLERANCE = 1e-4
 MAX_TEXT = 10_000
 # A recipe with its inputs takes about 5,000.
 _MAX_SETTINGS = 200_000
+# The integers of the tables have 64 bits.
+_MAX_INTEGER = 2**63 - 1
+# Dates outside have no time zone's offset to spare, and no row was made then.
+_FIRST_YEAR, _LAST_YEAR = 2000, 2100
+# Metrics that are cosines, or products with one; the others are shares.
+_SIGNED = ("sim", "j")
+# A cosine may exceed 1 by a rounding error.
+_ROUNDING = 1e-6
 _RUN_ID_DIGITS = 16
 _HASH = re.compile(r"^sha256:[0-9a-f]{64}$", re.ASCII)
 # Pinned weights: a Hub commit (with its base's, for an adapter), a hash of files, the wheel of a built-in model.
@@ -37,20 +46,35 @@ _PINNED = re.compile(rf"^{_WEIGHTS}(\+base:{_WEIGHTS})?$", re.ASCII)
 
 
 def _require_readable(values: dict[str, Any]) -> dict[str, Any]:
-    """Return settings without invisible characters (but line breaks, for prompts) and of a bounded size."""
+    """Return settings without invisible characters (but line breaks, for prompts) and of a bounded size and depth."""
     # NaN and infinity are not JSON: the row could not be read again.
     if len(json.dumps(values, allow_nan=False)) > _MAX_SETTINGS:
         raise ValueError(f"more than {_MAX_SETTINGS:,} characters")
-    pending: list[Any] = [values]
+    pending: list[Any] = [require_shallow(values)]
     while pending:
         value = pending.pop()
         if isinstance(value, str):
             require_visible(re.sub(r"\s", " ", value).strip() or "-")
+        elif isinstance(value, int) and abs(value) > _MAX_INTEGER:
+            raise ValueError("an integer of more than 64 bits")
         elif isinstance(value, dict):
             pending += [*value.keys(), *value.values()]
         elif isinstance(value, list):
             pending += value
     return values
+
+
+def metric_range(metric: str) -> tuple[float, float]:
+    """Return the lowest and the highest value of a metric or of a soft score, with room for rounding."""
+    return (-1.0 if metric in _SIGNED else 0.0) - _ROUNDING, 1.0 + _ROUNDING
+
+
+def _require_date(date: datetime.datetime) -> datetime.datetime:
+    """Return a date that every time zone and every table can hold."""
+    first, last = (datetime.datetime(year, 1, 1, tzinfo=datetime.UTC) for year in (_FIRST_YEAR, _LAST_YEAR))
+    if not first <= date < last:
+        raise ValueError(f"not between the years {_FIRST_YEAR} and {_LAST_YEAR}")
+    return date
 
 
 Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(require_visible)]
@@ -60,6 +84,10 @@ Line = Annotated[str, Field(max_length=1_000), AfterValidator(require_visible)]
 Settings = Annotated[dict[str, Any], AfterValidator(_require_readable)]
 RunId = Annotated[str, Field(pattern=rf"^[0-9a-f]{{{_RUN_ID_DIGITS}}}$")]
 Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0, le=_MAX_INTEGER)]
+# Some 30 years in seconds, and more words than `MAX_TEXT` has characters.
+Amount = Annotated[float, Field(ge=0, le=1e9)]
+Date = Annotated[AwareDatetime, AfterValidator(_require_date)]
 # A pattern instead of Literal: names from METRICS index `Row.scores` without a cast.
 Metric = Annotated[str, Field(pattern=f"^({'|'.join(METRICS)})$")]
 # Of a verification. unchecked: none is stored. unverifiable: outputs, test set or models are missing.
@@ -92,10 +120,10 @@ class About(_Part):
         contamination: Whether it was trained on sentences of the test set; "clean" only where somebody checked.
     """
 
-    size: Annotated[int, Field(ge=0)] | None = None
+    size: Count | None = None
     licence: Line = ""
     base: Line = ""
-    training_data: tuple[Line, ...] = ()
+    training_data: Annotated[tuple[Line, ...], Field(max_length=100)] = ()
     parallel_data: bool | None = None
     contamination: Literal["clean", "contaminated", "unknown"] = "unknown"
     note: Line = ""
@@ -119,14 +147,14 @@ class TestSetInfo(_Part):
     origin: Line
     revision: Line
     sha256: Line
-    n: Annotated[int, Field(ge=1)] | None = None
-    of: Annotated[int, Field(ge=1)] | None = None
+    n: Annotated[int, Field(ge=1, le=_MAX_INTEGER)] | None = None
+    of: Annotated[int, Field(ge=1, le=_MAX_INTEGER)] | None = None
 
 
 class Cost(_Part):
     """The cost of rewriting; `seconds` is None for baselines and files of outputs, which are not timed."""
 
-    seconds: Annotated[float, Field(ge=0)] | None = None
+    seconds: Amount | None = None
     device: Line = ""
 
 
@@ -168,15 +196,15 @@ class Row(_Part):
     scores: dict[Metric, Score]
     soft_sta: Share | None = None
     soft_fl: Share | None = None
-    length_ratio: Annotated[float, Field(ge=0)] | None = None
+    length_ratio: Amount | None = None
     copies: Share | None = None
-    empty: Annotated[int, Field(ge=0)] | None = None
+    empty: Count | None = None
     cost: Cost = Cost()
     provenance: Provenance = Provenance()
     sentences: Line = ""
     outputs: Line = ""
     submitter: Name
-    date: AwareDatetime
+    date: Date
     source: Source | None = None
 
     @model_validator(mode="after")
@@ -192,12 +220,15 @@ class Row(_Part):
             if pin and not pin.match(revision):
                 raise ValueError(f'system.revision "{revision[:60]}" names no commit or content; a branch may move')
         for metric, score in self.scores.items():
-            lowest, highest = (-1.0, 1.0) if metric in ("sim", "j") else (0.0, 1.0)
-            # A cosine may exceed 1 by a rounding error.
-            if not lowest - 1e-6 <= score.mean <= highest + 1e-6:
-                raise ValueError(f"scores.{metric}: {score.mean} is not between {lowest:g} and {highest:g}")
-            if score.low is not None and score.high is not None and score.low > score.high:
-                raise ValueError(f"scores.{metric}: interval [{score.low}, {score.high}]")
+            lowest, highest = metric_range(metric)
+            for value in (score.mean, score.low, score.high):
+                if value is not None and not lowest <= value <= highest:
+                    raise ValueError(f"scores.{metric}: {value} is not between {round(lowest)} and {round(highest)}")
+            if (score.low is None) != (score.high is None):
+                raise ValueError(f"scores.{metric}: an interval with one end")
+            low, high = (score.mean if end is None else end for end in (score.low, score.high))
+            if not low - _ROUNDING <= score.mean <= high + _ROUNDING or low > high:
+                raise ValueError(f"scores.{metric}: the interval [{low}, {high}] does not hold the mean {score.mean}")
         return self
 
     @property
@@ -220,6 +251,12 @@ class Row(_Part):
             return Signature.parse(self.signature)
         except InputError:
             return None
+
+    @property
+    def signed_n(self) -> str:
+        """The number of sentences in the signature; "" for published figures and for older signatures."""
+        parsed = self.parsed_signature
+        return parsed.fields()["n"] if parsed else ""
 
     @property
     def path(self) -> str:
@@ -288,11 +325,11 @@ def load_row(document: Any, where: str) -> Row:
     try:
         # Through JSON: strict validation of Python values refuses lists for tuples and text for dates.
         return Row.model_validate_json(json.dumps(document))
-    except (RecursionError, ValueError) as error:
+    except (RecursionError, TypeError, ValueError) as error:
         raise InputError(f"{where}: {first_problem(error)}") from None
 
 
-def first_problem(error: ValueError | RecursionError) -> str:
+def first_problem(error: TypeError | ValueError | RecursionError) -> str:
     """Return the first problem in a pydantic error, as "field: message"; of another error, its text."""
     if not isinstance(error, ValidationError):
         return "nested too deeply" if isinstance(error, RecursionError) else f"not a row ({str(error)[:100]})"

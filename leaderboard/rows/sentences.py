@@ -9,8 +9,8 @@ from typing import Any, Self
 import numpy as np
 import pyarrow as pa
 
-from leaderboard.rows.formats import read_records, write_parquet
-from leaderboard.rows.row import MAX_TEXT
+from leaderboard.rows.formats import read_parquet, to_records, write_parquet
+from leaderboard.rows.row import MAX_TEXT, metric_range
 from metrics.data.text import is_copy, length_ratio
 from metrics.scoring import DECIMALS, METRICS
 from metrics.scoring.slices import ScoredSentences
@@ -43,11 +43,12 @@ class Sentences:
         """Return the sentences in mappings with the keys `TEXTS`, `VALUES` and, if at all, "fault" in each.
 
         Raises:
-            InputError: There is no record, a value is not a finite number, or a text is missing, too long or not
-                UTF-8; begins with `where`.
+            InputError: There is no record, a value is not a number in its metric's range, or a text is missing, too
+                long or not UTF-8; begins with `where`.
         """
         if not records:
             raise InputError(f"{where}: no sentences")
+        ranges = {name: metric_range(name) for name in VALUES}
         for number, record in enumerate(records):
             for name in TEXTS:
                 text = record.get(name)
@@ -58,6 +59,10 @@ class Sentences:
             for name in VALUES:
                 if type(record.get(name)) not in (int, float) or not math.isfinite(record[name]):
                     raise InputError(f"{where}: sentence {number}: {name} is not a finite number")
+                lowest, highest = ranges[name]
+                if not lowest <= record[name] <= highest:
+                    limits = f"{round(lowest)} and {round(highest)}"
+                    raise InputError(f"{where}: sentence {number}: {name} is not between {limits}")
         values = {name: np.array([record[name] for record in records], dtype=np.float64) for name in VALUES}
         return cls(
             tuple(r["source"] for r in records), tuple(r["output"] for r in records), values, _faults(records, where)
@@ -89,8 +94,26 @@ class Sentences:
 
     @classmethod
     def from_parquet(cls, data: bytes, where: str) -> Self:
-        """Return the sentences in a Parquet file; raises as `of` and `read_parquet` do."""
-        return cls.of(read_records(data, where, _MAX_UNPACKED), where)
+        """Return the sentences in a Parquet file; raises as `of` and `read_parquet` do, and for other columns."""
+        table = read_parquet(data, where, _MAX_UNPACKED)
+        _require_columns(table.schema, where)
+        return cls.of(to_records(table, where), where)
+
+
+def _require_columns(schema: pa.Schema, where: str) -> None:
+    """Refuse a column that `to_parquet` does not write, which no check would read and every viewer would show."""
+    expected = [*TEXTS, *VALUES, *(["fault"] if "fault" in schema.names else [])]
+    if sorted(schema.names) != sorted(expected):
+        names = ", ".join(schema.names)[:200]
+        raise InputError(f"{where}: has the columns {names}; sentences have {', '.join(expected)}, each once")
+    for column in schema:
+        right = pa.types.is_float64 if column.name in VALUES else _is_text
+        if not right(column.type):
+            raise InputError(f"{where}: column {column.name} has the type {str(column.type)[:60]}")
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def _faults(records: Sequence[Mapping[str, Any]], where: str) -> tuple[str, ...]:

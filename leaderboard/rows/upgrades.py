@@ -32,7 +32,7 @@ def upgrade_v1(document: dict[str, Any]) -> dict[str, Any]:
             # Version 1 rows were never published. This is the last day on which this program wrote one.
             "date": "2026-11-24T00:00:00Z",
         }
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise InputError(f"a row of schema version 1 that lacks a field ({error})") from None
 
 

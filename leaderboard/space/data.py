@@ -1,6 +1,5 @@
 """The rows of the page: the table `latest`, read once, in groups of comparable rows."""
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,11 +14,12 @@ from pyarrow import parquet
 from leaderboard.board.board import Board
 from leaderboard.board.tables import TABLES, derive
 from leaderboard.rows.formats import read_parquet
-from leaderboard.rows.row import RESULTS
+from leaderboard.rows.row import RESULTS, metric_range
 from leaderboard.rows.sentences import Sentences
 from leaderboard.space.escaping import MAX_CELL, MAX_NAME
 from leaderboard.stores import open_store
 from leaderboard.stores.base import ForbiddenError, Snapshot
+from metrics.scoring import METRICS
 from metrics.scoring.signature import Signature
 from metrics.util.characters import printable
 from metrics.util.errors import InputError
@@ -29,6 +29,8 @@ Record = Mapping[str, Any]
 LATEST = TABLES["latest"]
 # The sentences of this many systems stay in memory.
 _CACHED_SYSTEMS = 32
+# Seconds, or words of a text.
+_MOST = 1e9
 _ROW_PATH = re.compile(rf"^{RESULTS}/[\w.-]+/[0-9a-f]+\.json$", re.ASCII)
 
 
@@ -74,7 +76,7 @@ class Leaderboard:
         self.snapshot, self.repo = snapshot, repo
         self.table = _read_latest(snapshot)
         rows = enumerate(self.table.to_pylist())
-        self.records: dict[str, Record] = {str(i): {**_finite(row), "key": str(i)} for i, row in rows}
+        self.records: dict[str, Record] = {str(i): {**_in_range(row), "key": str(i)} for i, row in rows}
         self.published = tuple(r for r in self.records.values() if r["record"] == "published")
         self.groups = _groups([r for r in self.records.values() if r["record"] != "published"])
         self.sentences = lru_cache(_CACHED_SYSTEMS)(self._sentences)
@@ -143,9 +145,20 @@ def _line(error: Exception) -> str:
     return printable(" ".join(str(error).split()), 100)
 
 
-def _finite(row: dict[str, Any]) -> dict[str, Any]:
-    """The row with None in place of NaN and infinity."""
-    return {k: None if isinstance(value, float) and not math.isfinite(value) else value for k, value in row.items()}
+def _in_range(row: dict[str, Any]) -> dict[str, Any]:
+    """The row with None in place of numbers that no row can have: outside their range, or an interval without its mean.
+
+    The table may come from anybody, and a chart cannot be drawn to a scale of 10^300.
+    """
+    values = {k: None if isinstance(v, float) and not 0 <= v <= _MOST else v for k, v in row.items()}
+    for metric in METRICS:
+        lowest, highest = metric_range(metric)
+        mean, low, high = (row[name] for name in (metric, f"{metric}_low", f"{metric}_high"))
+        known = mean is not None and lowest <= mean <= highest
+        ordered = known and None not in (low, high) and lowest <= low <= mean + 1e-6 and mean - 1e-6 <= high <= highest
+        values |= {metric: mean if known else None}
+        values |= {f"{metric}_low": low if ordered else None, f"{metric}_high": high if ordered else None}
+    return values
 
 
 # -- groups -----------------------------------------------------------------------------------------------------------

@@ -2,12 +2,17 @@
 
 import fcntl
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from leaderboard.stores.base import LostRaceError, Snapshot
 from metrics.util.errors import InputError, out_of_space
 from metrics.util.files import atomic_file, content_hash
+
+# What `atomic_file` names the file beside `x.json`: .x.json.ab12cd34.json
+_TEMPORARY = re.compile(r"\.[\w.-]+(\.\w+)\.[a-z0-9_]{8}\1", re.ASCII)
+_FOLDERS = ("data", "results", "tests", "verification")
 
 
 class LocalStore:
@@ -26,15 +31,24 @@ class LocalStore:
             if not any(part.startswith(".") for part in relative.parts) and path.is_file() and not path.is_symlink():
                 stat = path.stat()
                 stats[relative.as_posix()] = [stat.st_size, stat.st_mtime_ns]
-        return Snapshot(content_hash(stats), frozenset(stats), lambda path: (self.folder / path).read_bytes())
+        return Snapshot(content_hash(stats), frozenset(stats), self._read)
+
+    def _read(self, path: str) -> bytes:
+        try:
+            return (self.folder / path).read_bytes()
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror})") from None
 
     def commit(self, changes: Mapping[str, bytes], parent: str, message: str) -> str:
         """Write `changes` and return the new revision.
 
         Raises:
             LostRaceError: The folder has changed since revision `parent`.
-            InputError: The folder cannot be written.
+            InputError: The folder cannot be written, or is a symbolic link.
         """
+        if self.folder.is_symlink():
+            target = self.folder.resolve()
+            raise InputError(f"{self.folder}: a symbolic link, through which no leaderboard is written; give {target}")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             # O_NOFOLLOW: the lock must not be a link to another file.
@@ -43,6 +57,7 @@ class LocalStore:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 if self.snapshot().revision != parent:
                     raise LostRaceError(parent)
+                self._remove_leftovers()
                 for path in sorted(changes, key=_order):
                     self._write(path, changes[path])
                 return self.snapshot().revision
@@ -52,6 +67,16 @@ class LocalStore:
             if out_of_space(error):
                 raise
             raise InputError(f"{self.folder}: cannot be written ({error.strerror})") from None
+
+    def _remove_leftovers(self) -> None:
+        """Delete what killed publishers left before a rename; who holds the lock knows that none of them still runs."""
+        folders = [self.folder, *(self.folder / name for name in _FOLDERS)]
+        results = self.folder / "results"
+        folders += [] if results.is_symlink() else results.glob("*")
+        for folder in folders:
+            for path in folder.iterdir() if folder.is_dir() and not folder.is_symlink() else ():
+                if _TEMPORARY.fullmatch(path.name) and path.is_file() and not path.is_symlink():
+                    path.unlink()
 
     def _write(self, path: str, data: bytes) -> None:
         target = self.folder / path

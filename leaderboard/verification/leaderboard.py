@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from leaderboard.board.board import Verification
 from leaderboard.board.reading import V1_ROWS, load_board, read_row, row_files, verification_file
+from leaderboard.board.recomputed import RECOMPUTED, recomputed_file
 from leaderboard.board.tables import TABLES, derive, table_changes
 from leaderboard.publishing.card import SAMPLE, sample_parquet
 from leaderboard.rows.formats import read_parquet
@@ -139,14 +140,19 @@ def write_verifications(store: Store, outcomes: Sequence[Outcome]) -> None:
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
     rows = [(o.row, o) for o in outcomes if o.row is not None]
     verifications = {row.run_id: Verification(o.status, o.note, today, __version__, row.sha256) for row, o in rows}
+    recomputed = {row.run_id: o.recomputed for row, o in rows if o.status == "verified" and o.recomputed is not None}
 
     def act() -> None:
         snapshot = store.snapshot()
         board = load_board(snapshot)
         current = {run: v for run, v in verifications.items() if run in board.rows and board.rows[run].sha256 == v.row}
-        board = replace(board, verifications={**board.verifications, **current})
+        kept = {run: one for run, one in board.recomputed.items() if run not in current}
+        kept |= {run: one for run, one in recomputed.items() if run in current}
+        board = replace(board, verifications={**board.verifications, **current}, recomputed=kept)
         changes = dict(verification_file(run, verification) for run, verification in current.items())
         changes |= table_changes(board, snapshot)
+        if kept or RECOMPUTED in snapshot.files:
+            changes[RECOMPUTED] = recomputed_file(kept)
         if changes:
             store.commit(changes, snapshot.revision, "Verify rows")
 

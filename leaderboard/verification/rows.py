@@ -1,20 +1,30 @@
 """Verifies rows: against their stored outputs, the test set, the built-in baselines, and each other."""
 
 import datetime
+import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from leaderboard.board.copies import find_copy, is_baseline
+from leaderboard.board.copies import (
+    Fingerprint,
+    Originals,
+    describe_original,
+    find_baseline,
+    fingerprint,
+    is_baseline,
+)
 from leaderboard.board.reading import read_verification, verification_path
+from leaderboard.board.recomputed import Recomputed
 from leaderboard.rows.published import published_rows
 from leaderboard.rows.results import expected_fields
-from leaderboard.rows.row import TOLERANCE, Row, Status
+from leaderboard.rows.row import TOLERANCE, Row, Status, TestSetInfo
 from leaderboard.rows.sentences import VALUES, Sentences, summarise
 from leaderboard.stores.base import Snapshot
 from metrics import __version__
+from metrics.data.sources import HUB_DATASETS
 from metrics.data.test_sets import TestSet, UnknownTestSetError, load_named_test_set, load_test_set
 from metrics.profiles import Profile, load_profile, profile_names
 from metrics.scoring import DECIMALS, METRICS
@@ -31,6 +41,11 @@ from metrics.util.files import cache_dir
 _EXACT = 1e-9
 # Share of the faults that may differ: the judge's likeliest fault may hang on a rounding error.
 _FAULTS_APART = 0.01
+# The revision of a test set, by its origin: hashes of the files of a data folder, or a data set with its commit.
+_REVISIONS = {
+    "folder": re.compile(r"sha256:[0-9a-f]{16}(\+[0-9a-f]{16})*"),
+    "hub": re.compile(f"({'|'.join(map(re.escape, HUB_DATASETS.values()))})@[0-9a-f]{{40}}"),
+}
 # Findings in a note. A forged row may have thousands.
 _MAX_FINDINGS = 5
 
@@ -41,14 +56,18 @@ class Outcome:
 
     Attributes:
         row: The valid row in the file.
-        outputs: Hash of the stored outputs (`Sentences.outputs_sha256`).
+        letters: The stored outputs, as copies are found by them.
+        baseline: The built-in baseline that has these outputs; "" for none.
+        recomputed: The recomputed scores, as far as they were computed.
         findings: What is wrong, one line each.
         missing: What the verification lacks, one line each.
     """
 
     path: str
     row: Row | None = None
-    outputs: str = ""
+    letters: Fingerprint | None = None
+    baseline: str = ""
+    recomputed: Recomputed | None = None
     findings: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
 
@@ -125,7 +144,7 @@ def check_row(row: Row, snapshot: Snapshot, context: VerificationContext) -> Out
         sentences = Sentences.from_parquet(snapshot.read(row.sentences_path), row.sentences_path)
     except InputError as error:
         return Outcome(row.path, row, findings=[f"sentences: {error}"])
-    outcome = Outcome(row.path, row, sentences.outputs_sha256)
+    outcome = Outcome(row.path, row, fingerprint(sentences), _baseline_of(row, sentences, context))
     if row.postdated:
         outcome.findings.append(f"date: {row.date} is in the future")
     _check_summary(row, sentences, outcome)
@@ -134,6 +153,21 @@ def check_row(row: Row, snapshot: Snapshot, context: VerificationContext) -> Out
     except InputError as error:
         outcome.missing.append(str(error))
     return outcome
+
+
+def _baseline_of(row: Row, sentences: Sentences, context: VerificationContext) -> str:
+    """The built-in baseline whose outputs a row of another system has; "" for none."""
+    if row.system.kind in ("baseline", "human"):
+        return ""
+    n = len(sentences.source)
+    unknown = TestSet(row.test_set.name, "", "", sentences.source, ((),) * n)
+    try:
+        known = context.test_set(row.test_set.name)
+    except InputError:
+        known = unknown
+    # Without the test set, or with other sentences, two baselines still follow from the sources.
+    same = known.sources[:n] == sentences.source
+    return find_baseline(sentences.output, known.limit(n) if same else unknown)
 
 
 def _check_summary(row: Row, sentences: Sentences, outcome: Outcome) -> None:
@@ -169,6 +203,8 @@ def _check_signature(row: Row, n: int, outcome: Outcome) -> None:
         outcome.findings.append(f"signature: {error}")
         return
     outcome.compare("signature.n", signed["n"], str(n))
+    if row.system.kind != "model":
+        outcome.compare("decoding", signed["decoding"], "none")
     expected = {"profile": row.profile, **expected_fields(signed, row.test_set.name, str(n), row.decoding)}
     for name in ("profile", "test", "decoding"):
         if expected[name] != signed[name]:
@@ -186,8 +222,7 @@ def _check_scores(row: Row, sentences: Sentences, context: VerificationContext, 
     for i, (stored, source) in enumerate(zip(sentences.source, full.sources, strict=False)):
         outcome.compare(f"sentence {i}: source", stored, source)
     outcome.compare("test_set.of", row.test_set.of, total)
-    if row.test_set.origin == full.origin:
-        outcome.compare("test_set.revision", row.test_set.revision, full.revision)
+    _check_origin(row.test_set, full, outcome)
     if n > total:
         outcome.compare("test_set.n", n, f"at most {total}")
         return
@@ -199,13 +234,28 @@ def _check_scores(row: Row, sentences: Sentences, context: VerificationContext, 
     for name, value in evaluator.signature(test_set, row.decoding).fields().items():
         outcome.compare(f"signature.{name}", signed[name], value)
     scores = evaluator.score(test_set.sources, sentences.output, test_set.references)
+    values = {name: scores.metric(name) for name in VALUES}
     for name in VALUES:
-        _compare_sentences(name, sentences.values[name], scores.metric(name), TOLERANCE, outcome)
+        _compare_sentences(name, sentences.values[name], values[name], TOLERANCE, outcome)
+    outcome.recomputed = Recomputed.of(row, replace(sentences, values=values))
     if sentences.faults:
         expected = evaluator.faults(test_set.sources, sentences.output) or ("not told by this profile",) * n
         apart = [i for i in range(n) if sentences.faults[i] != expected[i]]
         for i in apart if len(apart) > max(1, _FAULTS_APART * n) else []:
             outcome.compare(f"sentence {i}: fault", sentences.faults[i], expected[i])
+
+
+def _check_origin(stored: TestSetInfo, here: TestSet, outcome: Outcome) -> None:
+    """Check where a test set is said to come from: as here, or from the other of the two places that have it."""
+    if stored.origin == here.origin:
+        outcome.compare("test_set.revision", stored.revision, here.revision)
+        return
+    pattern = _REVISIONS.get(stored.origin) if here.origin in _REVISIONS else None
+    if pattern is None:
+        outcome.compare("test_set.origin", stored.origin, here.origin)
+    elif not pattern.fullmatch(stored.revision):
+        finding = f"test_set.revision: stored {_short(stored.revision)}, which is none of a {stored.origin}"
+        outcome.findings.append(finding)
 
 
 def _check_baseline(row: Row, sentences: Sentences, test_set: TestSet, outcome: Outcome) -> None:
@@ -229,8 +279,9 @@ def check_published(row: Row) -> Outcome:
         missing = "a published figure that leaderboard/rows/published.yaml does not list"
         return Outcome(row.path, row, missing=[missing])
     outcome = Outcome(row.path, row)
-    for name in ("scores", "source", "test_set"):
-        outcome.compare(name, getattr(row, name), getattr(listed, name))
+    stored, expected = (one.model_dump(mode="json") for one in (row, listed))
+    for name in Row.model_fields:
+        outcome.compare(name, stored[name], expected[name])
     return outcome
 
 
@@ -245,14 +296,15 @@ def check_copies(snapshot: Snapshot, outcomes: Sequence[Outcome]) -> None:
         row = pair[0]
         return not is_baseline(row), not _was_verified(row, snapshot), row.date, row.run_id
 
-    valid = [(o.row, o) for o in outcomes if o.row and o.outputs and not o.findings]
-    originals: dict[str, list[Row]] = {}
+    valid = [(o.row, o) for o in outcomes if o.row and o.letters is not None and not o.findings]
+    originals = Originals()
     for row, outcome in sorted(valid, key=precedence):
-        original = find_copy(row, originals)
-        if original is None:
-            originals.setdefault(row.outputs, []).append(row)
+        original = originals.find(row, outcome.letters)
+        name = describe_original(row, original) if original else outcome.baseline
+        if name:
+            outcome.findings.append(f"system.name: {row.system.name} has the outputs of {name}")
         else:
-            outcome.findings.append(f"system.name: {row.system.name} has the outputs of {original.system.name}")
+            originals.add(row, outcome.letters)
 
 
 def _was_verified(row: Row, snapshot: Snapshot) -> bool:

@@ -10,6 +10,7 @@ import pandas as pd
 from leaderboard.publishing.commit import publish
 from leaderboard.rows.published import published_rows
 from leaderboard.rows.results import row_from_result
+from leaderboard.rows.sentences import Sentences
 from leaderboard.stores import open_store
 from metrics.scoring import COLUMNS
 from metrics.scoring.items import SentenceScores
@@ -61,14 +62,22 @@ def packages() -> dict[str, str]:
     return {**package_versions(), **{name: version(name) for name in ("trl", "wordllama")}}
 
 
+def _stated(document: dict[str, Any]) -> dict[str, str]:
+    """The revision of a system and the hash of its outputs, as `leaderboard.board.copies` reads them."""
+    outputs = Sentences.of(document["sentences"], document["system"]["name"]).outputs_sha256
+    return {"revision": document["system"]["revision"], "outputs": outputs}
+
+
 def _rank(run: StageRun[Recipe]) -> None:
     results = load_results(run)
     now = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
-    shared: dict[str, Any] = {"submitter": "local", "date": now, "recipe": provenance(run)}
+    documents = [{**result.to_json(), "versions": packages(), "git_commit": git_commit()} for result in results]
+    # What all systems of the run wrote stands in each row: it proves that equal outputs are of one run, and no copy.
+    lock = {**provenance(run), "systems": {doc["system"]["name"]: _stated(doc) for doc in documents}}
+    shared: dict[str, Any] = {"submitter": "local", "date": now, "recipe": lock}
     entries = []
-    for result in progress(results, "rows", unit="rows"):
-        document = {**result.to_json(), "versions": packages(), "git_commit": git_commit()}
-        entries.append(row_from_result(document, result.rewrites.system, **shared))
+    for document in progress(documents, "rows", unit="rows"):
+        entries.append(row_from_result(document, document["system"]["name"], **shared))
     published = [(row, None) for row in published_rows()]
     store = open_store(local=run.work / "leaderboard", create=True)
     publish(store, [*entries, *published], show=lambda change: None)

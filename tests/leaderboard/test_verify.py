@@ -132,7 +132,8 @@ def test_honest_rows_are_verified_and_the_tables_show_it(board: Path, capsys: py
 @pytest.mark.parametrize(
     ("edit", "found"),
     [
-        (lambda r: r["scores"]["j"].update(mean=0.9), "scores.j.mean: stored 0.9, recomputed 0."),
+        (lambda r: r["scores"]["j"].update(mean=0.05), "scores.j.mean: stored 0.05, recomputed 0."),
+        (lambda r: r["scores"]["j"].update(mean=0.9), "does not hold the mean 0.9"),
         (lambda r: r["scores"]["sta"].update(high=1.0), "scores.sta.high: stored 1, recomputed 0."),
         (lambda r: r.update(soft_sta=0.999), "soft_sta: stored 0.999"),
         (lambda r: r.update(empty=0), "empty: stored 0, recomputed 1"),

@@ -5,6 +5,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from leaderboard.rows.row import TOLERANCE
 from leaderboard.rows.sentences import Sentences
 from leaderboard.space.data import Leaderboard, Record
 from leaderboard.space.escaping import MAX_NAME, blur_rude_words, to_html
@@ -82,7 +83,7 @@ class Comparisons:
         except InputError as error:
             return f'<p role="status">These two cannot be compared: {to_html(error)}.</p>'
         names = [to_html(self.board.records[key]["system"], MAX_NAME) for key in (first, second)]
-        difference = left.values["j"] - right.values["j"]
+        difference = np.subtract(*_apart(left.values["j"], right.values["j"]))
         texts = {"Source": left.source, f"First: {names[0]}": left.output, f"Second: {names[1]}": right.output}
         numbers = {f"J, {name}": (side.values["j"], ".3f") for name, side in (("first", left), ("second", right))}
         numbers["Difference"] = (difference, "+.3f")
@@ -113,7 +114,7 @@ class Comparisons:
     def _test(self, first: str, second: str) -> dict[str, tuple[Interval, float]]:
         """The mean difference with its interval, and p, by metric."""
         left, right = self._pair(first, second)
-        values = {metric: (left.values[metric], right.values[metric]) for metric in METRICS}
+        values = {metric: _apart(left.values[metric], right.values[metric]) for metric in METRICS}
         return {metric: (paired_difference(*pair), randomisation_test(*pair)) for metric, pair in values.items()}
 
     def _summary(self, first: str, second: str, names: list[str], left: Sentences, right: Sentences) -> str:
@@ -122,7 +123,7 @@ class Comparisons:
         for metric, (interval, p) in tests.items():
             means = [number(float(side.values[metric].mean())) for side in (left, right)]
             rows.append(f'<tr><th scope="row">{metric.upper()}</th>{number_cells((*means, str(interval), _p(p)))}</tr>')
-        difference = left.values["j"] - right.values["j"]
+        difference = np.subtract(*_apart(left.values["j"], right.values["j"]))
         interval, p = tests["j"]
         better = names[0] if interval.mean > 0 else names[1]
         significant = p < 1 - CONFIDENCE
@@ -135,6 +136,11 @@ class Comparisons:
             "<p>Intervals: paired bootstrap over sentences. p: approximate randomisation test, not corrected for "
             "comparing several pairs.</p>"
         )
+
+
+def _apart(left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The values of two systems [n], equal where verification would not tell them apart: a constant has no variance."""
+    return np.where(np.abs(left - right) <= TOLERANCE, right, left), right
 
 
 def _p(p: float, relation: bool = False) -> str:
