@@ -6,6 +6,7 @@ import io
 import json
 import os
 import subprocess
+import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from leaderboard.stores.base import BusyError, retry
 from leaderboard.stores.hub import HubStore
 from leaderboard.stores.local import LocalStore
 from metrics.util.errors import InputError
+from tests.conftest import ROOT
 from tests.hub.faults import UPLOAD_STEPS
 from tests.hub.server import HubServer
 from tests.leaderboard.boards import document, entry, pin
@@ -136,12 +138,24 @@ def test_a_copy_under_another_name_is_refused(tmp_path: Path) -> None:
         entry("great", [1] * 30, outputs=tuple(f"{text.upper()}\u200b !" for text in same), revision=pin("2")),
         entry("great", [1] * 30, outputs=same, profile="s2"),
         entry("great", [1] * 30, outputs=same, kind="baseline", revision="1"),
+        entry("great", [1] * 30, outputs=tuple(f"{text} _" for text in same), revision=pin("2")),
+        entry("great", [1] * 29, outputs=same[:29], revision=pin("2")),
     ):
         with pytest.raises(InputError, match="great: "):
             publish(store, [other], show=quiet)
+    with pytest.raises(InputError, match="x: its outputs are those of x at revision sha256:"):
+        publish(store, [entry("x", [1] * 30, outputs=same, revision=pin("2"))], show=quiet)
+    # One system under another profile is no copy.
+    publish(store, [entry("x", [1] * 30, outputs=same, profile="s2")], show=quiet)
     # The outputs of three sentences may be equal by chance.
     publish(store, [entry("a", [1, 1, 1], outputs=same[:3])], show=quiet)
     publish(store, [entry("b", [1, 1, 1], outputs=same[:3], revision=pin("2"))], show=quiet)
+
+
+def test_the_outputs_of_a_baseline_are_refused_though_it_is_not_on_the_board(tmp_path: Path) -> None:
+    sources = [sentence["source"] for sentence in document("x", [1] * 30)["sentences"]]
+    with pytest.raises(InputError, match="mine: its outputs are those of this program's baseline duplicate"):
+        publish(LocalStore(tmp_path), [entry("mine", [1] * 30, outputs=tuple(f"{s}!" for s in sources))], show=quiet)
 
 
 def test_a_row_without_its_sentences_is_completed(tmp_path: Path) -> None:
@@ -197,6 +211,36 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="a link"):
         publish(LocalStore(board), [entry("x", [1, 0, 1])], show=quiet)
     assert precious.read_text() == "dear" and not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_a_leaderboard_that_is_a_link_is_refused_by_its_name(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    with pytest.raises(InputError, match=rf"link: a symbolic link, .* give {tmp_path}/real$"):
+        publish(LocalStore(tmp_path / "link"), [entry("x", [1, 0, 1])], show=quiet)
+    assert not list((tmp_path / "real").iterdir())
+
+
+def test_what_a_killed_publisher_left_is_removed(tmp_path: Path) -> None:
+    store, (row, sentences) = LocalStore(tmp_path), entry("x", [1, 0, 1])
+    killed = f"""
+import os, sys
+from pathlib import Path
+from metrics.util.files import atomic_file
+for name in {[row.path, row.sentences_path, TABLES["latest"], "README.md"]!r}:
+    kept = atomic_file(Path({str(tmp_path)!r}, name))
+    kept.__enter__().write_bytes(b"half")
+    globals()[name] = kept  # else the generator ends, and tidies up
+os._exit(9)
+"""
+    subprocess.run([sys.executable, "-c", killed], cwd=ROOT, check=False)
+    left = [path for path in tmp_path.rglob(".*") if path.is_file()]
+    assert len(left) == 4
+    mine = [tmp_path / ".gitlab.disabled.yml", tmp_path / "results" / ".x.json.ab12cd34.txt"]
+    for path in mine:
+        path.write_text("keep me")
+    publish(store, [(row, sentences)], show=quiet)
+    assert not any(path.exists() for path in left) and all(path.exists() for path in mine)
 
 
 def test_the_next_publication_replaces_forged_tables(hub: HubServer, store: HubStore, tmp_path: Path) -> None:

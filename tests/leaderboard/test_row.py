@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from leaderboard.rows.formats import read_json, read_parquet
+from leaderboard.rows.formats import read_json, read_parquet, write_parquet
 from leaderboard.rows.results import row_from_result
 from leaderboard.rows.row import SCHEMA_VERSION, About, Row, expected_run_id, folder_name, json_schema, load_row
 from leaderboard.rows.sentences import Sentences
@@ -125,6 +126,20 @@ def test_a_newer_version_is_refused() -> None:
         ("source", {"title": "t", "url": "javascript:alert(1)"}, "source.url"),
         ("signature", "", "a measured row has a signature"),
         ("system.about.size", -1, "system.about.size"),
+        ("system.about.size", 10**30, "system.about.size"),
+        ("system.about.training_data", ["c"] * 101, "at most 100 items"),
+        ("test_set.of", 2**63, "test_set.of"),
+        ("empty", 2**63, "empty"),
+        ("cost.seconds", 1e300, "cost.seconds"),
+        ("length_ratio", float("inf"), "length_ratio"),
+        ("date", "0001-01-01T00:00:00+23:59", "not between the years 2000 and 2100"),
+        ("date", "9999-12-31T23:59:59-23:59", "not between the years 2000 and 2100"),
+        ("scores.j.low", -100.0, "-100.0 is not between -1 and 1"),
+        ("scores.sta.high", 1e300, "not between 0 and 1"),
+        ("scores.j.high", None, "an interval with one end"),
+        ("scores.fl.mean", 0.5, "does not hold the mean 0.5"),
+        ("decoding", {"x": 10**30}, "more than 64 bits"),
+        ("decoding", {"x": json.loads("[" * 60 + "]" * 60)}, "levels"),
     ],
 )
 def test_invalid_rows_are_refused(path: str, value: Any, message: str) -> None:
@@ -137,6 +152,30 @@ def test_invalid_rows_are_refused(path: str, value: Any, message: str) -> None:
     place[last] = value
     with pytest.raises(InputError, match=message):
         load_row(changed, "x")
+
+
+def test_a_key_that_stands_twice_is_refused() -> None:
+    """Another program may read the other value."""
+    for text in (b'{"a": 1, "a": 2}', b'{"a": {"b": 1, "b": 1}}', b'{"a": NaN}', b'{"a": -Infinity}'):
+        with pytest.raises(InputError, match="x: not JSON"):
+            read_json(text, "x")
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda t: t.append_column("award", pa.array(["gold"] * 3)), "each once"),
+        (lambda t: t.append_column("j", t["j"]), "each once"),
+        (lambda t: t.drop_columns(["soft_fl"]), "each once"),
+        (lambda t: t.set_column(2, "sta", pa.array([1, 1, 1])), "column sta has the type int64"),
+        (lambda t: t.set_column(2, "sta", pa.array([1.0, 1.0, 1e300])), "sta is not between 0 and 1"),
+    ],
+)
+def test_sentences_have_exactly_their_columns(edit: Any, message: str) -> None:
+    _, sentences = entry("x", [1, 0, 1])
+    table = edit(read_parquet(sentences.to_parquet(), "x"))
+    with pytest.raises(InputError, match=message):
+        Sentences.from_parquet(write_parquet(table), "x")
 
 
 def test_published_figures_have_a_source_and_no_interval() -> None:

@@ -539,6 +539,19 @@ def test_hostile_values_in_a_table_are_bounded_and_escaped(
         load(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "values",
+    [{"j_low": -100.0}, {"sim": -1e300}, {"sta_high": 1e300}, {"j": 7.0}, {"sim_high": None}, {"fl_low": 0.9}],
+)
+def test_no_number_breaks_the_charts(board: Leaderboard, tmp_path: Path, values: dict[str, Any]) -> None:
+    tamper(tmp_path, "delete", **values)
+    changed = load(tmp_path)
+    record = changed.records[key(changed, "delete")]
+    name = next(iter(values)).partition("_")[0]
+    assert record[f"{name}_low"] is None and record[f"{name}_high"] is None
+    assert "e+" not in render_charts(list(changed.records.values())) + render_details(changed, record["key"])
+
+
 def test_damaged_tables_raise_one_line(board: Leaderboard, tmp_path: Path) -> None:
     latest = tmp_path / LATEST
     table = parquet.read_table(latest)

@@ -56,6 +56,22 @@ def test_equal_js_share_a_rank_and_some_rows_are_unranked() -> None:
     assert places(other) == places(made) and other.status(row).status == "unchecked"
 
 
+def test_the_tolerance_orders_nothing() -> None:
+    """b's values are a's raised by 9e-5, c's by 3e-4: b shares rank and letter with a, a constant shift or not."""
+    made = board(entry("a", [1.0] * 24), *(entry(n, [1.0] * 24, sim=s) for n, s in (("b", 0.50009), ("c", 0.5003))))
+    ranking = [(row.system.name, *vars(made.placing(row)).values()) for row in made.rankings[0]]
+    assert ranking == [("c", 1, "a"), ("a", 2, "b"), ("b", 2, "b")]
+
+
+def test_rows_of_other_lengths_under_one_signature_are_not_stacked() -> None:
+    """A row may state another n than its signature, which only verification compares with its sentences."""
+    (row, sentences), other = entry("liar", [1, 1, 1]), entry("x", [1, 0])
+    liar = row.model_copy(update={"signature": row.signature.replace("|n:3|", "|n:2|")})
+    made = board((liar, sentences), other)
+    assert liar.comparable == other[0].comparable and places(made) == [("x", 1), ("liar", None)]
+    assert derive(made)
+
+
 def test_latest_is_the_newest_row_of_a_system() -> None:
     morning = TODAY - datetime.timedelta(hours=3)
     old, new = entry("x", [1, 0, 0], date=morning), entry("x", [1, 1, 0], revision=pin("2"), date=TODAY)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import shutil
+import unicodedata
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,15 +16,19 @@ import pandas as pd
 import pytest
 
 from leaderboard.board.reading import load_board, read_sentences
+from leaderboard.board.recomputed import RECOMPUTED
 from leaderboard.board.tables import TABLES
-from leaderboard.publishing.commit import publish
+from leaderboard.publishing.commit import publish, rebuild
 from leaderboard.rows.published import published_rows
 from leaderboard.rows.results import row_from_result
-from leaderboard.rows.row import Row, expected_run_id, load_row
+from leaderboard.rows.row import Row, TestSetInfo, expected_run_id, load_row
 from leaderboard.rows.sentences import Sentences, summarise
+from leaderboard.show import main as show
+from leaderboard.space.data import open_leaderboard
+from leaderboard.space.views.charts import render_charts
 from leaderboard.stores.local import LocalStore
 from leaderboard.verification.leaderboard import check_files, check_tables, verify_rows
-from leaderboard.verification.rows import VerificationContext
+from leaderboard.verification.rows import Outcome, VerificationContext, _check_origin
 from leaderboard.verify import main
 from metrics.data.test_sets import load_test_set
 from metrics.profiles import load_profile
@@ -237,6 +242,165 @@ def test_modified_copies_are_found(board: Path) -> None:
     assert outcomes["kindly"] == ("mismatch", "system.kind: stored baseline, recomputed model or outputs")
 
 
+def look_alikes(text: str) -> str:
+    """The text with Cyrillic letters."""
+    return text.translate(str.maketrans("aeopcx", "аеорсх"))
+
+
+@pytest.mark.parametrize(
+    ("change", "n"),
+    [
+        (lambda text: f"{text} _", N),
+        (lambda text: f"{text} 🙂 ×", N),
+        (lambda text: unicodedata.normalize("NFD", text.replace("e", "é")), N),
+        (look_alikes, N),
+        (lambda text: text.upper().replace(" ", "\u00ad "), N),
+        (lambda text: text, N - 1),
+    ],
+)
+def test_stolen_outputs_are_found_in_other_letters(board: Path, change: Callable[[str], str], n: int) -> None:
+    """Under another name, and under the victim's with another revision; `n`: of the first sentences only."""
+    main(["--local", str(board), "--write"])
+    (row, sentences), evaluator = own(board, "polite"), Evaluator(load_profile("offline-v2"))
+    test_set = load_test_set("sample").limit(n)
+    outputs = tuple(map(change, sentences.output[:n]))
+    for name in ("thief", "polite"):
+        stolen = Rewrites(name, "outputs", pin("2"), {}, outputs)
+        result = evaluator.evaluate(stolen, test_set).to_json()
+        store_sentences(board, *row_from_result(result, "x", submitter="eve", date=DATE))
+    notes = [o.note for o in verify_rows(LocalStore(board).snapshot(), VerificationContext()) if o.findings]
+    victim = row.system.revision[:19]
+    assert sorted(notes) == [
+        f"system.name: polite has the outputs of polite at revision {victim}",
+        "system.name: thief has the outputs of polite",
+    ]
+
+
+def test_a_family_of_one_run_states_its_outputs(board: Path) -> None:
+    """A recipe in common is a claim; a lock that states both systems' outputs stands in the older row as well."""
+    row, sentences = own(board, "polite")
+    recipe = {"systems": ["polite", "sister"]}
+
+    def family(lock: dict[str, Any]) -> tuple[str, str]:
+        shutil.rmtree(board / "results/sister", ignore_errors=True)
+        for one in (row, renamed(row, "sister", revision=pin("2"))):
+            provenance = one.provenance.model_copy(update={"recipe": lock})
+            store_sentences(board, one.model_copy(update={"provenance": provenance}), sentences)
+        return check(board)["sister"]
+
+    assert family({"recipe": recipe})[1] == "system.name: sister has the outputs of polite"
+    stated = {"polite": row.system.revision, "sister": pin("2")}
+    systems = {name: {"revision": revision, "outputs": row.outputs} for name, revision in stated.items()}
+    assert family({"recipe": recipe, "systems": systems})[0] == "verified"
+    systems["sister"]["revision"] = pin("3")
+    assert family({"recipe": recipe, "systems": systems})[0] == "mismatch"
+
+
+@pytest.mark.parametrize("name", ["delete", "reference", "duplicate"])
+def test_the_outputs_of_a_baseline_belong_to_it(board: Path, name: str) -> None:
+    """Under one's own name, while no baseline is on the board."""
+    shutil.rmtree(board / "results")
+    test_set = load_test_set("sample").limit(N)
+    outputs = tuple(f"{text.upper()} _" for text in rewrite(resolve_system(name), test_set).outputs)
+    mine = Rewrites("mine", "outputs", pin("1"), {}, outputs)
+    result = Evaluator(load_profile("offline-v2")).evaluate(mine, test_set).to_json()
+    store_sentences(board, *row_from_result(result, "x", submitter="eve", date=DATE))
+    assert check(board)["mine"] == ("mismatch", f"system.name: mine has the outputs of {name}")
+
+
+def test_values_raised_within_the_tolerance_win_nothing(board: Path) -> None:
+    """The thief has polite's outputs but for one word in a sentence without STA, and raises what is stored by 9e-5."""
+    row, sentences = own(board, "polite")
+    (place, *_) = np.flatnonzero((sentences.values["sta"] == 0) & (np.char.str_len(sentences.output) > 0)).tolist()
+    outputs = [f"{text} fool" if i == place else text for i, text in enumerate(sentences.output)]
+    test_set = load_test_set("sample").limit(N)
+    stolen = Rewrites("a-thief", "outputs", pin("9"), {}, tuple(outputs))
+    made = Evaluator(load_profile("offline-v2")).evaluate(stolen, test_set).to_json()
+    thief, own_values = row_from_result(made, "x", submitter="eve", date=DATE)
+    raised = {**own_values.values, "sim": own_values.values["sim"] + 9e-5 * (sentences.values["sta"] > 0)}
+    raised["j"] = raised["sta"] * raised["sim"] * raised["fl"]
+    assert own_values.values["sta"][place] == 0 and raised["j"].mean() > sentences.values["j"].mean() + 1e-6
+    thief = store_sentences(board, thief, replace(own_values, values=raised))
+    main(["--local", str(board), "--write"])
+    latest = pd.read_parquet(board / TABLES["latest"]).set_index("system")
+    paired = pd.read_parquet(board / TABLES["paired"]).set_index("run_id")["j"]
+    assert latest.loc["a-thief", "verification"] == "verified"
+    assert latest.loc["a-thief", "j"] == pytest.approx(latest.loc["polite", "j"], abs=1e-9)
+    assert latest.loc["a-thief", "sim"] < thief.scores["sim"].mean - 1e-6
+    assert (latest.loc["a-thief", ["rank", "ties"]] == latest.loc["polite", ["rank", "ties"]]).all()
+    assert paired[thief.run_id] == pytest.approx(paired[row.run_id], abs=1e-9)
+    # The tables are those that a rebuild makes; a forged file of recomputed values is not used.
+    assert check_tables(LocalStore(board).snapshot()) == []
+    forged = pd.read_parquet(board / RECOMPUTED)
+    forged.assign(j_mean=0.99, j_high=1.0).to_parquet(board / RECOMPUTED, index=False)
+    assert load_board(LocalStore(board).snapshot()).recomputed == {}
+
+
+def test_a_hostile_row_ends_nothing(board: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Rows and verifications that no table can hold are named and passed over by every command, and by the page."""
+    main(["--local", str(board), "--write"])
+    path, parquet = files(board, "polite")
+    honest = json.loads(path.read_text())
+    hostile = [
+        lambda r: r["system"]["about"].update(size=10**30),
+        lambda r: r.update(date="0001-01-01T00:00:00+23:59"),
+        lambda r: r["scores"]["j"].update(low=-100.0),
+        lambda r: r["test_set"].update(of=2**64),
+        lambda r: r.update(empty=2**64),
+        lambda r: r["decoding"].update(x=10**30),
+    ]
+    for number, edit in enumerate(hostile):
+        row = json.loads(json.dumps(honest))
+        row["system"]["name"] = f"evil{number}"
+        good = load_row(row, "x")
+        row["run_id"] = expected_run_id(good)
+        edit(row)
+        place = board / good.model_copy(update={"run_id": row["run_id"]}).path
+        place.parent.mkdir()
+        place.write_text(json.dumps(row))
+        shutil.copy(parquet, place.with_suffix(".parquet"))
+    verification = board / "verification" / f"{honest['run_id']}.json"
+    verification.write_text(json.dumps({**json.loads(verification.read_text()), "note": "\ud800"}))
+    store = LocalStore(board)
+    assert "3 rows" in rebuild(store)
+    named = capsys.readouterr().err
+    assert all(f"results/evil{number}/" in named for number in range(len(hostile))) and "not a verification" in named
+    with pytest.raises(SystemExit):
+        main(["--local", str(board), "--write"])
+    assert "3 verified, 6 mismatch" in capsys.readouterr().out
+    publish(store, [(row, None) for row in published_rows()[:1]], show=lambda change: None)
+    show([str(board)])
+    assert "evil" not in capsys.readouterr().out
+    page = open_leaderboard(local=board)
+    assert "polite" in render_charts(list(page.records.values()))
+
+
+@pytest.mark.parametrize(
+    ("edit", "found"),
+    [
+        (lambda t: t.update(origin="the moon"), "test_set.origin: stored the moon, recomputed sample"),
+        (lambda t: t.update(origin="hub", revision="trust me"), "test_set.origin: stored hub, recomputed sample"),
+        (lambda t: t.update(revision="trust me"), "test_set.revision: stored trust me, recomputed "),
+    ],
+)
+def test_where_a_test_set_comes_from_is_checked(
+    board: Path, edit: Callable[[dict[str, Any]], object], found: str
+) -> None:
+    alter(board, lambda r: edit(r["test_set"]))
+    status, note = check(board)["polite"]
+    assert status == "mismatch" and found in note
+
+
+def test_a_test_set_of_the_other_origin_has_a_revision_of_it() -> None:
+    """The Hub's revision cannot be compared with a folder's, but has its own form."""
+    here = replace(load_test_set("sample"), origin="folder", revision="sha256:0123456789abcdef")
+    stored = TestSetInfo(name="sample", origin="hub", revision=f"s-nlp/paradetox@{'0' * 40}", sha256="")
+    for revision, right in ((stored.revision, True), ("sha256:0123456789abcdef", False), ("eve/set@main", False)):
+        outcome = Outcome("x")
+        _check_origin(stored.model_copy(update={"revision": revision}), here, outcome)
+        assert (outcome.findings == []) == right
+
+
 def test_outputs_of_baselines_are_recomputed(board: Path) -> None:
     """Under the baseline's revision, and under another."""
     (row, _), (_, foreign) = own(board, "reference"), own(board, "polite")
@@ -390,12 +554,26 @@ def test_removed_outputs_remove_the_verification(board: Path) -> None:
     assert latest.loc["polite", "verification"] == "unchecked" and pd.isna(latest.loc["polite", "rank"])
 
 
-def test_published_figures_are_compared_with_their_list(board: Path) -> None:
+@pytest.mark.parametrize(
+    ("edit", "found"),
+    [
+        (lambda r: r["scores"]["j"].update(mean=0.9), "scores: stored"),
+        (lambda r: r["system"].update(kind="human"), "system: stored"),
+        (lambda r: r["system"]["about"].update(note="the best of all"), "system: stored"),
+        (lambda r: r.update(date="2024-01-01T00:00:00Z"), "date: stored"),
+        (lambda r: r.update(submitter="eve"), "submitter: stored"),
+        (lambda r: r["test_set"].update(origin="hub"), "test_set: stored"),
+        (lambda r: r.update(length_ratio=1.0), "length_ratio: stored 1, recomputed None"),
+    ],
+)
+def test_published_figures_are_compared_with_their_list(
+    board: Path, edit: Callable[[dict[str, Any]], object], found: str
+) -> None:
     publish(LocalStore(board), [(row, None) for row in published_rows()], show=lambda change: None)
-    alter(board, lambda r: r["scores"]["j"].update(mean=0.9), "MetaDetox")
+    alter(board, edit, "MetaDetox")
     outcomes = verify_rows(LocalStore(board).snapshot(), VerificationContext())
     notes = [o.note for o in outcomes if o.row and o.row.record == "published" and o.status == "mismatch"]
-    assert len(notes) == 1 and notes[0].startswith("scores: stored")
+    assert len(notes) == 1 and notes[0].startswith(found)
 
 
 def test_junk_files_do_not_stop_verification(board: Path, capsys: pytest.CaptureFixture[str]) -> None:
