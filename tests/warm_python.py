@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LIBRARIES = (
     "accelerate", "datasets", "evaluate", "gguf", "matplotlib.pyplot", "pandas", "peft", "pyarrow.parquet",
     "rich.table", "sacrebleu", "scipy.stats", "sklearn.linear_model", "torch", "torch._dynamo", "transformers", "trl",
-    "wordllama",
+    "lemminflect",
 )  # fmt: skip
 
 

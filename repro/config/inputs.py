@@ -13,7 +13,6 @@ from metrics.scoring.evaluator import Evaluator, require_served
 from metrics.systems.resolve import System, resolve_system
 from metrics.util.errors import InputError
 from repro.config.recipe import Recipe
-from repro.followers.content import ContentModel
 from repro.methods import PARALLEL
 
 
@@ -24,23 +23,21 @@ class Inputs:
     Attributes:
         toxic: The texts to roll out on.
         screening: The corpora that the follower's models are fitted on.
-        noise: The corpora whose toxic sentences provide the warm-up's noise; none without a warm-up.
+        warming: The corpora whose neutral sentences the warm-up makes rude; none without a warm-up.
         paraphrases, parallel: Pairs, if the warm-up or the method uses them.
         screener: Revision of the classifier that screens; "" for NB-SVM, which the run fits.
-        content_model: Revision of the model that compares contents; None if the run uses none.
         others: Systems that are neither baselines nor trained by the run, by name.
     """
 
     toxic: Corpus
     screening: tuple[Corpus, ...]
-    noise: tuple[Corpus, ...]
+    warming: tuple[Corpus, ...]
     paraphrases: Corpus | None
     parallel: Corpus | None
     development: TestSet
     test: TestSet
     leader: ModelRef
     screener: str
-    content_model: str | None
     others: dict[str, System]
     evaluator: Evaluator
 
@@ -53,7 +50,7 @@ class Inputs:
 
     def describe(self) -> dict[str, Any]:
         """Return names, origins and hashes of all inputs as a JSON value, for the lock file and the rows."""
-        corpora = (self.toxic, *self.screening, *self.noise, self.paraphrases, self.parallel)
+        corpora = (self.toxic, *self.screening, *self.warming, self.paraphrases, self.parallel)
         return {
             "corpora": {corpus.name: _origin(corpus, corpus.rows) for corpus in corpora if corpus},
             **{
@@ -105,7 +102,7 @@ def resolve_inputs(recipe: Recipe, data_dir: str | None) -> Inputs:
     toxic = load_corpus(recipe.toxic_corpus, data_dir)
     screening = tuple(load_corpus(name, data_dir) for name in recipe.screener_corpora)
     warms_up = recipe.warmup != "none"
-    noise = tuple(load_corpus(name, data_dir) for name in recipe.warmup_corpora) if warms_up else ()
+    warming = tuple(load_corpus(name, data_dir) for name in recipe.warmup_corpora) if warms_up else ()
     paraphrases = load_corpus("paraphrase-pairs", data_dir) if warms_up and recipe.warmup_pair_share > 0 else None
     parallel = load_corpus(recipe.parallel_corpus, data_dir) if recipe.method in PARALLEL else None
     if parallel is not None and not parallel.pairs:
@@ -113,7 +110,6 @@ def resolve_inputs(recipe: Recipe, data_dir: str | None) -> Inputs:
             f"recipe {recipe.name}: method {recipe.method} needs parallel data, and {recipe.parallel_corpus} from the "
             f"{parallel.origin} has none; give a data folder (--data-dir or SRO_DATA_DIR)"
         )
-    compares_content = recipe.follower == "guarded" or recipe.toxic_min_content > 0
     development = _limit(load_test_set(recipe.development_set, data_dir), recipe.development_limit)
     test = _limit(load_test_set(recipe.test_set, data_dir), recipe.test_limit)
     for test_set in (development, test):
@@ -121,13 +117,12 @@ def resolve_inputs(recipe: Recipe, data_dir: str | None) -> Inputs:
     inputs = Inputs(
         toxic,
         screening,
-        noise,
+        warming,
         paraphrases,
         parallel,
         development=development,
         test=test,
         screener="" if recipe.screener == "nb-svm" else resolve_model(recipe.screener).revision,
-        content_model=ContentModel().revision if compares_content else None,
         others={name: resolve_system(name) for name in recipe.systems if "/" in name},
         leader=resolve_model(recipe.leader),
         evaluator=Evaluator(profile),

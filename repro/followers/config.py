@@ -1,10 +1,10 @@
 """Recipe sections of the follower: its models, and how it turns their outputs into verdicts."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field
 
-from repro.config.section import NonNegative, Section, Share
+from repro.config.section import Limit, NonNegative, Section, Share
 
 
 class FollowerConfig(Section):
@@ -15,7 +15,7 @@ class FollowerConfig(Section):
     )
     screener: str = Field(description='"nb-svm", fitted by this run, or the name of a sequence classifier.')
     screener_corpora: list[str] = Field(
-        description="Corpora whose toxic and neutral sentences fit the screener; the neutral ones warm the leader up."
+        description="Corpora whose toxic and neutral sentences fit the screener."
     )
     screener_threshold: Share = Field(description="A rollout passes the screener when P(toxic) is at most this.")
 
@@ -24,7 +24,10 @@ class VerdictConfig(Section):
     """How the follower turns its models' outputs into a verdict."""
 
     flip_rate: Share = Field(description="Share of the screener's verdicts that is flipped (as released: 0.1).")
-    guard_content: Annotated[float, Field(ge=-1, le=1)] = Field(description="Least cosine of a rollout and its text.")
-    guard_words_kept: Share = Field(description="Least share of the text's words that a rollout keeps.")
+    guard_rude: bool = Field(description="Fail rollouts with a rude word of the lexicon.")
+    guard_kept: Share = Field(description="Least share of the text's content words that a rollout keeps (0: any).")
+    guard_invented: Limit = Field(description="Most words that neither text nor equivalents support (100: any).")
+    guard_claims: bool = Field(description="Fail rollouts that negate otherwise, or say no more than 'is a person'.")
+    guard_gaps: bool = Field(description="Fail rollouts with a determiner that has lost its noun.")
     guard_length_ratio: NonNegative = Field(description="Most words of a rollout per word of its text.")
     guard_naturalness: Share = Field(description="Least probability that a person wrote the rollout.")

@@ -1,12 +1,10 @@
 """The follower: it judges the leader's rollouts. In the SRO paper it is a screener alone; the guarded one checks more.
 
 A leader can game a screener: it learns to write empty phrases. The guarded follower passes a rollout only if it also
-keeps the content and reads as a sentence. Its three models (NB-SVM, WordLlama, an n-gram model of the screener's
-corpora) are not among those that score test sets: the profile `offline` uses MiniLM and SmolLM2.
+says what its source says, word by word (`repro.followers.edits`), and reads as a sentence. Its models (NB-SVM and an
+n-gram model, fitted by the run) and its table of equivalents are not among those that score test sets.
 """
 
-import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -15,7 +13,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from metrics.data.text import is_copy, length_ratio
-from repro.followers.content import ContentModel
+from repro.followers.config import VerdictConfig
+from repro.followers.edits import compare
 from repro.followers.ngrams import NaturalnessModel
 from repro.followers.screener import Screener
 
@@ -67,61 +66,48 @@ class ScreenerFollower:
 
 @dataclass(frozen=True)
 class GuardedFollower:
-    """The screener, and guards of content (cosine, words kept, length) and naturalness. A copy of the source fails.
+    """The screener, and guards. A copy of the source fails.
 
     Attributes:
-        min_content: Least cosine of output and source, in [−1, 1]; the next two limits also decide on `CONTENT`.
-        min_words_kept: Least `words_kept`, in [0, 1].
-        max_length_ratio: Most words of output per word of source.
-        min_naturalness: Least P(natural), in [0, 1]; below it the verdict is `FLUENCY`.
+        naturalness: Says how probably a person wrote an output.
+        guards: The limits; see `VerdictConfig` for each.
     """
 
     screener: Screener
-    content: ContentModel
     naturalness: NaturalnessModel
-    min_content: float
-    min_words_kept: float
-    max_length_ratio: float
-    min_naturalness: float
-    # The last arguments of `_guard_scores` and its result: outputs that are judged are ranked next.
-    _last_scores: list[Any] = field(default_factory=list, init=False, repr=False, compare=False)
+    guards: VerdictConfig
+    # The last outputs of `_p_natural` and their probabilities: outputs that are judged are ranked next.
+    _last_natural: list[Any] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def judge(self, sources: Sequence[str], outputs: Sequence[str], call: int = 0) -> list[Verdict]:
         """See `Follower.judge`. Lost content takes precedence over lost fluency."""
         screened = ScreenerFollower(self.screener).judge(sources, outputs, call)
-        scores = zip(*self._guard_scores(sources, outputs), strict=True)
-        verdicts = []
-        for verdict, source, output, (cosine, natural) in zip(screened, sources, outputs, scores, strict=True):
-            if verdict != Verdict.PASS or is_copy(source, output):
-                verdicts.append(Verdict.TOXIC)
-            elif (
-                cosine < self.min_content
-                or length_ratio(source, output) > self.max_length_ratio
-                or words_kept(source, output) < self.min_words_kept
-            ):
-                verdicts.append(Verdict.CONTENT)
-            else:
-                verdicts.append(Verdict.FLUENCY if natural < self.min_naturalness else Verdict.PASS)
-        return verdicts
+        natural = self._p_natural(outputs)
+        return [self._verdict(*case) for case in zip(screened, sources, outputs, natural, strict=True)]
+
+    def _verdict(self, screened: Verdict, source: str, output: str, natural: float) -> Verdict:
+        guards, edits = self.guards, compare(source, output)
+        if screened != Verdict.PASS or is_copy(source, output) or (guards.guard_rude and edits.rude):
+            return Verdict.TOXIC
+        if (
+            edits.kept < guards.guard_kept
+            or len(edits.invented) > guards.guard_invented
+            or (guards.guard_claims and (edits.vague or not edits.same_negations))
+            or length_ratio(source, output) > guards.guard_length_ratio
+        ):
+            return Verdict.CONTENT
+        if (guards.guard_gaps and edits.gap) or natural < guards.guard_naturalness:
+            return Verdict.FLUENCY
+        return Verdict.PASS
 
     def quality(self, sources: Sequence[str], outputs: Sequence[str]) -> np.ndarray[Any, Any]:
-        """Return cosine (clipped to [0, 1]) times P(natural) of each output, [n]."""
-        cosines, natural = self._guard_scores(sources, outputs)
-        return np.asarray(np.clip(cosines, 0, 1) * natural)
+        """Return the share of content words kept times P(natural), over one plus the words invented, [n]."""
+        edits = [compare(*pair) for pair in zip(sources, outputs, strict=True)]
+        kept = np.array([e.kept / (1 + len(e.invented)) for e in edits])
+        return np.asarray(kept * self._p_natural(outputs))
 
-    def _guard_scores(self, sources: Sequence[str], outputs: Sequence[str]) -> tuple[Any, Any]:
-        """Return cosines [n] and P(natural) [n]."""
-        texts = [*sources], [*outputs]
-        if not self._last_scores or self._last_scores[0] != texts:
-            cosines, natural = self.content.cosine(sources, outputs), self.naturalness.p_natural(outputs)
-            self._last_scores[:] = [texts, cosines, natural]
-        return self._last_scores[1], self._last_scores[2]
-
-
-def words_kept(source: str, output: str) -> float:
-    """Return the share of the source's words that the output has too, in [0, 1]; 1 for a source without words.
-
-    Case is ignored; a word that occurs twice in the source must occur twice in the output.
-    """
-    before, after = (Counter(re.findall(r"\w+", text.lower())) for text in (source, output))
-    return (before & after).total() / before.total() if before else 1.0
+    def _p_natural(self, outputs: Sequence[str]) -> Any:
+        texts = [*outputs]
+        if not self._last_natural or self._last_natural[0] != texts:
+            self._last_natural[:] = [texts, self.naturalness.p_natural(texts)]
+        return self._last_natural[1]

@@ -57,7 +57,7 @@ def _build(run: StageRun[Recipe]) -> None:
     if outcome is not None:
         write_text(out / "checkpoint" / "README.md", _model_card(recipe, inputs, board))
     lock = {
-        "recipe": facts["recipe"], "inputs": inputs, "packages": packages(), "guards": facts["guards"],
+        "recipe": facts["recipe"], "inputs": inputs, "packages": packages(),
         "git_commit": git_commit(), "stages": dict(run.keys),
         "outputs": {name: sha256_folder(out / name) for name in folders},
     }  # fmt: skip
@@ -122,7 +122,7 @@ def _follower_lines(recipe: Recipe) -> list[str]:
     lines = []
     learns = recipe.method not in ("none", *PARALLEL)
     if learns or "best-of-k" in recipe.systems:
-        guards = ", WordLlama (content), an n-gram model of the same corpora (fluency)"
+        guards = ", words lost and made up (content), an n-gram model of the same corpora (fluency)"
         models = recipe.screener + (guards if learns and recipe.follower == "guarded" else "")
         lines.append(f"Follower: {models}. None of these models scores; those of profile `{recipe.profile}` do.")
     if recipe.method != "none":
@@ -211,7 +211,7 @@ def _model_card(recipe: Recipe, inputs: dict[str, Any], board: Board) -> str:
     )
 
 
-_INPUTS = ("test", "evaluator", "content_model")
+_INPUTS = ("test", "evaluator")
 _FOLLOWS = ("corpora", "screener", "warm-up", "training", "choice", "rewriting", "scoring", "rows")
 REPORT = Stage("report", _build, Recipe, _INPUTS, _FOLLOWS)
 

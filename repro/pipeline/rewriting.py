@@ -84,7 +84,7 @@ def _model_facts(name: str, config: _Config, inputs: Inputs) -> dict[str, Any]:
     training += f" (a model trained by {method})" if method in METHODS and method != name else ""
     corpora = []
     if name not in UNTOUCHED and (warms_up or method in METHODS):
-        corpora += [*inputs.screening, *inputs.noise, *([inputs.paraphrases] if inputs.paraphrases else [])]
+        corpora += [*inputs.screening, *inputs.warming, *([inputs.paraphrases] if inputs.paraphrases else [])]
     if method in METHODS and method not in PARALLEL:
         corpora.append(inputs.toxic)
     if method in PARALLEL and inputs.parallel:
@@ -111,5 +111,5 @@ def load_rewrites(folder: Path) -> list[Rewrites]:
     return [Rewrites(**system, outputs=outputs[system["system"]]) for system in systems]
 
 
-_INPUTS = ("test", "leader", "others", "toxic", "screening", "noise", "paraphrases", "parallel", "screener")
+_INPUTS = ("test", "leader", "others", "toxic", "screening", "warming", "paraphrases", "parallel", "screener")
 REWRITING = Stage("rewriting", _build, _Config, _INPUTS, follows=("corpora", "screener", "warm-up", "choice"))

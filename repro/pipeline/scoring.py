@@ -49,17 +49,16 @@ def load_results(run: StageRun[Any]) -> list[Result]:
 
 
 def provenance(run: StageRun[Recipe]) -> dict[str, Any]:
-    """Return what repeats a run: recipe, inputs and the model that compares contents, as a JSON value."""
+    """Return what repeats a run: recipe and inputs, as a JSON value."""
     return {
         "recipe": run.config.model_dump(),
         "inputs": json.loads((run.folders["corpora"] / "corpora.json").read_text("utf-8")),
-        "guards": run.inputs.content_model,
     }
 
 
 def packages() -> dict[str, str]:
     """Return the versions of the packages that a run depends on."""
-    return {**package_versions(), **{name: version(name) for name in ("trl", "wordllama")}}
+    return {**package_versions(), **{name: version(name) for name in ("trl", "lemminflect")}}
 
 
 def _stated(document: dict[str, Any]) -> dict[str, str]:
@@ -84,5 +83,5 @@ def _rank(run: StageRun[Recipe]) -> None:
 
 
 SCORING = Stage("scoring", _score, Section, inputs=("test", "evaluator"), follows=("rewriting",))
-_INPUTS = ("test", "evaluator", "content_model")
+_INPUTS = ("test", "evaluator")
 ROWS = Stage("rows", _rank, Recipe, _INPUTS, follows=("corpora", "rewriting", "scoring"))

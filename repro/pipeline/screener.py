@@ -6,7 +6,6 @@ from metrics.util.files import write_json
 from metrics.util.progress import progress
 from repro.config.section import SeedConfig
 from repro.followers.config import FollowerConfig, VerdictConfig
-from repro.followers.content import ContentModel
 from repro.followers.follower import Follower, GuardedFollower, ScreenerFollower
 from repro.followers.ngrams import NBSVM, NaturalnessModel
 from repro.followers.screener import ClassifierScreener, FlippingScreener, Screener
@@ -54,11 +53,7 @@ def load_follower(folder: Path, config: JudgingConfig) -> Follower:
     screener = load_screener(folder, config)
     if config.follower == "screener":
         return ScreenerFollower(screener)
-    return GuardedFollower(
-        screener, ContentModel(), NaturalnessModel.load(folder), min_content=config.guard_content,
-        min_words_kept=config.guard_words_kept, max_length_ratio=config.guard_length_ratio,
-        min_naturalness=config.guard_naturalness,
-    )  # fmt: skip
+    return GuardedFollower(screener, NaturalnessModel.load(folder), config)
 
 
 SCREENER = Stage("screener", _build, _FittingConfig, inputs=("screening", "screener"), shared=True)

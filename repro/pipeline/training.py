@@ -17,14 +17,13 @@ from metrics.data.corpora import Corpus
 from metrics.data.text import is_copy, length_ratio, repetition
 from metrics.generation.decoding import decoding_settings
 from metrics.generation.rewriting import rewrite_all
-from metrics.systems.baselines import delete_rude_words
 from metrics.util.errors import InputError
 from metrics.util.files import remove_folder, write_json
 from metrics.util.progress import progress
 from repro.config.inputs import Inputs
 from repro.config.section import RewritingConfig
 from repro.distributed import is_main_process
-from repro.followers.content import ContentModel
+from repro.followers.edits import compare
 from repro.leader.leader import Leader
 from repro.methods.config import ContextConfig
 from repro.methods.context import TrainingContext, training_method
@@ -101,10 +100,9 @@ def _select_texts(corpus: Corpus, config: TextsConfig, seed: int) -> list[str]:
     """The toxic texts to roll out on, shuffled by `seed`."""
     longest = config.toxic_max_words or 10**9
     texts = [text for text in corpus.toxic if _MIN_WORDS <= len(text.split()) <= longest]
-    if config.toxic_min_content > 0:
+    if config.toxic_min_content:
         # No rewrite can keep the content of a text that consists of rude words alone.
-        kept = ContentModel().cosine(texts, [delete_rude_words(text) for text in texts])
-        texts = [text for text, cosine in zip(texts, kept, strict=True) if cosine >= config.toxic_min_content]
+        texts = [text for text in texts if compare(text, text).content_words >= config.toxic_min_content]
     random.Random(seed).shuffle(texts)
     texts = texts[: config.toxic_limit or None]
     if not texts:
@@ -138,6 +136,6 @@ def _choose(run: StageRun[_ChoiceConfig]) -> None:
         export_model(leader, run.work / "model", run.config.max_new_tokens)
 
 
-_INPUTS = ("leader", "toxic", "parallel", "development", "evaluator", "content_model", "screener")
+_INPUTS = ("leader", "toxic", "parallel", "development", "evaluator", "screener")
 TRAINING = Stage("training", _train, _TrainingConfig, _INPUTS, ("screener", "warm-up"), shared=True, distributed=True)
 CHOICE = Stage("choice", _choose, _ChoiceConfig, inputs=("leader",), follows=("warm-up", "training"), shared=True)

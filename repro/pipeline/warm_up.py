@@ -64,10 +64,9 @@ def _build(run: StageRun[_Config]) -> None:
     config, inputs = run.config, run.inputs
     if config.warmup == "none" or was_trained(run.work, run.work / "model"):
         return
-    neutral = [text for corpus in inputs.screening for text in corpus.neutral]
-    noise = [text for corpus in inputs.noise for text in corpus.toxic]
+    neutral = [text for corpus in inputs.warming for text in dict.fromkeys(corpus.neutral)]
     pairs = inputs.paraphrases.pairs if inputs.paraphrases else ()
-    rows = denoising_rows(neutral, noise, pairs, config, config.seed)
+    rows = denoising_rows(neutral, pairs, config, config.seed)
     arguments = training_arguments(
         run.work / "training",
         max_steps=config.warmup_steps,
@@ -89,5 +88,5 @@ def _build(run: StageRun[_Config]) -> None:
         remove_folder(run.work / "training")
 
 
-_INPUTS = ("leader", "noise", "paraphrases", "screening")
+_INPUTS = ("leader", "warming", "paraphrases")
 WARM_UP = Stage("warm-up", _build, _Config, _INPUTS, shared=True, distributed=True)

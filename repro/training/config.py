@@ -14,20 +14,19 @@ class TextsConfig(Section):
     toxic_corpus: str = Field(description="Corpus of toxic texts to roll out on, or a file of your own.")
     toxic_limit: Limit = Field(description="How many of its texts (0: all).")
     toxic_max_words: Limit = Field(description="Longest text, in words (0: any length).")
-    toxic_min_content: Share = Field(description="Least cosine with the text without the lexicon's words (0: any).")
+    toxic_min_content: Limit = Field(description="Fewest words that are neither rude nor function words (0: any).")
     parallel_corpus: str = Field(description="Corpus of (toxic, neutral) pairs for methods that learn from pairs.")
 
 
 class WarmupConfig(Section):
     """The warm-up, which makes a paraphraser of the leader before it meets the follower."""
 
-    warmup: Literal["denoise", "none"] = Field(description='"denoise": restore neutral sentences; "none": no warm-up.')
-    warmup_corpora: list[str] = Field(description="Corpora whose toxic sentences provide the noise.")
+    warmup: Literal["denoise", "none"] = Field(description='"denoise": restore neutral sentences that were made rude; "none": no warm-up.')
+    warmup_corpora: list[str] = Field(description="Corpora whose neutral sentences are made rude.")
     warmup_steps: Limit = Field(description="Updates.")
     warmup_batch_size: Count = Field(description="Rows per update and process.")
     warmup_learning_rate: NonNegative = Field(description="Learning rate after its first steps; linear to 0.")
-    warmup_changes: Count = Field(description="Most changes per sentence.")
-    warmup_substitutions: Share = Field(description="Share of changes that replace a word instead of inserting some.")
+    warmup_changes: Count = Field(description="Most rude changes per sentence.")
     warmup_pair_share: Share = Field(description="Share of rows that are paraphrase pairs.")
     warmup_max_words: Limit = Field(description="Longest neutral sentence, in words.")
 

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from metrics.data.corpora import load_corpus
-from repro.followers.content import ContentModel
-from repro.followers.follower import GuardedFollower, ScreenerFollower, Verdict, words_kept
+from repro.followers.config import VerdictConfig
+from repro.followers.edits import compare
+from repro.followers.follower import GuardedFollower, ScreenerFollower, Verdict
 from repro.followers.ngrams import NaturalnessModel, corrupt_sentence
 
 TOXIC, PASS, CONTENT, FLUENCY = Verdict.TOXIC, Verdict.PASS, Verdict.CONTENT, Verdict.FLUENCY
@@ -35,28 +36,56 @@ def test_a_screener_follower_passes_texts_that_say_nothing() -> None:
     assert judged == [TOXIC, PASS, TOXIC, TOXIC]
 
 
+GUARDS: Any = {
+    "flip_rate": 0, "guard_rude": True, "guard_kept": 0.6, "guard_invented": 0, "guard_claims": True,
+    "guard_gaps": True, "guard_length_ratio": 1.3, "guard_naturalness": 0.1,
+}  # fmt: skip
+
+
 def test_the_guarded_follower_checks_content_fluency_and_copies(naturalness: NaturalnessModel) -> None:
-    follower = GuardedFollower(
-        NoIdiots(), ContentModel(), naturalness, min_content=0.6, min_words_kept=0.5, max_length_ratio=1.3,
-        min_naturalness=0.2,
-    )  # fmt: skip
-    source = "the waiter at this restaurant is an idiot and forgot our soup"
+    follower = GuardedFollower(NoIdiots(), naturalness, VerdictConfig(**GUARDS))
+    source = "the waiter at this restaurant is not a fucking idiot but forgot our soup"
     cases = {
-        "the waiter at this restaurant forgot our soup": PASS,
-        "the waiter at this restaurant is an idiot": TOXIC,
+        "the waiter at this restaurant is not a bad person but forgot our soup": CONTENT,
+        "the waiter at this restaurant is not foolish but forgot our soup": TOXIC,
+        "the waiter at this restaurant is not an idiot but forgot our soup": TOXIC,
         "well , well , well": CONTENT,
-        # Near enough for the cosine, but five of twelve words are left.
-        "the waiter forgot our soup": CONTENT,
-        "the waiter at this restaurant forgot our soup " * 3: CONTENT,
-        "soup our forgot forgot restaurant waiter the at at this": FLUENCY,
+        "the waiter forgot the soup": CONTENT,
+        "the waiter at this restaurant forgot our soup": CONTENT,
+        "the waiter at this restaurant is not a person but forgot our soup": PASS,
+        "the waiter at this restaurant is not a but forgot our soup": FLUENCY,
+        "soup our forgot not restaurant is waiter the at at this but": CONTENT,
+        source: TOXIC,
         "": TOXIC,
     }
     assert dict(zip(cases, follower.judge([source] * len(cases), list(cases)), strict=True)) == cases
 
 
+@pytest.mark.parametrize(
+    ("guard", "off", "source", "rewrite", "verdict"),
+    [
+        ("guard_rude", False, "the fucking soup was shit and cold", "the soup was shit and cold", TOXIC),
+        ("guard_kept", 0, "the shitty soup was cold and late", "the soup was", CONTENT),
+        ("guard_invented", 100, "this shitty article was long", "this great article was long", CONTENT),
+        ("guard_claims", False, "the damn soup was not hot today", "the soup was hot today", CONTENT),
+        ("guard_claims", False, "you are such an asshole .", "you are such a person .", CONTENT),
+        ("guard_gaps", False, "the asshole at the door was loud", "the at the door was loud", FLUENCY),
+    ],
+)
+def test_each_guard_alone_rejects_what_it_is_for(
+    naturalness: NaturalnessModel, guard: str, off: Any, source: str, rewrite: str, verdict: Verdict
+) -> None:
+    without = {"guard_naturalness": 0, "guard_length_ratio": 9}
+    followers = [
+        GuardedFollower(NoIdiots(), naturalness, VerdictConfig(**(GUARDS | without | changes)))
+        for changes in ({}, {guard: off})
+    ]
+    assert [follower.judge([source], [rewrite]) for follower in followers] == [[verdict], [PASS]]
+
+
 def test_quality_may_be_asked_for_outputs_that_were_not_judged(naturalness: NaturalnessModel) -> None:
     def follower() -> GuardedFollower:
-        return GuardedFollower(NoIdiots(), ContentModel(), naturalness, 0.6, 0.5, 1.3, 0.2)
+        return GuardedFollower(NoIdiots(), naturalness, VerdictConfig(**GUARDS))
 
     source, used = "the soup at this restaurant was cold", follower()
     before = used.quality([source], ["the soup was cold"])
@@ -65,28 +94,13 @@ def test_quality_may_be_asked_for_outputs_that_were_not_judged(naturalness: Natu
     assert used.quality([source], ["well , well"]) == follower().quality([source], ["well , well"])
 
 
-def test_a_copy_fails_although_the_screener_passes_it(naturalness: NaturalnessModel) -> None:
-    """Training texts are toxic, so a copy is no rewrite, whatever the screener says."""
-    follower = GuardedFollower(NoIdiots(), ContentModel(), naturalness, 0.0, 0.0, 9.0, 0.0)
-    text = "you are a stupid fool"
-    assert follower.judge([text, text], [text, "You are a stupid fool ."])[0] == TOXIC
-
-
-def test_words_kept_by_hand() -> None:
-    assert words_kept("The dog , the cat", "the dog sleeps") == 0.5
-    assert words_kept("the the the", "the the") == pytest.approx(2 / 3)
-    assert words_kept("!?", "well") == 1.0
-
-
-def test_cosines_are_those_of_the_mean_token_embeddings() -> None:
-    model = ContentModel()
-    weights, tokenizer = model._model
-    left, right = "the food was cold", "the meal was cold"
-    means = [weights[tokenizer.encode(t, add_special_tokens=False).ids].astype(float).mean(0) for t in (left, right)]
-    expected = means[0] @ means[1] / np.linalg.norm(means[0]) / np.linalg.norm(means[1])
-    cosines = model.cosine([left, left, ""], [right, left, left])
-    assert cosines.tolist() == pytest.approx([expected, 1.0, 0.0], abs=1e-5)
-    assert model.cosine([], []).shape == (0,)
+def test_edits_by_hand() -> None:
+    edits = compare("This shitty dating app isn 't worth a fuck , you moron !", "This bad app wasn't worth dating.")
+    # "shitty" may become "bad"; "dating" and "app" changed places, which is no loss; "isn't" became "wasn't".
+    assert (edits.lost, edits.invented, edits.rude, edits.same_negations) == ((), (), (), True)
+    edits = compare("the mayor is a lying bastard", "the mayor is a good doctor")
+    assert (edits.content_words, edits.lost, edits.invented) == (1, (), ("good", "doctor"))
+    assert compare("!?", "").kept == 1.0
 
 
 def test_naturalness_recognises_unseen_corrupted_sentences(data_dir: Path) -> None:

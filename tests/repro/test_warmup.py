@@ -1,45 +1,77 @@
-"""Rows of the warm-up: noise in neutral sentences, paraphrase pairs, and their shares."""
+"""Rows of the warm-up, and the table of rude and neutral wordings that they are made with."""
 
 from __future__ import annotations
 
 import random
+import re
 
 import pytest
 
+from metrics.data.corpora import load_corpus
 from metrics.systems.baselines import lexicon
 from repro.training.config import WarmupConfig
-from repro.training.warmup import add_noise, denoising_rows, rude_noise
+from repro.training.rudeness import add_rudeness, find_rude, load_equivalents, words
+from repro.training.warmup import denoising_rows
 
 NEUTRAL = ["the soup was cold when it came", "we waited for an hour at the door"]
-TOXIC = ["you are a damn fool and you know it", "shut up you idiot"]
-
-
-def test_substitutions_have_the_neighbours_of_a_rude_word() -> None:
-    """Between "the" and "was" stood a rude word, between "it" and "came" none."""
-    noise = rude_noise(["the shit was cold"], random.Random(1))
-    assert noise.substitutes == {("the", "was"): ["shit"]}
-    for seed in range(20):
-        assert add_noise("the soup was here", noise, 1, 1.0, random.Random(seed)) == "the shit was here"
-        changed = add_noise("it soup came here", noise, 1, 1.0, random.Random(seed)).split()
-        assert (
-            len(changed) > 4
-            and "shit" in changed
-            and [w for w in "it soup came here".split() if w not in changed] == []
-        )
 
 
 def test_rows_have_the_given_shares_and_no_rude_target() -> None:
     pairs = [("it rained a lot", "there was much rain")]
     config = WarmupConfig(
         warmup="denoise", warmup_corpora=[], warmup_steps=100, warmup_batch_size=20, warmup_learning_rate=0,
-        warmup_changes=3, warmup_substitutions=0.0, warmup_pair_share=0.25, warmup_max_words=14,
+        warmup_changes=3, warmup_pair_share=0.25, warmup_max_words=14,
     )  # fmt: skip
-    rows = denoising_rows(NEUTRAL, TOXIC, pairs, config, seed=1)
+    rows = denoising_rows([*NEUTRAL, "you are a damn fool"], pairs, config, seed=1)
     sources = [(row["source"], row["target"]) for row in rows]
     # A quarter are pairs. 2,000 draws: standard deviation .01.
     assert sources.count(pairs[0]) / 2_000 == pytest.approx(0.25, abs=0.04)
     restored = [row for row in rows if row["target"] in NEUTRAL]
     assert len(restored) == 2_000 - sources.count(pairs[0])
-    assert all(len(row["source"].split()) > len(row["target"].split()) for row in restored)
-    assert not any(lexicon() & set(row["target"].split()) for row in restored)
-    assert rows == denoising_rows(NEUTRAL, TOXIC, pairs, config, seed=1)
+    assert all(row["source"] != row["target"] for row in restored)
+    assert rows == denoising_rows([*NEUTRAL, "you are a damn fool"], pairs, config, seed=1)
+
+
+def test_the_table_has_entries_for_every_part_of_speech_and_derives_their_forms() -> None:
+    table = load_equivalents()
+    assert len(table.phrases) > 600
+    # Plural, past, third person and participle, on both sides; the head of a phrase is inflected.
+    assert "assholes" in table.rude["people"] and "pieces of shit" in table.rude["things"]
+    assert "screwed up" in table.rude["ruined"] and "pisses off" in table.rude["annoys"]
+    assert "scaring the shit out of" in table.rude["frightening"]
+    assert set(table.neutral["bitching"]) >= {"complaining"}
+    # Every rude wording says it with a rude word, or is a phrase.
+    mild = [p for p in table.neutral if " " not in p and not {*words(p)} & lexicon()]
+    assert len(mild) < 0.12 * len(table.neutral), mild
+
+
+def test_what_is_made_rude_keeps_the_other_words_their_case_and_their_punctuation() -> None:
+    """Every word of the neutral sentence stands in the rude one, in order, or has a rude wording that replaces it."""
+    rng, texts = random.Random(4), load_corpus("sample").neutral[:300]
+    for text in texts:
+        rude = add_rudeness(text, 1, rng)
+        supported = {word for _, neutral in find_rude(words(rude)) for phrase in neutral for word in words(phrase)}
+        lost = [word for word in words(text) if word not in words(rude) and word not in supported]
+        # Articles follow the next word, and give way to "some".
+        assert {*lost} <= {"a", "an", "the", "my", "your", "his", "our", "their", "this"}, (text, rude)
+        assert re.findall(r"[;:()]", text) == re.findall(r"[;:()]", rude)
+        assert rude[0].isupper() == text[0].isupper() or text[0].isdigit() or not text[0].isalpha(), (text, rude)
+
+
+@pytest.mark.parametrize(
+    ("neutral", "rude"),
+    [
+        ("what an interesting place", "what a fucking place"),
+        ("They don 't care about it .", "They don 't give a shit about it ."),
+        ("The food was bad .", "The food was shitty ."),
+    ],
+)
+def test_wordings_of_the_table_are_found_again(neutral: str, rude: str) -> None:
+    supported = {word for _, phrases in find_rude(words(rude)) for phrase in phrases for word in words(phrase)}
+    assert {*words(neutral)} - {*words(rude)} - {"interesting", "an"} <= supported
+
+
+def test_articles_follow_the_word_behind_them() -> None:
+    changed = {add_rudeness("it is an old house", 1, random.Random(seed)) for seed in range(200)}
+    assert not [text for text in changed if re.search(r"\ban [b-df-gj-np-tv-z]|\ba [aeio]", text)]
+    assert any(re.search(r"\ba (freaking|goddamn)", text) for text in changed)

@@ -1,0 +1,121 @@
+"""What a rewrite changed, word by word: what it lost, what it made up, and which rude words it left.
+
+Rude words are no content: a rewrite may leave them out, or put in their place what the table of equivalents
+(`repro.training.rudeness`) holds for them. Every other word that it loses or adds is counted.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache, lru_cache
+
+from lemminflect import getAllLemmas
+
+from metrics.systems.baselines import lexicon
+from repro.training.rudeness import FUNCTION_WORDS, find_rude, words
+
+_NEGATIONS = frozenset("hardly neither never no nobody none nor not nothing nowhere without".split())
+# What a leader writes that has nothing to say: "you are an asshole" as "you are a person".
+_VAGUE = re.compile(
+    r"(?:\b(?:is|are|was|were|am|be|being|been|such)|'s|'re|'m)(?: not| all| just)?(?: an?| such an?| the| some)?"
+    r" (?:persons?|people|man|men|guys?|wom[ae]n|things?|stuff|someone|something|ones?)\s*(?:[.,!?]|$)",
+    re.IGNORECASE,
+)
+_GAP = re.compile(
+    r"\b(an?|the|my|your|our|their|every|such an?)\s+"
+    r"((?:about|am|an?|and|are|as|at|be|because|but|by|can|could|did|do|does|for|from|had|has|have|he|her|him|i|if|in|into"
+    r"|is|it|may|me|might|must|my|of|off|on|or|our|out|over|she|should|so|than|that|the|their|them|then|they|this|to|too"
+    r"|under|up|us|was|we|were|when|where|which|while|who|why|will|with|would|you|your)\b|[.,!?;:]|$)",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Edits:
+    """How a rewrite differs from its source.
+
+    Attributes:
+        content_words: Number of the source's words that are neither rude nor function words.
+        lost: Those of them that the rewrite lacks.
+        invented: Words of the rewrite that neither the source nor the table supports.
+        rude: Rude words of the rewrite.
+        same_negations: Whether source and rewrite negate equally often; negations of rude phrases may go.
+        vague: Whether the rewrite calls somebody a person, or something a thing, and no more.
+        gap: Whether a determiner of the rewrite has lost its noun.
+    """
+
+    content_words: int
+    lost: tuple[str, ...]
+    invented: tuple[str, ...]
+    rude: tuple[str, ...]
+    same_negations: bool
+    vague: bool
+    gap: bool
+
+    @property
+    def kept(self) -> float:
+        """Share of the source's content words that the rewrite keeps, in [0, 1]; 1 if there are none."""
+        return 1 - len(self.lost) / self.content_words if self.content_words else 1.0
+
+
+@lru_cache(maxsize=2**16)
+def compare(source: str, rewrite: str) -> Edits:
+    """Compare a rewrite with its source."""
+    rude, supported = _rude_words(source)
+    before, after = words(source), words(rewrite)
+    known = Counter(_stems(before))
+    content = [word for word in before if word not in rude and word not in FUNCTION_WORDS]
+    remaining = Counter(_stems(after))
+    lost = [word for word in content if not _take(remaining, word)]
+    invented = [word for word in after if not _take(known, word) and word not in supported]
+    return Edits(
+        len(content),
+        tuple(lost),
+        tuple(invented),
+        tuple(word for word in after if word in lexicon()),
+        _negations(before, rude) <= _negations(after) <= _negations(before),
+        bool(_VAGUE.search(rewrite)) and not _VAGUE.search(source),
+        bool(_gaps(rewrite) - _gaps(source)),
+    )
+
+
+@lru_cache(maxsize=2**12)
+def _rude_words(source: str) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the words of a source's rude phrases, and those that may stand in their place."""
+    rude = {word for word in words(source) if word in lexicon()}
+    supported: set[str] = set()
+    for phrase, neutral in find_rude(words(source)):
+        rude |= {*phrase}
+        supported |= {word for text in neutral for word in words(text)}
+    return frozenset(rude), frozenset(supported)
+
+
+def _gaps(text: str) -> set[tuple[str, str]]:
+    """Return each determiner that no noun can follow, with what follows it."""
+    return {(match[1].lower(), match[2].lower()) for match in _GAP.finditer(text)}
+
+
+def _stems(texts: Iterable[str]) -> Iterable[str]:
+    return (_stem(word) for word in texts)
+
+
+def _take(counts: Counter[str], word: str) -> bool:
+    """Take a word out of a bag of stems; return whether it was there."""
+    stem = _stem(word)
+    if not counts[stem]:
+        return False
+    counts[stem] -= 1
+    return True
+
+
+@cache
+def _stem(word: str) -> str:
+    if word == "an":
+        return "a"
+    lemmas = [lemma for forms in getAllLemmas(word).values() for lemma in forms]
+    return min(lemmas, key=lambda lemma: (len(lemma), lemma), default=word)
+
+
+def _negations(texts: Iterable[str], without: frozenset[str] = frozenset()) -> int:
+    return sum(word in _NEGATIONS and word not in without for word in texts)

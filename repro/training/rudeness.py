@@ -1,0 +1,246 @@
+"""Rude and neutral wordings of the same thing: neutral sentences are made rude, rude words are looked up.
+
+The table is `equivalents.yaml`, written for this project: neutral words and phrases with rude ones that say the same,
+and rude words that add nothing (intensifiers, forms of address, exclamations, belittling remarks, threats).
+"""
+
+import random
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import yaml
+from lemminflect import getInflection
+
+_TABLE = Path(__file__).parent / "equivalents.yaml"
+# Penn Treebank tags of the forms that are derived, by section; both sides of an entry get the same one.
+_FORMS = {"nouns": ("NNS",), "verbs": ("VBZ", "VBD", "VBG", "VBN"), "adjectives": (), "mass": (), "fixed": ()}
+_ADDITIONS = ("intensifiers", "degrees", "addresses", "exclamations", "remarks")
+# An intensifier may stand between one of these and a noun or an adjective.
+_DETERMINERS = r"the|a|an|this|these|those|my|your|his|our|their|its|some|every|another|no|such a|of"
+_BE = r"is|are|was|were|be|been|'s|'re|'m|am|not|so|too|looks?|sounds?|seems?|feels?"
+# Words behind a determiner or a form of "be" that an intensifier would not stand before.
+FUNCTION_WORDS = frozenset(
+    "a about all also am an and any are d ll m re s ve as at be been being but by can could did do does even for from had has have he "
+    "her hers him his how i if in into is it its just like may me might mine more most must my no not now of off on "
+    "only or other our out over own same shall she should so some such than that the their them then there these they "
+    "this those to too under up us very was we were what when where which who why will with would you your yours".split()
+)
+_CONTRACTION = re.compile(
+    r"\b(ai|are|ca|can|could|did|do|does|had|has|have|is|must|need|should|was|were|wo|would)n[o']?t\b"
+)
+_VOWEL_SOUND = re.compile(r"[aeiou](?!ni|se|su|ku|ti|ne\b)|hon|hour|heir", re.IGNORECASE)
+
+
+class Equivalents(NamedTuple):
+    """The table.
+
+    Attributes:
+        phrases: All neutral phrases, in lower case.
+        rude: Rude phrases by the neutral phrase (its `_key`) that says the same.
+        neutral: Neutral phrases by rude phrase, in lower case.
+        additions: Rude phrases that add nothing to a sentence, by kind.
+    """
+
+    phrases: list[str]
+    rude: dict[str, list[str]]
+    neutral: dict[str, list[str]]
+    additions: dict[str, list[str]]
+
+
+@cache
+def load_equivalents() -> Equivalents:
+    """Return the table, with the forms derived that it leaves out."""
+    table = yaml.safe_load(_TABLE.read_text("utf-8"))
+    neutral_phrases: dict[str, None] = {}
+    rude: dict[str, list[str]] = defaultdict(list)
+    neutral: dict[str, list[str]] = defaultdict(list)
+    for section, tags in _FORMS.items():
+        for word, phrases in table[section].items():
+            for tag in (None, *tags):
+                for phrase in phrases.split(", "):
+                    left, right = (_inflect(text, tag, section) if tag else text for text in (word, phrase))
+                    neutral_phrases[left] = None
+                    if right not in rude[_key(left)]:
+                        rude[_key(left)].append(right)
+                        neutral[right].append(left)
+    return Equivalents(list(neutral_phrases), dict(rude), dict(neutral), {kind: list(table[kind]) for kind in _ADDITIONS})
+
+
+def _inflect(phrase: str, tag: str, section: str) -> str:
+    """Return a phrase with its head in the form `tag`: the first word of a verb, the last one of a noun before "of"."""
+    words = phrase.split()
+    verb = section == "verbs"
+    head = next((i for i, w in enumerate(words) if w not in ("fucking", "damn", "well", "not")), 0) if verb else (
+        words.index("of") - 1 if "of" in words[1:] else words.index("in") - 1 if "in" in words[1:] else len(words) - 1
+    )  # fmt: skip
+    forms = getInflection(words[head], tag)
+    return " ".join([*words[:head], forms[0] if forms else words[head], *words[head + 1 :]])
+
+
+def _pattern(phrases: Sequence[str]) -> re.Pattern[str]:
+    """Return an expression for whole phrases, the longest first; contractions may be written with a blank."""
+    ordered = sorted(phrases, key=len, reverse=True)
+    alternatives = (re.escape(p).replace(r"\ ", r"\s+").replace("n't", " ?n ?'t").replace("'", " ?'?") for p in ordered)
+    return re.compile(rf"(?<![\w']){'(?:' + '|'.join(alternatives) + ')'}(?!\w|'\w)", re.IGNORECASE)
+
+
+def words(text: str) -> list[str]:
+    """Return the words of a text in lower case; contractions, with an apostrophe or without, are several words."""
+    text = re.sub(r" ?'(s|re|m|ll|ve|d)\b", r" \1", text.lower())
+    text = _CONTRACTION.sub(r"\1 not", _key(text)).replace("ca not", "can not").replace("wo not", "will not")
+    return re.findall(r"[^\W_]+", text)
+
+
+def find_rude(texts: Sequence[str]) -> Iterator[tuple[Sequence[str], list[str]]]:
+    """Yield each rude phrase of the table in a sequence of `words`, with its neutral ones; an addition has none."""
+    table, longest = _rude_phrases()
+    for start in range(len(texts)):
+        for end in range(start + 1, min(start + longest, len(texts)) + 1):
+            phrase = " ".join(texts[start:end])
+            if phrase in table:
+                yield texts[start:end], table[phrase]
+
+
+@cache
+def _rude_phrases() -> tuple[dict[str, list[str]], int]:
+    """Return neutral phrases by rude phrase, written as `words` writes it, and the most words of a rude phrase."""
+    equivalents = load_equivalents()
+    table: dict[str, list[str]] = {}
+    for phrase in (text for kind in equivalents.additions.values() for text in kind):
+        table.setdefault(" ".join(words(phrase)), [])
+    for phrase, neutral in equivalents.neutral.items():
+        table.setdefault(" ".join(words(phrase)), []).extend(neutral)
+    return table, max(len(phrase.split()) for phrase in table)
+
+
+@cache
+def _neutral_pattern() -> re.Pattern[str]:
+    return _pattern(load_equivalents().phrases)
+
+
+def _key(text: str) -> str:
+    """Return what the spellings of a phrase share: lower case, single blanks, contractions in one piece."""
+    return re.sub(r" ?'", "", re.sub(r" ?n ?'t", "nt", re.sub(r"\s+", " ", text.lower())))
+
+
+def add_rudeness(text: str, max_changes: int, rng: random.Random) -> str:
+    """Return a neutral sentence made rude; case and punctuation of the rest stay.
+
+    Args:
+        text: The sentence.
+        max_changes: Upper limit of the number of changes, which is drawn uniformly from 1 to it.
+        rng: Draws the changes.
+
+    Returns:
+        The sentence with words replaced by rude ones that say the same, and with rude additions: intensifiers before
+        nouns and adjectives, forms of address, exclamations, remarks and threats at its ends.
+    """
+    changes = rng.randint(1, max_changes)
+    matches = list(_neutral_pattern().finditer(text))
+    replaced = sorted(rng.sample(matches, min(changes, len(matches))), key=lambda m: -m.start())
+    done = 0
+    for match in replaced:
+        if rng.random() < _REPLACED:
+            phrase = rng.choice(load_equivalents().rude[_key(match[0])])
+            text = text[: match.start()] + _with_case(phrase, match[0]) + text[match.end() :]
+            done += 1
+    # Within the sentence first: what is added at its ends is not changed again.
+    for adder in sorted(rng.choices(range(len(_ADDERS)), k=changes - done)):
+        text = _ADDERS[adder](text, rng)
+    return _fix_articles(text)
+
+
+# Share of the drawn words of the table that are replaced; the other changes are additions.
+_REPLACED = 0.8
+
+
+def _with_case(phrase: str, like: str) -> str:
+    if like.isupper() and len(like) > 1:
+        return phrase.upper()
+    return phrase[0].upper() + phrase[1:] if like[0].isupper() else re.sub(r"\bi\b", "i", phrase)
+
+
+def _fix_articles(text: str) -> str:
+    """Write "a" or "an" as the next word demands, and drop an article before another determiner."""
+    text = re.sub(r"\b(the|an?|my|your|his|our|their|this) (?=(?:some|that|those|these|every|any|all this) )", "", text)
+
+    def article(match: re.Match[str]) -> str:
+        fits = bool(_VOWEL_SOUND.match(match[2]))
+        return match[1][0] + ("n" if fits else "") + " " + match[2]
+
+    return re.sub(r"\b([Aa]n?) (\w+)", article, text)
+
+
+def _add_before(before: str, additions: str) -> Callable[[str, random.Random], str]:
+    place = re.compile(rf"(?<![\w'])(?:{before}) (?=([A-Za-z]+))", re.IGNORECASE)
+
+    def add(text: str, rng: random.Random) -> str:
+        places = [m.end() for m in place.finditer(text) if m[1].lower() not in FUNCTION_WORDS]
+        if not places:
+            return _add_address(text, rng)
+        at = rng.choice(places)
+        return f"{text[:at]}{rng.choice(load_equivalents().additions[additions])} {text[at:]}"
+
+    return add
+
+
+def _split_end(text: str) -> tuple[str, str]:
+    """Return a sentence and the punctuation at its end, with the blank before it if there is one."""
+    match = re.search(r"\s*[.!?\s]*$", text)
+    assert match is not None
+    return text[: match.start()], match[0]
+
+
+def _add_address(text: str, rng: random.Random) -> str:
+    phrase = rng.choice(load_equivalents().additions["addresses"])
+    comma = rng.choice((" , ", " ")) if re.search(r"\w [.,!?]", text) else rng.choice((", ", ", ", " "))
+    if rng.random() < 0.65:
+        sentence, end = _split_end(text)
+        return f"{sentence}{comma}{phrase}{end}"
+    return _join_front(phrase, comma, text)
+
+
+def _join_front(phrase: str, between: str, text: str) -> str:
+    if text[:1].isupper() and not re.match(r"I\b|[A-Z]{2}", text):
+        text = text[0].lower() + text[1:]
+        phrase = phrase[0].upper() + phrase[1:]
+    return f"{phrase}{between}{text}"
+
+
+def _add_exclamation(text: str, rng: random.Random) -> str:
+    phrase = rng.choice(load_equivalents().additions["exclamations"])
+    blank = " " if re.search(r"\w [.,!?]", text) else ""
+    if rng.random() < 0.7:
+        between = rng.choice((f"{blank}, ", " ", f"{blank}! ", f"{blank}. "))
+        if between.strip() in ("!", "."):
+            return f"{_with_case(phrase, text)}{between}{text}"
+        return _join_front(phrase, between, text)
+    sentence, end = _split_end(text)
+    return f"{sentence}{rng.choice((f'{blank}, ', ' '))}{phrase}{end}"
+
+
+def _add_remark(text: str, rng: random.Random) -> str:
+    phrase = rng.choice(load_equivalents().additions["remarks"])
+    sentence, end = _split_end(text)
+    blank = " " if end.startswith(" ") else ""
+    if text[:1].isupper():
+        phrase = phrase[0].upper() + phrase[1:]
+    if not end.strip():
+        return f"{sentence}{rng.choice((', ', ' , ', ' ... '))}{phrase[0].lower()}{phrase[1:]}"
+    if rng.random() < 0.25:
+        return f"{phrase}{blank}{rng.choice('.!')} {text}"
+    return f"{sentence}{end} {phrase}{blank}{rng.choice('.!')}"
+
+
+_ADDERS = (
+    _add_before(_DETERMINERS, "intensifiers"),
+    _add_before(_DETERMINERS, "intensifiers"),
+    _add_before(_BE, "degrees"),
+    _add_address,
+    _add_exclamation,
+    _add_remark,
+)
