@@ -14,9 +14,7 @@ class FollowerConfig(Section):
         description='"screener" (the paper\'s), or "guarded": also checks content and fluency.'
     )
     screener: str = Field(description='"nb-svm", fitted by this run, or the name of a sequence classifier.')
-    screener_corpora: list[str] = Field(
-        description="Corpora whose toxic and neutral sentences fit the screener."
-    )
+    screener_corpora: list[str] = Field(description="Corpora whose toxic and neutral sentences fit the screener.")
     screener_threshold: Share = Field(description="A rollout passes the screener when P(toxic) is at most this.")
 
 

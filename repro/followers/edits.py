@@ -1,7 +1,7 @@
 """What a rewrite changed, word by word: what it lost, what it made up, and which rude words it left.
 
 Rude words are no content: a rewrite may leave them out, or put in their place what the table of equivalents
-(`repro.training.rudeness`) holds for them. Every other word that it loses or adds is counted.
+(`repro.wording.rudeness`) holds for them. Every other word that it loses or adds is counted.
 """
 
 import re
@@ -13,7 +13,7 @@ from functools import cache, lru_cache
 from lemminflect import getAllLemmas
 
 from metrics.systems.baselines import lexicon
-from repro.training.rudeness import FUNCTION_WORDS, find_rude, words
+from repro.wording.rudeness import FUNCTION_WORDS, find_rude, words
 
 _NEGATIONS = frozenset("hardly neither never no nobody none nor not nothing nowhere without".split())
 # What a leader writes that has nothing to say: "you are an asshole" as "you are a person".

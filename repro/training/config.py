@@ -21,7 +21,9 @@ class TextsConfig(Section):
 class WarmupConfig(Section):
     """The warm-up, which makes a paraphraser of the leader before it meets the follower."""
 
-    warmup: Literal["denoise", "none"] = Field(description='"denoise": restore neutral sentences that were made rude; "none": no warm-up.')
+    warmup: Literal["denoise", "none"] = Field(
+        description='"denoise": restore neutral sentences that were made rude; "none": no warm-up.'
+    )
     warmup_corpora: list[str] = Field(description="Corpora whose neutral sentences are made rude.")
     warmup_steps: Limit = Field(description="Updates.")
     warmup_batch_size: Count = Field(description="Rows per update and process.")

@@ -1,6 +1,6 @@
 """Warm-up: maximum-likelihood training that makes a paraphraser of an instruction model, without parallel data.
 
-Neutral sentences are made rude (`repro.training.rudeness`), and the leader restores them. Paraphrase pairs are mixed
+Neutral sentences are made rude (`repro.wording.rudeness`), and the leader restores them. Paraphrase pairs are mixed
 in if there are any.
 """
 
@@ -13,7 +13,8 @@ from metrics.util.errors import InputError
 from repro.distributed import global_mean_loss, num_processes
 from repro.training.config import WarmupConfig
 from repro.training.distributed_trainer import DistributedTrainer
-from repro.training.rudeness import add_rudeness
+from repro.wording.rudeness import add_rudeness
+
 
 def denoising_rows(
     neutral: Sequence[str], pairs: Sequence[tuple[str, str]], config: WarmupConfig, seed: int

@@ -10,8 +10,8 @@ import pytest
 from metrics.data.corpora import load_corpus
 from metrics.systems.baselines import lexicon
 from repro.training.config import WarmupConfig
-from repro.training.rudeness import add_rudeness, find_rude, load_equivalents, words
 from repro.training.warmup import denoising_rows
+from repro.wording.rudeness import add_rudeness, find_rude, load_equivalents, words
 
 NEUTRAL = ["the soup was cold when it came", "we waited for an hour at the door"]
 

@@ -24,10 +24,12 @@ _DETERMINERS = r"the|a|an|this|these|those|my|your|his|our|their|its|some|every|
 _BE = r"is|are|was|were|be|been|'s|'re|'m|am|not|so|too|looks?|sounds?|seems?|feels?"
 # Words behind a determiner or a form of "be" that an intensifier would not stand before.
 FUNCTION_WORDS = frozenset(
-    "a about all also am an and any are d ll m re s ve as at be been being but by can could did do does even for from had has have he "
+    "a about all also am an and any are d ll m re s ve as at be been being but by can could did do does even for from "
+    "had has have he "
     "her hers him his how i if in into is it its just like may me might mine more most must my no not now of off on "
     "only or other our out over own same shall she should so some such than that the their them then there these they "
-    "this those to too under up us very was we were what when where which who why will with would you your yours".split()
+    "this those to too under up us very was we were what when where which who why will with would you your "
+    "yours".split()
 )
 _CONTRACTION = re.compile(
     r"\b(ai|are|ca|can|could|did|do|does|had|has|have|is|must|need|should|was|were|wo|would)n[o']?t\b"
@@ -67,7 +69,9 @@ def load_equivalents() -> Equivalents:
                     if right not in rude[_key(left)]:
                         rude[_key(left)].append(right)
                         neutral[right].append(left)
-    return Equivalents(list(neutral_phrases), dict(rude), dict(neutral), {kind: list(table[kind]) for kind in _ADDITIONS})
+    return Equivalents(
+        list(neutral_phrases), dict(rude), dict(neutral), {kind: list(table[kind]) for kind in _ADDITIONS}
+    )
 
 
 def _inflect(phrase: str, tag: str, section: str) -> str:
@@ -205,9 +209,9 @@ def _add_address(text: str, rng: random.Random) -> str:
 
 
 def _join_front(phrase: str, between: str, text: str) -> str:
-    if text[:1].isupper() and not re.match(r"I\b|[A-Z]{2}", text):
-        text = text[0].lower() + text[1:]
+    if text[:1].isupper():
         phrase = phrase[0].upper() + phrase[1:]
+        text = text if re.match(r"I\b|[A-Z]{2}", text) else text[0].lower() + text[1:]
     return f"{phrase}{between}{text}"
 
 

@@ -1,0 +1,1 @@
+"""Rude and neutral wordings of the same thing."""
