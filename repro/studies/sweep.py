@@ -27,7 +27,7 @@ _FACTORS = {
     "β": (("0.05", "beta=0.05"), ("0.2", "beta=0.2")),
     "ε": (("0", "epsilon=0"), ("0.1", "epsilon=0.1")),
     "layers trained": (("4", "train=4"), ("8", "train=8")),
-    "warm-up": (("insertions", "warmup_substitutions=0"), ("substitutions", "warmup_substitutions=0.6")),
+    "changes in the warm-up": (("2", "warmup_changes=2"), ("4", "warmup_changes=4")),
 }
 # A run needs a test set: these are a few of the development sentences, so that no test sentence is used.
 _SETTINGS = ("steps=16", "evaluate_every=8", "test_set=paradetox-dev", "test_limit=8", "systems=[sro]")
