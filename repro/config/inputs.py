@@ -132,7 +132,7 @@ def resolve_inputs(recipe: Recipe, data_dir: str | None) -> Inputs:
 
 def _without_held_out(inputs: Inputs) -> Inputs:
     """Leave the sentences of test and development set out of the corpora; the suite's own texts keep them apart."""
-    corpora = (inputs.toxic, *inputs.screening, *inputs.noise, inputs.paraphrases, inputs.parallel)
+    corpora = (inputs.toxic, *inputs.screening, *inputs.warming, inputs.paraphrases, inputs.parallel)
     if "file" not in {texts.origin for texts in (inputs.test, inputs.development, *corpora) if texts}:
         return inputs
     held_out = (*inputs.test.sources, *inputs.development.sources)
@@ -147,7 +147,7 @@ def _without_held_out(inputs: Inputs) -> Inputs:
         inputs,
         toxic=kept[inputs.toxic],
         screening=tuple(kept[corpus] for corpus in inputs.screening),
-        noise=tuple(kept[corpus] for corpus in inputs.noise),
+        warming=tuple(kept[corpus] for corpus in inputs.warming),
         paraphrases=kept[inputs.paraphrases] if inputs.paraphrases else None,
         parallel=kept[inputs.parallel] if inputs.parallel else None,
     )
