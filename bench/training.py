@@ -89,7 +89,8 @@ def _run_ours(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     config = SROConfig(
         beta=BETA, epsilon=EPSILON, rollouts=options.copies, sample=True, temperature=1.0, seed=1,
         rollout_max_new_tokens=MAX_NEW_TOKENS, shift_right=True, rejected_with_prompt=False, rollout_dropout=0.0,
-        rollout_dtype=rollout_dtype, rollout_engine=engine, siblings=False, lone_fail_weight=1.0, imitation=0.0,
+        rollout_dtype=rollout_dtype, rollout_engine=engine, siblings=False, lone_fail_weight=1.0, credit="all",
+        imitation=0.0,
     )  # fmt: skip
     size = options.rollouts // options.copies
     measured: dict[str, list[float]] = {"rollout_seconds": [], "operations": []}

@@ -4,6 +4,7 @@ No work is done twice: with a split decoder, frozen layers run once for policy a
 all its targets; an encoder runs once per distinct prompt, and once for both models if it is frozen.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -19,7 +20,16 @@ _CPU_CHUNK, _GPU_CHUNK = 128, 4096
 def sequence_logprobs(
     leader: Leader, prompts: Tokens, targets: Tokens, *, shift_right: bool = True, reference: bool = True
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return log π_θ and log π_ref of n targets given their prompts, each [n], summed over a target's tokens.
+    """Return `target_logprobs` summed over each target's tokens: log π_θ and log π_ref, each [n]."""
+    parts = target_logprobs(leader, prompts, targets, shift_right=shift_right, reference=reference)
+    policy, reference_values = (torch.stack([part.sum() for part in values]) for values in parts)
+    return policy, reference_values
+
+
+def target_logprobs(
+    leader: Leader, prompts: Tokens, targets: Tokens, *, shift_right: bool = True, reference: bool = True
+) -> tuple[Sequence[torch.Tensor], Sequence[torch.Tensor]]:
+    """Return log π_θ and log π_ref of the tokens of n targets given their prompts, for each target [tokens].
 
     Only log π_θ carries a gradient.
 
@@ -38,7 +48,7 @@ def sequence_logprobs(
         batch = share_prompts(prompts, targets, leader.tokenizer.pad_token_id, shift_right, leader.device)
         parts = _split_logprobs(leader, leader.split_decoder, batch, tokens, reference)
     lengths = [len(t) for t in targets]
-    policy, reference_values = (torch.stack([part.sum() for part in values.split(lengths)]) for values in parts)
+    policy, reference_values = (values.split(lengths) for values in parts)
     return policy, reference_values
 
 

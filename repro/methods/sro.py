@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Sequence
+from difflib import SequenceMatcher
 from typing import Any
 
 import numpy as np
@@ -97,25 +98,45 @@ class SROTrainer(DistributedTrainer):
         for i in (i for i in range(n) if passed[i]):
             first_pass.setdefault(text_indices[i], i)
         # Only passes need Δ(x), so it is computed only for texts that have one, and once per text.
-        policy, reference = self.logprobs(
-            [prompts[text] for text in (*text_indices, *first_pass)],
-            [*outputs, *(rejected[text] for text in first_pass)],
-            shift_right=config.shift_right,
+        targets = [*outputs, *(rejected[text] for text in first_pass)]
+        policy, reference = self.token_logprobs(
+            [prompts[text] for text in (*text_indices, *first_pass)], targets, shift_right=config.shift_right
         )
-        delta = policy - reference
-        zero = delta.new_zeros(())
-        delta_y, delta_of_text = delta[:n], dict(zip(first_pass, delta[n:], strict=True))
-        delta_x = torch.stack([delta_of_text.get(text, zero) for text in text_indices])
+        deltas = [p - r for p, r in zip(policy, reference, strict=True)]
+        row_of_text = dict(zip(first_pass, range(n, len(targets)), strict=True))
         siblings = [first_pass.get(text) if config.siblings else None for text in text_indices]
-        delta_sibling = torch.stack([zero if s is None else delta_y[s] for s in siblings])
-        verdicts = torch.tensor(passed, device=delta.device)
-        loss = sro_loss(delta_y, delta_x, verdicts, config.beta, config.epsilon, delta_sibling)
-        lone = torch.tensor([not p and s is None for p, s in zip(passed, siblings, strict=True)], device=delta.device)
+        # The row that each rollout is compared with: its text, a passing sibling, or none.
+        others = [row_of_text[text_indices[i]] if passed[i] else siblings[i] for i in range(n)]
+        pairs = [self._difference(deltas, targets, i, other) for i, other in enumerate(others)]
+        delta_y, delta_other = (torch.stack(values) for values in zip(*pairs, strict=True))
+        verdicts = torch.tensor(passed, device=delta_y.device)
+        loss = sro_loss(delta_y, delta_other, verdicts, config.beta, config.epsilon, delta_other)
+        lone = torch.tensor([not p and s is None for p, s in zip(passed, siblings, strict=True)], device=delta_y.device)
         loss = torch.where(lone, config.lone_fail_weight * loss, loss)
         if config.imitation:
-            lengths = torch.tensor([len(tokens) for tokens in outputs], device=delta.device)
-            loss = loss - config.imitation * verdicts * policy[:n] / lengths
+            lengths = torch.tensor([len(tokens) for tokens in outputs], device=delta_y.device)
+            loss = loss - config.imitation * verdicts * torch.stack([p.sum() for p in policy[:n]]) / lengths
         return loss
+
+    def _difference(
+        self, deltas: Sequence[torch.Tensor], targets: Tokens, row: int, other: int | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return Δ of a row and of the row that it is compared with, over the tokens that get credit; 0 for none."""
+        if other is None:
+            return deltas[row].sum(), deltas[row].new_zeros(())
+        if self.config.credit == "all":
+            return deltas[row].sum(), deltas[other].sum()
+        masks = differing_tokens(targets[row], targets[other])
+        own, others = (deltas[i] * deltas[i].new_tensor(m) for i, m in zip((row, other), masks, strict=True))
+        return own.sum(), others.sum()
+
+
+def differing_tokens(left: Sequence[int], right: Sequence[int]) -> tuple[list[float], list[float]]:
+    """Return 1.0 for each token that is not part of what two sequences have in common, in order, and else 0.0."""
+    masks = [1.0] * len(left), [1.0] * len(right)
+    for start, other, size in SequenceMatcher(None, left, right, autojunk=False).get_matching_blocks():
+        masks[0][start : start + size] = masks[1][other : other + size] = [0.0] * size
+    return masks
 
 
 def train(context: TrainingContext) -> SROTrainer:

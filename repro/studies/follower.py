@@ -21,7 +21,7 @@ _TO_THE_END = (
     "stop_length_ratio=0",
 )  # fmt: skip
 _DEVELOPMENT_ONLY = ("test_set=paradetox-dev", "test_limit=8", "systems=[sro]")
-_PLAIN = ("follower=screener", "siblings=false", "lone_fail_weight=1", "imitation=0")
+_PLAIN = ("follower=screener", "siblings=false", "lone_fail_weight=1", "credit=all", "imitation=0")
 ARMS = (
     Arm("screener", "smollm2-cpu", (*_PLAIN, *_TO_THE_END, *_DEVELOPMENT_ONLY)),
     Arm("guarded", "smollm2-cpu", ("follower=guarded", *_TO_THE_END, *_DEVELOPMENT_ONLY)),

@@ -1,6 +1,6 @@
 """The base of the trainers that do not come from trl; it runs in one process or, with DDP or FSDP, in several."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from repro.distributed import is_main_process, is_sharded, num_processes, shard_trained_weights
 from repro.leader.leader import Leader
-from repro.leader.logprobs import sequence_logprobs
+from repro.leader.logprobs import sequence_logprobs, target_logprobs
 from repro.training.trainer import LeaderTrainer
 
 
@@ -48,6 +48,10 @@ class DistributedTrainer(LeaderTrainer):
     def logprobs(self, *args: Any, **kwargs: Any) -> tuple[torch.Tensor, torch.Tensor]:
         """Return `sequence_logprobs` of the leader; their gradients are averaged over the processes."""
         return self.model_wrapped(lambda: sequence_logprobs(self.leader, *args, **kwargs))
+
+    def token_logprobs(self, *args: Any, **kwargs: Any) -> tuple[Sequence[torch.Tensor], Sequence[torch.Tensor]]:
+        """Return `target_logprobs` of the leader; their gradients are averaged over the processes."""
+        return self.model_wrapped(lambda: target_logprobs(self.leader, *args, **kwargs))
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         # The Trainer's own sampler groups by the batch size of one process.

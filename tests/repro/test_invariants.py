@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,10 @@ from metrics.models.loading import LoadedModel, load_model
 from metrics.models.resolve import ModelRef, resolve_model
 from repro.followers.follower import ScreenerFollower
 from repro.leader.leader import Leader
-from repro.leader.logprobs import sequence_logprobs
+from repro.leader.logprobs import sequence_logprobs, target_logprobs
 from repro.leader.rollouts import RolloutGenerator
 from repro.methods.config import SROConfig
-from repro.methods.sro import SROTrainer
+from repro.methods.sro import SROTrainer, differing_tokens
 from repro.training.objective import sro_loss
 from repro.training.trainer import training_arguments
 from tests.repro.test_trainer import GREEDY, WordScreener
@@ -102,11 +103,13 @@ def trainer(folder: Path, out: Path, config: SROConfig, texts: list[str]) -> SRO
     return SROTrainer(leader, ScreenerFollower(WordScreener()), config, arguments, texts, log=lambda _: None)
 
 
+@pytest.mark.parametrize("credit", ["all", "differing"])
 def test_losses_with_siblings_lone_fails_and_imitation_by_hand(
-    tiny_llama: Path, sentences: list[str], tmp_path: Path
+    tiny_llama: Path, sentences: list[str], tmp_path: Path, credit: str
 ) -> None:
-    """Two texts with two rollouts each: a pass and a fail; two fails. Δ from `sequence_logprobs`, the rest by hand."""
+    """Two texts with two rollouts each: a pass and a fail; two fails. Δ of each token, the rest by hand."""
     settings = {"rollouts": 2, "sample": True, "siblings": True, "lone_fail_weight": 0.25, "imitation": 0.5}
+    settings["credit"] = credit
     made = trainer(tiny_llama, tmp_path, SROConfig(**{**vars(GREEDY), **settings}), sentences)
     leader = made.leader
     torch.manual_seed(5)
@@ -115,17 +118,31 @@ def test_losses_with_siblings_lone_fails_and_imitation_by_hand(
             value += 0.05 * torch.randn_like(value)
     prompts, rejected = leader.prompt_ids(sentences[:2]), leader.target_ids(sentences[:2])
     outputs = leader.target_ids(sentences[2:6])
+    # The first rollout and the first text begin like the pass: those tokens get no credit.
+    outputs[0], rejected[0] = [*outputs[1][:2], *outputs[0]], [*outputs[1][:3], *rejected[0]]
     losses = made.losses(prompts, outputs, [0, 0, 1, 1], rejected, [False, True, False, False])
-    policy, reference = sequence_logprobs(leader, [prompts[0]] * 2 + [prompts[1]] * 2, outputs)
-    y = (policy - reference).tolist()
-    x = torch.sub(*sequence_logprobs(leader, prompts[:1], rejected[:1])).item()
+    policy, reference = target_logprobs(
+        leader, [prompts[0]] * 2 + [prompts[1]] * 2 + prompts[:1], [*outputs, rejected[0]]
+    )
+    *y, x = (p - r for p, r in zip(policy, reference, strict=True))
+
+    def difference(left: int, right: int) -> float:
+        """Δ of one row minus that of another, over the tokens outside of their longest common blocks."""
+        rows, values = (*outputs, rejected[0]), (*y, x)
+        if credit == "all":
+            return float(values[left].detach().sum() - values[right].detach().sum())
+        opcodes = difflib.SequenceMatcher(None, rows[left], rows[right], autojunk=False).get_opcodes()
+        changed = [block for block in opcodes if block[0] != "equal"]
+        own = sum(float(values[left][a:b].detach().sum()) for _, a, b, _, _ in changed)
+        return own - sum(float(values[right][c:d].detach().sum()) for _, _, _, c, d in changed)
 
     def loss(z: float) -> float:
         z = torch.tensor(0.1 * z, dtype=torch.float64)
         return float(-0.9 * torch.nn.functional.logsigmoid(z) - 0.1 * torch.nn.functional.logsigmoid(-z))
 
-    imitation = -0.5 * policy[1].item() / len(outputs[1])
-    expected = [loss(y[1] - y[0]), loss(y[1] - x) + imitation, 0.25 * loss(-y[2]), 0.25 * loss(-y[3])]
+    imitation = -0.5 * float(policy[1].detach().sum()) / len(outputs[1])
+    lone = [0.25 * loss(-float(value.detach().sum())) for value in y[2:]]
+    expected = [loss(difference(1, 0)), loss(difference(1, 4)) + imitation, *lone]
     assert losses.tolist() == pytest.approx(expected, abs=1e-4)
 
 
@@ -147,3 +164,8 @@ def test_rollouts_of_one_text_are_neighbours_and_drawn_independently(
     drawn = roll_out(leader, sentences[:5], warm)
     assert drawn == roll_out(leader, sentences[:5], warm)
     assert any(drawn[3 * i] != drawn[3 * i + 1] for i in range(5))
+
+
+def test_tokens_that_two_rewrites_share_get_no_credit() -> None:
+    assert differing_tokens([5, 1, 2, 9], [1, 7, 2, 9, 9]) == ([1, 0, 0, 0], [0, 1, 0, 0, 1])
+    assert differing_tokens([1, 2], [1, 2]) == ([0, 0], [0, 0])

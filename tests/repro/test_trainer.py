@@ -28,7 +28,7 @@ from tests.leaders import scores_by_norm, weights
 GREEDY = SROConfig(
     beta=0.1, epsilon=0.1, rollouts=1, sample=False, temperature=1.0, rollout_max_new_tokens=6, shift_right=True,
     rejected_with_prompt=False, rollout_dropout=0.0, rollout_dtype="float32", rollout_engine="none", siblings=False,
-    lone_fail_weight=1.0, imitation=0.0, seed=0,
+    lone_fail_weight=1.0, credit="all", imitation=0.0, seed=0,
 )  # fmt: skip
 SAMPLED = GREEDY.__class__(**{**vars(GREEDY), "sample": True, "rollouts": 2})
 BFLOAT16 = GREEDY.__class__(**{**vars(SAMPLED), "rollout_dtype": "bfloat16"})
