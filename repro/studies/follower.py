@@ -1,6 +1,6 @@
-"""The paper's follower against the guarded one: training curves past the collapse, and the price of STA.
+"""The paper's follower, the guarded one, and that without one guard each: curves past the collapse, the price of STA.
 
-Both start from one warm-up per seed and see equally many rollouts. Nothing stops them early, because the study is about
+All start from one warm-up per seed and see equally many rollouts. Nothing stops them early, because the study is about
 the end of training. All scores are those of development sentences.
 """
 
@@ -22,10 +22,22 @@ _TO_THE_END = (
 )  # fmt: skip
 _DEVELOPMENT_ONLY = ("test_set=paradetox-dev", "test_limit=8", "systems=[sro]")
 _PLAIN = ("follower=screener", "siblings=false", "lone_fail_weight=1", "credit=all", "imitation=0")
+# Guard -> the override that switches it off.
+_GUARDS = {
+    "rude words": "guard_rude=false",
+    "kept": "guard_kept=0",
+    "invented": "guard_invented=100",
+    "claims": "guard_claims=false",
+    "gaps": "guard_gaps=false",
+    "length": "guard_length_ratio=100",
+    "naturalness": "guard_naturalness=0",
+}
 ARMS = (
     Arm("screener", "smollm2-cpu", (*_PLAIN, *_TO_THE_END, *_DEVELOPMENT_ONLY)),
     Arm("guarded", "smollm2-cpu", ("follower=guarded", *_TO_THE_END, *_DEVELOPMENT_ONLY)),
+    *(Arm(f"without {name}", "smollm2-cpu", (off, *_TO_THE_END, *_DEVELOPMENT_ONLY)) for name, off in _GUARDS.items()),
 )
+# Only these arms are drawn.
 _COLOURS = {"screener": "tab:red", "guarded": "tab:blue"}
 _PANELS = {"j": "J", "sta": "STA", "sim": "SIM", "fl": "FL", "length_ratio": "length ratio", "copies": "copies"}
 _HEADER = (
@@ -87,8 +99,9 @@ def _draw_pareto(arms: Mapping[str, Sequence["Run"]], path: Path) -> None:
 
 def _report(arms: Mapping[str, Sequence["Run"]], out: Path) -> str:
     """Each run's development J at the start, best and end, and the other scores at the end."""
-    _draw_curves(arms, out / "follower-curves.png")
-    _draw_pareto(arms, out / "follower-pareto.png")
+    drawn = {name: runs for name, runs in arms.items() if name in _COLOURS}
+    _draw_curves(drawn, out / "follower-curves.png")
+    _draw_pareto(drawn, out / "follower-pareto.png")
     rows = []
     for name, run in ((name, run) for name, runs in arms.items() for run in runs):
         best, first, last = run.outcome.best, run.outcome.history[0], run.outcome.history[-1]
