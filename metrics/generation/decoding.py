@@ -53,8 +53,20 @@ def sampler_supports(model: Any) -> bool:
     """
     return (
         getattr(model.config, "model_type", None) in LLAMA_LIKE
+        and not is_unmerged(model)
         and set(getattr(model.config, "layer_types", None) or ["full_attention"]) == {"full_attention"}
         and model.generation_config.to_diff_dict().keys() <= _NEUTRAL_FIELDS
+    )
+
+
+def is_unmerged(model: Any) -> bool:
+    """Return whether a model is an adapter of a kind that changes more than the decoder's layers, as LoRA does not.
+
+    Such adapters put vectors before the prompt, or look at the whole prompt, in the `forward` of the PEFT model.
+    """
+    return type(model).__module__.startswith("peft.") and any(
+        config.peft_type != "LORA" or getattr(config, "alora_invocation_tokens", None)
+        for config in model.peft_config.values()
     )
 
 

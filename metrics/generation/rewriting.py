@@ -8,7 +8,7 @@ import torch
 
 from metrics.data.text import well_formed
 from metrics.generation.batching import BATCH_SIZE, length_sorted_batches
-from metrics.generation.decoding import sampler_supports_decoding
+from metrics.generation.decoding import is_unmerged, sampler_supports_decoding
 from metrics.generation.prompts import prompt_ids
 from metrics.generation.sampler import sample_ids
 from metrics.generation.tokens import cut_after_eos, get_eos_token_ids, pad
@@ -37,13 +37,21 @@ def generate_ids(
             model, prompts, num_return_sequences=1, temperature=temperature, max_new_tokens=settings["max_new_tokens"],
             eos_token_ids=eos_token_ids, pad_token_id=tokenizer.pad_token_id, seed=seed,
         )  # fmt: skip
+    if is_unmerged(model) and len(set(map(len, prompts))) > 1:
+        # Padding would lie between the adapter's vectors and the prompt, and move them apart.
+        outputs: dict[int, list[int]] = {}
+        for length in sorted(set(map(len, prompts))):
+            rows = [i for i, prompt in enumerate(prompts) if len(prompt) == length]
+            same = generate_ids(model, tokenizer, [prompts[i] for i in rows], seq2seq, settings)
+            outputs.update(zip(rows, same, strict=True))
+        return [outputs[i] for i in range(len(prompts))]
     device = next(model.parameters()).device
     ids, mask = pad(prompts, tokenizer.pad_token_id, "right" if seq2seq else "left", device)
     with torch.no_grad():
         # synced_gpus: in distributed training every process would otherwise wait for the others at every token.
         output = model.generate(
-            input_ids=ids, attention_mask=mask, pad_token_id=tokenizer.pad_token_id, eos_token_id=sorted(eos_token_ids),
-            synced_gpus=False, **settings,
+            input_ids=ids, attention_mask=mask, pad_token_id=tokenizer.pad_token_id,
+            eos_token_id=sorted(eos_token_ids) or None, synced_gpus=False, **settings,
         )  # fmt: skip
     new = output[:, 1 if seq2seq else ids.shape[1] :]
     return [cut_after_eos(row, eos_token_ids) for row in new.tolist()]

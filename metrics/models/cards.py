@@ -7,6 +7,7 @@ from typing import Any
 from safetensors import safe_open
 
 from metrics.models.resolve import ModelRef
+from metrics.models.weights import weight_files
 from metrics.util.nesting import load_yaml
 
 
@@ -42,9 +43,9 @@ def _front_matter(path: Path) -> dict[str, Any]:
 
 
 def _count_parameters(folder: Path) -> int:
-    """Return the number of parameters in a model folder, from the headers of its safetensors files."""
+    """Return the number of parameters in a model folder, from the headers of its files of weights."""
     count = 0
-    for path in folder.glob("*.safetensors"):
+    for path in weight_files(folder, folder.name):
         with safe_open(path, "np") as file:
             count += sum(math.prod(tensor.get_shape()) for tensor in map(file.get_slice, file.keys()))
     return count

@@ -4,12 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from metrics.models.adapters import load_adapter
 from metrics.models.prompts import NO_PREAMBLE, Preamble, default_prompt
 from metrics.models.resolve import ModelRef
-from metrics.util.errors import InputError, one_line
+from metrics.models.tokenizers import choose_padding, has_own_tokenizer, load_tokenizer, require_known_tokens
+from metrics.models.weights import load_base, loading_errors
+from metrics.util.errors import InputError
 
 # The dtypes of a model's weights, by torch's names.
 DTYPES = ("float32", "bfloat16")
+GENERATION_CONFIG = "generation_config.json"
 
 
 class Engine(Protocol):
@@ -41,6 +45,7 @@ class LoadedModel:
         prompt: The prompt template (see `metrics.models.prompts`).
         engine: The engine that generates, or None for the model itself.
         preamble: What stands before the prompt of each text.
+        merged: Whether `model` is a plain transformers model; False for an adapter that cannot be merged.
     """
 
     ref: ModelRef
@@ -50,6 +55,7 @@ class LoadedModel:
     prompt: str
     engine: Engine | None = None
     preamble: Preamble = NO_PREAMBLE
+    merged: bool = True
 
     @property
     def device(self) -> str:
@@ -60,53 +66,79 @@ class LoadedModel:
 def load_model(
     ref: ModelRef, *, prompt: str | None = None, device: str | None = None, dtype: str = DTYPES[0], weights: bool = True
 ) -> LoadedModel:
-    """Load a resolved model for rewriting; an adapter is merged into its base model.
+    """Load a resolved model for rewriting; an adapter is merged into its base model if its kind allows it.
 
     Args:
         ref: The resolved model.
         prompt: A prompt template with `{text}`; None for `default_prompt`.
         device: A torch device; None for a GPU if there is one, else the CPU.
         dtype: One of `DTYPES`.
-        weights: False builds the model (without its adapter) on the meta device, to read its configuration only.
+        weights: False builds the model (without its adapter) on the meta device, for an engine that reads the weights.
 
     Raises:
-        InputError: The weights do not fit the config, the architecture needs code from the model repository, or the
-            prompt does not contain `{text}` exactly once.
+        InputError: Weights are missing or do not fit the config, the tokenizer has more tokens than the model, the
+            architecture needs code from the model repository, or the prompt does not contain `{text}` exactly once.
     """
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer, GenerationConfig
-    from transformers.utils import GENERATION_CONFIG_NAME
+    import transformers
 
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     folder = ref.base.folder if ref.base else ref.folder
-    try:
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-        seq2seq = bool(config.is_encoder_decoder)
-        auto = AutoModelForSeq2SeqLM if seq2seq else AutoModelForCausalLM
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-        model: Any
-        if weights:
-            model = auto.from_pretrained(
-                folder, config=config, dtype=getattr(torch, dtype), use_safetensors=True, trust_remote_code=False
-            )
-            if ref.base:
-                from peft import PeftModel
-
-                model = PeftModel.from_pretrained(model, str(ref.folder), use_safetensors=True).merge_and_unload()
-        else:
-            device = "meta"
-            with torch.device(device):
-                model = auto.from_config(config, trust_remote_code=False)
-            if (folder / GENERATION_CONFIG_NAME).is_file():
-                model.generation_config = GenerationConfig.from_pretrained(folder)
-    except Exception as error:
-        raise InputError(f"{ref.name}: cannot be loaded ({type(error).__name__}: {one_line(error)})") from error
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
+    with loading_errors(ref.name):
+        config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    seq2seq = bool(config.is_encoder_decoder)
+    auto_class = transformers.AutoModelForSeq2SeqLM if seq2seq else transformers.AutoModelForCausalLM
+    tokenizer = load_tokenizer(ref)
+    if weights:
+        model, merged = load_weights(ref, auto_class, tokenizer, dtype=getattr(torch, dtype), config=config)
+        own = ref.folder / GENERATION_CONFIG
+        if ref.base and own.is_file():
+            with loading_errors(ref.name):
+                generation_config = transformers.GenerationConfig.from_pretrained(ref.folder)
+            # Of a PEFT model that is not merged, both are read.
+            for part in (model, getattr(model, "base_model", model)):
+                part.generation_config = generation_config
+    else:
+        # An engine reads the weights; here they are compared with the config, and none is kept.
+        device, merged = "meta", True
+        model = load_base(folder, ref.name, auto_class, dtype=getattr(torch, dtype), config=config, device_map=device)
+    require_known_tokens(tokenizer, model, ref.name)
+    choose_padding(tokenizer, model)
     template = prompt or default_prompt(ref, tokenizer, seq2seq)
     if template.count("{text}") != 1:
         raise InputError(f'prompt "{template}": must contain {{text}} exactly once')
-    return LoadedModel(ref, model.to(device).eval(), tokenizer, seq2seq, template)
+    return LoadedModel(ref, model.to(device).eval(), tokenizer, seq2seq, template, merged=merged)
+
+
+def load_weights(
+    ref: ModelRef, auto_class: Any, tokenizer: Any, *, dtype: Any, ignore: Sequence[str] = (), **options: Any
+) -> tuple[Any, bool]:
+    """Load the weights of a resolved model, and of an adapter with its base; the arguments are those of `load_base`.
+
+    Returns:
+        The model in eval mode, and whether it is a plain transformers model: an adapter is merged where it can be.
+
+    Raises:
+        InputError: Not all weights of the files are weights of the model, or the reverse.
+    """
+    if ref.base is None:
+        return load_base(ref.folder, ref.name, auto_class, dtype=dtype, ignore=ignore, **options), True
+    base = ref.base
+
+    def build(supplied: frozenset[str]) -> Any:
+        return load_base(
+            base.folder, f"{ref.name}: its base {base.name}", auto_class, dtype=dtype, ignore=ignore,
+            supplied=supplied, **options,
+        )  # fmt: skip
+
+    return load_adapter(ref.folder, ref.name, build, len(tokenizer) if has_own_tokenizer(ref) else None)
+
+
+def require_merged(loaded: LoadedModel, what: str) -> None:
+    """Raise an `InputError` if a model is an adapter that could not be merged; `what` needs a plain model."""
+    if not loaded.merged:
+        problem = "an adapter of a kind that cannot be merged into its base"
+        raise InputError(f"{what}: {loaded.ref.name} is {problem}; it can rewrite and be scored only")
 
 
 def require_dtype(dtype: str) -> None:

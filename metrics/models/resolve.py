@@ -1,4 +1,4 @@
-"""Resolve model names: built-in, local folder, PEFT adapter, GGUF folder or Hub id.
+"""Resolve model names: built-in, local folder, PEFT adapter, GGUF folder, Hub id or a GGUF file on the Hub.
 
 Resolving is cheap and reports errors before any work starts; `metrics.models.loading` loads the model afterwards.
 Only safetensors and GGUF weights are accepted: no pickles, and no code from a model repository.
@@ -6,6 +6,7 @@ Only safetensors and GGUF weights are accepted: no pickles, and no code from a m
 
 import json
 import re
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,15 +14,20 @@ from pathlib import Path
 
 from metrics.models.builtin import BUILT_IN, built_in_folder
 from metrics.models.conversion import dequantize_gguf
+from metrics.models.weights import ADAPTER_CONFIG, ADAPTER_WEIGHTS, INDEX, WEIGHTS, weight_files
 from metrics.util.errors import InputError
 from metrics.util.files import atomic_folder, cache_dir, content_hash, sha256_file, sha256_folder, write_json
 from metrics.util.hub import HUB_ID, is_hub_failure, require_sendable_token
 
-_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _COMMIT = re.compile(r"^[0-9a-f]{40}$", re.ASCII)
 _CONFIG_FILES = ["*.json", "*.txt", "*.model", "*.jinja"]
 # README.md is the model card: `metrics.models.cards` reads it.
 _HUB_FILES = ["*.safetensors", "README.md", *_CONFIG_FILES]
+# ORG/NAME:FILE.gguf, a file of a Hub repository.
+_HUB_GGUF = re.compile(r"^([A-Za-z0-9][\w.-]*/[\w.-]+):([\w.-][\w./ -]*\.gguf)$", re.ASCII)
+_SHARD = re.compile(r"-\d{5}-of-\d{5}\.gguf$", re.ASCII)
+# Beside a GGUF file: the prompt template (see `metrics.models.prompts`).
+_PROMPT_FILE = "rewriter.json"
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,7 @@ def resolve_model(name: str, revision: str | None = None) -> ModelRef:
     """Resolve a model, and download it if it is on the Hub.
 
     Args:
-        name: A built-in name, a local folder or a Hub id.
+        name: A built-in name, a local folder, a Hub id, or ORG/NAME:FILE.gguf for a GGUF file on the Hub.
         revision: A branch, tag or commit on the Hub; None for the default branch.
 
     Raises:
@@ -56,6 +62,36 @@ def resolve_model(name: str, revision: str | None = None) -> ModelRef:
         return ModelRef(name, "built-in", built_in_folder(name), BUILT_IN[name].revision)
     path = local_path(name)
     return _resolve_folder(name, path) if path.is_dir() else _resolve_on_hub(name, revision)
+
+
+def _resolve_base(adapter: str, folder: Path, base: str, revision: str | None) -> ModelRef:
+    """Resolve the base model that the config of an adapter in `folder` names.
+
+    A relative path starts at the adapter's folder: where one stands must not decide which model is measured.
+    """
+    if base in BUILT_IN:
+        ref = ModelRef(base, "built-in", built_in_folder(base), BUILT_IN[base].revision)
+    else:
+        # An absolute path replaces the folder.
+        path = folder / local_path(base)
+        if path.is_dir() and path.resolve() == folder.resolve():
+            raise InputError(f"{adapter}/{ADAPTER_CONFIG}: the adapter is its own base; name the model it changes")
+        if (path / ADAPTER_CONFIG).is_file():
+            raise InputError(f"{adapter}: its base {base} is an adapter too; merge that one into its base first")
+        if not path.is_dir() and not (HUB_ID.match(base) or _HUB_GGUF.match(base)):
+            known = f"built-in names: {', '.join(BUILT_IN)}"
+            problem = f"no such folder, and not a Hub id either ({known}); relative paths start at the adapter's folder"
+            raise InputError(f"{adapter}: its base {base}: {problem}")
+        if not path.is_dir():
+            ref = _resolve_on_hub(base, revision)
+            if ref.base is not None:
+                raise InputError(f"{adapter}: its base {base} is an adapter too; merge that one into its base first")
+            return ref
+        ref = _resolve_folder(base, path)
+    if revision:
+        problem = f"asks for revision {revision[:80]} of its base {base}, which is not on the Hub and has no revisions"
+        raise InputError(f"{adapter}/{ADAPTER_CONFIG}: {problem}; remove the revision")
+    return ref
 
 
 def resolve_config(name: str, revision: str | None = None) -> ModelRef:
@@ -126,54 +162,85 @@ def local_path(name: str) -> Path:
 
 
 def _resolve_folder(name: str, folder: Path) -> ModelRef:
-    adapter = folder / "adapter_config.json"
-    if not adapter.is_file():
+    adapter = (folder / ADAPTER_CONFIG).is_file()
+    if not adapter and not (folder / "config.json").is_file():
         if ggufs := sorted(folder.glob("*.gguf")):
-            return _resolve_gguf(name, ggufs)
-        if not (folder / "config.json").is_file():
-            raise InputError(f"{name}: no config.json, adapter_config.json or .gguf file: not a model folder")
-    if not any(folder.glob("*.safetensors")):
-        if pickles := sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern)):
-            reason = f"only pickle weights ({pickles[0]}), which can run code when read; refused"
-            raise InputError(f"{name}: {reason}. Save them again as safetensors")
-        raise InputError(f"{name}: no weights (*.safetensors) in this folder")
-    revision = f"sha256:{sha256_folder(folder)}"
-    if not adapter.is_file():
-        return ModelRef(name, "folder", folder, revision)
+            if len(ggufs) > 1:
+                raise InputError(f"{name}: {len(ggufs)} GGUF files; leave one ({', '.join(g.name for g in ggufs)})")
+            converted, digest = _convert_gguf(ggufs[0])
+            return ModelRef(name, "gguf", converted, f"sha256:{digest}-dequantised")
+        raise InputError(f"{name}: no config.json, adapter_config.json or .gguf file: not a model folder")
+    weight_files(folder, name)
+    if not adapter:
+        return ModelRef(name, "folder", folder, f"sha256:{sha256_folder(folder)}")
+    base, base_revision = _read_base(name, folder)
+    resolved = _resolve_base(name, folder, base, base_revision)
+    return ModelRef(name, "adapter", folder, f"sha256:{sha256_folder(folder)}", resolved)
+
+
+def _read_base(name: str, folder: Path) -> tuple[str, str | None]:
+    """The base model that an adapter's config names, and its revision."""
     try:
-        base_name = json.loads(adapter.read_text("utf-8"))["base_model_name_or_path"]
-    except (ValueError, KeyError, TypeError):
-        raise InputError(f"{name}/adapter_config.json: no base_model_name_or_path; save the adapter again") from None
-    return ModelRef(name, "adapter", folder, revision, resolve_model(str(base_name)))
+        config = json.loads((folder / ADAPTER_CONFIG).read_text("utf-8"))
+        base, revision = config["base_model_name_or_path"], config.get("revision")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        base = revision = None
+    if not base or not isinstance(base, str):
+        raise InputError(f"{name}/{ADAPTER_CONFIG}: no base_model_name_or_path; save the adapter again")
+    if revision is not None and not isinstance(revision, str):
+        raise InputError(f"{name}/{ADAPTER_CONFIG}: the revision of its base is not a text; save the adapter again")
+    return base, revision or None
 
 
-def _resolve_gguf(name: str, files: list[Path]) -> ModelRef:
-    if len(files) > 1:
-        raise InputError(f"{name}: {len(files)} GGUF files; leave one ({', '.join(file.name for file in files)})")
-    digest = sha256_file(files[0])
-    converted = cache_dir() / "models" / f"gguf-{digest[:16]}"
+def _convert_gguf(file: Path) -> tuple[Path, str]:
+    """Dequantize a GGUF file, once, into the cache folder; return the folder and the hash of the file."""
+    if _SHARD.search(file.name):
+        raise InputError(f"{file.name}: one of several parts of a GGUF file; join them with llama-gguf-split --merge")
+    digest, prompt = sha256_file(file), file.parent / _PROMPT_FILE
+    suffix = f"-{sha256_file(prompt)[:16]}" if prompt.is_file() else ""
+    converted = cache_dir() / "models" / f"gguf-{digest[:16]}{suffix}"
     if not converted.is_dir():
         with atomic_folder(converted) as target:
-            dequantize_gguf(files[0], target)
-    return ModelRef(name, "gguf", converted, f"sha256:{digest}-dequantised")
+            dequantize_gguf(file, target)
+            if suffix:
+                shutil.copyfile(prompt, target / prompt.name)
+    return converted, digest
 
 
 def _resolve_on_hub(name: str, revision: str | None, weights: bool = True) -> ModelRef:
     require_sendable_token()
     if local_path(name).is_file():
         raise InputError(f"{name}: a file, not a model folder")
-    if not HUB_ID.match(name):
+    gguf = _HUB_GGUF.match(name)
+    if not HUB_ID.match(name) and not gguf:
         raise InputError(f"{name}: no such folder, and not a Hub id either (built-in names: {', '.join(BUILT_IN)})")
+    repo, file = gguf.groups() if gguf else (name, None)
+    folder, commit = _download(name, repo, file, revision, weights)
+    if file:
+        return ModelRef(name, "hub", _convert_gguf(folder / file)[0], commit)
+    # Errors name the Hub id.
+    ref = _resolve_folder(name, folder) if weights else resolve_config(str(folder))
+    return ModelRef(name, "adapter" if ref.base else "hub", ref.folder, commit, ref.base)
+
+
+def _download(name: str, repo: str, file: str | None, revision: str | None, weights: bool) -> tuple[Path, str]:
+    """Download a model, or the GGUF `file` of it, from the Hub; return the folder and the commit."""
     import huggingface_hub as hub
     from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
 
     try:
-        info = hub.HfApi().model_info(name, revision=revision, timeout=30)
-        if weights and not any(file.rfilename.endswith(".safetensors") for file in info.siblings or ()):
-            reason = "no safetensors weights on the Hub (pickles are not read)"
-            raise InputError(f"{name}: {reason}; ask its authors for them")
-        patterns = _HUB_FILES if weights else _CONFIG_FILES
-        folder = Path(hub.snapshot_download(name, revision=info.sha, allow_patterns=patterns))
+        info = hub.HfApi().model_info(repo, revision=revision, timeout=30)
+        names = sorted(sibling.rfilename for sibling in info.siblings or ())
+        if file:
+            if file not in names:
+                ggufs = ", ".join(path for path in names if path.endswith(".gguf")) or "none"
+                raise InputError(f"{name}: the Hub repository has no file {file} (its GGUF files: {ggufs})")
+            patterns = [file, _PROMPT_FILE]
+        else:
+            if weights:
+                _require_hub_weights(name, names)
+            patterns = _HUB_FILES if weights else _CONFIG_FILES
+        return Path(hub.snapshot_download(repo, revision=info.sha, allow_patterns=patterns)), str(info.sha)
     except HFValidationError as error:
         raise InputError(f"{name}: no such folder, and not a Hub id either ({error})") from None
     except RevisionNotFoundError:
@@ -185,5 +252,13 @@ def _resolve_on_hub(name: str, revision: str | None, weights: bool = True) -> Mo
             raise
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(f"{name}: not a local folder, and the Hub cannot be reached ({reason})") from None
-    ref = _resolve_folder(name, folder) if weights else resolve_config(str(folder))
-    return ModelRef(name, "adapter" if ref.base else "hub", ref.folder, str(info.sha), ref.base)
+
+
+def _require_hub_weights(name: str, files: list[str]) -> None:
+    """Raise an `InputError` if none of the files of a Hub repository holds weights, before they are downloaded."""
+    if {WEIGHTS, INDEX, ADAPTER_WEIGHTS} & set(files):
+        return
+    ggufs = [file for file in files if file.endswith(".gguf")]
+    if ggufs:
+        raise InputError(f"{name}: GGUF files only; name one of them: {', '.join(f'{name}:{g}' for g in ggufs)}")
+    raise InputError(f"{name}: no safetensors weights on the Hub (pickles are not read); ask its authors for them")

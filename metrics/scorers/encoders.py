@@ -1,19 +1,21 @@
 """Scorers on transformers encoders: sequence classifiers and sentence embeddings."""
 
-import json
+import inspect
 import sys
 from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 from metrics.generation.batching import length_sorted_batches
+from metrics.models.loading import load_weights
 from metrics.models.resolve import resolve_model, resolve_pinned
+from metrics.models.tokenizers import choose_padding, load_tokenizer, require_known_tokens
+from metrics.models.weights import loading_errors
 from metrics.scorers.batching import Array, pair_cosines, score_unique, truncate
-from metrics.util.errors import InputError, one_line
-from metrics.util.files import read_text
+from metrics.scorers.sentence_modules import SentenceSettings, pool, read_settings
+from metrics.util.errors import InputError
 
 _BATCH_SIZE = 64
 
@@ -26,6 +28,8 @@ class _Encoder:
     """
 
     auto_class: ClassVar[str]
+    # Beginnings of the names of modules whose output is not used: their weights may be missing.
+    unused: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, model: str, revision: str | None = None, max_tokens: int = 512) -> None:
         self.ref = resolve_pinned(resolve_model, model, revision)
@@ -33,27 +37,39 @@ class _Encoder:
         self.revision = self.ref.revision
         self.max_tokens = max_tokens
         self._warned = False
+        # Set when the model is loaded.
+        self._pads = True
 
     @cached_property
     def _loaded(self) -> tuple[Any, Any]:
         import torch
         import transformers
 
-        try:
-            model = getattr(transformers, self.auto_class).from_pretrained(
-                self.ref.folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
-            )
-            tokenizer = transformers.AutoTokenizer.from_pretrained(self.ref.folder, trust_remote_code=False)
-        except Exception as error:
-            raise InputError(f"{self.ref.name}: {self.auto_class} cannot load it ({one_line(error)})") from error
-        return model.eval(), tokenizer
+        tokenizer = load_tokenizer(self.ref)
+        model, _ = load_weights(
+            self.ref, getattr(transformers, self._auto_class()), tokenizer, dtype=torch.float32, ignore=self.unused
+        )
+        require_known_tokens(tokenizer, model, self.ref.name)
+        self._pads = _can_pad(tokenizer, model)
+        choose_padding(tokenizer, model)
+        if model.config.pad_token_id is None:
+            # Classifiers on decoders read the last token that is not this one. Nothing is padded: the last of all.
+            model.config.pad_token_id = -1
+        return model, tokenizer
+
+    def _auto_class(self) -> str:
+        """The class of transformers that loads the model."""
+        return self.auto_class
+
+    def _length_limit(self, tokenizer: Any) -> int:
+        """The maximal number of tokens that the model's files state; without one, a tokenizer says 10^30."""
+        return int(tokenizer.model_max_length)
 
     @cached_property
     def _max_length(self) -> int:
         """The maximal number of tokens of a text, special ones included."""
         model, tokenizer = self._loaded
-        # A tokenizer that was saved without a limit has 10^30.
-        limits = [self.max_tokens, tokenizer.model_max_length]
+        limits = [self.max_tokens, self._length_limit(tokenizer)]
         positions = getattr(model.config, "max_position_embeddings", None) or 0
         if positions > 0:
             tables = (module for name, module in model.named_modules() if name.endswith("position_embeddings"))
@@ -71,13 +87,25 @@ class _Encoder:
 
         model, tokenizer = self._loaded
         max_length = self._max_length
+        encoded = tokenizer(texts, truncation=True, max_length=max_length, return_attention_mask=True)
+        if not self._warned and any(encoding.overflowing for encoding in encoded.encodings or ()):
+            self._warned = True
+            print(f"{self.ref.name}: texts are truncated to {max_length} tokens", file=sys.stderr)
+        columns = {key: encoded[key] for key in _inputs(model) if key in encoded}
+        lengths = [len(ids) for ids in encoded["input_ids"]]
+        by_length = length_sorted_batches([len(t) for t in texts], _BATCH_SIZE)
+        batches = by_length if self._pads else _equal_batches(lengths)
+        fill = {"input_ids": tokenizer.pad_token_id, "token_type_ids": tokenizer.pad_token_type_id}
         values: list[Any] = [None] * len(texts)
-        for indices in length_sorted_batches([len(t) for t in texts], _BATCH_SIZE):
-            batch_texts = [texts[i] for i in indices]
-            batch = tokenizer(batch_texts, padding=True, truncation=True, max_length=max_length, return_tensors="pt")
-            if not self._warned and any(encoding.overflowing for encoding in batch.encodings or ()):
-                self._warned = True
-                print(f"{self.ref.name}: texts are truncated to {max_length} tokens", file=sys.stderr)
+        for indices in batches:
+            # A tokenizer without special tokens makes no token of an empty text.
+            width = max(1, *(lengths[i] for i in indices))
+            batch = {
+                key: torch.tensor([[*rows[i], *[fill.get(key, 0)] * (width - lengths[i])] for i in indices])
+                for key, rows in columns.items()
+            }
+            if not max(lengths[i] for i in indices):
+                batch["attention_mask"] = torch.ones_like(batch["input_ids"])
             with torch.inference_mode():
                 rows = self._pool(model(**batch), batch["attention_mask"].unsqueeze(-1)).double().numpy()
             for i, row in zip(indices, rows, strict=True):
@@ -101,81 +129,103 @@ class SequenceClassifier(_Encoder):
 class SentenceEncoder(_Encoder):
     """Unit-length sentence embeddings [n, width] as sentence-transformers computes them (Reimers and Gurevych 2019).
 
-    The folder may contain `1_Pooling` (mean or first token; default mean), `2_Dense` (safetensors; LaBSE has it) and
-    `sentence_bert_config.json` (the maximal length). Other poolings, activations and modules raise an InputError.
+    Everything that the folder states is honoured: modules and their order, pooling, the default prompt, the maximal
+    length, lower case (see `metrics.scorers.sentence_modules`); what is not supported raises an InputError.
     """
 
     auto_class = "AutoModel"
+    # The layer behind the first token: its output is not used here.
+    unused = ("pooler.",)
 
     @cached_property
-    def _max_length(self) -> int:
-        limit = read_config(self.ref.folder / "sentence_bert_config.json").get("max_seq_length")
-        return min(super()._max_length, limit) if isinstance(limit, int) else super()._max_length
+    def _settings(self) -> SentenceSettings:
+        return read_settings(self.ref.folder, self.ref.name)
 
     @cached_property
-    def _pooling(self) -> tuple[bool, Any]:
-        """(whether the first token is used instead of the mean, the dense layer or None)."""
-        folder, name = self.ref.folder, self.ref.name
-        modules = read_config(folder / "modules.json", list)
-        types = [str(module.get("type") if isinstance(module, dict) else module) for module in modules]
-        kinds = [type_.rpartition(".")[2] for type_ in types]
-        unknown = [kind for kind in kinds if kind not in ("Transformer", "Pooling", "Dense", "Normalize")]
-        if unknown or kinds.count("Dense") > 1:
-            raise InputError(f"{name}/modules.json: {(unknown or ['a second Dense'])[0]} is not supported")
-        config = read_config(folder / "1_Pooling" / "config.json")
-        modes = [key.removeprefix("pooling_mode_") for key, on in config.items() if on is True and "_mode_" in key]
-        # Newer folders name the mode in one field.
-        mode = "+".join(modes) or config.get("pooling_mode", "mean")
-        if mode not in ("mean_tokens", "mean", "cls_token", "cls"):
-            raise InputError(f"{name}/1_Pooling: pooling by {mode} is not supported; mean and cls are")
-        layers = folder / "2_Dense"
-        return mode.startswith("cls"), _read_dense(layers, f"{name}/2_Dense") if layers.is_dir() else None
+    def _loaded(self) -> tuple[Any, Any]:
+        settings = self._settings
+        model, tokenizer = super()._loaded
+        if settings.lower_case:
+            _lower_case(tokenizer, self.ref.name)
+        return model, tokenizer
+
+    def _auto_class(self) -> str:
+        from transformers import AutoConfig
+
+        folder = self.ref.base.folder if self.ref.base else self.ref.folder
+        with loading_errors(self.ref.name):
+            config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        # Of T5 and its relatives only the encoder is used.
+        return "AutoModelForTextEncoding" if config.is_encoder_decoder else self.auto_class
+
+    def _length_limit(self, tokenizer: Any) -> int:
+        return self._settings.max_length or super()._length_limit(tokenizer)
+
+    def __call__(self, texts: Sequence[str]) -> Array:
+        """Return the vectors [n, width] of n texts."""
+        prompt = self._settings.prompt
+        return super().__call__([prompt + text for text in texts] if prompt else texts)
+
+    @cached_property
+    def _prompt_tokens(self) -> int:
+        """The number of tokens at the start of a text that are not pooled."""
+        settings = self._settings
+        if settings.pool_prompt or not settings.prompt:
+            return 0
+        tokenizer = self._loaded[1]
+        ids = tokenizer(settings.prompt)["input_ids"]
+        return len(ids) - (bool(ids) and ids[-1] in tokenizer.all_special_ids)
 
     def _pool(self, output: Any, mask: Any) -> Any:
         import torch
 
-        first, dense = self._pooling
-        states = output.last_hidden_state
-        pooled = states[:, 0] if first else (states * mask).sum(1) / mask.sum(1)
-        return torch.nn.functional.normalize(dense(pooled) if dense else pooled, dim=-1)
+        if self._prompt_tokens:
+            mask = mask.clone()
+            mask[:, : self._prompt_tokens] = 0
+        vectors = pool(self._settings.poolings, output.last_hidden_state, mask)
+        for module in self._settings.modules:
+            vectors = module(vectors)
+        return torch.nn.functional.normalize(vectors, dim=-1)
 
     def cosine(self, left: Sequence[str], right: Sequence[str]) -> Array:
         """Return the cosines [n] of n pairs, in [-1, 1]; negative values are not clipped."""
         return pair_cosines(left, right, self)
 
 
-def read_config(path: Path, kind: type = dict) -> Any:
-    """Return the JSON object, or the array if `kind` is list, in a file; empty if there is no such file.
+def _can_pad(tokenizer: Any, model: Any) -> bool:
+    """Whether a text's values cannot depend on the padding in its batch.
 
-    Raises:
-        InputError: The file holds something else.
+    The padding has to lie on the right and the model has to know its token: it counts positions by it, or finds the
+    last token with it. Otherwise only texts of equal length share a batch.
     """
-    try:
-        config = json.loads(read_text(path)) if path.is_file() else kind()
-    except ValueError:
-        config = None
-    if not isinstance(config, kind):
-        raise InputError(f"{path}: not a JSON {'object' if kind is dict else 'array'}")
-    return config
+    plain = not type(model).__module__.startswith("peft.")
+    known = tokenizer.pad_token_id is not None and tokenizer.pad_token_id == model.config.pad_token_id
+    return plain and known and tokenizer.padding_side == "right"
 
 
-def _read_dense(folder: Path, name: str) -> Any:
-    """A linear layer and its activation, as sentence-transformers stores them."""
-    import torch
-    from safetensors.torch import load_file
+def _equal_batches(lengths: Sequence[int]) -> list[list[int]]:
+    """The indices of items, in batches of equal length."""
+    groups: dict[int, list[int]] = {}
+    for i, length in enumerate(lengths):
+        groups.setdefault(length, []).append(i)
+    return [
+        group[start : start + _BATCH_SIZE] for group in groups.values() for start in range(0, len(group), _BATCH_SIZE)
+    ]
 
-    weights = folder / "model.safetensors"
-    if not weights.is_file():
-        raise InputError(f"{name}: no model.safetensors; pickled weights are not loaded")
-    activation_name = str(read_config(folder / "config.json").get("activation_function", "Tanh"))
-    activation = {"Tanh": torch.nn.Tanh, "Identity": torch.nn.Identity}.get(activation_name.rpartition(".")[2])
-    if activation is None:
-        raise InputError(f"{name}: activation {activation_name} is not supported; Tanh and Identity are")
-    try:
-        state = load_file(weights)
-        outputs, inputs = state["linear.weight"].shape
-        linear = torch.nn.Linear(inputs, outputs, bias="linear.bias" in state)
-        linear.load_state_dict({key.removeprefix("linear."): tensor.float() for key, tensor in state.items()})
-    except Exception as error:
-        raise InputError(f"{name}/model.safetensors: not a linear layer ({one_line(error)})") from None
-    return torch.nn.Sequential(linear, activation())
+
+def _inputs(model: Any) -> tuple[str, ...]:
+    """The columns of a tokenizer that the model takes: many tokenizers make token types that decoders do not know."""
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    takes_types = "token_type_ids" in inspect.signature(base.forward).parameters
+    return ("input_ids", "attention_mask", *(["token_type_ids"] if takes_types else []))
+
+
+def _lower_case(tokenizer: Any, name: str) -> None:
+    """Let a tokenizer lower-case its texts before all else, as sentence-transformers does."""
+    from tokenizers import normalizers
+
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        raise InputError(f"{name}: do_lower_case needs a tokenizer with a tokenizer.json")
+    own = [backend.normalizer] if backend.normalizer is not None else []
+    backend.normalizer = normalizers.Sequence([normalizers.Lowercase(), *own])

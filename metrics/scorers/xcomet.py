@@ -17,8 +17,9 @@ import numpy as np
 
 from metrics.generation.batching import length_sorted_batches
 from metrics.models.resolve import ModelRef, resolve_config, resolve_model, resolve_pinned
+from metrics.models.weights import weight_files
 from metrics.scorers.batching import Array, pad, score_unique, truncate
-from metrics.scorers.encoders import read_config
+from metrics.scorers.sentence_modules import read_config
 from metrics.util.errors import InputError, one_line
 
 # Of the three regressions: with source, with reference, with both.
@@ -66,7 +67,7 @@ class XCometLite:
 
         try:
             weights = {
-                k: v for file in sorted(self.ref.folder.glob("*.safetensors")) for k, v in load_file(file).items()
+                k: v for file in weight_files(self.ref.folder, self.ref.name) for k, v in load_file(file).items()
             }
             config = transformers.AutoConfig.from_pretrained(self.encoder_ref.folder, trust_remote_code=False)
             modules = _build_modules(config, self._arguments)

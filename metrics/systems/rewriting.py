@@ -46,7 +46,7 @@ def load_system(system: System) -> LoadedModel | None:
         return loaded
     samples = decoding_settings(loaded.model, system.decoding)["do_sample"]
     # Packed layers sum in another order, which would change some samples of recorded runs.
-    if loaded.model.config.model_type in PACKABLE_FAMILIES and not samples:
+    if loaded.merged and loaded.model.config.model_type in PACKABLE_FAMILIES and not samples:
         pack_linear_layers(loaded.model)
     return loaded
 

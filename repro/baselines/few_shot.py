@@ -3,9 +3,11 @@
 import dataclasses
 from typing import Any
 
-from transformers import AutoConfig, AutoTokenizer, GenerationConfig
+from transformers import AutoConfig, GenerationConfig
 
+from metrics.models.loading import GENERATION_CONFIG
 from metrics.models.resolve import ModelRef
+from metrics.models.tokenizers import load_tokenizer
 from metrics.systems.resolve import Rewrites, System
 from metrics.systems.rewriting import rewrite
 from metrics.util.files import atomic_folder, cache_dir, content_hash, link_or_copy, write_json
@@ -59,13 +61,19 @@ def ends_at_line(ref: ModelRef) -> ModelRef:
     Otherwise the model would go on with its own examples up to `max_new_tokens`. A model whose tokenizer has no token
     for the line end is returned unchanged.
     """
-    if ref.base is not None:
-        return dataclasses.replace(ref, base=ends_at_line(ref.base))
-    tokenizer = AutoTokenizer.from_pretrained(ref.folder, trust_remote_code=False)
+    tokenizer = load_tokenizer(ref)
+    # The generation config of an adapter, if it has one, replaces its base's.
+    if ref.base is not None and not (ref.folder / GENERATION_CONFIG).is_file():
+        return dataclasses.replace(ref, base=_ends_at_line(ref.base, tokenizer))
+    return _ends_at_line(ref, tokenizer)
+
+
+def _ends_at_line(ref: ModelRef, tokenizer: Any) -> ModelRef:
+    """The model with another generation config, which ends at the line end as well."""
     ids = tokenizer("\n", add_special_tokens=False)["input_ids"]
     if len(ids) != 1 or tokenizer.decode(ids) != "\n":
         return ref
-    name = "generation_config.json"
+    name = GENERATION_CONFIG
     folder = cache_dir() / "models" / f"line-{content_hash([ref.revision, ids])[:16]}"
     if not folder.is_dir():
         if (ref.folder / name).is_file():

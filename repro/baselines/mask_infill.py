@@ -17,7 +17,7 @@ import transformers
 
 from metrics.data.text import well_formed
 from metrics.models.cards import card_facts
-from metrics.models.loading import LoadedModel, load_model
+from metrics.models.loading import LoadedModel, load_model, require_merged
 from metrics.systems.baselines import lexicon
 from metrics.systems.resolve import Rewrites
 from metrics.util.errors import InputError
@@ -46,6 +46,7 @@ def rewrites(context: RewriterContext) -> Rewrites:
     rude = [[word for word in _WORD.finditer(source) if word[0].lower() in lexicon()] for source in sources]
     masked = [[word.span() for word in words] for words in rude]
     loaded = load_model(leader)
+    require_merged(loaded, "mask-infill")
     if loaded.seq2seq:
         raise InputError(f"mask-infill: {leader.name} is not a causal model; choose another leader")
     settings = {"proposed": _PROPOSED, "window": _WINDOW, "allowance": _ALLOWANCE}

@@ -5,9 +5,9 @@ from pathlib import Path
 import torch
 
 from metrics.generation.engines.vllm import require_supported
-from metrics.models.loading import load_model
+from metrics.models.loading import load_model, require_merged
 from metrics.models.resolve import ModelRef, resolve_model
-from metrics.util.errors import name_option
+from metrics.util.errors import InputError, name_option
 from metrics.util.files import remove_folder
 from repro.config.section import RewritingConfig, SeedConfig
 from repro.distributed import broadcast_from_main, is_main_process, is_sharded
@@ -32,11 +32,16 @@ def load_leader(model: ModelRef, config: LoadingConfig) -> Leader:
     """Load a model as leader.
 
     Raises:
-        InputError: The rollout engine is not installed, or does not support the model.
+        InputError: The rollout engine is not installed, or does not support the model; or the model cannot be trained:
+            it is an adapter that cannot be merged, or its tokenizer has no end of sequence.
     """
     # The first weights of an adapter are random; nothing else in a leader is.
     torch.manual_seed(config.seed)
     loaded = load_model(model, prompt=config.prompt)
+    require_merged(loaded, "leader")
+    if loaded.tokenizer.eos_token_id is None:
+        problem = "its tokenizer has no end-of-sequence token (eos_token), with which targets end in training"
+        raise InputError(f"leader: {model.name}: {problem}; name one in its tokenizer_config.json")
     if config.rollout_engine == "vllm":
         # Here, because a run should fail before the warm-up, and not after it.
         with name_option("rollout_engine: vllm"):

@@ -451,26 +451,22 @@ def test_unsupported_sentence_encoders_are_refused_by_name(tmp_path: Path) -> No
 
     pooling = folder / "1_Pooling" / "config.json"
     kept = pooling.read_text()
-    pooling.write_text('{"pooling_mode_cls_token": false, "pooling_mode_max_tokens": true}')
-    assert "pooling by max_tokens is not supported" in refusal()
-    pooling.write_text('{"pooling_mode_cls_token": true, "pooling_mode_mean_tokens": true}')
-    assert "pooling by cls_token+mean_tokens is not supported" in refusal()
+    pooling.write_text('{"pooling_mode": "median"}')
+    assert "1_Pooling: pooling by median is not supported" in refusal()
     pooling.write_text("[]")
     assert "1_Pooling/config.json: not a JSON object" in refusal()
     pooling.write_text(kept)
     (folder / "modules.json").write_text(
-        json.dumps([*LABSE_MODULES[:2], {"type": "sentence_transformers.models.LayerNorm"}])
+        json.dumps([*LABSE_MODULES[:2], {"type": "sentence_transformers.models.WordWeights"}])
     )
-    assert "modules.json: LayerNorm is not supported" in refusal()
-    (folder / "modules.json").write_text(json.dumps([*LABSE_MODULES, LABSE_MODULES[2]]))
-    assert "modules.json: a second Dense is not supported" in refusal()
+    assert "modules.json: WordWeights is not supported" in refusal()
     (folder / "modules.json").unlink()
     dense = folder / "2_Dense"
-    (dense / "config.json").write_text('{"activation_function": "torch.nn.modules.activation.ReLU"}')
-    assert "2_Dense: activation torch.nn.modules.activation.ReLU is not supported" in refusal()
+    (dense / "config.json").write_text('{"activation_function": "torch.nn.modules.activation.Threshold"}')
+    assert "2_Dense: activation torch.nn.modules.activation.Threshold is not supported" in refusal()
     (dense / "config.json").unlink()
     (dense / "model.safetensors").write_bytes(b"garbage")
-    assert "2_Dense/model.safetensors: not a linear layer" in refusal()
+    assert "2_Dense/model.safetensors: not a safetensors file" in refusal()
     (dense / "model.safetensors").rename(dense / "pytorch_model.bin")
     assert "2_Dense: no model.safetensors; pickled weights are not loaded" in refusal()
 

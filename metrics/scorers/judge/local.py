@@ -7,7 +7,7 @@ from typing import Any
 
 from metrics.generation.batching import length_sorted_batches
 from metrics.generation.chat import render_chats
-from metrics.models.loading import load_model
+from metrics.models.loading import load_model, require_merged
 from metrics.models.resolve import resolve_model, resolve_pinned
 from metrics.scorers.judge.answers import Answer, Words, from_probabilities
 from metrics.util.errors import InputError
@@ -40,6 +40,7 @@ class LocalJudge:
 
         if self._loaded is None:
             self._loaded = load_model(self._ref, dtype=self._dtype)
+            require_merged(self._loaded, "judge")
             if self._loaded.seq2seq:
                 raise InputError(f"judge {self.name}: an encoder-decoder; a judge is a causal instruction model")
         ids = [self._tokenize(prompt) for prompt in prompts]
