@@ -125,9 +125,11 @@ def load_adapter(model: Any) -> Any:
         with safe_open(FOLDER / ADAPTER_FILES[1], "pt") as file:
             # By default peft asks the Hub whether the base model's vocabulary was changed.
             expected = get_peft_model_state_dict(adapted, save_embedding_layers=False)
-            missing = set(expected) - set(file.keys())
-        if missing:
+            found = set(file.keys())
+        if missing := set(expected) - found:
             raise ValueError(f"{len(missing)} weights are missing")
+        if unknown := found - set(expected):
+            raise ValueError(f"{len(unknown)} weights are unknown")
     except (OSError, ValueError, SafetensorError) as error:
         problem = str(error).partition("\n")[0]
         raise InputError(f"{FOLDER}: no adapter ({problem}); run `python -m metrics.heads train`") from None

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from metrics.data.text import detokenise, well_formed
 from metrics.generation.batching import length_sorted_batches
 from metrics.models.resolve import resolve_model
+from metrics.models.weights import load_base
 from metrics.scorers.batching import Array, pad
 from metrics.util.errors import InputError
 from metrics.util.progress import progress
@@ -98,9 +99,8 @@ class Backbone(Generic[Item, States]):
         import torch
         import transformers
 
-        model = getattr(transformers, self.auto_class).from_pretrained(
-            self.ref.folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
-        )
+        auto_class = getattr(transformers, self.auto_class)
+        model = load_base(self.ref.folder, self.ref.name, auto_class, dtype=torch.float32)
         if self.num_layers is not None:
             # A model with a head holds its layers one level deeper.
             decoder = getattr(model, "model", model)
