@@ -76,18 +76,13 @@ def _resolve_base(adapter: str, folder: Path, base: str, revision: str | None) -
         path = folder / local_path(base)
         if path.is_dir() and path.resolve() == folder.resolve():
             raise InputError(f"{adapter}/{ADAPTER_CONFIG}: the adapter is its own base; name the model it changes")
-        if (path / ADAPTER_CONFIG).is_file():
-            raise InputError(f"{adapter}: its base {base} is an adapter too; merge that one into its base first")
         if not path.is_dir() and not (HUB_ID.match(base) or _HUB_GGUF.match(base)):
             known = f"built-in names: {', '.join(BUILT_IN)}"
             problem = f"no such folder, and not a Hub id either ({known}); relative paths start at the adapter's folder"
             raise InputError(f"{adapter}: its base {base}: {problem}")
         if not path.is_dir():
-            ref = _resolve_on_hub(base, revision)
-            if ref.base is not None:
-                raise InputError(f"{adapter}: its base {base} is an adapter too; merge that one into its base first")
-            return ref
-        ref = _resolve_folder(base, path)
+            return _resolve_on_hub(base, revision, adapter=adapter)
+        ref = _resolve_folder(base, path, adapter=adapter)
     if revision:
         problem = f"asks for revision {revision[:80]} of its base {base}, which is not on the Hub and has no revisions"
         raise InputError(f"{adapter}/{ADAPTER_CONFIG}: {problem}; remove the revision")
@@ -161,9 +156,12 @@ def local_path(name: str) -> Path:
     return path
 
 
-def _resolve_folder(name: str, folder: Path) -> ModelRef:
-    adapter = (folder / ADAPTER_CONFIG).is_file()
-    if not adapter and not (folder / "config.json").is_file():
+def _resolve_folder(name: str, folder: Path, adapter: str = "") -> ModelRef:
+    """Resolve a model in a local folder; `adapter` names the adapter whose base it is, if it is one's."""
+    is_adapter = (folder / ADAPTER_CONFIG).is_file()
+    if is_adapter and adapter:
+        raise InputError(f"{adapter}: its base {name} is an adapter too; merge that one into its base first")
+    if not is_adapter and not (folder / "config.json").is_file():
         if ggufs := sorted(folder.glob("*.gguf")):
             if len(ggufs) > 1:
                 raise InputError(f"{name}: {len(ggufs)} GGUF files; leave one ({', '.join(g.name for g in ggufs)})")
@@ -171,7 +169,7 @@ def _resolve_folder(name: str, folder: Path) -> ModelRef:
             return ModelRef(name, "gguf", converted, f"sha256:{digest}-dequantised")
         raise InputError(f"{name}: no config.json, adapter_config.json or .gguf file: not a model folder")
     weight_files(folder, name)
-    if not adapter:
+    if not is_adapter:
         return ModelRef(name, "folder", folder, f"sha256:{sha256_folder(folder)}")
     base, base_revision = _read_base(name, folder)
     resolved = _resolve_base(name, folder, base, base_revision)
@@ -207,7 +205,7 @@ def _convert_gguf(file: Path) -> tuple[Path, str]:
     return converted, digest
 
 
-def _resolve_on_hub(name: str, revision: str | None, weights: bool = True) -> ModelRef:
+def _resolve_on_hub(name: str, revision: str | None, weights: bool = True, adapter: str = "") -> ModelRef:
     require_sendable_token()
     if local_path(name).is_file():
         raise InputError(f"{name}: a file, not a model folder")
@@ -219,7 +217,7 @@ def _resolve_on_hub(name: str, revision: str | None, weights: bool = True) -> Mo
     if file:
         return ModelRef(name, "hub", _convert_gguf(folder / file)[0], commit)
     # Errors name the Hub id.
-    ref = _resolve_folder(name, folder) if weights else resolve_config(str(folder))
+    ref = _resolve_folder(name, folder, adapter) if weights else resolve_config(str(folder))
     return ModelRef(name, "adapter" if ref.base else "hub", ref.folder, commit, ref.base)
 
 

@@ -52,7 +52,7 @@ class _Encoder:
         require_known_tokens(tokenizer, model, self.ref.name)
         self._pads = _can_pad(tokenizer, model)
         choose_padding(tokenizer, model)
-        if model.config.pad_token_id is None:
+        if getattr(model.config, "pad_token_id", None) is None:
             # Classifiers on decoders read the last token that is not this one. Nothing is padded: the last of all.
             model.config.pad_token_id = -1
         return model, tokenizer
@@ -199,7 +199,7 @@ def _can_pad(tokenizer: Any, model: Any) -> bool:
     last token with it. Otherwise only texts of equal length share a batch.
     """
     plain = not type(model).__module__.startswith("peft.")
-    known = tokenizer.pad_token_id is not None and tokenizer.pad_token_id == model.config.pad_token_id
+    known = tokenizer.pad_token_id is not None and tokenizer.pad_token_id == getattr(model.config, "pad_token_id", None)
     return plain and known and tokenizer.padding_side == "right"
 
 

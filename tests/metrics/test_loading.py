@@ -228,7 +228,6 @@ def test_adapters_that_do_not_fit_are_refused_by_name(llama: Path, tmp_path: Pat
 
     assert "the adapter is its own base" in configured(base_model_name_or_path=".")
     assert "the adapter is its own base" in configured(base_model_name_or_path=str(folder))
-    assert "its base base: no such folder" not in configured(base_model_name_or_path="../gone")
     assert "its base ../gone: no such folder" in configured(base_model_name_or_path="../gone")
     assert "asks for revision v1 of its base ../base" in configured(revision="v1")
     assert "from_tomorrow is unknown to the installed peft" in configured(from_tomorrow=3)
@@ -281,8 +280,6 @@ def test_a_tokenizer_without_special_tokens_rewrites_alone_as_in_a_batch(llama: 
     loaded = load(llama)
     assert loaded.tokenizer.eos_token_id is None and loaded.tokenizer.pad_token_id is not None
     assert outputs(loaded) == [outputs(loaded, [prompt])[0] for prompt in PROMPTS]
-    # The token that pads is still written.
-    assert loaded.tokenizer.decode([8, 2, 9], skip_special_tokens=True).split()[0]
 
 
 def test_a_tokenizer_that_does_not_belong_to_the_model_is_refused(llama: Path) -> None:
