@@ -248,7 +248,11 @@ def _check_scores(row: Row, sentences: Sentences, context: VerificationContext, 
 def _check_origin(stored: TestSetInfo, here: TestSet, outcome: Outcome) -> None:
     """Check where a test set is said to come from: as here, or from the other of the two places that have it."""
     if stored.origin == here.origin:
-        outcome.compare("test_set.revision", stored.revision, here.revision)
+        revision = stored.revision
+        if here.origin == "sample" and revision.count("+") == 2:
+            # Older rows also name the sample's training files; the test set's own hash stands last.
+            revision = f"sha256:{revision.rpartition('+')[2]}"
+        outcome.compare("test_set.revision", revision, here.revision)
         return
     pattern = _REVISIONS.get(stored.origin) if here.origin in _REVISIONS else None
     if pattern is None:

@@ -125,9 +125,9 @@ def hub_comments(*, sentences: bool) -> tuple[str, tuple[str, ...], tuple[str, .
     return revision, toxic, neutral
 
 
-def sample_revision() -> str:
-    """Return the hashes of the sample's files."""
-    return folder_revision(SAMPLE, _SAMPLE_FILES)
+def sample_revision(*names: str) -> str:
+    """Return the hashes of files of the sample, by default of all."""
+    return folder_revision(SAMPLE, names or _SAMPLE_FILES)
 
 
 def sample_texts() -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:

@@ -129,7 +129,9 @@ def load_named_test_set(name: str, data_dir: str | Path | None = None) -> TestSe
         hint = suggest(name, TEST_SETS) or f"; one of {', '.join(TEST_SETS)}, or a file"
         raise UnknownTestSetError(f"test set {name}: unknown, and no such file in {Path.cwd()}{hint}")
     if name == "sample":
-        return _test_set("sample", "sample", sources.sample_revision(), read_paradetox(sources.SAMPLE / "test.tsv"))
+        return _test_set(
+            "sample", "sample", sources.sample_revision("test.tsv"), read_paradetox(sources.SAMPLE / "test.tsv")
+        )
     if name == "jigsaw-10k":  # of Dale et al. (EMNLP 2021), without references
         folder = sources.data_folder(data_dir)
         if folder is None:
@@ -142,7 +144,9 @@ def load_named_test_set(name: str, data_dir: str | Path | None = None) -> TestSe
         if name != "paradetox-dev":
             return load_named_test_set("sample")
         held_out, _, _ = sources.sample_texts()
-        return _test_set("sample-dev", "sample", sources.sample_revision(), [(text, ()) for text in held_out])
+        return _test_set(
+            "sample-dev", "sample", sources.sample_revision("toxic.tsv"), [(text, ()) for text in held_out]
+        )
     if name == "paradetox-500":
         rows, dropped = list(parallel.rows[:OFFICIAL]), 0
     else:
