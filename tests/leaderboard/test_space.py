@@ -356,7 +356,8 @@ def test_score_command_repeats_the_recorded_settings() -> None:
     command = reproduce_command({**made, "profile": "offline.v2"})
     options = score_parser().parse_args(shlex.split(command)[3:])
     assert (options.systems, options.revision, options.limit) == (["org/m"], COMMIT, 2)
-    assert (options.test_set, options.profile, options.batch_size) == ("t", ["offline"], 8)
+    # The version, too: "offline" alone would score with the version of today.
+    assert (options.test_set, options.profile, options.batch_size) == ("t", ["offline-v2"], 8)
     assert options.decoding == ["do_sample=false", "num_beams=4"] and options.prompt == "Say:\n{text}"
     for told, engine in (
         ("ctranslate2-4.8.5-float32", "ctranslate2"),
