@@ -15,7 +15,9 @@ def main(argv: list[str]) -> None:
     from leaderboard.stores import DEFAULT_FOLDER, open_store
 
     local = options.folder or (None if options.repo else DEFAULT_FOLDER)
-    print(rankings(load_board(open_store(repo=options.repo, local=local).snapshot())))
+    snapshot = open_store(repo=options.repo, local=local).snapshot()
+    # Counting faults reads the sentences of every row, which from the Hub would be a download each.
+    print(rankings(load_board(snapshot), None if options.repo else snapshot))
 
 
 if __name__ == "__main__":

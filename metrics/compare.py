@@ -25,8 +25,9 @@ def main(argv: list[str]) -> None:
     add_judge_option(parser, "also ask this model which rewrite is better")
     options = parser.parse_args(argv)
     from metrics.scoring.pairwise import prefer
-    from metrics.scoring.result import compare, read_result
+    from metrics.scoring.result import compare, read_result, scored_sentences
     from metrics.scoring.signature import Signature
+    from metrics.scoring.slices import count_line
 
     first, second = read_result(options.first), read_result(options.second)
     differences = compare(first, second)
@@ -35,6 +36,8 @@ def main(argv: list[str]) -> None:
     print("metric\tA\tB\tA − B [95 %, paired bootstrap]\tp (approximate randomisation)")
     for d in differences:
         print(f"{d.metric.upper()}\t{d.first:.3f}\t{d.second:.3f}\t{d.interval}\t{d.p:.4f}")
+    for name, result in (("A", first), ("B", second)):
+        print(f"{name}, {count_line(scored_sentences(result))}")
     if options.judge:
         sources = [sentence["source"] for sentence in first["sentences"]]
         ours, theirs = ([sentence["output"] for sentence in result["sentences"]] for result in (first, second))

@@ -3,17 +3,41 @@
 from collections.abc import Sequence
 
 from leaderboard.board.board import Board
+from leaderboard.board.reading import read_sentences
 from leaderboard.rows.row import Row, Score
+from leaderboard.stores.base import Snapshot
+from metrics.scoring.slices import count_line
+from metrics.util.errors import InputError
 
 
-def rankings(board: Board) -> str:
-    """Return each ranking of a board with its heading and its signature or source."""
+def rankings(board: Board, snapshot: Snapshot | None = None) -> str:
+    """Return each ranking of a board with its heading and its signature or source.
+
+    Args:
+        board: The board.
+        snapshot: Its files, whose sentences are read to count each system's outputs by fault; None for no counts.
+    """
     parts = []
     for ranking in board.rankings:
         source = ranking[0].source
         origin = f"source: {source.title}, {source.url}" if source else f"signature: {ranking[0].comparable}"
-        parts.append(f"{_heading(ranking)}\n{table(ranking, board)}\n{origin}\n")
+        counts = "".join(f"{line}\n" for line in _counts(ranking, snapshot)) if snapshot else ""
+        parts.append(f"{_heading(ranking)}\n{table(ranking, board)}\n{counts}{origin}\n")
     return "\n".join(parts)
+
+
+def _counts(ranking: Sequence[Row], snapshot: Snapshot) -> list[str]:
+    """Return a line for each row of version 2 whose texts are here: how many outputs have which fault."""
+    lines = []
+    for row in ranking:
+        if row.sentences_path in snapshot.files:
+            # One damaged file must not end the board.
+            try:
+                counts = count_line(read_sentences(snapshot, row).scored)
+            except InputError as error:
+                counts = f"not counted: {error}"
+            lines.append(f"- {row.system.name}, {counts}")
+    return lines
 
 
 def _heading(ranking: Sequence[Row]) -> str:

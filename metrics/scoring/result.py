@@ -172,6 +172,14 @@ class Difference:
     p: float
 
 
+def scored_sentences(result: dict[str, Any]) -> ScoredSentences:
+    """Return what slices read of a result document."""
+    sentences = result["sentences"]
+    values = {metric: np.array([s[metric] for s in sentences], dtype=np.float64) for metric in METRICS}
+    faults = [s["fault"] for s in sentences if "fault" in s]
+    return ScoredSentences([s["source"] for s in sentences], values, faults)
+
+
 def compare(first: dict[str, Any], second: dict[str, Any]) -> list[Difference]:
     """Compare two result documents under every metric.
 

@@ -64,6 +64,8 @@ def test_files_and_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     main([str(tmp_path / "a.json"), str(tmp_path / "b.json")])
     out = capsys.readouterr().out
     assert "A = a, B = b, n = 6" in out and "STA\t1.000\t0.500\t0.500 [" in out
+    # No judge's faults in these files: three of B's outputs have an STA of 0.
+    assert "\nB, lowest metric if J < 0.5: " in out and "STA 3" in out
     for text, message in (("{", "not JSON"), ("{}", "not a result"), ('{"results": [{}, {}]}', "several results")):
         (tmp_path / "bad.json").write_text(text)
         with pytest.raises(InputError, match=message):
