@@ -52,6 +52,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--system", metavar="TEXT", help="system message; without a chat template, text before the prompt")
     p.add_argument("--few-shot", metavar="FILE", type=Path, help="examples: a line is a source, a tab and its rewrite")
     p.add_argument("--decoding", action="append", default=[], metavar="KEY=VALUE", help="a setting; may be repeated")
+    p.add_argument("--cut-reasoning", action="store_true", help="cut <think>…</think> from the outputs of files")
     p.add_argument("--engine", default="", metavar="NAME", help="ctranslate2[-int8] or vllm[-float32] (transformers)")
     p.add_argument("--dtype", default="float32", metavar="NAME", help="float32 (default) or bfloat16 weights")
     p.add_argument("--batch-size", type=int, metavar="N", help="sentences per batch (32; up to 256 if greedy)")
@@ -119,6 +120,7 @@ def main(argv: list[str]) -> None:
 
 
 def _resolve_systems(options: argparse.Namespace, columns: "Columns") -> "list[System]":
+    from metrics.systems.baselines import BASELINES
     from metrics.systems.preamble import read_preamble
     from metrics.systems.resolve import is_endpoint, is_model, resolve_system
 
@@ -131,11 +133,18 @@ def _resolve_systems(options: argparse.Namespace, columns: "Columns") -> "list[S
         raise InputError("--endpoint, --key-variable: none of the systems is openai:MODEL")
     # Settings of models apply to the models among the systems. Without any, the first system refuses them.
     models = [name for name in options.systems if is_model(name)] or options.systems[:1]
-    return [resolve_system(name, columns=columns, **endpoint, **(settings if name in models else {})) for name in names]
+    # --cut-reasoning applies to the files of outputs in the same way.
+    files = [name for name in names if not is_model(name) and name not in BASELINES] or options.systems[:1]
+    found = []
+    for name in names:
+        own = settings if name in models else {}
+        cut = options.cut_reasoning and name in files
+        found.append(resolve_system(name, columns=columns, cut_reasoning=cut, **endpoint, **own))
+    return found
 
 
 def _parse_decoding(settings: list[str]) -> dict[str, Any]:
-    from metrics.generation.decoding import DECODING_KEYS, POSITIVE_KEYS
+    from metrics.generation.fields import DECODING_KEYS, POSITIVE_KEYS
 
     values: dict[str, Any] = {}
     for setting in settings:

@@ -16,7 +16,7 @@ PAGE_BUNDLE = {
     "leaderboard/stores": "*.py",
     "metrics": "__init__.py",
     "metrics/data": "__init__.py text.py",
-    "metrics/generation": "__init__.py decoding.py tokens.py",
+    "metrics/generation": "__init__.py decoding.py fields.py tokens.py",
     "metrics/generation/engines": "*.py",
     "metrics/models": "__init__.py builtin.py conversion.py loading.py prompts.py resolve.py",
     "metrics/scoring": "__init__.py signature.py slices.py statistics.py toxicity.py",

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from metrics.generation.decoding import sampler_supports_decoding
+from metrics.generation.lengths import fit_lengths
 from metrics.generation.prompts import MAX_PROMPT_TOKENS, prompt_ids
 from metrics.models.loading import LoadedModel
 
@@ -38,6 +39,7 @@ def default_batch_size(loaded: LoadedModel, texts: Sequence[str], settings: dict
         return loaded.engine.batch_size
     if settings["do_sample"] or not texts or not sampler_supports_decoding(loaded.model, settings):
         return BATCH_SIZE
-    (longest,) = prompt_ids(loaded.tokenizer, loaded.prompt, [max(texts, key=len)], False, preamble=loaded.preamble)
-    new = settings["max_new_tokens"]
+    text, lengths = max(texts, key=len), fit_lengths(loaded, settings)
+    (longest,) = prompt_ids(loaded.tokenizer, loaded.prompt, [text], False, lengths.prompt, loaded.preamble)
+    new = lengths.settings["max_new_tokens"]
     return max(BATCH_SIZE, min(_MAX_BATCH_SIZE, BATCH_SIZE * (MAX_PROMPT_TOKENS + new) // (len(longest) + new)))

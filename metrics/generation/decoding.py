@@ -3,44 +3,51 @@
 from collections.abc import Mapping
 from typing import Any
 
-# The fields of a generation config that change the output; they are part of the signature.
-DECODING_KEYS = (
-    "do_sample", "temperature", "top_k", "top_p", "min_p", "typical_p", "num_beams", "num_beam_groups",
-    "length_penalty", "early_stopping", "repetition_penalty", "no_repeat_ngram_size",
-    "min_length", "min_new_tokens", "max_length", "max_new_tokens",
-)  # fmt: skip
-# Those that must not be 0.
-POSITIVE_KEYS = ("temperature", "num_beams", "num_beam_groups", "repetition_penalty", "max_length", "max_new_tokens")
+from metrics.generation.fields import DECODING_KEYS, OVERRIDDEN_FIELDS, REFUSED_FIELDS, SAMPLING_KEYS, text_fields
+from metrics.util.errors import InputError
+
 DEFAULT_MAX_NEW_TOKENS = 64
 # Model types whose decoder is embed -> layers(hidden, position_embeddings) -> norm -> lm_head, and nothing else.
 LLAMA_LIKE = ("llama", "qwen2", "qwen3")
 # Fields of a generation config that leave the logits unchanged.
 _NEUTRAL_FIELDS = {
     "bos_token_id", "eos_token_id", "pad_token_id", "max_new_tokens", "max_length", "do_sample", "temperature", "top_k",
-    "top_p", "use_cache", "output_attentions", "output_hidden_states", "transformers_version", "_from_model_config",
+    "top_p", "transformers_version", "_from_model_config", *OVERRIDDEN_FIELDS,
 }  # fmt: skip
 # Settings without effect on greedy decoding and on sampling from the full distribution.
 _NEUTRAL_SETTINGS = {"num_beams": 1, "top_k": 0, "top_p": 1.0}
 
 
-def decoding_settings(model: Any, overrides: dict[str, Any] | None = None) -> dict[str, Any]:
+def decoding_settings(
+    model: Any, overrides: dict[str, Any] | None = None, default: int = DEFAULT_MAX_NEW_TOKENS
+) -> dict[str, Any]:
     """Return the decoding settings of a model: its generation config, updated with `overrides`, sorted by name.
 
-    A model whose config sets no length gets max_new_tokens=64 instead of transformers' default of 20 tokens.
+    A model whose config sets no length gets max_new_tokens=`default` instead of transformers' default of 20 tokens.
+
+    Raises:
+        InputError: The generation config has a field that is unknown or refused (see `metrics.generation.fields`).
     """
     overrides = overrides or {}
     lengths = {"max_length", "max_new_tokens"}
     replaced = lengths if lengths & overrides.keys() else set()
     stored = {key: getattr(model.generation_config, key, None) for key in DECODING_KEYS if key not in replaced}
-    settings = {key: value for key, value in stored.items() if value is not None} | overrides
+    further = text_fields(model.generation_config.to_dict())
+    settings = {key: value for key, value in stored.items() if value is not None} | further | overrides
+    if "guidance_scale" in settings and model.config.is_encoder_decoder:
+        raise InputError(
+            "generation_config.json: guidance_scale: transformers has it for causal models only; remove it"
+        )
+    if settings.get("num_beam_groups", 1) != 1:
+        raise InputError(f"decoding num_beam_groups: refused, because {REFUSED_FIELDS['num_beam_groups'][1]}")
     if "max_new_tokens" in settings:
         settings.pop("max_length", None)
     elif "max_length" not in settings:
-        settings["max_new_tokens"] = DEFAULT_MAX_NEW_TOKENS
+        settings["max_new_tokens"] = default
     settings.setdefault("do_sample", False)
     if not settings["do_sample"]:
         # They have no effect on greedy and beam search; equal decodings must have equal settings.
-        for key in ("temperature", "top_k", "top_p", "min_p", "typical_p"):
+        for key in SAMPLING_KEYS:
             settings.pop(key, None)
     return dict(sorted(settings.items()))
 

@@ -1,19 +1,28 @@
 """Rewrite texts with a language model, batch by batch."""
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from transformers import StoppingCriteriaList
 
 from metrics.data.text import well_formed
 from metrics.generation.batching import BATCH_SIZE, length_sorted_batches
 from metrics.generation.decoding import is_unmerged, sampler_supports_decoding
-from metrics.generation.prompts import prompt_ids
+from metrics.generation.fields import OVERRIDDEN_FIELDS
+from metrics.generation.lengths import fit_lengths
+from metrics.generation.prompts import tokenize_prompts
+from metrics.generation.reasoning import decode_without_reasoning, find_reasoning
 from metrics.generation.sampler import sample_ids
+from metrics.generation.stop_strings import StopStrings
 from metrics.generation.tokens import cut_after_eos, get_eos_token_ids, pad
 from metrics.models.loading import LoadedModel
 from metrics.util.progress import ProgressBar
+
+# Fields that look at sequences of tokens in the prompt. Padding must not be among them.
+_NGRAM_FIELDS = ("no_repeat_ngram_size", "encoder_no_repeat_ngram_size")
 
 
 def generate_ids(
@@ -37,24 +46,42 @@ def generate_ids(
             model, prompts, num_return_sequences=1, temperature=temperature, max_new_tokens=settings["max_new_tokens"],
             eos_token_ids=eos_token_ids, pad_token_id=tokenizer.pad_token_id, seed=seed,
         )  # fmt: skip
-    if is_unmerged(model) and len(set(map(len, prompts))) > 1:
-        # Padding would lie between the adapter's vectors and the prompt, and move them apart.
-        outputs: dict[int, list[int]] = {}
-        for length in sorted(set(map(len, prompts))):
-            rows = [i for i, prompt in enumerate(prompts) if len(prompt) == length]
-            same = generate_ids(model, tokenizer, [prompts[i] for i in rows], seq2seq, settings)
-            outputs.update(zip(rows, same, strict=True))
-        return [outputs[i] for i in range(len(prompts))]
     device = next(model.parameters()).device
+    # A config of watermarks is no dictionary; the model's own generation config holds it.
+    options = {**OVERRIDDEN_FIELDS, **{key: value for key, value in settings.items() if key != "watermarking_config"}}
+    stored = {**model.generation_config.to_dict(), **settings}
+    # Padding would lie between an adapter's vectors and the prompt, and move them apart.
+    unpadded = is_unmerged(model) or any(stored.get(key) for key in _NGRAM_FIELDS)
+    if unpadded and len(set(map(len, prompts))) > 1:
+        return _generate_by_length(model, tokenizer, prompts, seq2seq, settings)
+    strings = options.pop("stop_strings", model.generation_config.stop_strings)
     ids, mask = pad(prompts, tokenizer.pad_token_id, "right" if seq2seq else "left", device)
+    if stored.get("encoder_repetition_penalty") not in (None, 1.0):
+        # It also counts what stands at padded positions, which then must be a token of the prompt.
+        ids = torch.where(mask.bool(), ids, torch.tensor([[prompt[0]] for prompt in prompts], device=device))
+    stops = [StopStrings(tokenizer, strings, 1 if seq2seq else ids.shape[1])] if strings else []
     with torch.no_grad():
         # synced_gpus: in distributed training every process would otherwise wait for the others at every token.
         output = model.generate(
             input_ids=ids, attention_mask=mask, pad_token_id=tokenizer.pad_token_id,
-            eos_token_id=sorted(eos_token_ids) or None, synced_gpus=False, **settings,
+            eos_token_id=sorted(eos_token_ids) or None, synced_gpus=False, stop_strings=None,
+            stopping_criteria=StoppingCriteriaList(stops), **options,
         )  # fmt: skip
     new = output[:, 1 if seq2seq else ids.shape[1] :]
     return [cut_after_eos(row, eos_token_ids) for row in new.tolist()]
+
+
+def _generate_by_length(
+    model: Any, tokenizer: Any, prompts: Sequence[Sequence[int]], seq2seq: bool, settings: dict[str, Any]
+) -> list[list[int]]:
+    """Generate outputs for prompts of one length at a time, without padding."""
+    outputs: dict[int, list[list[int]]] = {}
+    copies = settings.get("num_return_sequences", 1)
+    for length in sorted(set(map(len, prompts)), reverse=True):
+        indices = [i for i, prompt in enumerate(prompts) if len(prompt) == length]
+        rows = generate_ids(model, tokenizer, [prompts[i] for i in indices], seq2seq, settings)
+        outputs.update({i: rows[k * copies : (k + 1) * copies] for k, i in enumerate(indices)})
+    return [row for i in range(len(prompts)) for row in outputs[i]]
 
 
 @dataclass
@@ -97,17 +124,26 @@ def rewrite_batches(
     done = done or RewritingProgress()
     cut_off = set(done.cut_off)
     texts = [well_formed(text) for text in texts]
-    prompts = prompt_ids(loaded.tokenizer, loaded.prompt, texts, loaded.seq2seq, preamble=loaded.preamble)
+    lengths = fit_lengths(loaded, settings)
+    settings = lengths.settings
+    tokenized = tokenize_prompts(
+        loaded.tokenizer, loaded.prompt, texts, loaded.seq2seq, lengths.prompt, loaded.preamble
+    )
+    prompts = tokenized.ids
+    if tokenized.shortened:
+        count = f"{tokenized.shortened} of {len(texts)} texts"
+        print(f"{loaded.ref.name}: {count} were cut: a prompt has up to {lengths.prompt} tokens", file=sys.stderr)
     limit = settings.get("max_new_tokens", 0)
     greedy = not settings["do_sample"] and settings.get("num_beams", 1) == 1
-    two_passes = bool(limit) and greedy and not (loaded.engine or sampler_supports_decoding(loaded.model, settings))
+    one_pass = loaded.engine or sampler_supports_decoding(loaded.model, settings)
+    two_passes = bool(limit) and greedy and not one_pass and not _needs_full_limit(loaded, settings)
     for number, indices in enumerate(length_sorted_batches([len(p) for p in prompts], batch_size)):
         if all(i in done.outputs or i in done.cut_off for i in indices):
             continue
         short_limit = limit
         if two_passes:
-            lengths = (len(loaded.tokenizer(texts[i], add_special_tokens=False)["input_ids"]) for i in indices)
-            short_limit = min(limit, max(lengths) + 4)
+            tokens = (len(loaded.tokenizer(texts[i], add_special_tokens=False)["input_ids"]) for i in indices)
+            short_limit = min(limit, max(tokens) + 4)
         batch = {i: prompts[i] for i in indices}
         outputs = _rewrite_batch(loaded, batch, settings, short_limit, seed * 1_000_003 + number)
         cut_off.update(i for i, output in outputs.items() if output is None)
@@ -130,11 +166,24 @@ def _rewrite_batch(
             tokens = loaded.engine(list(prompts.values()), limited)
         else:
             tokens = generate_ids(loaded.model, loaded.tokenizer, list(prompts.values()), loaded.seq2seq, limited)
-    texts = loaded.tokenizer.batch_decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    if reasoning := find_reasoning(loaded):
+        texts = decode_without_reasoning(loaded.tokenizer, tokens, reasoning)
+    else:
+        texts = loaded.tokenizer.batch_decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
     eos_token_ids = get_eos_token_ids(loaded.model, loaded.tokenizer)
     short = max_new_tokens < settings.get("max_new_tokens", 0)
     cut_off = [short and (not row or row[-1] not in eos_token_ids) for row in tokens]
     return {i: None if cut else " ".join(text.split()) for i, text, cut in zip(prompts, texts, cut_off, strict=True)}
+
+
+def _needs_full_limit(loaded: LoadedModel, settings: Mapping[str, Any]) -> bool:
+    """Whether a smaller token limit gives other outputs: it forces their last token, or they have a least length.
+
+    It also costs time where outputs are longer than their text, because the model reasons.
+    """
+    stored = loaded.model.generation_config
+    least = (settings.get(key, getattr(stored, key)) for key in ("min_length", "min_new_tokens"))
+    return find_reasoning(loaded) is not None or stored.forced_eos_token_id is not None or any(least)
 
 
 def rewrite_all(

@@ -8,6 +8,7 @@ from safetensors import safe_open
 
 from metrics.models.resolve import ModelRef
 from metrics.models.weights import weight_files
+from metrics.util.errors import InputError, one_line
 from metrics.util.nesting import load_yaml
 
 
@@ -15,6 +16,9 @@ def card_facts(ref: ModelRef) -> dict[str, Any]:
     """Return `size` (parameters; of an adapter, including its base), `licence`, `base` and `training_data` of a model.
 
     Each is there only if the model's own files state it; none is checked.
+
+    Raises:
+        InputError: The model card cannot be read.
     """
     card = _front_matter(ref.folder / "README.md")
     base = card.get("base_model") or (ref.base.name if ref.base else "")
@@ -34,11 +38,13 @@ def _text(value: Any) -> str:
 
 def _front_matter(path: Path) -> dict[str, Any]:
     """Return the YAML front matter of a Markdown file; {} if it has none or it is not a mapping."""
+    if not path.is_file():
+        return {}
     try:
         start, _, rest = path.read_text("utf-8").partition("---\n")
         metadata = {} if start else load_yaml(rest.partition("\n---")[0])
-    except (OSError, ValueError):
-        return {}
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as a model card ({one_line(error)}); mend or remove it") from None
     return metadata if isinstance(metadata, dict) else {}
 
 

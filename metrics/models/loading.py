@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from metrics.models.adapters import load_adapter
+from metrics.models.generation_config import read_generation_config
 from metrics.models.prompts import NO_PREAMBLE, Preamble, default_prompt
 from metrics.models.resolve import ModelRef
 from metrics.models.tokenizers import choose_padding, has_own_tokenizer, load_tokenizer, require_known_tokens
@@ -88,20 +89,20 @@ def load_model(
         config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
     seq2seq = bool(config.is_encoder_decoder)
     auto_class = transformers.AutoModelForSeq2SeqLM if seq2seq else transformers.AutoModelForCausalLM
+    # Before the weights, which transformers would load with a damaged file as if there were none.
+    own = bool(ref.base) and (ref.folder / GENERATION_CONFIG).is_file()
+    with loading_errors(ref.name):
+        generation_config = read_generation_config(ref.folder if own else folder)
     tokenizer = load_tokenizer(ref)
     if weights:
         model, merged = load_weights(ref, auto_class, tokenizer, dtype=getattr(torch, dtype), config=config)
-        own = ref.folder / GENERATION_CONFIG
-        if ref.base and own.is_file():
-            with loading_errors(ref.name):
-                generation_config = transformers.GenerationConfig.from_pretrained(ref.folder)
-            # Of a PEFT model that is not merged, both are read.
-            for part in (model, getattr(model, "base_model", model)):
-                part.generation_config = generation_config
     else:
         # An engine reads the weights; here they are compared with the config, and none is kept.
         device, merged = "meta", True
         model = load_base(folder, ref.name, auto_class, dtype=getattr(torch, dtype), config=config, device_map=device)
+    # Of a PEFT model that is not merged, both are read.
+    for part in (model,) if merged else (model, model.base_model):
+        part.generation_config = generation_config
     require_known_tokens(tokenizer, model, ref.name)
     choose_padding(tokenizer, model)
     template = prompt or default_prompt(ref, tokenizer, seq2seq)

@@ -54,6 +54,7 @@ class System:
         preamble: The system message and the examples that stand before the prompt.
         columns: The columns of a table of outputs.
         endpoint: Where the model of a system of kind "endpoint" is.
+        cut_reasoning: Whether the reasoning in a file of outputs is cut; that of a model always is.
     """
 
     name: str
@@ -67,6 +68,7 @@ class System:
     preamble: Preamble = NO_PREAMBLE
     columns: Columns = USUAL
     endpoint: EndpointModel | None = None
+    cut_reasoning: bool = False
 
 
 def is_model(name: str) -> bool:
@@ -106,6 +108,7 @@ def resolve_system(
     name: str, *, revision: str | None = None, prompt: str | None = None, decoding: dict[str, Any] | None = None,
     engine: str = "", dtype: str = DTYPES[0], preamble: Preamble = NO_PREAMBLE, columns: Columns = USUAL,
     endpoint: str | None = None, key_variable: str | None = None,
+    cut_reasoning: bool = False,
 ) -> System:  # fmt: skip
     """Find a system: a baseline, a file of outputs (`metrics.systems.outputs`), or a model (`metrics.models.resolve`).
 
@@ -136,6 +139,8 @@ def resolve_system(
         raise InputError(f"{name}: does not generate; {options} are for models")
     if engine and other_dtype:
         raise InputError(f"--dtype {dtype}: --engine {engine} sets the data type of the weights; give one of the two")
+    if cut_reasoning and (name in BASELINES or is_model(name)):
+        raise InputError(f"{name}: --cut-reasoning is for files of outputs; the reasoning of models is cut without it")
     if name in BASELINES:
         version = f"lexicon-{sha256_file(LEXICON)[:12]}" if name == "delete" else "1"
         return System(name, "human" if name == "reference" else "baseline", version)
@@ -144,7 +149,7 @@ def resolve_system(
         if columns.output:
             # One file may hold the outputs of several systems.
             digest = content_hash([digest, columns.output])
-        return System(name, "outputs", f"sha256:{digest}", columns=columns)
+        return System(name, "outputs", f"sha256:{digest}", columns=columns, cut_reasoning=cut_reasoning)
     ref = resolve_model(name, revision)
     full = ref.revision + (f"+base:{ref.base.revision}" if ref.base else "")
     return System(name, "model", full, ref, prompt, dict(decoding or {}), engine, dtype, preamble)

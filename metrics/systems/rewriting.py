@@ -14,8 +14,10 @@ from metrics.data.text import is_output
 from metrics.generation.batching import default_batch_size
 from metrics.generation.decoding import decoding_settings
 from metrics.generation.engines import make_engine
+from metrics.generation.lengths import generation_settings
 from metrics.generation.packed_linear import PACKABLE_FAMILIES, pack_linear_layers
 from metrics.generation.prompts import template_hash
+from metrics.generation.reasoning import cut_reasoning, find_reasoning
 from metrics.generation.rewriting import RewritingProgress, rewrite_all
 from metrics.models.cards import card_facts
 from metrics.models.loading import DTYPES, LoadedModel, load_model
@@ -28,6 +30,8 @@ from metrics.systems.resolve import Rewrites, System
 from metrics.util.errors import name_option
 from metrics.util.files import append_json_lines, cache_dir, content_hash, is_duration, read_json_lines
 
+# Counts the changes to prompts and generation after which cached rewrites of the same decoding may be others.
+_CACHE_VERSION = 2
 _SECONDS = "seconds"  # the key, beside the outputs of a cached batch, of the time that the batch took
 
 
@@ -74,16 +78,20 @@ def rewrite(
         outputs = outputs_for(Path(system.name), test_set, system.columns)
     else:
         outputs = BASELINES[system.name](test_set)
-    return Rewrites(system.name, system.kind, system.revision, {}, tuple(outputs))
+    decoding = {"reasoning": "cut"} if system.cut_reasoning else {}
+    if system.cut_reasoning:
+        outputs = [cut_reasoning(output) for output in outputs]
+    return Rewrites(system.name, system.kind, system.revision, decoding, tuple(outputs))
 
 
 def _generate(
     system: System, loaded: LoadedModel, sources: Sequence[str], batch_size: int | None, seed: int
 ) -> Rewrites:
+    card = card_facts(loaded.ref)
     with name_option(system.name):
-        settings = decoding_settings(loaded.model, system.decoding)
+        settings = generation_settings(loaded, system.decoding)
         batch_size = batch_size or default_batch_size(loaded, sources, settings)
-        decoding = {**settings, "prompt": loaded.prompt, "batch_size": batch_size, **_describe_preamble(loaded)}
+        decoding = {**settings, "prompt": loaded.prompt, "batch_size": batch_size, **_describe_prompt(loaded)}
     if loaded.engine:
         decoding["engine"] = loaded.engine.name
     if system.dtype != DTYPES[0]:
@@ -91,7 +99,7 @@ def _generate(
     if settings["do_sample"]:
         decoding["seed"] = seed
     versions = [torch.__version__, version("transformers"), loaded.device]
-    key = content_hash([system.revision, decoding, list(sources), versions])
+    key = content_hash([_CACHE_VERSION, system.revision, decoding, list(sources), versions])
     path = cache_dir() / "rewrites" / f"{key[:32]}.jsonl"
     done = RewritingProgress()
     cached = read_json_lines(path, lambda line: _is_batch(line, len(sources)))
@@ -117,7 +125,6 @@ def _generate(
     device = f"{loaded.device}, {platform.machine()}, {torch.get_num_threads()} threads"
     if loaded.device == "cuda":
         device = str(torch.cuda.get_device_name())
-    card = card_facts(loaded.ref)
     return Rewrites(system.name, system.kind, system.revision, decoding, tuple(outputs), total, device, card)
 
 
@@ -135,10 +142,12 @@ def _is_batch(line: Any, n: int) -> bool:
     )
 
 
-def _describe_preamble(loaded: LoadedModel) -> dict[str, Any]:
-    """Return what the decoding says of system message, examples and chat template."""
+def _describe_prompt(loaded: LoadedModel) -> dict[str, Any]:
+    """Return what the decoding says of system message, examples, chat template and reasoning."""
     found = describe_preamble(loaded.preamble)
     # The revision of a built-in model fixes its template: its rows had no such field from the beginning.
     if loaded.prompt.startswith(CHAT_PREFIX) and loaded.ref.kind != "built-in":
         found["chat_template"] = template_hash(loaded.tokenizer, loaded.prompt, loaded.preamble)
+    if find_reasoning(loaded):
+        found["reasoning"] = "cut"
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,12 @@ LLAMA3 = (
 )
 GEMMA = "{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}" + LLAMA3
 TWICE = "{{ messages[-1].content }} | {{ messages[-1].content }}"
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No rewrites of an earlier run."""
+    monkeypatch.setenv("SRO_HOME", str(tmp_path_factory.mktemp("home")))
 
 
 def make_tokenizer(kind: str, chat_template: str | None = None) -> PreTrainedTokenizerFast:
@@ -209,6 +216,18 @@ def test_examples_are_pairs_in_a_file(tmp_path: Path) -> None:
             read_preamble(None, path)
     with pytest.raises(InputError, match="--system: empty"):
         read_preamble(" ", None)
+
+
+@pytest.mark.parametrize("front", ["date: 2024-99-99", "a: " + "[" * 2_000, "a: b: c"])
+def test_a_damaged_model_card_is_found_before_the_rewriting(front: str, tiny_llama: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_llama, tmp_path / "model")
+    (tmp_path / "model" / "README.md").write_text(f"---\nlicense: mit\n{front}\n---\n# A model\n", "utf-8")
+    test, batches = TestSet("own", "folder", "1", ("you fool",), ((),)), []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("metrics.systems.rewriting.rewrite_all", lambda *_, **__: batches.append(1))
+        with pytest.raises(InputError, match=r"README.md: cannot be read as a model card") as error:
+            rewrite(resolve_system(str(tmp_path / "model")), test)
+    assert batches == [] and "\n" not in str(error.value)
 
 
 def test_template_system_and_examples_are_part_of_the_decoding(tiny_llama: Path, tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ import yaml
 from leaderboard.rows.row import folder_name
 from leaderboard.space.data import Record
 from leaderboard.space.escaping import hub_commit
-from metrics.generation.decoding import DECODING_KEYS
 from metrics.generation.engines import engine_option
+from metrics.generation.fields import DECODING_KEYS
 from metrics.profiles import load_profile, profile_names
 from metrics.systems.resolve import ENDPOINT
 
