@@ -41,6 +41,15 @@ def dequantize_gguf(file: Path, target: Path) -> None:
     plain.tie_weights()
     plain.save_pretrained(target)
     save_tokenizer(tokenizer, target)
+    _drop_tokens_beyond(target / "tokenizer.json", plain.get_input_embeddings().num_embeddings)
+
+
+def _drop_tokens_beyond(path: Path, embeddings: int) -> None:
+    """Remove added tokens without an embedding: transformers adds <|endoftext|> to tokenizers from GGUF files."""
+    stored = json.loads(path.read_text("utf-8"))
+    kept = [token for token in stored["added_tokens"] if token["id"] < embeddings]
+    if len(kept) < len(stored["added_tokens"]):
+        write_json(path, {**stored, "added_tokens": kept})
 
 
 def _unread_tensors(file: Path, model: Any) -> list[str]:

@@ -439,6 +439,91 @@ def test_mean_pooling_by_hand(tmp_path: Path) -> None:
         assert SentenceEncoder(str(folder)).cosine([left], [right])[0] == pytest.approx(expected, abs=1e-5)
 
 
+POOLINGS = {
+    "cls": lambda h: h[0],
+    "max": lambda h: h.max(0),
+    "mean": lambda h: h.mean(0),
+    "mean_sqrt_len_tokens": lambda h: h.sum(0) / math.sqrt(len(h)),
+    "weightedmean": lambda h: np.average(h, axis=0, weights=np.arange(1, len(h) + 1)),
+    "lasttoken": lambda h: h[-1],
+}
+
+
+@pytest.mark.parametrize("modes", [*([mode] for mode in POOLINGS), ["mean", "cls"], ["cls", "lasttoken", "max"]])
+def test_poolings_by_hand(tmp_path: Path, modes: list[str]) -> None:
+    """Each mode, and several joined in the order of the list; a batch pads the shorter text."""
+    folder = write_bert(tmp_path / "encoder")
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps({"pooling_mode": modes}))
+    texts = ["you are a fool", "now"]
+    a, b = (np.concatenate([POOLINGS[mode](states(folder, text)) for mode in modes]) for text in texts)
+    values = SentenceEncoder(str(folder))(texts)
+    np.testing.assert_allclose(values, [a / np.linalg.norm(a), b / np.linalg.norm(b)], atol=1e-5)
+
+
+def test_the_default_prompt_and_lower_case_of_a_sentence_encoder_by_hand(tmp_path: Path) -> None:
+    """The prompt stands before each text; without `include_prompt` its tokens, [CLS] among them, are not pooled."""
+    folder = write_bert(tmp_path / "encoder")
+    (folder / "1_Pooling").mkdir()
+    pooling = folder / "1_Pooling" / "config.json"
+    prompts = {"prompts": {"q": "good dog ", "other": "bad "}, "default_prompt_name": "q"}
+    (folder / "config_sentence_transformers.json").write_text(json.dumps(prompts))
+    text, alone = "you are a fool", "good dog "
+    whole = states(folder, alone + text)
+    behind = whole[len(states(folder, alone)) - 1 :]
+    for include, expected in ((True, whole.mean(0)), (False, behind.mean(0))):
+        pooling.write_text(json.dumps({"pooling_mode": "mean", "include_prompt": include}))
+        value = SentenceEncoder(str(folder))([text])[0]
+        np.testing.assert_allclose(value, expected / np.linalg.norm(expected), atol=1e-5)
+    (folder / "sentence_bert_config.json").write_text('{"do_lower_case": true}')
+    upper, lower = SentenceEncoder(str(folder))(["YOU are A fool", text])
+    np.testing.assert_allclose(upper, lower, atol=1e-6)
+    for file, content, message in (
+        ("config_sentence_transformers.json", {"similarity_fn_name": "euclidean"}, "its similarity is 'euclidean'"),
+        ("config_sentence_transformers.json", {"default_prompt_name": "x"}, "x is none of its prompts"),
+        ("sentence_bert_config.json", {"transformer_task": "fill-mask"}, "transformer_task = fill-mask is not"),
+        ("sentence_bert_config.json", {"max_seq_length": "12"}, "max_seq_length '12' is not a number"),
+        ("1_Pooling/config.json", {"pooling_mode": "mean", "depth": 2}, "depth = 2 is not supported"),
+    ):
+        kept = (folder / file).read_text()
+        (folder / file).write_text(json.dumps(content))
+        with pytest.raises(InputError, match=re.escape(message)):
+            SentenceEncoder(str(folder))([text])
+        (folder / file).write_text(kept)
+
+
+@pytest.mark.parametrize(
+    ("name", "function"), [("GELU", None), ("ReLU", lambda x: np.maximum(x, 0)), ("Sigmoid", None)]
+)
+def test_dense_layers_and_norms_by_hand(tmp_path: Path, name: str, function: Any) -> None:
+    """A residual dense layer, then a layer norm, in the order of modules.json."""
+    import torch
+    from safetensors.torch import save_file
+
+    folder = tmp_path / "labse"
+    write_labse(folder)
+    erf = np.vectorize(math.erf)
+    hand = {"GELU": lambda x: x * (1 + erf(x / math.sqrt(2))) / 2, "Sigmoid": lambda x: 1 / (1 + np.exp(-x))}
+    rng = np.random.default_rng(4)
+    weight, skip, scale, shift = (rng.normal(size=size) for size in ((12, 16), (12, 16), 12, 12))
+    tensors = {"linear.weight": weight, "residual.weight": skip}
+    save_file({k: torch.tensor(v).float() for k, v in tensors.items()}, folder / "2_Dense" / "model.safetensors")
+    dense = {"in_features": 16, "out_features": 12, "bias": False, "use_residual": True}
+    dense["activation_function"] = f"torch.nn.modules.activation.{name}"
+    (folder / "2_Dense" / "config.json").write_text(json.dumps(dense))
+    (folder / "3_LayerNorm").mkdir()
+    (folder / "3_LayerNorm" / "config.json").write_text('{"dimension": 12}')
+    norm = {"norm.weight": torch.tensor(scale).float(), "norm.bias": torch.tensor(shift).float()}
+    save_file(norm, folder / "3_LayerNorm" / "model.safetensors")
+    last = {"idx": 3, "name": "3", "path": "3_LayerNorm", "type": "sentence_transformers.models.LayerNorm"}
+    (folder / "modules.json").write_text(json.dumps([*LABSE_MODULES[:3], last]))
+    first = states(folder, "you are a fool")[0]
+    vector = (function or hand[name])(weight @ first) + skip @ first
+    vector = (vector - vector.mean()) / np.sqrt(vector.var() + 1e-5) * scale + shift
+    value = SentenceEncoder(str(folder))(["you are a fool"])[0]
+    np.testing.assert_allclose(value, vector / np.linalg.norm(vector), atol=1e-5)
+
+
 def test_unsupported_sentence_encoders_are_refused_by_name(tmp_path: Path) -> None:
     folder = tmp_path / "labse"
     write_labse(folder)
