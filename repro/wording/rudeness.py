@@ -247,5 +247,4 @@ _ADDERS = (
     _add_address,
     _add_exclamation,
     _add_remark,
-    _add_remark,
 )
