@@ -7,8 +7,12 @@ import random
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["tests.hub.fixtures"]
+# How fast a machine draws examples says nothing about the code.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 ROOT = Path(__file__).resolve().parent.parent
 WORDS = (
     "the a you your this that is was are not so very he she they we it of in on at and but with what why how idiot "
