@@ -46,6 +46,7 @@ _REVISIONS = {
     "folder": re.compile(r"sha256:[0-9a-f]{16}(\+[0-9a-f]{16})*"),
     "hub": re.compile(f"({'|'.join(map(re.escape, HUB_DATASETS.values()))})@[0-9a-f]{{40}}"),
 }
+_OLD_SAMPLE = re.compile(r"sha256:[0-9a-f]{16}\+[0-9a-f]{16}\+[0-9a-f]{16}")
 # Findings in a note. A forged row may have thousands.
 _MAX_FINDINGS = 5
 
@@ -249,7 +250,7 @@ def _check_origin(stored: TestSetInfo, here: TestSet, outcome: Outcome) -> None:
     """Check where a test set is said to come from: as here, or from the other of the two places that have it."""
     if stored.origin == here.origin:
         revision = stored.revision
-        if here.origin == "sample" and revision.count("+") == 2:
+        if here.origin == "sample" and _OLD_SAMPLE.fullmatch(revision):
             # Older rows also name the sample's training files; the test set's own hash stands last.
             revision = f"sha256:{revision.rpartition('+')[2]}"
         outcome.compare("test_set.revision", revision, here.revision)

@@ -283,7 +283,8 @@ def test_a_family_of_one_run_states_its_outputs(board: Path) -> None:
 
     def family(lock: dict[str, Any]) -> tuple[str, str]:
         shutil.rmtree(board / "results/sister", ignore_errors=True)
-        for one in (row, renamed(row, "sister", revision=pin("2"))):
+        later = row.model_copy(update={"date": DATE + datetime.timedelta(hours=1)})
+        for one in (row, renamed(later, "sister", revision=pin("2"))):
             provenance = one.provenance.model_copy(update={"recipe": lock})
             store_sentences(board, one.model_copy(update={"provenance": provenance}), sentences)
         return check(board)["sister"]
@@ -381,6 +382,7 @@ def test_a_hostile_row_ends_nothing(board: Path, capsys: pytest.CaptureFixture[s
         (lambda t: t.update(origin="the moon"), "test_set.origin: stored the moon, recomputed sample"),
         (lambda t: t.update(origin="hub", revision="trust me"), "test_set.origin: stored hub, recomputed sample"),
         (lambda t: t.update(revision="trust me"), "test_set.revision: stored trust me, recomputed "),
+        (lambda t: t.update(revision=f"trust+me+{t['revision'][7:]}"), "test_set.revision: stored trust+me+"),
     ],
 )
 def test_where_a_test_set_comes_from_is_checked(
