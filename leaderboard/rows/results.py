@@ -11,7 +11,8 @@ from leaderboard.rows.sentences import Sentences, summarise
 from leaderboard.rows.systems import system_facts
 from metrics.scoring import DECIMALS
 from metrics.scoring.signature import Signature, describe_decoding
-from metrics.systems.resolve import ENDPOINT, without_folders
+from metrics.systems.names import ENDPOINT
+from metrics.systems.resolve import without_folders
 from metrics.util.errors import InputError
 from metrics.util.hub import HUB_ID
 

@@ -18,10 +18,14 @@ PAGE_BUNDLE = {
     "metrics/data": "__init__.py text.py",
     "metrics/generation": "__init__.py decoding.py fields.py tokens.py",
     "metrics/generation/engines": "*.py",
-    "metrics/models": "__init__.py builtin.py conversion.py loading.py prompts.py resolve.py",
+    "metrics/models": (
+        "__init__.py adapters.py builtin.py conversion.py generation_config.py loading.py prompts.py resolve.py "
+        "tokenizers.py weights.py"
+    ),
+    "metrics/profiles": "*.yaml",
     "metrics/scoring": "__init__.py signature.py slices.py statistics.py toxicity.py",
     "metrics/spaces": "__init__.py gate.py theme.py",
-    "metrics/systems": "__init__.py baselines.py lexicon.txt",
+    "metrics/systems": "__init__.py baselines.py lexicon.txt names.py",
     "metrics/util": "*.py",
 }
 

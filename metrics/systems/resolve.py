@@ -1,7 +1,6 @@
 """Systems, by name: a baseline, a file of outputs, a model, or a model of an endpoint; and their outputs."""
 
 import os
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,10 @@ from metrics.models.loading import DTYPES, require_dtype
 from metrics.models.prompts import NO_PREAMBLE, Preamble
 from metrics.models.resolve import ModelRef, resolve_model
 from metrics.systems.baselines import BASELINES, LEXICON
+from metrics.systems.names import ENDPOINT
 from metrics.util.errors import InputError
 from metrics.util.files import content_hash, sha256_file
 
-# openai:MODEL, a chat model of the endpoint that is given apart, or openai:MODEL@URL.
-ENDPOINT = re.compile(r"openai:(?P<model>.+?)(@(?P<url>https?://.*))?", re.DOTALL)
 ENDPOINT_KEY = "SRO_ENDPOINT_KEY"
 # Settings that every endpoint takes.
 _ENDPOINT_DECODING = ("do_sample", "max_new_tokens", "temperature", "top_p")

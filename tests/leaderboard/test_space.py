@@ -542,7 +542,7 @@ def test_hostile_values_in_a_table_are_bounded_and_escaped(
 
 @pytest.mark.parametrize(
     "values",
-    [{"j_low": -100.0}, {"sim": -1e300}, {"sta_high": 1e300}, {"j": 7.0}, {"sim_high": None}, {"fl_low": 0.9}],
+    [{"j_low": -100.0}, {"sim": -1e300}, {"sta_high": 1e300}, {"j": 7.0}, {"sim_high": None}, {"fl_high": 0.9}],
 )
 def test_no_number_breaks_the_charts(board: Leaderboard, tmp_path: Path, values: dict[str, Any]) -> None:
     tamper(tmp_path, "delete", **values)

@@ -4,17 +4,18 @@ import functools
 import json
 import re
 import shlex
+from pathlib import Path
 from typing import Any
 
 import yaml
 
+import metrics
 from leaderboard.rows.row import folder_name
 from leaderboard.space.data import Record
 from leaderboard.space.escaping import hub_commit
 from metrics.generation.engines import engine_option
 from metrics.generation.fields import DECODING_KEYS
-from metrics.profiles import load_profile, profile_names
-from metrics.systems.resolve import ENDPOINT
+from metrics.systems.names import ENDPOINT
 
 _WRITE_OUTPUTS = "import pandas, sys; print(*pandas.read_parquet(sys.argv[1]).output, sep='\\n')"
 
@@ -88,8 +89,18 @@ def _score(record: Record, system: str) -> str:
 @functools.cache
 def _profile_option(profile: str) -> str:
     """The name under which --profile finds a profile and its version, such as offline-v2 for offline.v2."""
-    known = {f"{loaded.name}.v{loaded.version}": name for name in profile_names() for loaded in [load_profile(name)]}
-    return known.get(profile) or re.sub(r"\.v\d+$", "", profile)
+    return _profile_files().get(profile) or re.sub(r"\.v\d+$", "", profile)
+
+
+@functools.cache
+def _profile_files() -> dict[str, str]:
+    """Return the name of each profile's file by its name and version.
+
+    The files are read here, because `metrics.profiles` imports the scorers, which the staged Space has not.
+    """
+    texts = {path.stem: path.read_text("utf-8") for path in (Path(metrics.__file__).parent / "profiles").glob("*.yaml")}
+    loaded = {stem: yaml.safe_load(text) for stem, text in texts.items()}
+    return {f"{profile['name']}.v{profile['version']}": stem for stem, profile in loaded.items()}
 
 
 def _option_value(value: Any) -> str:
