@@ -27,6 +27,7 @@ from metrics.util.files import content_hash
 
 Record = Mapping[str, Any]
 LATEST = TABLES["latest"]
+_RUN_ID = re.compile(r"[0-9a-f]{16}", re.ASCII)
 # The sentences of this many systems stay in memory.
 _CACHED_SYSTEMS = 32
 # Seconds, or words of a text.
@@ -65,7 +66,7 @@ class Leaderboard:
 
     Attributes:
         repo: The data set of the snapshot; None for a local folder.
-        records: The rows by key: their place in the table, since run ids from outside may repeat.
+        records: The rows by key, which stands in the page's address; `place` is a row's place in the table.
         published: The published figures among them.
         groups: The measured rows, by group key.
         sentences: A function from a record's key to its stored sentences; raises `InputError` if there are none.
@@ -76,7 +77,12 @@ class Leaderboard:
         self.snapshot, self.repo = snapshot, repo
         self.table = _read_latest(snapshot)
         rows = enumerate(self.table.to_pylist())
-        self.records: dict[str, Record] = {str(i): {**_in_range(row), "key": str(i)} for i, row in rows}
+        self.records: dict[str, Record] = {}
+        for place, row in rows:
+            # Run ids from outside may repeat, or be none; the first row of a run is found by its run id in any version.
+            run = str(row["run_id"])
+            key = run if _RUN_ID.fullmatch(run) and run not in self.records else str(place)
+            self.records[key] = {**_in_range(row), "key": key, "place": place}
         self.published = tuple(r for r in self.records.values() if r["record"] == "published")
         self.groups = _groups([r for r in self.records.values() if r["record"] != "published"])
         self.sentences = lru_cache(_CACHED_SYSTEMS)(self._sentences)

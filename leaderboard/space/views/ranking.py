@@ -104,5 +104,5 @@ def to_csv(board: Leaderboard, records: Sequence[Record]) -> bytes:
 
 def to_parquet(board: Leaderboard, records: Sequence[Record]) -> bytes:
     """Return the records in their order, with the columns and types of the stored table."""
-    places = pa.array([int(record["key"]) for record in records], type=pa.int64())
+    places = pa.array([record["place"] for record in records], type=pa.int64())
     return write_parquet(board.table.take(places))

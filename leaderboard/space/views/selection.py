@@ -1,12 +1,14 @@
 """Which rows of a group the page shows, and in which order."""
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from leaderboard.space.data import Group, Record
 from leaderboard.space.views.columns import COLUMNS, PARALLEL, STATUSES, UNKNOWN
+from metrics.util.files import content_hash
 
 ANY = "any"
 # Of the search field; the browser's own limit binds only the browser.
@@ -70,11 +72,35 @@ def _class(record: Record, field: str) -> Any:
 
 @dataclass(frozen=True)
 class TableState:
-    """The column by which the ranking is sorted, and its page, from 0."""
+    """The column by which the ranking is sorted, and its page, from 0.
+
+    Attributes:
+        rows: A hash of the rows to which the page belongs: for others, the table starts with its first page.
+    """
 
     sort: str = "rank"
     descending: bool = False
     page: int = 0
+    rows: str = ""
+
+    @property
+    def text(self) -> str:
+        """The state as the page's address holds it: "-j" or "-j.2.ab12cd34"."""
+        page = f".{self.page}.{self.rows}" if self.page else ""
+        return f"{'-' if self.descending else ''}{self.sort}{page}"
+
+    @classmethod
+    def parse(cls, text: Any) -> "TableState":
+        """Return the state in a text, which may come from anybody; the ranking's own order for any other text."""
+        match = re.fullmatch(r"(-?)(\w{1,40})(?:\.(\d{1,8})\.(\w{1,64}))?", str(text or ""), re.ASCII)
+        if match is None or match[2] not in COLUMNS:
+            return cls()
+        return cls(match[2], bool(match[1]), int(match[3] or 0), match[4] or "")
+
+    def of(self, *rows: Any) -> "TableState":
+        """Return the state for these rows (any values that identify them): on its page only if it was theirs."""
+        key = content_hash([str(part) for part in rows])[:8]
+        return replace(self, page=self.page if key == self.rows else 0, rows=key)
 
     def sorted_by(self, column: str) -> "TableState":
         """Return the state after a click on a heading: scores start with the highest, a second click reverses."""
@@ -82,7 +108,7 @@ class TableState:
             return self
         if column == self.sort:
             return replace(self, descending=not self.descending, page=0)
-        return TableState(column, COLUMNS[column].numeric and column != "rank")
+        return TableState(column, COLUMNS[column].numeric and column != "rank", rows=self.rows)
 
     def apply(self, records: Sequence[Record]) -> list[Record]:
         """Return the records sorted; those without a value come last in both directions."""

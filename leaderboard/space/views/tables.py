@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from leaderboard.space.escaping import MISSING
+from metrics.util.files import content_hash
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -43,6 +44,18 @@ def page_bounds(total: int, size: int, page: int) -> tuple[int, int]:
 def page_number(value: Any) -> int:
     """Return the page that a button's event names; 0 if the browser sent anything but a page."""
     return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 9 else 0
+
+
+def page_text(page: int, *sentences: Any) -> str:
+    """Return a page as the address holds it, with a hash of what it is a page of; "" for the first page."""
+    return f"{page}.{content_hash([str(part) for part in sentences])[:8]}" if page else ""
+
+
+def page_at(text: Any, *sentences: Any) -> int:
+    """Return the page in the result of `page_text`; 0 if it is a page of something else."""
+    number, _, key = str(text or "").partition(".")
+    page = page_number(number)
+    return page if page and page_text(page, *sentences) == f"{page}.{key}" else 0
 
 
 def above_table(count: str, page: int, pages: int) -> str:

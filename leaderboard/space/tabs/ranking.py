@@ -1,0 +1,74 @@
+"""The tab Ranking."""
+
+import base64
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import gradio as gr
+
+from leaderboard.space.data import Group
+from leaderboard.space.frame import QUEUED, UNQUEUED, Frame, Refresh, asset, html_block
+from leaderboard.space.views.columns import COLUMNS, DEFAULT, FIXED
+from leaderboard.space.views.ranking import render_ranking, to_csv, to_parquet
+from leaderboard.space.views.selection import Filters, TableState, select
+from leaderboard.space.views.tables import page_number
+
+
+def ranking_tab(frame: Frame) -> Refresh:
+    """Create the tab with the ranking, its columns, and its downloads."""
+    names = [(column.title, name) for name, column in COLUMNS.items() if name not in FIXED]
+    with gr.Accordion("Columns", open=False, elem_id="columns-menu"):
+        columns = gr.CheckboxGroup(
+            names, value=list(DEFAULT), label="Columns beside rank and system", elem_id="columns"
+        )
+    frame.keep("columns", columns, tuple(COLUMNS))
+    state = frame.hidden("sort", TableState().text)
+    table = html_block(render_ranking(frame.first_group, Filters(), DEFAULT, TableState()), "ranking")
+    frame.choosers.append(table)
+    _connect_table(frame, table, state, columns)
+    _downloads(frame, state)
+
+    def update(group: Group | None, filters: Filters, text: str, names: list[str]) -> list[str]:
+        now = TableState.parse(text).of(group and group.key, filters)
+        return [render_ranking(group, filters, names, now), now.text]
+
+    return Refresh(update, [state, columns], [table, state])
+
+
+def _connect_table(frame: Frame, table: gr.HTML, state: gr.Textbox, columns: gr.CheckboxGroup) -> None:
+    inputs, updated = [state, columns, *frame.filters], [table, state]
+
+    def render(
+        change: Callable[[TableState], TableState], text: str, columns: list[str], key: str, *values: str
+    ) -> Any:
+        group, filters = frame.group_at(key), Filters(*values)
+        now = change(TableState.parse(text).of(group and group.key, filters))
+        return render_ranking(group, filters, columns, now), now.text
+
+    def sort(event: gr.EventData, *values: Any) -> Any:
+        return render(lambda state: state.sorted_by(str(event.value)), *values)
+
+    def turn(event: gr.EventData, *values: Any) -> Any:
+        return render(lambda state: replace(state, page=page_number(event.value)), *values)
+
+    table.sort(sort, inputs, updated, **UNQUEUED)
+    table.turn(turn, inputs, updated, **UNQUEUED)
+    columns.change(partial(render, lambda state: state), inputs, updated, trigger_mode="always_last", **UNQUEUED)
+
+
+def _downloads(frame: Frame, state: gr.Textbox) -> None:
+    file = gr.JSON(visible=False)
+
+    def save(convert: Callable[..., bytes], name: str, text: str, key: str | None, *filters: str) -> Any:
+        """A file as assets/save.js reads it: the browser saves it, the server writes nothing to its disk."""
+        data = convert(frame.board, select(frame.group_at(key), Filters(*filters), TableState.parse(text)))
+        return {"name": name, "data": base64.b64encode(data).decode("ascii")}
+
+    with gr.Row():
+        for name, title, convert in (("csv", "CSV", to_csv), ("parquet", "Parquet", to_parquet)):
+            button = gr.Button(f"Download as {title}", elem_id=name, size="sm", scale=0, min_width=190)
+            saved = partial(save, convert, f"leaderboard.{name}")
+            clicked = button.click(saved, [state, *frame.filters], file, **QUEUED)
+            clicked.then(None, file, None, js=asset("save.js"))
