@@ -215,7 +215,7 @@ def _check_signature(row: Row, n: int, outcome: Outcome) -> None:
 
 def _may_have_decoding(row: Row) -> bool:
     """Whether outputs have decoding settings: those of an endpoint's model have, and files whose reasoning was cut."""
-    settings = ({}, {"reasoning": "cut"})
+    settings: tuple[dict[str, str], ...] = ({}, {"reasoning": "cut"})
     return row.system.kind == "outputs" and (row.decoding in settings or bool(ENDPOINT.fullmatch(row.system.name)))
 
 
