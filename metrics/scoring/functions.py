@@ -23,7 +23,7 @@ import numpy as np
 from metrics.profiles import load_profile
 from metrics.scorers.batching import Array
 from metrics.scoring import FACTORS
-from metrics.scoring.items import Texts, score_chunks, to_items
+from metrics.scoring.items import Texts, first_columns
 from metrics.scoring.measures import MEASURES, Measure
 from metrics.util.errors import InputError
 
@@ -162,10 +162,7 @@ def _score(sources: Any, predictions: Any, references: Any, profile: str, metric
     if references is not None:
         references = [(r,) if isinstance(r, str) else r for r in _list("references", references)]
         references = [_texts(f"references[{i}]", texts) for i, texts in enumerate(references)]
-    items = to_items(_texts("sources", sources), predictions, references, measures)
-    scored = {item: values for chunk in score_chunks(items, measures, "scoring") for item, values in chunk.items()}
-    starts = np.cumsum([0, *(len(m.columns) for m in measures)])[:-1]
-    return [np.array([scored[i][start] if i in scored else 0.0 for i in items], dtype=np.float64) for start in starts]
+    return first_columns(measures, _texts("sources", sources), predictions, references)
 
 
 def _list(name: str, values: Any) -> list[Any]:

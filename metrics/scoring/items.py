@@ -83,3 +83,17 @@ def score_chunks(
         if not np.isfinite(values).all():
             raise InputError("a scorer returned a value that is not finite; its weights may be damaged")
         yield dict(zip(chunk, values.tolist(), strict=True))
+
+
+def first_columns(
+    measures: Sequence[Measure], sources: Texts, outputs: Texts, references: Sequence[Texts] | None
+) -> list[Array]:
+    """Return the first column [n] of each measure: its scores of n outputs, 0 for an empty one.
+
+    Raises:
+        InputError: As `to_items` and `score_chunks`.
+    """
+    items = to_items(sources, outputs, references, measures)
+    scored = {item: values for chunk in score_chunks(items, measures, "scoring") for item, values in chunk.items()}
+    starts = np.cumsum([0, *(len(measure.columns) for measure in measures)])[:-1]
+    return [np.array([scored[i][start] if i in scored else 0.0 for i in items], dtype=np.float64) for start in starts]

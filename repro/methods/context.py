@@ -86,6 +86,6 @@ class TrainingContext:
 
 
 def training_method(name: str) -> Callable[[TrainingContext], LeaderTrainer]:
-    """Return the function `train` of the module repro.methods.NAME."""
-    train: Callable[[TrainingContext], LeaderTrainer] = import_module(f"repro.methods.{name}").train
+    """Return the function `train` of the module repro.methods.NAME, with _ for each - of the name."""
+    train: Callable[[TrainingContext], LeaderTrainer] = import_module(f"repro.methods.{name.replace('-', '_')}").train
     return train

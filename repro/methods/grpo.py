@@ -6,15 +6,15 @@ default, 0, so there is no reference model.
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer
 
+from metrics.rewards import PROMPT, Reward
 from repro.followers.follower import Verdict
 from repro.leader.rollouts import RolloutGenerator
-from repro.leader.split_decoder import Tokens
 from repro.methods.context import TrainingContext
 from repro.methods.sro import SEED_STRIDE
 from repro.training.trainer import LeaderTrainer
@@ -40,7 +40,7 @@ class LeaderGRPOTrainer(LeaderTrainer, GRPOTrainer):
                     max_completion_length=config.rollout_max_new_tokens,
                 ),
                 train_dataset=Dataset.from_dict({"prompt": list(context.texts) * times}),
-                reward_funcs=[self.reward],
+                reward_funcs=[Reward("verdict", self._judge, source=PROMPT)],
                 rollout_func=self.roll_out,
                 **context.trl_trainer_arguments(),
             )  # fmt: skip
@@ -57,9 +57,9 @@ class LeaderGRPOTrainer(LeaderTrainer, GRPOTrainer):
         self.leader.model.train()
         return {"prompt_ids": self.leader.prompt_ids(prompts), "completion_ids": outputs, "logprobs": None}
 
-    def reward(self, prompts: Sequence[str], completion_ids: Tokens, **kwargs: Any) -> list[float]:
-        """Return 1 for each completion that passes the follower and 0 for the others; `prompts` are the texts."""
-        verdicts = self._follower.judge(prompts, self.leader.decode(completion_ids), self.state.global_step)
+    def _judge(self, texts: Sequence[str], outputs: Sequence[str], columns: Mapping[str, Any]) -> list[float]:
+        """Return 1 for each output that passes the follower and 0 for the others."""
+        verdicts = self._follower.judge(texts, outputs, self.state.global_step)
         self.record_verdicts(verdicts)
         return [float(verdict == Verdict.PASS) for verdict in verdicts]
 

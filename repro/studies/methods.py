@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from metrics.util.errors import InputError, run_command
 from metrics.util.markdown import markdown_table
+from repro.methods import METHODS, PARALLEL
 from repro.studies.arms import Arm, study_parser, write_report
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ _SRO, _BEST_OF_K = "sro", "sro, best of k"
 _DETERMINISTIC = ("duplicate", "delete", "mask-infill", "few-shot")
 # Methods that use the screener alone. Each runs once more with the follower of SRO's recipe, which separates the
 # follower's merit from the method's.
-_VERDICT_METHODS = ("dpo", "kto", "grpo")
+_VERDICT_METHODS = tuple(method for method in METHODS if method != _SRO and method not in PARALLEL)
 _PARALLEL = (
     "sft", "few-shot", "reference", "s-nlp/bart-base-detox", "s-nlp/t5-paranmt-detox", "s-nlp/mt0-xl-detox-orpo",
 )  # fmt: skip

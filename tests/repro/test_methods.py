@@ -15,6 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import repro.methods
 from metrics.models.loading import load_model
 from metrics.models.resolve import resolve_model
 from metrics.util.errors import InputError
@@ -24,13 +25,13 @@ from repro.leader.leader import Leader
 from repro.leader.logprobs import sequence_logprobs
 from repro.leader.rollouts import RolloutGenerator
 from repro.methods.config import ContextConfig
-from repro.methods.context import TrainingContext
+from repro.methods.context import TrainingContext, training_method
 from repro.methods.sro import SEED_STRIDE
 from repro.methods.untrained_rollouts import ROLLOUTS_FILE, untrained_rollouts
 from repro.training.checkpoints import BEST
 from tests.leaders import scores_by_norm, weights
 
-METHODS = ("dpo", "kto", "grpo", "sft")
+METHODS = tuple(method for method in repro.methods.METHODS if method != "sro")
 SMALL = ["train=2", "steps=4", "batch_size=4", "rollouts=2", "evaluate_every=2", "rollout_max_new_tokens=6",
          "learning_rate=1e-2", "temperature=1.0", "systems=[reference]", "stop_repetition=1",
          "stop_length_ratio=0"]  # fmt: skip
@@ -68,7 +69,7 @@ def make_context(
 
 
 def train(context: TrainingContext) -> Any:
-    return import_module(f"repro.methods.{context.config.method}").train(context)
+    return training_method(context.config.method)(context)
 
 
 def losses(events: list[dict[str, Any]]) -> dict[int, float]:
@@ -77,7 +78,11 @@ def losses(events: list[dict[str, Any]]) -> dict[int, float]:
 
 @pytest.mark.parametrize(
     ("method", "more"),
-    [*((method, ()) for method in METHODS), ("grpo", ("accumulation=2",)), ("dpo", ("train=lora",))],
+    [
+        *((method, ()) for method in METHODS),
+        *((method, ("accumulation=2",)) for method in ("grpo", "online-dpo")),
+        *((method, ("train=lora",)) for method in ("dpo", "online-dpo")),
+    ],
 )
 def test_learns_and_resuming_equals_not_stopping(
     method: str, more: tuple[str, ...], tiny_llama: Path, sentences: list[str], tmp_path: Path
@@ -174,14 +179,38 @@ def test_grpo_rolls_out_as_sro_and_rewards_passes(tiny_llama: Path, sentences: l
     rolled = trainer.roll_out(texts, trainer)
     assert rolled["completion_ids"] == drawn
     assert rolled["prompt_ids"] == context.leader.prompt_ids(texts)
-    assert trainer.reward(texts, drawn) == [float(verdict == Verdict.PASS) for verdict in verdicts]
+    rewards = trainer.reward_funcs[0](prompts=texts, completions=context.leader.decode(drawn), completion_ids=drawn)
+    assert rewards == [float(verdict == Verdict.PASS) for verdict in verdicts]
     trainer.train_or_resume()
     (step,) = [event for event in events if "loss" in event]
-    assert step["reward"] == step["rewards/reward/mean"]
+    assert step["reward"] == step["rewards/verdict/mean"]
     # Eight verdicts are those above, eight the step's own.
     assert step["passed"] == pytest.approx(
         (np.mean([verdict == Verdict.PASS for verdict in verdicts]) + step["reward"]) / 2
     )
+
+
+def test_online_dpo_prefers_passes_to_fails_of_one_text(tiny_llama: Path, sentences: list[str], tmp_path: Path) -> None:
+    settings = ("steps=1", "evaluate_every=1", "rollouts=4", "batch_size=6", "accumulation=2")
+    context, events = make_context("online-dpo", tiny_llama, tmp_path, sentences[:12], *settings)
+    trainer = import_module("repro.methods.online_dpo").LeaderOnlineDPOTrainer(context)
+    pairs = trainer.roll_out(sentences[:12])
+    # The rollouts are SRO's, micro-batch after micro-batch. Passes and fails of a text meet; no pair has two texts.
+    generator, first = RolloutGenerator(context.leader, context.config), context.config.seed * SEED_STRIDE
+    drawn = [*generator.generate(sentences[:6], first), *generator.generate(sentences[6:12], first + 1)]
+    for text in range(12):
+        own = drawn[4 * text : 4 * text + 4]
+        passed = [v == Verdict.PASS for v in context.follower.judge([""] * 4, context.leader.decode(own))]
+        found = pairs[2 * text : 2 * text + 2]
+        assert sum(a.passed != b.passed for a, b in found) == min(sum(passed), 4 - sum(passed))
+        assert all(a.passed and not b.passed if a.passed != b.passed else a == b for a, b in found)
+        assert all(r.output in own for pair in found for r in pair)
+    assert len(pairs) == 24 and 0 < sum(a.passed != b.passed for a, b in pairs) < 24
+    trainer.train_or_resume()
+    (step,) = [event for event in events if "loss" in event]
+    # Before the first update policy and reference are equal: ln 2, whatever is preferred.
+    assert step["loss"] == pytest.approx(math.log(2), abs=1e-4)
+    assert step["rewards/margins"] == pytest.approx(0, abs=1e-5)
 
 
 def test_sft_learns_the_rewrite_alone(tiny_llama: Path, sentences: list[str], tmp_path: Path) -> None:
@@ -217,6 +246,8 @@ def test_settings_that_cannot_be_trained_raise_one_line_errors(
         train(make_context("dpo", tiny_llama, tmp_path / "one", sentences, "train_dtype=bfloat16")[0])
     with pytest.raises(InputError, match="set rollouts to at least 2"):
         train(make_context("grpo", tiny_llama, tmp_path / "one", sentences, "rollouts=1")[0])
+    with pytest.raises(InputError, match="online-dpo pairs the rollouts of a text; set rollouts to an even number"):
+        train(make_context("online-dpo", tiny_llama, tmp_path / "one", sentences, "rollouts=3")[0])
     with pytest.raises(InputError, match="batch_size x rollouts of at least 2"):
         train(make_context("kto", tiny_llama, tmp_path / "one", sentences, "rollouts=1", "batch_size=1")[0])
 

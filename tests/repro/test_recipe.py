@@ -55,7 +55,7 @@ def test_overrides_are_parsed_as_yaml_and_converted() -> None:
         ("warmup=yes please", "it must be one of denoise, none"),
         ("systems=[duplicate, mirror]", "system mirror is unknown"),
         ("prompt=Rewrite this", "must contain {text} exactly once"),
-        ("method=ppo", "method is 'ppo'; it must be one of sro, dpo, kto, grpo, sft, none"),
+        ("method=ppo", "method is 'ppo'; it must be one of sro, dpo, kto, grpo, online-dpo, sft, none"),
         ("sample=false", "2 greedy rollouts of a text are all alike"),
         ("systems=[dpo]", "system dpo is unknown"),
         ("systems=[]", "at least one, and none twice"),
