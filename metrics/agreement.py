@@ -85,8 +85,8 @@ def _print_agreement(options: argparse.Namespace, cache: "ScoreCache") -> None:
     if options.json:
         require_writable(options.json)
     sets = judgements_by_language(options.file)
-    served = [(profile, code) for profile in profiles for code in sets if code in profile.languages]
-    unserved = [(profile, code) for profile in profiles for code in sets if code not in profile.languages]
+    served = [(profile, code) for profile in profiles for code in sets if profile.serves(code)]
+    unserved = [(profile, code) for profile in profiles for code in sets if not profile.serves(code)]
     reasons = [f"profile {p.name} serves {', '.join(p.languages)} and not {code}" for p, code in unserved]
     if not served:
         raise InputError(f"{options.file}: not measured: {'; '.join(reasons)}; choose another --profile")

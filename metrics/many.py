@@ -16,7 +16,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from metrics.util.console import add_columns_options, add_endpoint_option, command_parser
+from metrics.util.console import add_columns_options, add_endpoint_option, add_language_option, command_parser
 from metrics.util.errors import InputError, run_command
 
 
@@ -25,8 +25,9 @@ def argument_parser() -> argparse.ArgumentParser:
     parser = command_parser("python -m metrics.many", __doc__, fromfile_prefix_chars="@")
     parser.add_argument("systems", metavar="SYSTEM", nargs="+", help="a system, or @FILE with one per line")
     parser.add_argument("--test-set", action="append", metavar="NAME", help="may be repeated (default: paradetox-test)")
+    add_language_option(parser)
     add_columns_options(parser)
-    parser.add_argument("--limit", type=int, metavar="N", help="use only the first N sentences of each test set")
+    parser.add_argument("--limit", type=int, metavar="N", help="use only the first N sentences of each language")
     parser.add_argument("--profile", action="append", metavar="NAME", help="may be repeated (default: offline)")
     parser.add_argument("--data-dir", metavar="DIR", help="the folder with the corpora (default: SRO_DATA_DIR)")
     parser.add_argument("--system", metavar="TEXT", help="the system message of models (as in metrics.score)")
@@ -61,19 +62,23 @@ def main(argv: list[str]) -> None:
     test_sets = list(dict.fromkeys(options.test_set or ["paradetox-test"]))
     profiles = tuple(dict.fromkeys(options.profile or ["offline"]))
     columns = parse_columns(options.columns, options.test_set_columns, options.systems, test_sets)
+    tests: list[tuple[str, str, str]] = []
     for name in test_sets:
-        load_test_set(name, options.data_dir, columns[1]).limit(options.limit)
+        whole = load_test_set(name, options.data_dir, columns[1])
+        parts = [part.limit(options.limit) for part in whole.by_language(options.lang)]
+        # The only language of a test set needs no choice, unless --lang states it.
+        codes = [part.lang for part in parts] if len(parts) > 1 or options.lang not in (None, "all") else [""]
+        tests += [(name, content_of_test_set(name), code) for code in codes]
     for name in profiles:
         load_profile(name)
-    tests = {name: content_of_test_set(name) for name in test_sets}
     preamble = read_preamble(options.system, options.few_shot)
     settings = options.limit, profiles, options.data_dir, options.batch_size, options.dtype, preamble, *columns
     systems = [with_endpoint(name, options.endpoint) for name in options.systems]
     contents = {system: content_of(system) for system in dict.fromkeys(systems)}
-    jobs = [[Job(one, content, name, *settings, tests[name]) for name in tests] for one, content in contents.items()]
+    jobs = [[Job(one, content, name, *settings, *rest) for name, *rest in tests] for one, content in contents.items()]
     missing = ([job for job in group if not (options.out / job.file_name).exists()] for group in jobs)
     groups = [group for group in missing if group]
-    total, todo = len(contents) * len(test_sets), sum(map(len, groups))
+    total, todo = len(contents) * len(tests), sum(map(len, groups))
     results = run_groups(groups, workers=options.workers, address=options.address, gpus=options.gpus)
     failed = []
     with ProgressBar("scoring", total, completed=total - todo, unit="jobs") as bar:

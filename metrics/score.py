@@ -8,7 +8,7 @@ SYSTEM is one of
     a baseline      duplicate (the source), delete (rude words removed), reference (the human rewrite)
 
 --test-set also takes a file of your own in the same formats, with any number of references (neutral_sentence,
-reference, reference2, …), lang and id as it has them; FILE:LANG is one of its languages.
+reference, reference2, …), lang and id as it has them. Each language of a test set has its own row; --lang chooses.
 
 Rewrites and scores are cached in the folder SRO_HOME. Interrupted runs resume: run the same command again. A second
 profile scores the same rewrites.
@@ -17,31 +17,42 @@ Exit codes: 0 done, 2 bad input (one line says what), 130 interrupted.
 """
 
 import argparse
+import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metrics.util.console import add_columns_options, add_endpoint_option, add_judge_option, command_parser
+from metrics.util.console import (
+    add_columns_options,
+    add_endpoint_option,
+    add_judge_option,
+    add_language_option,
+    command_parser,
+)
 from metrics.util.errors import InputError, run_command, suggest
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from metrics.data.columns import Columns
+    from metrics.data.test_sets import TestSet
+    from metrics.profiles import Profile
     from metrics.scoring.result import Result
-    from metrics.systems.resolve import System
+    from metrics.systems.resolve import Rewrites, System
 
 
 def parser() -> argparse.ArgumentParser:
     """Build the parser of the command."""
     p = command_parser("python -m metrics.score", __doc__)
     p.add_argument("systems", metavar="SYSTEM", nargs="+", help="what to score")
-    test_sets = "paradetox-test (default), paradetox-dev, paradetox-500, jigsaw-10k, sample, or FILE[:LANG]"
+    test_sets = "paradetox-test (default), paradetox-dev, paradetox-500, jigsaw-10k, clef2024-dev, clef2024-test, "
+    test_sets += "clef2025-dev, clef2025-test, sample, or a file"
     p.add_argument("--test-set", default="paradetox-test", metavar="NAME", help=test_sets)
+    add_language_option(p)
     add_columns_options(p)
-    p.add_argument("--limit", type=int, metavar="N", help="use only the first N sentences of the test set")
+    p.add_argument("--limit", type=int, metavar="N", help="use only the first N sentences of each language")
     p.add_argument("--profile", action="append", metavar="NAME", help="metric protocol; may be repeated (offline)")
     add_judge_option(p)
     p.add_argument("--data-dir", metavar="DIR", help="the folder with the corpora (default: SRO_DATA_DIR)")
@@ -59,6 +70,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--seed", type=int, default=0, help="the seed of systems that sample (default: 0)")
     p.add_argument("--slices", action="store_true", help="also by kind of toxicity, length, lowest metric and fault")
     p.add_argument("--json", metavar="FILE", type=Path, help="write the results, with every sentence, to FILE")
+    submission = "write the outputs in the shared tasks' format: .tsv, .zip or .jsonl; scores only with --profile"
+    p.add_argument("--submission", metavar="FILE", type=Path, help=submission)
     p.add_argument("--no-cache", action="store_true", help="do not use cached scores")
     p.add_argument("--push", metavar="ORG/NAME", help="show the pull request to this leaderboard on the Hub")
     p.add_argument("--yes", action="store_true", help="with --push: open the pull request")
@@ -71,43 +84,44 @@ def main(argv: list[str]) -> None:
     options = parser().parse_args(argv)
     from metrics.data.test_sets import load_test_set
     from metrics.profiles import load_profiles
-    from metrics.scoring.cache import ScoreCache
-    from metrics.scoring.evaluator import Evaluator, require_served
+    from metrics.scoring.evaluator import require_served
     from metrics.scoring.result import result_document
     from metrics.systems.outputs import outputs_for, parse_columns
-    from metrics.systems.rewriting import rewrite
-    from metrics.util.files import cache_dir, require_writable, write_json
-    from metrics.util.progress import progress
+    from metrics.systems.rewriting import rewrite_sets
+    from metrics.systems.submissions import require_submission, write_submission
+    from metrics.util.files import require_writable, write_json
 
     # All options are checked before the first model is loaded.
-    profiles = load_profiles(options.profile, options.judge)
-    if options.batch_size is not None and options.batch_size < 1:
-        raise InputError(f"--batch-size {options.batch_size}: must be at least 1")
-    if options.yes and not options.push:
-        raise InputError("--yes: confirms --push; give --push ORG/NAME")
+    scores = options.submission is None or bool(options.profile or options.judge)
+    profiles = load_profiles(options.profile, options.judge) if scores else []
+    _check_options(options)
     names = dict.fromkeys(options.systems)
     columns, test_columns = parse_columns(options.columns, options.test_set_columns, names, [options.test_set])
     systems = _resolve_systems(options, columns)
-    if options.json:
-        require_writable(options.json)
+    for file in filter(None, (options.json, options.submission)):
+        require_writable(file)
     if options.push:
         publish = _find_publisher(options.push, send=options.yes)
-    test_set = load_test_set(options.test_set, options.data_dir, test_columns).limit(options.limit)
-    for system in systems:
+    whole = load_test_set(options.test_set, options.data_dir, test_columns)
+    test_sets = [one.limit(options.limit) for one in whole.by_language(options.lang)]
+    if options.submission:
+        require_submission(options.submission, whole)
+    for system, test_set in itertools.product(systems, test_sets):
         if system.kind == "outputs":
             outputs_for(Path(system.name), test_set, columns)
     for profile in profiles:
-        require_served(profile, test_set)
+        require_served(profile, *test_sets)
 
-    cache = None if options.no_cache else ScoreCache(cache_dir() / "scores.sqlite")
-    evaluators = [Evaluator(profile, cache) for profile in profiles]
-    rewrites = [rewrite(system, test_set, batch_size=options.batch_size, seed=options.seed) for system in systems]
-    pairs = progress([(evaluator, written) for evaluator in evaluators for written in rewrites], "scoring", "systems")
-    results = [evaluator.evaluate(written, test_set) for evaluator, written in pairs]
+    settings = {"batch_size": options.batch_size, "seed": options.seed}
+    written = [pair for system in systems for pair in rewrite_sets(system, test_sets, **settings)]
+    if options.submission:
+        write_submission(options.submission, whole, written)
+    results = _score(written, profiles, cached=not options.no_cache)
     documents = [result_document(result, slices=options.slices) for result in results]
     if options.json:
         write_json(options.json, documents[0] if len(documents) == 1 else {"results": documents})
-    _show(results, options)
+    if results:
+        _show(results, options)
     if options.push:
         try:
             publish(documents, options.push, send=options.yes)
@@ -117,6 +131,29 @@ def main(argv: list[str]) -> None:
             raise InputError(f"{problem}; {action}") from None
         if not options.yes:
             print("nothing was sent; add --yes to open a pull request")
+
+
+def _check_options(options: argparse.Namespace) -> None:
+    if options.batch_size is not None and options.batch_size < 1:
+        raise InputError(f"--batch-size {options.batch_size}: must be at least 1")
+    if options.yes and not options.push:
+        raise InputError("--yes: confirms --push; give --push ORG/NAME")
+    if options.submission and len(dict.fromkeys(options.systems)) > 1:
+        raise InputError(f"--submission {options.submission}: holds the outputs of one system; give one")
+    if options.submission and (options.json or options.push) and not (options.profile or options.judge):
+        raise InputError("--submission without --profile scores nothing; add --profile NAME for --json and --push")
+
+
+def _score(written: "list[tuple[Rewrites, TestSet]]", profiles: "Sequence[Profile]", *, cached: bool) -> "list[Result]":
+    from metrics.scoring.cache import ScoreCache
+    from metrics.scoring.evaluator import Evaluator
+    from metrics.util.files import cache_dir
+    from metrics.util.progress import progress
+
+    cache = ScoreCache(cache_dir() / "scores.sqlite") if cached else None
+    evaluators = [Evaluator(profile, cache) for profile in profiles]
+    triples = [(evaluator, *pair) for evaluator in evaluators for pair in written]
+    return [e.evaluate(rewrites, test_set) for e, rewrites, test_set in progress(triples, "scoring", "systems")]
 
 
 def _resolve_systems(options: argparse.Namespace, columns: "Columns") -> "list[System]":
@@ -183,29 +220,22 @@ def _show(results: "list[Result]", options: argparse.Namespace) -> None:
     """Print a table per profile: drawn on a terminal, tab-separated lines elsewhere."""
     from rich.console import Console
 
-    from metrics.scoring import METRICS
+    from metrics.scoring.languages import states_languages
     from metrics.scoring.slices import count_line, slice_tables
 
     console = Console()
-    test_set = results[0].test_set
-    header = ["system", *(metric.upper() for metric in METRICS), "n", "decoding"]
-    for key in dict.fromkeys(result.signature.key for result in results):
-        group = sorted((r for r in results if r.signature.key == key), key=lambda r: -r.summary["j"].mean)
-        rows = [
-            [r.rewrites.system, *(str(r.summary[m]) for m in METRICS), str(len(test_set.sources)), r.signature.decoding]
-            for r in group
-        ]
-        profile = f"profile {group[0].signature.fields()['profile']}"
-        title = f"{test_set.name} ({test_set.origin}), {profile}"
-        # The decoding is the widest column by far.
-        columns = len(header) if options.verbose or not console.is_terminal else len(header) - 1
-        caption = "; 95 % bootstrap intervals over sentences" if console.is_terminal else ""
-        _print_table(console, f"{title}{caption}", header[:columns], [row[:columns] for row in rows])
-        for result in group:
-            console.print(f"{result.rewrites.system}, {count_line(result.scored)}", markup=False, soft_wrap=True)
+    multilingual = states_languages(results)
+    for profile in dict.fromkeys(result.signature.fields()["profile"] for result in results):
+        group = [result for result in results if result.signature.fields()["profile"] == profile]
+        group.sort(key=lambda result: (result.test_set.lang, -result.summary["j"].mean))
+        _show_scores(console, group, options, multilingual=multilingual)
+        names = [f"{r.rewrites.system}{f' ({r.test_set.lang})' if multilingual else ''}" for r in group]
+        for name, result in zip(names, group, strict=True):
+            console.print(f"{name}, {count_line(result.scored)}", markup=False, soft_wrap=True)
         if options.slices:
-            for head, cells in slice_tables({result.rewrites.system: result.scored for result in group}):
-                _print_table(console, f"by {head[0]}, {profile}", head, cells)
+            scored = {name: result.scored for name, result in zip(names, group, strict=True)}
+            for head, cells in slice_tables(scored):
+                _print_table(console, f"by {head[0]}, profile {profile}", head, cells)
         # Systems with the same decoding share a signature.
         for signature in {result.signature.long: result.signature for result in group}.values():
             long = options.verbose or not console.is_terminal
@@ -216,6 +246,32 @@ def _show(results: "list[Result]", options: argparse.Namespace) -> None:
         print(f"\nNext: publish    python -m leaderboard.publish {options.json} --repo ORG/NAME")
         if len(results) == 1:
             print(f"      compare    python -m metrics.compare {options.json} OTHER.json")
+
+
+def _show_scores(
+    console: "Console", results: "list[Result]", options: argparse.Namespace, *, multilingual: bool
+) -> None:
+    """Print the table of results under one profile, with a column and the averages of languages if not all English."""
+    from metrics.scoring import METRICS
+    from metrics.scoring.languages import average_rows, missing_languages
+
+    test_set, lang = results[0].test_set, ["lang"] if multilingual else []
+    header = ["system", *lang, *(metric.upper() for metric in METRICS), "n", "decoding"]
+    rows = [
+        [
+            r.rewrites.system, *([r.test_set.lang] if multilingual else []), *(str(r.summary[m]) for m in METRICS),
+            str(len(r.test_set.sources)), r.signature.decoding,
+        ]
+        for r in results
+    ]  # fmt: skip
+    rows += [[*row, ""] for row in average_rows(results)] if multilingual else []
+    title = f"{test_set.name} ({test_set.origin}), profile {results[0].signature.fields()['profile']}"
+    # The decoding is the widest column by far.
+    columns = len(header) if options.verbose or not console.is_terminal else len(header) - 1
+    caption = "; 95 % bootstrap intervals over sentences" if console.is_terminal else ""
+    _print_table(console, f"{title}{caption}", header[:columns], [row[:columns] for row in rows])
+    for line in missing_languages(results) if multilingual else []:
+        console.print(line, markup=False, soft_wrap=True)
 
 
 def _print_table(console: "Console", title: str, header: list[str], rows: list[list[str]]) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from metrics.data.columns import Columns
+from metrics.data.languages import require_code
 from metrics.data.tables import Table, is_table, quoted, read_table, read_texts
 from metrics.data.text import is_copy
 from metrics.util.characters import require_visible
@@ -89,7 +90,11 @@ def _columns(table: Table, columns: Columns) -> _Columns:
             raise InputError(f"{table.path}: {place}: its {source_column} is empty; leave the row out")
     references = tuple(tuple(t for name in reference_columns for t in table.texts(i, name)) for i in numbers)
     ids = tuple(table.key(i, id_column) for i in numbers) if id_column else ()
-    langs = tuple(table.key(i, lang_column).strip().lower() for i in numbers) if lang_column else ()
+    langs = (
+        tuple(require_code(table.key(i, lang_column), f"{table.path}: {table.places[i]}") for i in numbers)
+        if lang_column
+        else ()
+    )
     keys: tuple[object, ...] = ids or (tuple(zip(sources, langs, strict=True)) if langs else sources)
     first: dict[object, str] = {}
     for i, (key, place) in enumerate(zip(keys, table.places, strict=True)):

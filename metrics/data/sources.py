@@ -2,21 +2,35 @@
 
 import functools
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import huggingface_hub as hub
 
 from metrics.data.formats import Row, read_comments, read_paradetox
+from metrics.data.languages import NON_PARALLEL, PARALLEL
+from metrics.data.own_texts import OwnTexts, read_own_texts
 from metrics.util.errors import InputError
 from metrics.util.files import read_lines, sha256_bytes, sha256_file
 from metrics.util.hub import is_hub_failure, require_sendable_token
 
 # The sample belongs to the training code; it is read as data, not imported.
 SAMPLE = Path(__file__).resolve().parents[2] / "repro" / "sample"
-# The Hub data sets of the two public corpora.
-HUB_DATASETS = {"paradetox": "s-nlp/paradetox", "jigsaw": "Arsive/toxicity_classification_jigsaw"}
+_PAIRS, _TEST_PAIRS = "textdetox/multilingual_paradetox", "textdetox/multilingual_paradetox_test"
+# The test sets of TextDetox at CLEF -> the file in the data folder, the languages. In 2025 the phases of 2024 changed
+# places, and the languages without parallel training texts were added to the first one.
+SHARED_TASKS = {
+    "clef2024-dev": ("clef_inputs/clef2024_dev.tsv", PARALLEL),
+    "clef2024-test": ("clef_inputs/clef2024_test.tsv", PARALLEL),
+    "clef2025-dev": ("clef_inputs/clef2025_dev.tsv", (*PARALLEL, *NON_PARALLEL)),
+    "clef2025-test": ("clef_inputs/clef2025_test.tsv", PARALLEL),
+}
+# The Hub data sets of the public corpora and of the shared tasks.
+HUB_DATASETS = {
+    "paradetox": "s-nlp/paradetox", "jigsaw": "Arsive/toxicity_classification_jigsaw",
+    "clef2024-dev": _PAIRS, "clef2024-test": _TEST_PAIRS, "clef2025-dev": _TEST_PAIRS, "clef2025-test": _PAIRS,
+}  # fmt: skip
 # First 4 KiB (SHA-256) and size of the public files: one that begins like them and is shorter is a damaged copy.
 _KNOWN_FILES = {
     "paradetox/paradetox.tsv": ("3bd353325b12dae6f09e91f69515f369", 1_627_340),
@@ -77,21 +91,79 @@ def read_parallel(data_dir: str | Path | None) -> ParallelTexts | None:
     return ParallelTexts("folder", folder_revision(folder, [_PARADETOX]), rows)
 
 
+def read_shared_task(name: str, data_dir: str | Path | None) -> tuple[str, OwnTexts]:
+    """Read a test set of `SHARED_TASKS`; the Hub has human rewrites, the inputs in a data folder have none.
+
+    Returns:
+        "folder" or "hub", and the sentences with their languages.
+
+    Raises:
+        InputError: There is neither a data folder nor the Hub, or a file is missing or damaged.
+    """
+    file, langs = SHARED_TASKS[name]
+    folder = data_folder(data_dir)
+    if folder is not None:
+        texts = read_own_texts(data_file(folder, file))
+        return "folder", replace(texts, revision=folder_revision(folder, [file]))
+    dataset = HUB_DATASETS[name]
+    parts: list[tuple[str, OwnTexts]] = []
+    revision = ""
+    for lang in langs:
+        found = hub_files(dataset, f"{lang}-")
+        if found is None:
+            missing = f"the Hub gave no {lang} of {dataset}" if revision else f"nor did the Hub give {dataset}"
+            raise InputError(f"{name}: no data folder (--data-dir or SRO_DATA_DIR), {missing}; try again later")
+        paths, revision = found
+        parts += [(lang, read_own_texts(path)) for path in paths]
+    return "hub", OwnTexts(
+        name, revision,
+        tuple(source for _, part in parts for source in part.sources),
+        tuple(references for _, part in parts for references in part.references),
+        tuple(lang for lang, part in parts for _ in part.sources),
+    )  # fmt: skip
+
+
+@functools.lru_cache(maxsize=64)
+def hub_files(dataset: str, prefix: str, suffixes: tuple[str, ...] = (".parquet",)) -> tuple[list[Path], str] | None:
+    """Return the files of a Hub data set whose name begins with `prefix`, downloaded, and the set's revision.
+
+    None if the Hub cannot be reached or has no such file.
+    """
+    return _download(dataset, lambda name: Path(name).name.startswith(prefix) and name.endswith(suffixes))
+
+
 @functools.lru_cache(maxsize=8)
 def _hub_file(dataset: str, suffixes: tuple[str, ...], contains: str) -> tuple[Path, str] | None:
     """Return a file of a Hub data set and its revision, or None if the Hub cannot be reached or has no such file."""
+    found = _download(dataset, lambda name: name.endswith(suffixes) and contains in name, most=1)
+    return found and (found[0][0], found[1])
+
+
+@functools.lru_cache(maxsize=8)
+def _hub_listing(dataset: str) -> tuple[tuple[str, ...], str] | None:
+    """The files of a Hub data set and its commit; None if the Hub does not give it."""
     require_sendable_token()
     try:
         info = hub.HfApi().dataset_info(dataset, timeout=15)
-        names = [s.rfilename for s in info.siblings or [] if s.rfilename.endswith(suffixes) and contains in s.rfilename]
-        if not names:
-            return None
-        path = hub.hf_hub_download(dataset, sorted(names)[0], repo_type="dataset", revision=info.sha)
     except Exception as error:
         if not is_hub_failure(error):
             raise
         return None
-    return Path(path), f"{dataset}@{info.sha}"
+    return tuple(sorted(file.rfilename for file in info.siblings or [])), str(info.sha)
+
+
+def _download(dataset: str, wanted: Callable[[str], bool], most: int | None = None) -> tuple[list[Path], str] | None:
+    listing = _hub_listing(dataset)
+    if listing is None:
+        return None
+    names, commit = [name for name in listing[0] if wanted(name)][:most], listing[1]
+    try:
+        paths = [hub.hf_hub_download(dataset, name, repo_type="dataset", revision=commit) for name in names]
+    except Exception as error:
+        if not is_hub_failure(error):
+            raise
+        return None
+    return ([Path(path) for path in paths], f"{dataset}@{commit}") if paths else None
 
 
 def _hub_paradetox() -> ParallelTexts | None:

@@ -1,10 +1,15 @@
-"""Readers of the files in which this field exchanges texts: TSV, CSV, JSON Lines, Parquet, or one text per line."""
+"""Readers of the files in which this field exchanges texts: TSV, CSV, JSON Lines, Parquet, or one text per line.
+
+A .zip holds one such table, as the shared tasks ask of submissions.
+"""
 
 import csv
 import io
 import json
+import tempfile
+import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +19,12 @@ from metrics.util.files import read_lines, read_text
 
 _DELIMITED = (".tsv", ".csv")
 _JSON = (".jsonl", ".ndjson", ".json")
-TABLE_SUFFIXES = (*_DELIMITED, *_JSON, ".parquet")
-FORMATS = "text (one per line), .jsonl, .tsv, .csv or .parquet"
-_FOREIGN = (".xlsx", ".xls", ".ods", ".gz", ".zip", ".bz2", ".xz", ".zst", ".arrow", ".feather", ".pkl", ".pickle")
+_ZIP = ".zip"
+TABLE_SUFFIXES = (*_DELIMITED, *_JSON, ".parquet", _ZIP)
+# Bytes of the table in a .zip; a submission takes a hundredth.
+_MAX_UNPACKED = 256_000_000
+FORMATS = "text (one per line), .jsonl, .tsv, .csv, .parquet or a .zip with one of these"
+_FOREIGN = (".xlsx", ".xls", ".ods", ".gz", ".bz2", ".xz", ".zst", ".arrow", ".feather", ".pkl", ".pickle")
 # Names that stand in the first line of a table, whatever the file is called.
 _HEADER_NAMES = {"toxic_sentence", "neutral_sentence", "lang", "id", "text", "toxic", "source", "output", "neutral1"}
 # Characters of a text in a message.
@@ -65,7 +73,7 @@ def is_table(path: Path) -> bool:
 
 
 def read_table(path: Path) -> Table:
-    """Read a .tsv, .csv, .jsonl or .parquet file.
+    """Read a .tsv, .csv, .jsonl or .parquet file, or the one in a .zip.
 
     Cells are quoted as by the csv module, and may then hold line breaks; a TSV in which each line has all columns, and
     which is not quoted correctly, has quotes as ordinary characters.
@@ -74,6 +82,8 @@ def read_table(path: Path) -> Table:
         InputError: The file is missing or damaged, a column has no name or another's, or a row has missing cells.
     """
     suffix = path.suffix.lower()
+    if suffix == _ZIP:
+        return _read_zip(path)
     if suffix == ".parquet":
         columns, rows, places = _read_parquet(path)
     elif suffix in _JSON:
@@ -194,6 +204,29 @@ def _read_parquet(path: Path) -> tuple[list[str], list[dict[str, Any]], list[str
         raise InputError(f"{path}: not a Parquet file ({one_line(error)}); copy it again") from None
     rows = table.to_pylist() if len(set(table.column_names)) == table.num_columns else []
     return table.column_names, rows, [f"row {number}" for number in range(1, len(rows) + 1)]
+
+
+def _read_zip(path: Path) -> Table:
+    """The only table of an archive; folders and files that hide, as macOS adds them, are passed over."""
+    try:
+        with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory() as folder:
+            members = [one for one in archive.infolist() if not one.is_dir() and "/." not in f"/{one.filename}"]
+            suffix = Path(members[0].filename).suffix.lower() if len(members) == 1 else ""
+            if suffix not in TABLE_SUFFIXES or suffix == _ZIP:
+                inside = ", ".join(one.filename for one in members)[:100] or "nothing"
+                raise InputError(f"{path}: holds {inside}; a .zip must hold one table")
+            with archive.open(members[0]) as member:
+                data = member.read(_MAX_UNPACKED + 1)
+            if len(data) > _MAX_UNPACKED:
+                raise InputError(f"{path}: its table has more than {_MAX_UNPACKED:,} bytes")
+            # The archive's own name for the file is not used: it may lead elsewhere.
+            unpacked = Path(folder, f"{path.stem}{suffix}")
+            unpacked.write_bytes(data)
+            return replace(read_table(unpacked), path=path)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
+        raise InputError(f"{path}: not a .zip that can be read ({one_line(error)}); pack it again") from None
 
 
 def _disguised(lines: Sequence[str]) -> str:

@@ -33,7 +33,9 @@ class Profile(Config):
     name: _Text
     version: int
     source: str = Field(description="The publication or program that the protocol comes from.")
-    languages: list[str] = Field(["en"], description="Languages that its models serve, by ISO 639-1 (hin: Hinglish).")
+    languages: list[str] = Field(
+        ["en"], description="Languages that its models serve, by ISO 639 (hin: Hinglish); any: those of a judge."
+    )
     sta_scorer: Annotated[str, OneOf(SCORERS["sta"])]
     sta_model: _Text = Field(description="A built-in name, a Hub id or a folder.")
     sta_revision: _Text | None = Field(description="A commit of the Hub; null for models that are pinned otherwise.")
@@ -115,6 +117,10 @@ class Profile(Config):
         pair = {"source", "first", "second"}
         _check_places("pair_prompt", self.pair_prompt, pair, pair)
         return self
+
+    def serves(self, lang: str) -> bool:
+        """Whether its models serve a language; which ones a judge reads, only its user knows."""
+        return lang in self.languages or self.languages == ["any"]
 
     @property
     def judged_metrics(self) -> list[str]:

@@ -87,7 +87,7 @@ def agreement_table(
         counts = f"{len(judged.outputs):,} rewrites{f' by {systems} systems' * (systems > 1)}"
         pairwise = "; style is pairwise" * (judged.style_question == "pairwise")
         parts.append(f"## {title} ({counts}, language {judged.language}{pairwise})")
-        serving = {n: e for n, e in evaluators.items() if judged.language in e.profile.languages}
+        serving = {n: e for n, e in evaluators.items() if e.profile.serves(judged.language)}
         if not serving:
             parts.append(f"Not measured: none of {', '.join(evaluators)} serves the language {judged.language}.")
         for name, evaluator in serving.items():
@@ -136,7 +136,7 @@ def _contrast_lines(evaluators: Mapping[str, Evaluator], held_out: Sequence[Cont
     head = ["profile", "J prefers the good rewrite", "SIM prefers it", "mean SIM of the bad / of the good"]
     lines = []
     for name, evaluator in evaluators.items():
-        if "en" in evaluator.profile.languages:
+        if evaluator.profile.serves("en"):
             rows = preferences([TOTAL] * len(held_out), *contrast_scores(evaluator, held_out))
             by_metric = {row["metric"]: row | {"value": row["preferred"]} for row in rows}
             ratio = by_metric["sim"]["ratio"]
@@ -147,7 +147,7 @@ def _contrast_lines(evaluators: Mapping[str, Evaluator], held_out: Sequence[Cont
 
 def _disagreements(evaluators: Mapping[str, Evaluator], judged: JudgedRewrites) -> list[str]:
     """For each two successive versions of a profile: rewrites whose rank by J falls and rises most."""
-    english = [(n, e) for n, e in evaluators.items() if "en" in e.profile.languages]
+    english = [(n, e) for n, e in evaluators.items() if e.profile.serves("en")]
     english.sort(key=lambda item: (item[1].profile.name, item[1].profile.version))
     parts = []
     for (old, before), (new, after) in itertools.pairwise(english):

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 from metrics import __version__
+from metrics.data.languages import ENGLISH
+from metrics.data.sources import HUB_DATASETS
 from metrics.data.test_sets import TestSet
-from metrics.profiles import Profile, load_profile
+from metrics.profiles import Profile, load_profile, profile_names
 from metrics.scorers import FAULTS
 from metrics.scoring import COLUMNS
 from metrics.scoring.cache import ScoreCache
@@ -48,14 +50,23 @@ def evaluators_that_run(
     return evaluators, reasons
 
 
-def require_served(profile: Profile, test_set: TestSet) -> None:
+def require_served(profile: Profile, *test_sets: TestSet) -> None:
     """Raise an `InputError` if the profile lacks references that it needs, or does not serve one of the languages."""
-    if profile.needs_references and not all(test_set.references):
-        raise InputError(f"profile {profile.name}: {test_set.name} has sentences without a reference")
-    unserved = sorted(set(test_set.langs) - set(profile.languages))
+    name = test_sets[0].name
+    languages = {lang for test_set in test_sets for lang in test_set.languages}
+    unserved = sorted(lang for lang in languages if not profile.serves(lang))
     if unserved:
-        problem = f"serves {', '.join(profile.languages)}; {test_set.name} has sentences in {', '.join(unserved)}"
-        raise InputError(f"profile {profile.name} {problem}: choose another profile, or one language as FILE:LANG")
+        others = ", ".join(other for other in profile_names() if all(map(load_profile(other).serves, unserved)))
+        served = "English" if profile.languages == [ENGLISH] else ", ".join(profile.languages)
+        advice = f"choose another profile ({others})" if others else "choose other languages with --lang"
+        if languages - set(unserved):
+            advice += f", or --lang {','.join(sorted(languages - set(unserved)))}"
+        problem = f"is for {served}; {name} has sentences in {', '.join(unserved)}"
+        raise InputError(f"profile {profile.name} {problem}: {advice}")
+    if profile.needs_references and not all(all(test_set.references) for test_set in test_sets):
+        dataset = HUB_DATASETS.get(name) if test_sets[0].origin == "folder" else None
+        advice = f"; {dataset} on the Hub, which is read without a data folder, has them" if dataset else ""
+        raise InputError(f"profile {profile.name}: {name} has sentences without a reference{advice}")
 
 
 class Evaluator:
@@ -71,11 +82,12 @@ class Evaluator:
         self._measures = {name: measure(profile) for name, measure in MEASURES.items()}
 
     def evaluate(self, rewrites: Rewrites, test_set: TestSet) -> Result:
-        """Score the outputs of one system on a test set; raises as `score` and `require_served` do."""
+        """Score the outputs of one system on a test set of one language; raises as `score` and `require_served` do."""
         require_served(self.profile, test_set)
+        signature = self.signature(test_set, rewrites.decoding)
         scores = self.score(test_set.sources, rewrites.outputs, test_set.references)
         faults = self.faults(test_set.sources, rewrites.outputs)
-        return Result(rewrites, test_set, scores, self.signature(test_set, rewrites.decoding), faults)
+        return Result(rewrites, test_set, scores, signature, faults)
 
     def score(self, sources: Texts, outputs: Texts, references: Sequence[Texts] | None = None) -> SentenceScores:
         """Score each output [n] for its source [n]; profiles that compare with references [n] need those as well.
@@ -132,4 +144,5 @@ class Evaluator:
         """Return the signature of scores on `test_set`; `decoding` is {} for systems that do not generate."""
         content = [test_set.sources, test_set.references if self.profile.needs_references else []]
         test = f"{test_set.name}@{content_hash(content)[:16]}"
-        return Signature.of({**self.signature_fields, "test": test, "n": str(len(test_set.sources))}, decoding)
+        n = str(len(test_set.sources))
+        return Signature.of({**self.signature_fields, "test": test, "lang": test_set.lang, "n": n}, decoding)

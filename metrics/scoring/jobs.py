@@ -29,10 +29,10 @@ _load_test_set = functools.cache(load_test_set)
 
 @dataclass(frozen=True)
 class Job:
-    """One system on one test set: names and options of `metrics.score`, and hashes of files.
+    """One system on one language of a test set: names and options of `metrics.score`, and hashes of files.
 
     The hash `content` is "" for a system without files here (see `content_of`), `test_content` for a test set that is
-    no file of the user's own.
+    no file of the user's own, and `lang` for a test set of one language.
     """
 
     system: str
@@ -47,13 +47,14 @@ class Job:
     columns: Columns = USUAL
     test_columns: Columns = USUAL
     test_content: str = ""
+    lang: str = ""
 
     @property
     def file_name(self) -> str:
         """The name of the result file: readable, and different for every job that gives another result."""
-        readable = re.sub(r"[^\w.-]+", "__", f"{self.system}--{self.test_set}")[-100:]
+        readable = re.sub(r"[^\w.-]+", "__", f"{self.system}--{self.test_set}{self.lang and f'--{self.lang}'}")[-100:]
         # Fields that jobs of earlier versions lack are hashed if they are set: results of these jobs are still found.
-        later = {"preamble": NO_PREAMBLE, "columns": USUAL, "test_columns": USUAL, "test_content": ""}
+        later = {"preamble": NO_PREAMBLE, "columns": USUAL, "test_columns": USUAL, "test_content": "", "lang": ""}
         left_out = {name for name, default in later.items() if getattr(self, name) == default}
         hashed = {name: value for name, value in asdict(self).items() if name not in left_out}
         return f"{readable}-{content_hash(hashed)[:12]}.json"
@@ -70,7 +71,7 @@ class JobResult:
 
 def content_of_test_set(test_set: str) -> str:
     """Return the hash of a test set's file, or "" for one that a name means."""
-    found = own_file(test_set) if test_set not in TEST_SETS else None
+    found = own_file(test_set) if test_set.partition(":")[0] not in TEST_SETS else None
     return sha256_file(found[0]) if found else ""
 
 
@@ -92,7 +93,8 @@ def run_jobs(jobs: Sequence[Job]) -> Iterator[JobResult]:
             if is_model(job.system) and not is_endpoint(job.system):
                 options["dtype"] = job.dtype
             system = system or resolve_system(job.system, columns=job.columns, **options)
-            test_set = _load_test_set(job.test_set, job.data_dir, job.test_columns).limit(job.limit)
+            test_set = _load_test_set(job.test_set, job.data_dir, job.test_columns)
+            test_set = (test_set.by_language(job.lang)[0] if job.lang else test_set).limit(job.limit)
             for name in job.profiles:
                 require_served(_evaluator(name).profile, test_set)
             loaded = loaded or load_system(system)

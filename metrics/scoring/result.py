@@ -64,7 +64,7 @@ class Result:
             },
             "test_set": {
                 "name": test.name, "origin": test.origin, "revision": test.revision, "sha256": test.sha256,
-                "n": len(test.sources), "of": test.total or len(test.sources),
+                "lang": test.lang, "n": len(test.sources), "of": test.total or len(test.sources),
                 "near_duplicates_removed": test.near_duplicates,
             },
             "signature": self.signature.long,

@@ -3,13 +3,17 @@
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from metrics.data.languages import ENGLISH
 from metrics.util.errors import InputError
 from metrics.util.files import content_hash
 
-# sta, sim, fl: model and rule. joint: the formula of J. test: name@hash. n: sentences. decoding: how the system wrote.
-ORDER = ("profile", "sta", "sim", "fl", "joint", "test", "n", "decoding", "version")
+# sta, sim, fl: model and rule. joint: the formula of J. test: name@hash. lang: the language, which is not written for
+# English. n: sentences. decoding: how the system wrote.
+ORDER = ("profile", "sta", "sim", "fl", "joint", "test", "lang", "n", "decoding", "version")
 _MEASUREMENT = tuple(name for name in ORDER if name != "decoding")
-_LETTERS = dict(zip(ORDER, "psmfjtndv", strict=True))
+_LETTERS = dict(zip(ORDER, "psmfjtlndv", strict=True))
+# Signatures had no language at first, and those of English are to stay as they are.
+_UNWRITTEN = ("lang", ENGLISH)
 
 
 @dataclass(frozen=True)
@@ -29,9 +33,12 @@ class Signature:
     def of(cls, measurement: dict[str, str], decoding: dict[str, Any]) -> Self:
         """Build a signature from decoding settings and a value without "|" for each other field of `ORDER`.
 
+        Without `lang` it is English.
+
         Raises:
             ValueError: Other fields, or a value with "|".
         """
+        measurement = dict([_UNWRITTEN]) | measurement
         if sorted(measurement) != sorted(_MEASUREMENT) or any("|" in value for value in measurement.values()):
             raise ValueError(f"not the fields of a signature: {measurement}")
         return cls(tuple((name, measurement[name]) for name in _MEASUREMENT), describe_decoding(decoding))
@@ -44,11 +51,12 @@ class Signature:
             InputError: `text` is not the long form of a signature.
         """
         parts = [part.partition(":") for part in text.split("|")]
-        if tuple(name for name, _, _ in parts) != ORDER:
-            raise InputError(f"not a signature of this program: {text[:80]}")
         values = {name: value for name, _, value in parts}
-        decoding = values.pop("decoding")
-        return cls(tuple(values.items()), decoding)
+        names = tuple(name for name in ORDER if name in values or name != _UNWRITTEN[0])
+        if tuple(name for name, _, _ in parts) != names or _UNWRITTEN in values.items():
+            raise InputError(f"not a signature of this program: {text[:80]}")
+        values = dict([_UNWRITTEN]) | values
+        return cls(tuple((name, values[name]) for name in _MEASUREMENT), values["decoding"])
 
     def fields(self) -> dict[str, str]:
         """Return all fields, the decoding included, in the order of `ORDER`."""
@@ -58,18 +66,23 @@ class Signature:
     @property
     def long(self) -> str:
         """The long form: name:value|name:value|…"""
-        return "|".join(f"{name}:{value}" for name, value in self.fields().items())
+        return "|".join(f"{name}:{value}" for name, value in self._written(self.fields()).items())
 
     @property
     def short(self) -> str:
         """The short form: names of one letter, and eight hexadecimal digits of a hash for long values."""
-        values = {name: v if len(v) <= 16 else content_hash(v)[:8] for name, v in self.fields().items()}
+        written = self._written(self.fields())
+        values = {name: v if len(v) <= 16 else content_hash(v)[:8] for name, v in written.items()}
         return "|".join(f"{_LETTERS[name]}:{value}" for name, value in values.items())
 
     @property
     def key(self) -> str:
         """The long form without the decoding: equal exactly when the signatures are equal."""
-        return "|".join(f"{name}:{value}" for name, value in self.measurement)
+        return "|".join(f"{name}:{value}" for name, value in self._written(dict(self.measurement)).items())
+
+    @staticmethod
+    def _written(values: dict[str, str]) -> dict[str, str]:
+        return {name: value for name, value in values.items() if (name, value) != _UNWRITTEN}
 
     def differences(self, other: "Signature") -> list[str]:
         """Return the fields that make the two incomparable, each as "name: own value against the other's"."""

@@ -27,14 +27,19 @@ def read_outputs(path: Path, expected: int) -> list[str]:
 def outputs_for(path: Path, test_set: TestSet, columns: Columns = USUAL) -> list[str]:
     """Return the outputs [n] of a file for the sentences [n] of a test set.
 
-    A text file has one output per line. The rows of a table, in any order, are aligned by id if the test set has ids
-    and the table too, else by source; with both, each id must have its source. Rows for sentences that a limit or
-    FILE:LANG left out of the test set are not used.
+    A text file has one output per line, for these sentences or for all of the test set that a limit or a choice of
+    languages left out too. The rows of a table, in any order, are aligned by id if the test set has ids
+    and the table too, else by source; with both, each id must have its source. Rows for sentences that were left
+    out are not used.
 
     Raises:
         InputError: A sentence of the test set has no output or more than one, or an output belongs to no sentence.
     """
     if not is_table(path):
+        total = len(test_set.sources) + len(test_set.left_out)
+        lines = read_texts(path)
+        if test_set.places and len(lines) == total:
+            return [lines[place] for place in test_set.places]
         return read_outputs(path, len(test_set.sources))
     rows = _Rows.of(read_table(path), test_set, columns)
     wanted: dict[_Key, list[int]] = {}

@@ -2,7 +2,7 @@
 
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,15 @@ def load_system(system: System) -> LoadedModel | None:
     if loaded.merged and loaded.model.config.model_type in PACKABLE_FAMILIES and not samples:
         pack_linear_layers(loaded.model)
     return loaded
+
+
+def rewrite_sets(
+    system: System, test_sets: Sequence[TestSet], *, batch_size: int | None = None, seed: int = 0
+) -> Iterator[tuple[Rewrites, TestSet]]:
+    """Yield what a system writes for each test set; its model is loaded once. Raises as `rewrite` does."""
+    loaded = load_system(system)
+    for test_set in test_sets:
+        yield rewrite(system, test_set, batch_size=batch_size, seed=seed, loaded=loaded), test_set
 
 
 def rewrite(

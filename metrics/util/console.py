@@ -44,6 +44,12 @@ def add_columns_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--test-set-columns", action="append", default=[], metavar="COLUMNS", help=text)
 
 
+def add_language_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option --lang; its value is for `metrics.data.test_sets.TestSet.by_language`."""
+    text = "languages of the test set, each a row: de,ru or all (default); of a file that states none, its language"
+    parser.add_argument("--lang", metavar="CODES", help=text)
+
+
 def add_endpoint_option(parser: argparse.ArgumentParser) -> None:
     """Add the option --endpoint; its value is for `metrics.systems.resolve.resolve_system`."""
     parser.add_argument("--endpoint", metavar="URL", help="the endpoint of the systems openai:MODEL")

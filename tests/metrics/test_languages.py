@@ -1,0 +1,246 @@
+"""Languages: test sets of the shared tasks, a row per language, the official rules, and submissions."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from metrics.data import sources
+from metrics.data.languages import NON_PARALLEL, PARALLEL, complete_groups
+from metrics.data.test_sets import TestSet, load_test_set
+from metrics.profiles import load_profile
+from metrics.score import main
+from metrics.scoring.evaluator import Evaluator, require_served
+from metrics.scoring.signature import Signature
+from metrics.systems.outputs import outputs_for
+from metrics.systems.resolve import Rewrites
+from metrics.systems.submissions import write_submission
+from metrics.util.errors import InputError
+from tests.hub.server import HubServer
+from tests.tiny_scorers import write_model, write_profile
+
+MIXED = TestSet(
+    "mixed", "file", "r", ("du Depp", "you fool", "du Narr", "tu, idiota"), (("du",), ("you",), ("du",), ("tu",)),
+    langs=("de", "en", "de", "es"), ids=("a", "b", "c", "d"),
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Files of the profiles of the shared tasks with tiny models; chrF stands in for XCOMET-lite in that of 2025."""
+    folder = tmp_path_factory.mktemp("tiny")
+    models = {
+        "sta": str(write_model(folder / "classifier", "BertForSequenceClassification")),
+        "sim": str(write_model(folder / "encoder", "BertModel")),
+    }
+    first = write_profile(folder, "clef2024", **models)
+    second = write_profile(folder, "clef2025", **models)
+    text = second.read_text().replace("fl_scorer: xcomet-lite", "fl_scorer: chrf")
+    second.write_text(text.replace("fl_model: myyycroft/XCOMET-lite", "fl_model: sacrebleu"))
+    return {"clef2024": first, "clef2025": second}
+
+
+# -- test sets --------------------------------------------------------------------------------------------------------
+def test_each_language_is_a_test_set_of_its_own() -> None:
+    german, english, spanish = MIXED.by_language()
+    assert [part.lang for part in (german, english, spanish)] == ["de", "en", "es"]
+    assert german.sources == ("du Depp", "du Narr") and german.places == (0, 2) and german.name == "mixed"
+    assert german.limit(1).left_out == (("b", "you fool", "en"), ("d", "tu, idiota", "es"), ("c", "du Narr", "de"))
+    assert MIXED.by_language("es, DE") == [german, spanish]
+    assert german.by_language("all") == [german]
+    with pytest.raises(InputError, match="mixed: no sentence in the language fr, ru; it has de, en, es"):
+        MIXED.by_language("ru,en,fr")
+    with pytest.raises(InputError, match="--lang: 'german' is no ISO 639 code"):
+        MIXED.by_language("german")
+    with pytest.raises(InputError, match="mixed: has sentences in de, en, es; choose one with --lang"):
+        _ = MIXED.lang
+    unstated = TestSet("plain", "file", "r", ("a", "b"), ((), ()))
+    assert unstated.lang == "en" and unstated.by_language("uk")[0].langs == ("uk", "uk")
+
+
+def test_the_shared_tasks_from_the_data_folder(data_dir: Path) -> None:
+    """Counts of the tasks' pages; in 2025 the test set of 2024 is for development, and the other way round."""
+    sets = {name: load_test_set(name, data_dir) for name in sources.SHARED_TASKS}
+    counts = {name: [len(part.sources) for part in whole.by_language()] for name, whole in sets.items()}
+    assert counts["clef2024-dev"] == counts["clef2025-test"] == [400] * 9 and counts["clef2024-test"] == [600] * 9
+    new = sets["clef2025-dev"].by_language(",".join(NON_PARALLEL))
+    assert [len(part.sources) for part in new] == [100] * 6
+    assert sets["clef2025-dev"].languages == tuple(sorted((*PARALLEL, *NON_PARALLEL)))
+    for one, other in (("clef2024-dev", "clef2025-test"), ("clef2024-test", "clef2025-dev")):
+        assert set(sets[one].sources) <= set(sets[other].sources)
+    assert load_test_set("clef2024-dev:uk", data_dir).lang == "uk"
+    with pytest.raises(InputError, match=r"without a reference; textdetox/multilingual_paradetox on the Hub"):
+        require_served(load_profile("clef2024"), sets["clef2024-dev"])
+
+
+def test_the_shared_tasks_from_the_hub_have_references(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SRO_DATA_DIR", raising=False)
+    for cached in (sources.hub_files, sources._hub_listing):
+        cached.cache_clear()
+    with pytest.raises(InputError, match=r"no data folder .* nor did the Hub give textdetox/multilingual_paradetox"):
+        load_test_set("clef2024-dev")
+    for cached in (sources.hub_files, sources._hub_listing):
+        cached.cache_clear()
+    hub.add_user("textdetox", {}, write="hf_textdetox")
+    api, dataset = hub.api("hf_textdetox"), "textdetox/multilingual_paradetox"
+    api.create_repo(dataset, repo_type="dataset")
+    for lang in (*PARALLEL, "it"):
+        table = BytesIO()
+        pairs = {"toxic_sentence": [f"{lang} {i}" for i in range(2)], "neutral_sentence": [f"{lang}!", ""]}
+        pd.DataFrame(pairs).to_parquet(table)
+        api.upload_file(
+            path_or_fileobj=table.getvalue(), path_in_repo=f"data/{lang}-00000-of-00001.parquet", repo_id=dataset,
+            repo_type="dataset",
+        )  # fmt: skip
+    whole = load_test_set("clef2024-dev")
+    assert (whole.origin, whole.revision) == ("hub", f"{dataset}@{api.dataset_info(dataset).sha}")
+    assert whole.languages == PARALLEL and len(whole.sources) == 18
+    (german,) = whole.by_language("de")
+    assert (german.sources, german.references) == (("de 0", "de 1"), (("de!",), ()))
+
+
+def test_languages_that_a_profile_does_not_serve_are_refused_by_name() -> None:
+    with pytest.raises(
+        InputError, match=r"clef2024 is for am, .*; mixed has sentences in it: choose another profile \("
+    ):
+        require_served(load_profile("clef2024"), TestSet("mixed", "", "", ("a",), (("b",),), langs=("it",)))
+    message = r"offline is for English; mixed has sentences in de, es: choose another profile \(.*judge\), or --lang en"
+    with pytest.raises(InputError, match=message):
+        require_served(load_profile("offline"), *MIXED.by_language())
+    require_served(load_profile("judge"), *MIXED.by_language())
+
+
+def test_english_signatures_stay_and_others_name_their_language() -> None:
+    fields = dict.fromkeys(("profile", "sta", "sim", "fl", "joint", "test", "n", "version"), "x")
+    english, german = Signature.of(fields, {}), Signature.of({**fields, "lang": "de"}, {})
+    assert english.long == "profile:x|sta:x|sim:x|fl:x|joint:x|test:x|n:x|decoding:none|version:x"
+    assert german.long == english.long.replace("|n:", "|lang:de|n:") and german.short.endswith(
+        "|t:x|l:de|n:x|d:none|v:x"
+    )
+    assert english.key != german.key and german.differences(english) == ["lang: de against en"]
+    assert Signature.parse(english.long).fields()["lang"] == "en" and Signature.parse(german.long) == german
+    for bad in ("|lang:en|n:", "|lang:de|lang:de|n:"):
+        with pytest.raises(InputError, match="not a signature"):
+            Signature.parse(english.long.replace("|n:", bad))
+
+
+# -- the official rules -----------------------------------------------------------------------------------------------
+GOLDEN = json.loads((Path(__file__).parent / "golden" / "clef.json").read_text("utf-8"))
+
+
+@pytest.mark.parametrize("lang", ["en", "ru"])
+def test_values_are_those_of_the_published_evaluators(lang: str, tiny: dict[str, Path], data_dir: Path) -> None:
+    """Each sentence of the tasks' own samples, whose values the evaluators' formulas gave with the same tiny models.
+
+    golden/clef.json was computed with transformers 5.23.0, sentence-transformers 6.2.0, SciPy's cosine and sacrebleu
+    2.6.0 as clef24/evaluate.py and clef25/evaluation of pan-webis-de/pan-code call them.
+    """
+    suffix = "" if lang == "en" else f"_{lang}"
+    folder = data_dir / "clef_sample"
+    texts = load_test_set(str(folder / f"input{suffix}.jsonl"))
+    human = outputs_for(folder / f"references{suffix}.jsonl", texts)
+    (test_set,) = TestSet(
+        "sample", "file", "", texts.sources, tuple((text,) for text in human), ids=texts.ids
+    ).by_language(lang)
+    systems = {
+        "reference": human, "duplicate": list(texts.sources),
+        "reversed": [" ".join(text.split()[::-1]) for text in texts.sources],
+    }  # fmt: skip
+    evaluators = {name: Evaluator(load_profile(path)) for name, path in tiny.items()}
+    for system, outputs in systems.items():
+        rewrites = Rewrites(system, "outputs", "sha256:0", {}, tuple(outputs))
+        for name, evaluator in evaluators.items():
+            expected = GOLDEN[lang][system][name]
+            result = evaluator.evaluate(rewrites, test_set)
+            np.testing.assert_allclose(result.scores.sta, expected["STA"], atol=2e-6)
+            np.testing.assert_allclose(result.scores.sim, expected["SIM"], atol=2e-6)
+            if name == "clef2024":
+                np.testing.assert_allclose(result.scores.fl, expected["CHRF"], atol=1e-6)
+                np.testing.assert_allclose(result.scores.j, expected["J"], atol=4e-6)
+            np.testing.assert_allclose(result.scores.j, result.scores.sta * result.scores.sim * result.scores.fl)
+            assert f"|lang:{lang}|" in result.signature.long or lang == "en"
+
+
+# -- the command ------------------------------------------------------------------------------------------------------
+def test_averages_need_all_their_languages() -> None:
+    values = {lang: float(i) for i, lang in enumerate(PARALLEL)}
+    assert complete_groups(values) == {"AvgP": [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]}
+    assert complete_groups({**dict.fromkeys(NON_PARALLEL, 1.0), **values}).keys() == {"AvgP", "AvgNP"}
+    assert complete_groups(dict.fromkeys(PARALLEL[1:], 1.0)) == {}
+
+
+def test_a_row_per_language_and_the_averages(
+    tmp_path: Path, tiny: dict[str, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SRO_HOME", str(tmp_path / "home"))
+    langs = (*NON_PARALLEL, *PARALLEL)
+    rows = {"toxic_sentence": [], "neutral_sentence": [], "lang": []}
+    for i in range(2):
+        for lang in langs:
+            values = (f"{lang} rude {i}", f"{lang} polite", lang)
+            for name, value in zip(rows, values, strict=True):
+                rows[name].append(value)
+    own = tmp_path / "own.tsv"
+    pd.DataFrame(rows).to_csv(own, sep="\t", index=False)
+    out = tmp_path / "out.json"
+    # A file with a line per sentence of the whole test set.
+    (tmp_path / "lines.txt").write_text("\n".join(rows["neutral_sentence"]) + "\n")
+    systems = ["duplicate", "reference", str(tmp_path / "lines.txt")]
+    main([*systems, "--test-set", str(own), "--profile", str(tiny["clef2025"]), "--json", str(out), "--no-cache"])
+    lines = [line.split("\t") for line in capsys.readouterr().out.split("\n") if "\t" in line]
+    assert lines[0] == ["system", "lang", "STA", "SIM", "FL", "J", "n", "decoding"]
+    assert [row[1] for row in lines[1:46:3]] == sorted(langs)
+    assert [(row[0], row[1], row[6]) for row in lines[46:] if row[0] == "duplicate"] == [
+        ("duplicate", "AvgP", "9 languages"), ("duplicate", "AvgNP", "6 languages"),
+    ]  # fmt: skip
+    results = json.loads(out.read_text())["results"]
+    means = {(r["system"]["name"], r["test_set"]["lang"]): r["summary"]["j"]["mean"] for r in results}
+    assert len(means) == 45 and all(r["test_set"]["n"] == 2 for r in results)
+    # FL of the human rewrite is 1 under chrF, and so is its STA beside itself.
+    expected = np.mean([means["duplicate", lang] for lang in PARALLEL])
+    assert f"{expected:.3f}" == next(row[5] for row in lines if row[:2] == ["duplicate", "AvgP"])
+    assert {
+        s["output"]
+        for r in results
+        if r["test_set"]["lang"] == "it" and "lines" in r["system"]["name"]
+        for s in r["sentences"]
+    } == {"it polite"}
+
+
+def test_submissions_are_read_as_the_tasks_read_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = TestSet(
+        "t", "file", "", ('a "rude" one', "two\nlines", "drei", "vier"), ((),) * 4, langs=("en", "en", "de", "de"),
+        ids=("1", "2", "3", "4"),
+    )  # fmt: skip
+    english, german = whole.by_language()[::-1]
+    written = [(Rewrites("s", "outputs", "", {}, ('a\t"kind" one', "null")), english)]
+    for suffix in (".tsv", ".zip", ".jsonl"):
+        write_submission(tmp_path / f"s{suffix}", whole, written)
+    message = "of 4 rows, 1 have no output that the task reads and 2 were not rewritten; these repeat the source"
+    assert capsys.readouterr().err.count(message) == 3
+    with zipfile.ZipFile(tmp_path / "s.zip") as archive:
+        assert archive.namelist() == ["s.tsv"] and archive.read("s.tsv") == (tmp_path / "s.tsv").read_bytes()
+    read = pd.read_csv(tmp_path / "s.tsv", sep="\t")
+    expected = ['a\t"kind" one', "two\nlines", "drei", "vier"]
+    assert read["toxic_sentence"].tolist() == list(whole.sources) and read["lang"].tolist() == list(whole.langs)
+    assert read["neutral_sentence"].tolist() == expected
+    lines = [json.loads(line) for line in (tmp_path / "s.jsonl").read_text().splitlines()]
+    assert lines == [{"id": id_, "text": text} for id_, text in zip("1234", expected, strict=True)]
+    for suffix in (".tsv", ".zip", ".jsonl"):
+        assert outputs_for(tmp_path / f"s{suffix}", whole) == expected
+        assert outputs_for(tmp_path / f"s{suffix}", german) == ["drei", "vier"]
+    with zipfile.ZipFile(tmp_path / "two.zip", "w") as archive:
+        archive.writestr("../a.tsv", "x")
+        archive.writestr("b.tsv", "x")
+    (tmp_path / "not.zip").write_text("text")
+    for name, problem in (("two", r"holds \.\./a\.tsv, b\.tsv; a \.zip must hold one table"), ("not", "pack it again")):
+        with pytest.raises(InputError, match=problem):
+            outputs_for(tmp_path / f"{name}.zip", whole)
+    with pytest.raises(InputError, match=r"s\.csv: a submission is a file \.tsv, \.zip, \.jsonl"):
+        write_submission(tmp_path / "s.csv", whole, written)
