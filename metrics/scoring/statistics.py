@@ -1,5 +1,6 @@
 """Confidence intervals by the bootstrap over sentences, and paired tests."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,6 +71,18 @@ def randomisation_test(left: Values, right: Values, seed: int = 0) -> float:
         pair, lambda x, y, axis: x.mean(axis) - y.mean(axis), rng=np.random.default_rng(seed), **settings
     )
     return float(result.pvalue)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return the p-values adjusted for their number, in their order (Holm 1979).
+
+    Of the adjusted ones, those below α are significant with a probability of at most α that any of them errs.
+    """
+    adjusted, largest, m = [0.0] * len(p_values), 0.0, len(p_values)
+    for rank, i in enumerate(sorted(range(m), key=lambda i: p_values[i])):
+        largest = max(largest, min(1.0, (m - rank) * p_values[i]))
+        adjusted[i] = largest
+    return adjusted
 
 
 def seeds_interval(values: Values, seed: int = 0) -> Interval:

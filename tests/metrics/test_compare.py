@@ -15,7 +15,7 @@ from metrics.data.test_sets import TestSet
 from metrics.scoring.items import SentenceScores
 from metrics.scoring.result import Result, compare, read_result
 from metrics.scoring.signature import Signature
-from metrics.scoring.statistics import randomisation_test
+from metrics.scoring.statistics import holm, randomisation_test
 from metrics.systems.resolve import Rewrites
 from metrics.util.errors import InputError
 
@@ -70,6 +70,36 @@ def test_files_and_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
         (tmp_path / "bad.json").write_text(text)
         with pytest.raises(InputError, match=message):
             read_result(tmp_path / "bad.json")
+
+
+def test_holm_by_hand() -> None:
+    # .01 x 3, then .03 x 2, then .04 x 1, which must not be below the one before.
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.9, 0.6]) == [1.0, 1.0] and holm([0.02]) == [0.02] and holm([]) == []
+
+
+def test_every_pair_of_three_systems(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scores = {"a": [0.0] * 6, "b": [1.0] * 6, "c": [0.0, 1.0, 0.0, 0.0, 0.0, 0.0]}
+    documents = [result(name, sta) for name, sta in scores.items()]
+    (tmp_path / "ab.json").write_text(json.dumps({"results": documents[:2]}))
+    (tmp_path / "c.json").write_text(json.dumps(documents[2]))
+    main([str(tmp_path / "ab.json"), str(tmp_path / "c.json"), "--plot", str(tmp_path / "j.svg")])
+    lines = [line.split("\t") for line in capsys.readouterr().out.split("\n")]
+    # Of 2^6 signs: b - a 2 as far out, b - c (five ones) 2 of 2^5, c - a (one) all. Holm: 2/64 x 3, 2/32 x 2.
+    rows = [(line[1:3], line[3:5], line[6:]) for line in lines if line[0] == "J"]
+    assert rows == [
+        (["b", "c"], ["1.000", "0.167"], ["0.0625", "0.1250"]),
+        (["b", "a"], ["1.000", "0.000"], ["0.0312", "0.0938"]),
+        (["c", "a"], ["0.167", "0.000"], ["1.0000", "1.0000"]),
+    ]
+    drawn = (tmp_path / "j.svg").read_text()
+    assert drawn.startswith("<?xml") and drawn.count("<!-- ") >= 3
+    with pytest.raises(InputError, match=r"--plot .*j\.txt: name a file that ends in"):
+        main([str(tmp_path / "ab.json"), "--plot", str(tmp_path / "j.txt")])
+    with pytest.raises(InputError, match="one system; give the results of another"):
+        main([str(tmp_path / "c.json")])
+    with pytest.raises(InputError, match="--judge: compares two systems, and these files hold 3"):
+        main([str(tmp_path / "ab.json"), str(tmp_path / "c.json"), "--judge", "m"])
 
 
 @pytest.mark.parametrize(
