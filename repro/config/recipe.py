@@ -13,7 +13,7 @@ from repro.distributed import num_processes
 from repro.followers.config import FollowerConfig, VerdictConfig
 from repro.leader.config import LeaderConfig, RolloutConfig
 from repro.methods.config import MethodConfig, ObjectiveConfig
-from repro.training.config import DevelopmentConfig, TextsConfig, TrainingConfig, WarmupConfig
+from repro.training.config import DevelopmentConfig, TextsConfig, TrackingConfig, TrainingConfig, WarmupConfig
 
 _FOLDER = Path(__file__).resolve().parent.parent / "recipes"
 # Systems that every recipe can score.
@@ -23,8 +23,9 @@ S = TypeVar("S", bound=Section)
 
 
 class Recipe(
-    BestOfKConfig, ScoringConfig, RewritingConfig, DevelopmentConfig, ObjectiveConfig, RolloutConfig, TrainingConfig,
-    MethodConfig, WarmupConfig, VerdictConfig, FollowerConfig, TextsConfig, SeedConfig, LeaderConfig, NameConfig,
+    TrackingConfig, BestOfKConfig, ScoringConfig, RewritingConfig, DevelopmentConfig, ObjectiveConfig, RolloutConfig,
+    TrainingConfig, MethodConfig, WarmupConfig, VerdictConfig, FollowerConfig, TextsConfig, SeedConfig, LeaderConfig,
+    NameConfig,
 ):  # fmt: skip
     """Everything that decides a run. Fields stand in the reverse order of the base classes."""
 

@@ -8,7 +8,7 @@ from metrics.util.config import OneOf
 from repro.config.section import NonNegative, Positive, Section, SeedConfig, Share
 from repro.leader.config import LeaderConfig, RolloutConfig
 from repro.methods import METHODS
-from repro.training.config import DevelopmentConfig, TrainingConfig
+from repro.training.config import DevelopmentConfig, TrackingConfig, TrainingConfig
 
 
 class MethodConfig(Section):
@@ -37,5 +37,5 @@ class SROConfig(ObjectiveConfig, RolloutConfig, SeedConfig):
     """Hyper-parameters of SRO: objective, rollouts and seed."""
 
 
-class ContextConfig(MethodConfig, SROConfig, LeaderConfig, TrainingConfig, DevelopmentConfig):
+class ContextConfig(MethodConfig, SROConfig, LeaderConfig, TrainingConfig, DevelopmentConfig, TrackingConfig):
     """All fields that a training method may read."""

@@ -25,6 +25,7 @@ class TrainingContext:
         log: Appends an event to the run's log.
         evaluate: Returns the leader's development scores at a step.
         output_dir: Folder of the checkpoints, from which an interrupted training resumes.
+        run_name: The run's name for experiment trackers.
     """
 
     config: ContextConfig
@@ -35,6 +36,7 @@ class TrainingContext:
     log: Log
     evaluate: Evaluate
     output_dir: Path
+    run_name: str = "detox"
 
     def arguments(self) -> dict[str, Any]:
         """Return the recipe's budget as keyword arguments of `TrainingArguments`."""
@@ -44,7 +46,7 @@ class TrainingContext:
             self.output_dir, max_steps=config.steps, num_train_epochs=config.epochs, save_steps=config.evaluate_every,
             per_device_train_batch_size=config.batch_size, gradient_accumulation_steps=config.accumulation,
             learning_rate=config.learning_rate, lr_scheduler_type=schedule, weight_decay=config.weight_decay,
-            seed=config.seed,
+            seed=config.seed, report_to=list(config.report_to), run_name=self.run_name,
         )  # fmt: skip
 
     @property

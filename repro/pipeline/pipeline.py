@@ -22,6 +22,7 @@ from repro.pipeline.scoring import ROWS, SCORING
 from repro.pipeline.screener import SCREENER
 from repro.pipeline.training import CHOICE, TRAINING
 from repro.pipeline.warm_up import WARM_UP
+from repro.training.tracking import require_trackers
 
 
 def run(recipe: Recipe, data_dir: str | None, out: Path, shared: Path | None = None, *, verbose: bool = False) -> None:
@@ -39,6 +40,7 @@ def run(recipe: Recipe, data_dir: str | None, out: Path, shared: Path | None = N
     """
     if num_processes() > 1 and recipe.method not in ("sro", "none"):
         raise InputError(f"method {recipe.method} trains in one process only; start the run without accelerate")
+    require_trackers(recipe.report_to)
     inputs = main_process_first(lambda: resolve_inputs(recipe, data_dir))
     engine = Engine(recipe, inputs, out, shared)
     with _logged_messages(engine.log, verbose):

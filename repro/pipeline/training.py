@@ -33,8 +33,11 @@ from repro.pipeline.warm_up import LoadingConfig, load_leader, paraphraser, was_
 from repro.training.checkpoints import BEST, export_model
 from repro.training.config import TextsConfig, TrainingConfig
 from repro.training.development import DevelopmentScores, best_step
+from repro.training.tracking import tensorboard_folder
 
 _MIN_WORDS = 3
+# Development sentences whose rewrites the log and the trackers show.
+_SAMPLES = 8
 
 
 class _TrainingConfig(ContextConfig, LoadingConfig, JudgingConfig, TextsConfig, RewritingConfig):
@@ -88,8 +91,10 @@ def _train(run: StageRun[_TrainingConfig]) -> None:
     evaluate = partial(_score_development, leader, inputs, config)
     follower = load_follower(run.folders["screener"], config)
     pairs = inputs.parallel.pairs if inputs.parallel else ()
-    context = TrainingContext(config, leader, follower, texts, pairs, run.log, evaluate, run.work / "training")
-    outcome = training_method(config.method)(context).outcome()
+    folder, name = run.work / "training", run.out.resolve().name
+    context = TrainingContext(config, leader, follower, texts, pairs, run.log, evaluate, folder, name)
+    with tensorboard_folder(run.out / "tensorboard"):
+        outcome = training_method(config.method)(context).outcome()
     if is_main_process():
         write_json(run.work / "outcome.json", {**outcome, "texts": len(texts)})
         os.replace(run.work / "training" / BEST, run.work / BEST)
@@ -119,12 +124,15 @@ def _score_development(leader: Leader, inputs: Inputs, config: RewritingConfig, 
     scores = inputs.evaluator.score(sources, outputs, inputs.development.references)
     pairs = list(zip(sources, outputs, strict=True))
     n = len(pairs)
+    j = scores.metric("j").tolist()
+    samples = [{"source": s, "rewrite": o, "j": value} for (s, o), value in zip(pairs, j, strict=True)][:_SAMPLES]
     return DevelopmentScores(
         step,
         **{name: float(scores.metric(name).mean()) for name in ("j", "sta", "sim", "fl")},
         copies=sum(is_copy(*pair) for pair in pairs) / n,
         length_ratio=sum(length_ratio(*pair) for pair in pairs) / n,
         repetition=sum(repetition(output) for output in outputs) / n,
+        samples=samples,
     )
 
 

@@ -55,6 +55,14 @@ class TrainingConfig(Section):
         return -(-texts // (self.batch_size * self.accumulation * num_processes()))
 
 
+class TrackingConfig(Section):
+    """Which experiment trackers see the training. They change no result, so they are no part of it (`exclude`)."""
+
+    report_to: list[str] = Field(
+        [], exclude=True, description="Trackers that transformers knows: trackio, tensorboard, wandb, …"
+    )
+
+
 class DevelopmentConfig(Section):
     """Which checkpoint is chosen, and when training stops early."""
 

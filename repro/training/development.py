@@ -1,7 +1,7 @@
 """Scores on the development sentences along a training: which step is best, and when to stop."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from repro.training.config import DevelopmentConfig
@@ -17,6 +17,7 @@ class DevelopmentScores:
         copies: Share of outputs that copy their source.
         length_ratio: Words of output per word of source.
         repetition: Share of repeated bigrams, in [0, 1].
+        samples: The first sentences, as mappings with `source`, `rewrite` and `j`.
     """
 
     step: int
@@ -27,6 +28,7 @@ class DevelopmentScores:
     copies: float
     length_ratio: float
     repetition: float
+    samples: list[dict[str, Any]] = field(default_factory=list)
 
 
 # Returns the leader's scores at a step.

@@ -19,6 +19,7 @@ from repro.leader.rollouts import dropout
 from repro.training.callbacks import CompleteCheckpointCallback, Log, ProgressBarCallback
 from repro.training.checkpoints import WEIGHTS, last_checkpoint, save_trained_weights
 from repro.training.development import development_history
+from repro.training.tracking import PROJECT, TrackingCallback
 
 
 class LeaderTrainer(Trainer):
@@ -41,6 +42,8 @@ class LeaderTrainer(Trainer):
         self._progress = ProgressBarCallback()
         super().__init__(callbacks=[CompleteCheckpointCallback(), self._progress, *callbacks], **kwargs)
         self.remove_callback(PrinterCallback)
+        # After those that score, whose scores it sends.
+        self.add_callback(TrackingCallback(self))
 
     def record_verdicts(self, verdicts: Sequence[Verdict]) -> None:
         """Add verdicts to the next log entry: the share of passes, and that of each reason to fail."""
@@ -110,7 +113,7 @@ def training_arguments(output_dir: Path, *, max_steps: int, **arguments: Any) ->
     warmup_steps = min(5, max(1, max_steps // 4)) if max_steps else 5
     return {
         "output_dir": str(output_dir), "max_steps": max_steps or -1, "warmup_steps": warmup_steps, "max_grad_norm": 1.0,
-        "save_strategy": "steps", "logging_steps": 1, "report_to": [], "disable_tqdm": True, "bf16": False,
-        "remove_unused_columns": False, "gradient_checkpointing": False, "dataloader_num_workers": 0,
+        "save_strategy": "steps", "logging_steps": 1, "report_to": [], "project": PROJECT, "disable_tqdm": True,
+        "bf16": False, "remove_unused_columns": False, "gradient_checkpointing": False, "dataloader_num_workers": 0,
         "dataloader_pin_memory": False, **arguments,
     }  # fmt: skip

@@ -49,6 +49,9 @@ class EvenFollower:
             raise KeyboardInterrupt
         return [Verdict.TOXIC if len(o.replace(" ", "")) % 2 else Verdict.PASS for o in outputs]
 
+    def quality(self, sources: list[str], outputs: list[str]) -> Any:
+        return np.ones(len(outputs))
+
 
 def make_context(
     method: str, folder: Path, out: Path, texts: list[str], *settings: str, die_after: int | None = None,
