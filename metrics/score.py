@@ -18,11 +18,10 @@ Exit codes: 0 done, 2 bad input (one line says what), 130 interrupted.
 
 import argparse
 import itertools
-import json
 from collections.abc import Callable, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from metrics.util.console import (
     add_columns_options,
@@ -31,7 +30,7 @@ from metrics.util.console import (
     add_language_option,
     command_parser,
 )
-from metrics.util.errors import InputError, run_command, suggest
+from metrics.util.errors import InputError, run_command
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -157,13 +156,14 @@ def _score(written: "list[tuple[Rewrites, TestSet]]", profiles: "Sequence[Profil
 
 
 def _resolve_systems(options: argparse.Namespace, columns: "Columns") -> "list[System]":
+    from metrics.generation.fields import parse_decoding
     from metrics.systems.baselines import BASELINES
     from metrics.systems.preamble import read_preamble
     from metrics.systems.resolve import is_endpoint, is_model, resolve_system
 
     settings = {name: getattr(options, name) for name in ("revision", "prompt", "engine", "dtype")}
     settings["preamble"] = read_preamble(options.system, options.few_shot)
-    settings["decoding"] = _parse_decoding(options.decoding)
+    settings["decoding"] = parse_decoding(options.decoding)
     endpoint = {name: getattr(options, name) for name in ("endpoint", "key_variable")}
     names = dict.fromkeys(options.systems)
     if any(endpoint.values()) and not any(map(is_endpoint, names)):
@@ -178,25 +178,6 @@ def _resolve_systems(options: argparse.Namespace, columns: "Columns") -> "list[S
         cut = options.cut_reasoning and name in files
         found.append(resolve_system(name, columns=columns, cut_reasoning=cut, **endpoint, **own))
     return found
-
-
-def _parse_decoding(settings: list[str]) -> dict[str, Any]:
-    from metrics.generation.fields import DECODING_KEYS, POSITIVE_KEYS
-
-    values: dict[str, Any] = {}
-    for setting in settings:
-        key, _, text = setting.partition("=")
-        if key not in DECODING_KEYS:
-            raise InputError(f"--decoding {setting}: no such setting{suggest(key, DECODING_KEYS)}")
-        try:
-            values[key] = json.loads(text.lower())
-        except (ValueError, RecursionError):
-            values[key] = None
-        if type(values[key]) not in (int, float, bool):
-            raise InputError(f"--decoding {setting}: the value must be a number, true or false")
-        if (key != "length_penalty" and values[key] < 0) or (key in POSITIVE_KEYS and values[key] == 0):
-            raise InputError(f"--decoding {setting}: too small")
-    return values
 
 
 def _find_publisher(repo: str, *, send: bool) -> Callable[..., None]:

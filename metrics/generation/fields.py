@@ -1,7 +1,8 @@
 """What becomes of each field of a generation config: it changes the text and is recorded, or changes no text, or is
 refused."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from metrics.util.errors import InputError, suggest
@@ -84,3 +85,21 @@ def text_fields(stored: Mapping[str, Any]) -> dict[str, Any]:
         reason = "a quantized cache changes the text and needs another library"
         raise InputError(f"{where}: cache_implementation={cache!r}: refused, because {reason}; {action}")
     return {k: v for k, neutral in TEXT_FIELDS.items() if (v := stored.get(k)) not in (neutral, *_EMPTY)}
+
+
+def parse_decoding(settings: Sequence[str]) -> dict[str, Any]:
+    """Return the settings of the option --decoding, KEY=VALUE each; raise an `InputError` for one that is wrong."""
+    values: dict[str, Any] = {}
+    for setting in settings:
+        key, _, text = setting.partition("=")
+        if key not in DECODING_KEYS:
+            raise InputError(f"--decoding {setting}: no such setting{suggest(key, DECODING_KEYS)}")
+        try:
+            values[key] = json.loads(text.lower())
+        except (ValueError, RecursionError):
+            values[key] = None
+        if type(values[key]) not in (int, float, bool):
+            raise InputError(f"--decoding {setting}: the value must be a number, true or false")
+        if (key != "length_penalty" and values[key] < 0) or (key in POSITIVE_KEYS and values[key] == 0):
+            raise InputError(f"--decoding {setting}: too small")
+    return values

@@ -52,6 +52,16 @@ def evaluators_that_run(
 
 def require_served(profile: Profile, *test_sets: TestSet) -> None:
     """Raise an `InputError` if the profile lacks references that it needs, or does not serve one of the languages."""
+    require_languages(profile, *test_sets)
+    if profile.needs_references and not all(all(test_set.references) for test_set in test_sets):
+        name = test_sets[0].name
+        dataset = HUB_DATASETS.get(name) if test_sets[0].origin == "folder" else None
+        advice = f"; {dataset} on the Hub, which is read without a data folder, has them" if dataset else ""
+        raise InputError(f"profile {profile.name}: {name} has sentences without a reference{advice}")
+
+
+def require_languages(profile: Profile, *test_sets: TestSet) -> None:
+    """Raise an `InputError` if the profile does not serve one of the languages."""
     name = test_sets[0].name
     languages = {lang for test_set in test_sets for lang in test_set.languages}
     unserved = sorted(lang for lang in languages if not profile.serves(lang))
@@ -63,10 +73,6 @@ def require_served(profile: Profile, *test_sets: TestSet) -> None:
             advice += f", or --lang {','.join(sorted(languages - set(unserved)))}"
         problem = f"is for {served}; {name} has sentences in {', '.join(unserved)}"
         raise InputError(f"profile {profile.name} {problem}: {advice}")
-    if profile.needs_references and not all(all(test_set.references) for test_set in test_sets):
-        dataset = HUB_DATASETS.get(name) if test_sets[0].origin == "folder" else None
-        advice = f"; {dataset} on the Hub, which is read without a data folder, has them" if dataset else ""
-        raise InputError(f"profile {profile.name}: {name} has sentences without a reference{advice}")
 
 
 class Evaluator:

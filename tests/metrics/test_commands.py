@@ -32,6 +32,7 @@ ARGUMENTS = {
     "metrics.compare": ("a.json", "b.json"),
     "metrics.heads": ("train",),
     "metrics.many": ("delete",),
+    "metrics.mbr": ("delete", "--out", "chosen.txt"),
     "metrics.score": ("delete",),
     "metrics.stage": ("j", "space"),
     "repro.run": ("smoke",),
