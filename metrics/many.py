@@ -16,7 +16,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from metrics.util.console import add_columns_options, add_endpoint_option, add_language_option, command_parser
+from metrics.util.console import (
+    add_columns_options,
+    add_endpoint_option,
+    add_language_option,
+    add_lexicon_option,
+    command_parser,
+)
 from metrics.util.errors import InputError, run_command
 
 
@@ -32,6 +38,7 @@ def argument_parser() -> argparse.ArgumentParser:
     parser.add_argument("--data-dir", metavar="DIR", help="the folder with the corpora (default: SRO_DATA_DIR)")
     parser.add_argument("--system", metavar="TEXT", help="the system message of models (as in metrics.score)")
     parser.add_argument("--few-shot", metavar="FILE", type=Path, help="examples for models (as in metrics.score)")
+    add_lexicon_option(parser)
     add_endpoint_option(parser)
     parser.add_argument("--dtype", default="float32", metavar="NAME", help="float32 (default) or bfloat16 weights")
     parser.add_argument("--batch-size", type=int, metavar="N", help="sentences per batch (as in metrics.score)")
@@ -74,8 +81,14 @@ def main(argv: list[str]) -> None:
     preamble = read_preamble(options.system, options.few_shot)
     settings = options.limit, profiles, options.data_dir, options.batch_size, options.dtype, preamble, *columns
     systems = [with_endpoint(name, options.endpoint) for name in options.systems]
-    contents = {system: content_of(system) for system in dict.fromkeys(systems)}
-    jobs = [[Job(one, content, name, *settings, *rest) for name, *rest in tests] for one, content in contents.items()]
+    contents = {system: content_of(system, options.lexicon) for system in dict.fromkeys(systems)}
+    jobs = [
+        [
+            Job(one, content, name, *settings, hash_, lang, options.lexicon if one == "delete" else None)
+            for name, hash_, lang in tests
+        ]
+        for one, content in contents.items()
+    ]
     missing = ([job for job in group if not (options.out / job.file_name).exists()] for group in jobs)
     groups = [group for group in missing if group]
     total, todo = len(contents) * len(tests), sum(map(len, groups))

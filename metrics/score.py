@@ -28,6 +28,7 @@ from metrics.util.console import (
     add_endpoint_option,
     add_judge_option,
     add_language_option,
+    add_lexicon_option,
     command_parser,
 )
 from metrics.util.errors import InputError, run_command
@@ -55,6 +56,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--profile", action="append", metavar="NAME", help="metric protocol; may be repeated (offline)")
     add_judge_option(p)
     p.add_argument("--data-dir", metavar="DIR", help="the folder with the corpora (default: SRO_DATA_DIR)")
+    add_lexicon_option(p)
     p.add_argument("--revision", help="commit, tag or branch of a Hub model (default: main)")
     add_endpoint_option(p)
     p.add_argument("--key-variable", metavar="NAME", help="the variable that holds its key (OPENAI_API_KEY)")
@@ -172,11 +174,14 @@ def _resolve_systems(options: argparse.Namespace, columns: "Columns") -> "list[S
     models = [name for name in options.systems if is_model(name)] or options.systems[:1]
     # --cut-reasoning applies to the files of outputs in the same way.
     files = [name for name in names if not is_model(name) and name not in BASELINES] or options.systems[:1]
+    if options.lexicon and "delete" not in names:
+        raise InputError("--lexicon: is for the system delete, which is none of those given")
     found = []
     for name in names:
         own = settings if name in models else {}
         cut = options.cut_reasoning and name in files
-        found.append(resolve_system(name, columns=columns, cut_reasoning=cut, **endpoint, **own))
+        own = {**own, "lexicon": options.lexicon, "cut_reasoning": cut}
+        found.append(resolve_system(name, columns=columns, **endpoint, **own))
     return found
 
 

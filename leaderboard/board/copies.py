@@ -1,5 +1,6 @@
 """Copies: rows whose outputs are those of another system, or of a built-in baseline."""
 
+import re
 from collections.abc import Iterator, Sequence
 
 from leaderboard.board.letters import letters
@@ -7,6 +8,7 @@ from leaderboard.rows.row import Row
 from leaderboard.rows.sentences import Sentences
 from metrics.data.test_sets import TestSet
 from metrics.systems.baselines import BASELINES
+from metrics.systems.lexicons import deletes_only
 from metrics.systems.resolve import resolve_system
 from metrics.util.errors import InputError
 
@@ -117,6 +119,17 @@ def is_baseline(row: Row) -> bool:
     name = row.system.name
     built_in = row.system.kind in ("baseline", "human") and name in BASELINES
     return built_in and row.system.revision == resolve_system(name).revision
+
+
+def is_lexicon_row(row: Row) -> bool:
+    """Return whether a row claims to be the baseline `delete` with some lexicon; `only_deletes` tells if it can be."""
+    named = row.system.kind == "baseline" and row.system.name == "delete"
+    return named and re.fullmatch(r"lexicon-[0-9a-f]{12}", row.system.revision) is not None
+
+
+def only_deletes(sentences: Sentences) -> bool:
+    """Return whether every output can come from its source by deletion."""
+    return all(map(deletes_only, sentences.source, sentences.output))
 
 
 def _same_run(first: Row, second: Row) -> bool:

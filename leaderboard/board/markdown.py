@@ -1,29 +1,55 @@
 """Rankings as Markdown, for the terminal and for reports."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from leaderboard.board.board import Board
+from leaderboard.board.languages import Family, families
 from leaderboard.board.reading import read_sentences
 from leaderboard.rows.row import Row, Score
 from leaderboard.stores.base import Snapshot
+from metrics.data.languages import AVERAGES
 from metrics.scoring.slices import count_line
 from metrics.util.errors import InputError
 
 
-def rankings(board: Board, snapshot: Snapshot | None = None) -> str:
-    """Return each ranking of a board with its heading and its signature or source.
+def rankings(board: Board, snapshot: Snapshot | None = None, langs: Collection[str] = ()) -> str:
+    """Return each ranking of a board with its heading and its signature or source, and tables across languages.
 
     Args:
         board: The board.
         snapshot: Its files, whose sentences are read to count each system's outputs by fault; None for no counts.
+        langs: The languages to show; empty for all.
+
+    Raises:
+        InputError: There is no row in one of the languages.
     """
-    parts = []
+    there = {row.test_set.lang for row in board.latest}
+    if missing := sorted(set(langs) - there):
+        raise InputError(f"--lang: no row in {', '.join(missing)}; there are rows in {', '.join(sorted(there))}")
+    parts = [_across(family) for family in families(board)] if not langs else []
     for ranking in board.rankings:
+        if langs and ranking[0].test_set.lang not in langs:
+            continue
         source = ranking[0].source
         origin = f"source: {source.title}, {source.url}" if source else f"signature: {ranking[0].comparable}"
         counts = "".join(f"{line}\n" for line in _counts(ranking, snapshot)) if snapshot else ""
         parts.append(f"{_heading(ranking)}\n{table(ranking, board)}\n{counts}{origin}\n")
     return "\n".join(parts)
+
+
+def _across(family: Family) -> str:
+    """A table of J by language, with the averages of the shared tasks, the best system by them first."""
+    averages = [name for name in AVERAGES if any(name in system.averages for system in family.systems)]
+    lines = [
+        f"{family.title}: J by language, with the rank among systems",
+        f"| system | {' | '.join([*averages, *family.langs])} |",
+        f"|---|{'---|' * (len(averages) + len(family.langs))}",
+    ]
+    for system in family.systems:
+        places = [system.averages.get(name) for name in averages] + [system.j.get(lang) for lang in family.langs]
+        cells = ["" if p is None else f"{p.j:.3f}" + ("" if p.rank is None else f" ({p.rank})") for p in places]
+        lines.append(f"| {' | '.join([_escape(system.name), *cells])} |")
+    return "\n".join(lines) + "\n"
 
 
 def _counts(ranking: Sequence[Row], snapshot: Snapshot) -> list[str]:
@@ -43,10 +69,10 @@ def _counts(ranking: Sequence[Row], snapshot: Snapshot) -> list[str]:
 def _heading(ranking: Sequence[Row]) -> str:
     first = ranking[0]
     if first.source:
-        return f"{first.test_set.name}, as published (another protocol: compare within this table only)"
+        return f"{first.test_set.title}, as published (another protocol: compare within this table only)"
     part = "" if first.test_set.of in (None, first.test_set.n) else f" of {first.test_set.of:,}"
     return (
-        f"{first.test_set.name} ({first.test_set.origin}), n = {first.test_set.n:,}{part}, {first.profile}; "
+        f"{first.test_set.title} ({first.test_set.origin}), n = {first.test_set.n:,}{part}, {first.profile}; "
         "95 % intervals; a paired test at 5 % does not separate systems that share a letter"
     )
 
@@ -63,10 +89,14 @@ def table(ranking: Sequence[Row], board: Board) -> str:
         scores = [_cell(shown.get(metric)) for metric in ("j", "sta", "sim", "fl")]
         ratio = "" if row.length_ratio is None else f"{row.length_ratio:.2f}"
         copies = "" if row.copies is None else f"{row.copies:.1%}"
-        name = row.system.name.replace("|", "\\|")
+        name = _escape(row.system.name)
         cells = ["–" if place.rank is None else str(place.rank), place.ties, name, *scores, ratio, copies]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _escape(name: str) -> str:
+    return name.replace("|", "\\|")
 
 
 def _cell(score: Score | None) -> str:

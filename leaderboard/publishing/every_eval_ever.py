@@ -125,7 +125,7 @@ def _ids(row: Row) -> dict[str, str]:
     model = f"{developer}/{model}" if "/" in row.system.name else model
     # The format's <benchmark>/<model>/<time> is not unique: a system may have two runs in a day.
     evaluation_id = f"{LIBRARY}/{model}/{row.run_id}"
-    return {"evaluation_id": evaluation_id, "model_id": model, "evaluation_name": f"{row.test_set.name}/{row.profile}"}
+    return {"evaluation_id": evaluation_id, "model_id": model, "evaluation_name": f"{row.test_set.title}/{row.profile}"}
 
 
 def _identity(row: Row) -> tuple[str, str]:
@@ -217,9 +217,9 @@ def _score_details(row: Row, metric: str) -> dict[str, Any]:
 
 def _source_data(row: Row) -> dict[str, Any]:
     test_set = row.test_set
-    details = test_set.model_dump(include={"origin", "revision", "sha256", "n", "of"})
+    details = test_set.model_dump(include={"origin", "revision", "sha256", "lang", "n", "of"})
     data: dict[str, Any] = {"dataset_name": test_set.name, "additional_details": _texts(details)}
-    repo = HUB_DATASETS.get(test_set.name.partition("-")[0])
+    repo = HUB_DATASETS.get(test_set.name) or HUB_DATASETS.get(test_set.name.partition("-")[0])
     if row.source is not None:
         return {**data, "source_type": "url", "url": [row.source.url]}
     if test_set.origin == "hub" and repo:

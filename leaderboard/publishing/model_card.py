@@ -64,7 +64,7 @@ def eval_results_yaml(row: Row, board: BoardCommit, user: str | None = None) -> 
         notes = [f"n = {row.test_set.n}"]
         if score.low is not None and score.high is not None:
             notes.append(f"95 % interval [{score.low:.3f}, {score.high:.3f}]")
-        notes += [f"{row.profile} on {row.test_set.name}", _short_signature(row)]
+        notes += [f"{row.profile} on {row.test_set.title}", _short_signature(row)]
         dataset = {"id": board.dataset, "task_id": task, "revision": board.revision}
         entry = {"dataset": dataset, "value": round(score.mean, DECIMALS), "date": row.date.date().isoformat()}
         source = {**board.source(row), **({"user": user} if user else {})}
@@ -120,7 +120,7 @@ def _index_entry(row: Row, board: BoardCommit) -> dict[str, Any]:
         args = {"run_id": row.run_id, "n": row.test_set.n, **bounds, "signature": _short_signature(row)}
         metrics.append({"type": metric, "value": round(score.mean, DECIMALS), "name": name, "args": args})
     task = {"type": "text-generation", "name": "Text detoxification"}
-    dataset = {"name": row.test_set.name, "type": board.dataset, "revision": board.revision}
+    dataset = {"name": row.test_set.title, "type": board.dataset, "revision": board.revision}
     return {"task": task, "dataset": dataset, "metrics": metrics, "source": board.source(row)}
 
 

@@ -74,7 +74,7 @@ def propose(row: Row, dataset: str, api: hub.HfApi, *, model_index: bool) -> str
             files[CARD] = model_card.with_model_index(main.card(), row, board)
         operations = [hub.CommitOperationAdd(path, content.encode()) for path, content in files.items()]
         scores = ", ".join(f"{title} {row.scores[task].mean:.3f}" for task, title in TASKS.items())
-        text = f"{scores} on {row.test_set.name} (n = {row.test_set.n}), measured at commit {row.system.revision}.\n\n"
+        text = f"{scores} on {row.test_set.title} (n = {row.test_set.n}), measured at commit {row.system.revision}.\n\n"
         text += f"The row with the outputs of each sentence: {board.source(row)['url']}\n\nSignature: `{row.signature}`"
         texts = {"commit_message": f"Add detox-suite results of run {row.run_id}", "commit_description": text}
         try:

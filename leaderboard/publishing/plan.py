@@ -5,7 +5,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from leaderboard.board.board import Board, Entry
-from leaderboard.board.copies import Originals, describe_original, find_baseline, fingerprint, is_baseline
+from leaderboard.board.copies import (
+    Originals,
+    describe_original,
+    find_baseline,
+    fingerprint,
+    is_baseline,
+    is_lexicon_row,
+    only_deletes,
+)
 from leaderboard.board.markdown import table
 from leaderboard.board.reading import load_board, read_sentences
 from leaderboard.board.tables import table_changes
@@ -54,7 +62,7 @@ class Plan:
         for ranking in self.after.rankings:
             first = ranking[0]
             if first.comparable in groups:
-                lines.append(f"{first.test_set.name} (n = {first.test_set.n or 'unknown'}), {first.profile}:")
+                lines.append(f"{first.test_set.title} (n = {first.test_set.n or 'unknown'}), {first.profile}:")
                 new = table(ranking, self.after).split("\n")
                 diff = difflib.unified_diff(old.get(first.comparable, []), new, n=1, lineterm="")
                 lines += [line for line in diff if line[:2] not in ("--", "++", "@@")]
@@ -78,7 +86,7 @@ def plan(snapshot: Snapshot, entries: Sequence[Entry]) -> Plan:
     for row, sentences in entries:
         existing = board.rows.get(row.run_id)
         if existing is None:
-            _check_identity(row)
+            _check_identity(row, sentences)
             _check_copy(row, sentences, originals)
             additions[row.run_id] = row, sentences
         elif not existing.agrees(row):
@@ -121,16 +129,17 @@ def _check_copy(row: Row, sentences: Sentences | None, originals: Originals) -> 
         return
     n = len(sentences.source)
     known = load_test_set("sample").sources[:n] == sentences.source
-    unknown = TestSet(row.test_set.name, "", "", sentences.source, ((),) * n)
+    unknown = TestSet(row.test_set.name, "", "", sentences.source, ((),) * n, langs=(row.test_set.lang,) * n)
     baseline = find_baseline(sentences.output, load_test_set("sample").limit(n) if known else unknown)
     if baseline:
         copied = f"its outputs are those of this program's baseline {baseline}, sentence by sentence"
         raise InputError(f"{row.system.name}: {copied}; score the system {baseline} instead")
 
 
-def _check_identity(row: Row) -> None:
+def _check_identity(row: Row, sentences: Sentences | None) -> None:
     """Refuse a baseline's name or kind for another system, and a date in the future."""
-    if row.record == "measured" and not is_baseline(row):
+    deletes = is_lexicon_row(row) and sentences is not None and only_deletes(sentences)
+    if row.record == "measured" and not is_baseline(row) and not deletes:
         if row.system.name in BASELINES:
             raise InputError(f"{row.system.name}: reserved for this program's baseline of that name; give another name")
         if row.system.kind in ("baseline", "human"):

@@ -6,8 +6,9 @@ from typing import Any
 
 import yaml
 
-from leaderboard.rows.row import SCHEMA_VERSION, Row, load_row, run_id
+from leaderboard.rows.row import Row, load_row, run_id, schema_version
 from leaderboard.rows.systems import system_facts
+from metrics.data.languages import ENGLISH
 from metrics.scoring import METRICS
 
 _PUBLISHED = Path(__file__).parent / "published.yaml"
@@ -29,7 +30,7 @@ def _row(group: dict[str, Any], system: str, scores: list[float | None], date: s
     name = system.partition(",")[0] if system.startswith("s-nlp/") else system
     facts = system_facts(name, group["test_set"], {}).model_dump(mode="json")
     document = {
-        "schema_version": SCHEMA_VERSION,
+        "schema_version": schema_version(ENGLISH),
         "record": "published",
         "run_id": run_id(system, "", {}, f"{group['url']} {group['test_set']} {group['profile']}"),
         "system": {"name": system, "kind": kind, "revision": "", "about": facts},

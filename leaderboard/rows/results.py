@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from leaderboard.rows.row import SCHEMA_VERSION, About, Row, TestSetInfo, first_problem, folder_name, load_row, run_id
+from leaderboard.rows.row import About, Row, TestSetInfo, first_problem, folder_name, load_row, run_id, schema_version
 from leaderboard.rows.sentences import Sentences, summarise
 from leaderboard.rows.systems import system_facts
 from metrics.scoring import DECIMALS
@@ -83,7 +83,7 @@ def row_from_result(
     name = public_name(system.name, system.revision, system.kind) if name is None else name
     facts = system_facts(name, result.test_set.name, system.card, about).model_dump(mode="json")
     row = {
-        "schema_version": SCHEMA_VERSION,
+        "schema_version": schema_version(result.test_set.lang),
         "run_id": run_id(name, system.revision, system.decoding, signature.key),
         "system": {"name": name, "kind": system.kind, "revision": system.revision, "about": facts},
         "test_set": {**result.test_set.model_dump(), "of": result.test_set.of or result.test_set.n},
@@ -106,18 +106,21 @@ def _check(result: _Result, summary: Mapping[str, Any], signed: Mapping[str, str
         if mean is None or abs(mean - score["mean"]) > 10**-DECIMALS:
             raise InputError(f"{where}: summary.{metric} is {mean}, its sentences give {score['mean']:.6f}")
     n, decoding = str(result.test_set.n), result.system.decoding
-    for name, value in expected_fields(signed, result.test_set.name, n, decoding).items():
+    for name, value in expected_fields(signed, result.test_set, n, decoding).items():
         if value != signed[name]:
             raise InputError(f"{where}: {name} is {value[:100]}, its signature says {signed[name][:100]}")
 
 
-def expected_fields(signed: Mapping[str, str], test_set: str, n: str, decoding: dict[str, Any]) -> dict[str, str]:
-    """Return what a signature must say of test set, number of sentences and decoding.
+def expected_fields(
+    signed: Mapping[str, str], test_set: TestSetInfo, n: str, decoding: dict[str, Any]
+) -> dict[str, str]:
+    """Return what a signature must say of test set, language, number of sentences and decoding.
 
     The test set's hash comes from `signed`, the signature's own fields: only its sentences give it otherwise.
     """
     digest = signed.get("test", "").rpartition("@")[2]
-    return {"test": f"{test_set}@{digest}", "n": n, "decoding": describe_decoding(decoding)}
+    lang = test_set.lang
+    return {"test": f"{test_set.name}@{digest}", "lang": lang, "n": n, "decoding": describe_decoding(decoding)}
 
 
 def public_name(name: str, revision: str, kind: str) -> str:

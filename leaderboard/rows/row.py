@@ -9,9 +9,20 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from leaderboard.rows.upgrades import upgrade_v1
+from metrics.data.languages import ENGLISH
 from metrics.scoring import METRICS
 from metrics.scoring.signature import Signature
 from metrics.util.characters import require_visible
@@ -19,7 +30,9 @@ from metrics.util.errors import InputError
 from metrics.util.files import content_hash
 from metrics.util.nesting import require_shallow
 
-SCHEMA_VERSION = 2
+# Version 3 is version 2 with the language of the test set. Rows in English stay at version 2, and so do their hashes,
+# by which verifications name them.
+SCHEMA_VERSION = 3
 # A file, not generated text: leaderboards hold a copy of it. A test compares it with `Row`.
 SCHEMA_FILE = Path(__file__).parent / f"row-v{SCHEMA_VERSION}.schema.json"
 RESULTS = "results"
@@ -87,6 +100,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0, le=_MAX_INTEGER)]
 # Some 30 years in seconds, and more words than `MAX_TEXT` has characters.
 Amount = Annotated[float, Field(ge=0, le=1e9)]
+Lang = Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[a-z0-9]{2,8})*$", max_length=40)]
 Date = Annotated[AwareDatetime, AfterValidator(_require_date)]
 # A pattern instead of Literal: names from METRICS index `Row.scores` without a cast.
 Metric = Annotated[str, Field(pattern=f"^({'|'.join(METRICS)})$")]
@@ -139,7 +153,10 @@ class System(_Part):
 
 
 class TestSetInfo(_Part):
-    """The test set: its first `n` of `of` sentences were rewritten. None and "" mean that a publication is silent."""
+    """The test set in one language, an ISO 639 code: its first `n` of `of` sentences were rewritten.
+
+    None and "" mean that a publication is silent. English is not written.
+    """
 
     __test__ = False  # not a pytest class
 
@@ -147,8 +164,19 @@ class TestSetInfo(_Part):
     origin: Line
     revision: Line
     sha256: Line
+    lang: Lang = ENGLISH
     n: Annotated[int, Field(ge=1, le=_MAX_INTEGER)] | None = None
     of: Annotated[int, Field(ge=1, le=_MAX_INTEGER)] | None = None
+
+    @property
+    def title(self) -> str:
+        """The name, with the language if it is not English."""
+        return self.name if self.lang == ENGLISH else f"{self.name}:{self.lang}"
+
+    @model_serializer(mode="wrap")
+    def _without_english(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = handler(self)
+        return {name: value for name, value in values.items() if (name, value) != ("lang", ENGLISH)}
 
 
 class Cost(_Part):
@@ -185,7 +213,7 @@ class Row(_Part):
         date: When the row was made (UTC).
     """
 
-    schema_version: Literal[2] = 2
+    schema_version: Literal[2, 3] = 2
     record: Literal["measured", "published"] = "measured"
     run_id: RunId
     system: System
@@ -209,6 +237,8 @@ class Row(_Part):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if self.schema_version != schema_version(self.test_set.lang):
+            raise ValueError(f"schema version {self.schema_version} with the language {self.test_set.lang}")
         if self.record == "published":
             if self.source is None or self.signature or any(score.low is not None for score in self.scores.values()):
                 raise ValueError("a published figure has a source, no signature and no interval")
@@ -289,6 +319,11 @@ class Row(_Part):
         return json.dumps(self.model_dump(mode="json"), indent=1, ensure_ascii=False, sort_keys=True) + "\n"
 
 
+def schema_version(lang: str) -> int:
+    """Return the schema version in which a row on sentences in a language is written."""
+    return 2 if lang == ENGLISH else SCHEMA_VERSION
+
+
 def run_id(system: str, revision: str, decoding: dict[str, Any], comparable: str) -> str:
     """Return the hash of a run's configuration, 16 hexadecimal digits; `comparable` is that of the row."""
     return content_hash([system, revision, json.dumps(decoding, sort_keys=True), comparable])[:_RUN_ID_DIGITS]
@@ -319,7 +354,7 @@ def load_row(document: Any, where: str) -> Row:
     number = version if type(version) is int else 0
     if number == 1:
         document = upgrade_v1(document)
-    elif number != SCHEMA_VERSION:
+    elif not 2 <= number <= SCHEMA_VERSION:
         kind = NewerSchemaError if number > SCHEMA_VERSION else InputError
         raise kind(f"{where}: schema version {str(version)[:40]}, this program reads 1 to {SCHEMA_VERSION}")
     try:

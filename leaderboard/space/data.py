@@ -19,6 +19,7 @@ from leaderboard.rows.sentences import Sentences
 from leaderboard.space.escaping import MAX_CELL, MAX_NAME
 from leaderboard.stores import open_store
 from leaderboard.stores.base import ForbiddenError, Snapshot
+from metrics.data.languages import ENGLISH
 from metrics.scoring import METRICS
 from metrics.scoring.signature import Signature
 from metrics.util.characters import printable
@@ -130,7 +131,11 @@ def _read_latest(snapshot: Snapshot) -> pa.Table:
         return schema.empty_table()
     data = _read(snapshot, LATEST)
     try:
-        table = read_parquet(data, LATEST).select(schema.names).cast(schema)
+        table = read_parquet(data, LATEST)
+        if "lang" not in table.column_names:
+            # An older program wrote it, whose rows are English.
+            table = table.append_column("lang", pa.array([ENGLISH] * table.num_rows, pa.string()))
+        table = table.select(schema.names).cast(schema)
         # Ranks may be missing; the columns that identify rows may not.
         for name in ("system", "kind", "comparable", "record", "path"):
             if table[name].null_count:

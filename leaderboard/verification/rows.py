@@ -4,6 +4,7 @@ import datetime
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from leaderboard.board.copies import (
     find_baseline,
     fingerprint,
     is_baseline,
+    is_lexicon_row,
+    only_deletes,
 )
 from leaderboard.board.reading import read_verification, verification_path
 from leaderboard.board.recomputed import Recomputed
@@ -32,6 +35,7 @@ from metrics.scoring.cache import ScoreCache
 from metrics.scoring.evaluator import Evaluator
 from metrics.scoring.signature import Signature
 from metrics.systems.baselines import BASELINES
+from metrics.systems.lexicons import read_lexicon
 from metrics.systems.names import ENDPOINT
 from metrics.systems.resolve import resolve_system
 from metrics.util.characters import printable
@@ -100,27 +104,39 @@ class VerificationContext:
     """The test sets of `data_dir` and evaluators, each loaded once; also files of profiles and of test sets."""
 
     def __init__(
-        self, data_dir: str | None = None, profiles: Iterable[str] = (), test_sets: Iterable[str] = ()
-    ) -> None:
+        self, data_dir: str | None = None, profiles: Iterable[str] = (), test_sets: Iterable[str] = (),
+        lexicon: Path | None = None,
+    ) -> None:  # fmt: skip
         self._data_dir = data_dir
+        # The file of rude words of `delete`.
+        self.lexicon = lexicon
         # `load_profile` also reads files: a row must not name one, so it names one of these.
         loaded = map(load_profile, (*profile_names(), *profiles))
         self._profiles: dict[str, Profile] = {f"{p.name}.v{p.version}": p for p in loaded}
         # A row must not name a file here either.
         files = (load_test_set(name, data_dir) for name in test_sets)
-        self._test_sets: dict[str, TestSet] = {test_set.name: test_set for test_set in files}
+        self._test_sets: dict[tuple[str, str], TestSet] = {}
+        for part in (part for test_set in files for part in test_set.by_language()):
+            self._test_sets[part.name, part.lang] = part
+            # Before rows had a language, FILE:LANG was the name of one language of a file.
+            older = replace(part, name=f"{part.name}:{part.lang}", langs=())
+            self._test_sets[older.name, older.lang] = older
         self._evaluators: dict[str, Evaluator] = {}
 
-    def test_set(self, name: str) -> TestSet:
-        """Return a test set; one that is neither built in nor in the data folder raises InputError."""
-        if name not in self._test_sets:
+    def test_set(self, name: str, lang: str) -> TestSet:
+        """Return a test set in a language; one that is neither built in nor in the data folder raises InputError."""
+        if (name, lang) not in self._test_sets:
             try:
-                self._test_sets[name] = load_named_test_set(name, self._data_dir)
+                whole = load_named_test_set(name, self._data_dir)
             except UnknownTestSetError:
                 raise InputError(f"test set {name} is not one of the suite's; give its file with --test-set") from None
-        if self._test_sets[name].name != name:
-            raise InputError(f"test set {name} is not here; give --data-dir or SRO_DATA_DIR")
-        return self._test_sets[name]
+            if whole.name != name:
+                raise InputError(f"test set {name} is not here; give --data-dir or SRO_DATA_DIR")
+            for part in whole.by_language():
+                self._test_sets[name, part.lang] = part
+        if (name, lang) not in self._test_sets:
+            raise InputError(f"test set {name} has no sentence in the language {lang} here")
+        return self._test_sets[name, lang]
 
     def evaluator(self, profile: str) -> Evaluator:
         """Return the evaluator of a profile (`name.vN`); one that is not available here raises InputError."""
@@ -162,9 +178,10 @@ def _baseline_of(row: Row, sentences: Sentences, context: VerificationContext) -
     if row.system.kind in ("baseline", "human"):
         return ""
     n = len(sentences.source)
-    unknown = TestSet(row.test_set.name, "", "", sentences.source, ((),) * n)
+    name, lang = row.test_set.name, row.test_set.lang
+    unknown = TestSet(name, "", "", sentences.source, ((),) * n, langs=(lang,) * n)
     try:
-        known = context.test_set(row.test_set.name)
+        known = context.test_set(name, lang)
     except InputError:
         known = unknown
     # Without the test set, or with other sentences, two baselines still follow from the sources.
@@ -207,8 +224,8 @@ def _check_signature(row: Row, n: int, outcome: Outcome) -> None:
     outcome.compare("signature.n", signed["n"], str(n))
     if row.system.kind != "model" and not _may_have_decoding(row):
         outcome.compare("decoding", signed["decoding"], "none")
-    expected = {"profile": row.profile, **expected_fields(signed, row.test_set.name, str(n), row.decoding)}
-    for name in ("profile", "test", "decoding"):
+    expected = {"profile": row.profile, **expected_fields(signed, row.test_set, str(n), row.decoding)}
+    for name in ("profile", "test", "lang", "decoding"):
         if expected[name] != signed[name]:
             outcome.compare(name, expected[name], f"{signed[name]} in its signature")
 
@@ -225,7 +242,7 @@ def _check_scores(row: Row, sentences: Sentences, context: VerificationContext, 
     version = signed["version"]
     if version != __version__:
         raise InputError(f"measured by version {version} of this program, this is {__version__}; install that one")
-    full = context.test_set(row.test_set.name)
+    full = context.test_set(row.test_set.name, row.test_set.lang)
     n, total = len(sentences.source), len(full.sources)
     for i, (stored, source) in enumerate(zip(sentences.source, full.sources, strict=False)):
         outcome.compare(f"sentence {i}: source", stored, source)
@@ -235,9 +252,12 @@ def _check_scores(row: Row, sentences: Sentences, context: VerificationContext, 
         outcome.compare("test_set.n", n, f"at most {total}")
         return
     test_set = full.limit(n)
+    if row.test_set.origin != full.origin and not any(full.references) and row.test_set.sha256 != test_set.sha256:
+        problem = f"its test set {row.test_set.name} has human references, those here have none"
+        raise InputError(f"{problem}; read it from the Hub, without a data folder")
     outcome.compare("test_set.sha256", row.test_set.sha256, test_set.sha256)
     if row.system.name in BASELINES or row.system.kind in ("baseline", "human"):
-        _check_baseline(row, sentences, test_set, outcome)
+        _check_baseline(row, sentences, test_set, context.lexicon, outcome)
     evaluator = context.evaluator(signed["profile"])
     for name, value in evaluator.signature(test_set, row.decoding).fields().items():
         outcome.compare(f"signature.{name}", signed[name], value)
@@ -270,17 +290,26 @@ def _check_origin(stored: TestSetInfo, here: TestSet, outcome: Outcome) -> None:
         outcome.findings.append(finding)
 
 
-def _check_baseline(row: Row, sentences: Sentences, test_set: TestSet, outcome: Outcome) -> None:
+def _check_baseline(row: Row, sentences: Sentences, test_set: TestSet, lexicon: Path | None, outcome: Outcome) -> None:
     """Check a baseline's kind, revision and outputs, which follow from its name and the test set."""
     built_in = row.system.name in BASELINES
     if built_in != (row.system.kind in ("baseline", "human")):
         outcome.compare("system.kind", row.system.kind, "baseline or human" if built_in else "model or outputs")
         return
-    revision, expected = row.system.revision, resolve_system(row.system.name).revision
-    if revision != expected and revision.startswith("lexicon-") and expected.startswith("lexicon-"):
-        raise InputError(f"{row.system.name} {revision}: this program has {expected}")
-    outcome.compare("system.revision", revision, expected)
-    for i, (stored, output) in enumerate(zip(sentences.output, BASELINES[row.system.name](test_set), strict=True)):
+    expected = resolve_system(row.system.name).revision
+    if is_lexicon_row(row) and row.system.revision != expected:
+        if not only_deletes(sentences):
+            outcome.findings.append("outputs: they have letters that deletion does not give")
+            return
+        words = read_lexicon(test_set.lang, lexicon)
+        if words.revision != row.system.revision:
+            problem = f"here is {words.revision}" if lexicon else "give its lexicon with --lexicon FILE"
+            raise InputError(f"{row.system.name} {row.system.revision}: {problem}")
+        outputs = [words.delete(source) for source in test_set.sources]
+    else:
+        outcome.compare("system.revision", row.system.revision, expected)
+        outputs = BASELINES[row.system.name](test_set)
+    for i, (stored, output) in enumerate(zip(sentences.output, outputs, strict=True)):
         outcome.compare(f"sentence {i}: output", stored, output)
 
 

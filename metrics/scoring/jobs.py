@@ -32,7 +32,7 @@ class Job:
     """One system on one language of a test set: names and options of `metrics.score`, and hashes of files.
 
     The hash `content` is "" for a system without files here (see `content_of`), `test_content` for a test set that is
-    no file of the user's own, and `lang` for a test set of one language.
+    no file of the user's own, and `lang` for a test set of one language. `lexicon` is the file of `delete`.
     """
 
     system: str
@@ -48,6 +48,7 @@ class Job:
     test_columns: Columns = USUAL
     test_content: str = ""
     lang: str = ""
+    lexicon: Path | None = None
 
     @property
     def file_name(self) -> str:
@@ -55,7 +56,8 @@ class Job:
         readable = re.sub(r"[^\w.-]+", "__", f"{self.system}--{self.test_set}{self.lang and f'--{self.lang}'}")[-100:]
         # Fields that jobs of earlier versions lack are hashed if they are set: results of these jobs are still found.
         later = {"preamble": NO_PREAMBLE, "columns": USUAL, "test_columns": USUAL, "test_content": "", "lang": ""}
-        left_out = {name for name, default in later.items() if getattr(self, name) == default}
+        # The hash of a lexicon is the content of `delete`.
+        left_out = {"lexicon", *(name for name, default in later.items() if getattr(self, name) == default)}
         hashed = {name: value for name, value in asdict(self).items() if name not in left_out}
         return f"{readable}-{content_hash(hashed)[:12]}.json"
 
@@ -75,9 +77,11 @@ def content_of_test_set(test_set: str) -> str:
     return sha256_file(found[0]) if found else ""
 
 
-def content_of(system: str) -> str:
+def content_of(system: str, lexicon: Path | None = None) -> str:
     """Return the hash of a system's files, or "" if it has none here or cannot be used."""
     try:
+        if system == "delete":
+            return sha256_file(lexicon) if lexicon else ""
         return resolve_system(system).revision if Path(system).exists() else ""
     except (InputError, OSError):
         return ""
@@ -92,7 +96,7 @@ def run_jobs(jobs: Sequence[Job]) -> Iterator[JobResult]:
             options: dict[str, Any] = {"preamble": job.preamble} if is_model(job.system) else {}
             if is_model(job.system) and not is_endpoint(job.system):
                 options["dtype"] = job.dtype
-            system = system or resolve_system(job.system, columns=job.columns, **options)
+            system = system or resolve_system(job.system, columns=job.columns, lexicon=job.lexicon, **options)
             test_set = _load_test_set(job.test_set, job.data_dir, job.test_columns)
             test_set = (test_set.by_language(job.lang)[0] if job.lang else test_set).limit(job.limit)
             for name in job.profiles:

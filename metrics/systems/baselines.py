@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from metrics.data.languages import ENGLISH
 from metrics.util.errors import InputError
 from metrics.util.files import read_lines
 
@@ -33,9 +34,15 @@ def _reference(test_set: "TestSet") -> list[str]:
     return [references[0] for references in test_set.references]
 
 
-# Name -> the function that rewrites a test set.
+def _delete(test_set: "TestSet") -> list[str]:
+    if test_set.lang != ENGLISH:
+        raise InputError(f"delete: the built-in lexicon is English, {test_set.name} is in {test_set.lang}")
+    return [delete_rude_words(source) for source in test_set.sources]
+
+
+# Name -> the function that rewrites a test set; `metrics.systems.lexicons` serves `delete` in other languages.
 BASELINES: dict[str, Callable[["TestSet"], list[str]]] = {
     "duplicate": lambda test_set: list(test_set.sources),
-    "delete": lambda test_set: [delete_rude_words(source) for source in test_set.sources],
+    "delete": _delete,
     "reference": _reference,
 }

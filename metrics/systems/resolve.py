@@ -53,6 +53,7 @@ class System:
         columns: The columns of a table of outputs.
         endpoint: Where the model of a system of kind "endpoint" is.
         cut_reasoning: Whether the reasoning in a file of outputs is cut; that of a model always is.
+        lexicon: The file of rude words of `delete`; None for the built-in English ones and the Hub's others.
     """
 
     name: str
@@ -67,6 +68,7 @@ class System:
     columns: Columns = USUAL
     endpoint: EndpointModel | None = None
     cut_reasoning: bool = False
+    lexicon: Path | None = None
 
 
 def is_model(name: str) -> bool:
@@ -106,7 +108,7 @@ def resolve_system(
     name: str, *, revision: str | None = None, prompt: str | None = None, decoding: dict[str, Any] | None = None,
     engine: str = "", dtype: str = DTYPES[0], preamble: Preamble = NO_PREAMBLE, columns: Columns = USUAL,
     endpoint: str | None = None, key_variable: str | None = None,
-    cut_reasoning: bool = False,
+    cut_reasoning: bool = False, lexicon: Path | None = None,
 ) -> System:  # fmt: skip
     """Find a system: a baseline, a file of outputs (`metrics.systems.outputs`), or a model (`metrics.models.resolve`).
 
@@ -141,7 +143,7 @@ def resolve_system(
         raise InputError(f"{name}: --cut-reasoning is for files of outputs; the reasoning of models is cut without it")
     if name in BASELINES:
         version = f"lexicon-{sha256_file(LEXICON)[:12]}" if name == "delete" else "1"
-        return System(name, "human" if name == "reference" else "baseline", version)
+        return System(name, "human" if name == "reference" else "baseline", version, lexicon=lexicon)
     if not is_model(name):
         digest = sha256_file(Path(name))
         if columns.output:

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from metrics.data.languages import ENGLISH
 from metrics.data.test_sets import TestSet
 from metrics.data.text import is_output
 from metrics.generation.batching import default_batch_size
@@ -24,6 +25,7 @@ from metrics.models.loading import DTYPES, LoadedModel, load_model
 from metrics.models.prompts import CHAT_PREFIX
 from metrics.systems.baselines import BASELINES
 from metrics.systems.endpoint import rewrite_at_endpoint
+from metrics.systems.lexicons import read_lexicon
 from metrics.systems.outputs import outputs_for
 from metrics.systems.preamble import describe_preamble
 from metrics.systems.resolve import Rewrites, System
@@ -83,6 +85,10 @@ def rewrite(
     loaded = loaded or load_system(system)
     if loaded is not None:
         return _generate(system, loaded, test_set.sources, batch_size, seed)
+    if system.name == "delete" and (system.lexicon or test_set.lang != ENGLISH):
+        lexicon = read_lexicon(test_set.lang, system.lexicon)
+        texts = tuple(lexicon.delete(source) for source in test_set.sources)
+        return Rewrites(system.name, system.kind, lexicon.revision, {}, texts)
     if system.kind == "outputs":
         outputs = outputs_for(Path(system.name), test_set, system.columns)
     else:

@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 import warnings
+from pathlib import Path
 from typing import Any
 
 # The option of a command that lets other libraries write.
@@ -48,6 +49,13 @@ def add_language_option(parser: argparse.ArgumentParser) -> None:
     """Add the option --lang; its value is for `metrics.data.test_sets.TestSet.by_language`."""
     text = "languages of the test set, each a row: de,ru or all (default); of a file that states none, its language"
     parser.add_argument("--lang", metavar="CODES", help=text)
+
+
+def add_lexicon_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option --lexicon; its value is for `metrics.systems.resolve.resolve_system`."""
+    text = "rude words of the system delete: text, a JSON array, or a table with text and lang (for English: built in; "
+    text += "for others: textdetox/multilingual_toxic_lexicon)"
+    parser.add_argument("--lexicon", metavar="FILE", type=Path, help=text)
 
 
 def add_endpoint_option(parser: argparse.ArgumentParser) -> None:

@@ -36,6 +36,7 @@ def document(
     kind: str = "outputs",
     revision: str = pin("1"),
     sim: float = 0.5,
+    lang: str = "en",
 ) -> dict[str, Any]:
     """Return a result document with one sentence per value of `sta` and FL 1, so that J = STA · SIM."""
     n = len(sta)
@@ -43,8 +44,8 @@ def document(
     ones = np.ones(n)
     scores = SentenceScores(sta=np.array(sta, dtype=np.float64), sim=sim * ones, fl=ones, soft_sta=ones, soft_fl=ones)
     rewrites = Rewrites(name, kind, revision, {"num_beams": 4}, outputs or tuple(f"{name} {i}" for i in range(n)))
-    fields = {f: "x" for f in ORDER if f != "decoding"} | {"profile": profile, "test": "t@x", "n": str(n)}
-    test_set = TestSet("t", "folder", "r", sources, ((),) * n)
+    fields = {f: "x" for f in ORDER if f != "decoding"} | {"profile": profile, "test": "t@x", "lang": lang, "n": str(n)}
+    test_set = TestSet("t", "folder", "r", sources, ((),) * n, langs=(lang,) * n)
     return Result(rewrites, test_set, scores, Signature.of(fields, rewrites.decoding)).to_json()
 
 

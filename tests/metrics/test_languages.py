@@ -18,8 +18,10 @@ from metrics.profiles import load_profile
 from metrics.score import main
 from metrics.scoring.evaluator import Evaluator, require_served
 from metrics.scoring.signature import Signature
+from metrics.systems.lexicons import HUB_LEXICON, Lexicon, deletes_only, read_lexicon
 from metrics.systems.outputs import outputs_for
-from metrics.systems.resolve import Rewrites
+from metrics.systems.resolve import Rewrites, resolve_system
+from metrics.systems.rewriting import rewrite
 from metrics.systems.submissions import write_submission
 from metrics.util.errors import InputError
 from tests.hub.server import HubServer
@@ -165,6 +167,65 @@ def test_values_are_those_of_the_published_evaluators(lang: str, tiny: dict[str,
                 np.testing.assert_allclose(result.scores.j, expected["J"], atol=4e-6)
             np.testing.assert_allclose(result.scores.j, result.scores.sta * result.scores.sim * result.scores.fl)
             assert f"|lang:{lang}|" in result.signature.long or lang == "en"
+
+
+# -- delete -----------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("lang", "entries", "text", "kept"),
+    [
+        ("de", ["depp", "blöder"], "Du  BLÖDER Depp, Deppenzepter!", "Du , Deppenzepter!"),
+        ("es", ["hijo de puta", "puta"], "Es un hijo de puta y una puta.", "Es un y una ."),
+        # A vowel sign belongs to the word: the entry is no part of a longer word.
+        ("hi", ["कमीन"], "तू कमीना है कमीन", "तू कमीना है"),
+        ("ru", ["дурак"], "Он дурак, а не дураков друг", "Он , а не дураков друг"),
+        # The second 他妈 is a part of 他妈妈, his mother.
+        ("zh", ["他妈的", "他妈", "傻瓜"], "你他妈的是傻瓜，他妈妈很好", "你是，他妈妈很好"),
+        ("ja", ["馬鹿"], "お前は馬鹿だ。馬鹿馬鹿しい話", "お前はだ。馬鹿馬鹿しい話"),
+        ("en", ["fool"], "", ""),
+    ],
+)
+def test_entries_are_deleted_at_boundaries_of_words(lang: str, entries: list[str], text: str, kept: str) -> None:
+    assert Lexicon(lang, frozenset(entries)).delete(text) == kept
+    assert deletes_only(text, kept) and not deletes_only(text, f"{kept}x")
+
+
+def test_lexicons_of_every_format(tmp_path: Path) -> None:
+    words = {
+        "a.txt": "# rude\nDepp\nDu  Narr\n",
+        "a.json": '["Depp", "Du Narr"]',
+        "a.tsv": "text\tlang\nDepp\tde\nfool\ten\nDu Narr\tDE\n",
+        "a.csv": "word,other\nDepp,1\nDu Narr,2\n",
+    }
+    for name, text in words.items():
+        (tmp_path / name).write_text(text)
+    found = [read_lexicon("de", tmp_path / name) for name in words]
+    assert {lexicon.entries for lexicon in found} == {frozenset({"depp", "du narr"})}
+    assert len({lexicon.revision for lexicon in found}) == 1
+    assert found[0].revision != read_lexicon("ru", tmp_path / "a.txt").revision
+    with pytest.raises(InputError, match=r"a\.tsv: has no entry in the language fr"):
+        read_lexicon("fr", tmp_path / "a.tsv")
+    (tmp_path / "b.tsv").write_text("x\ty\n1\t2\n")
+    with pytest.raises(InputError, match=r"b\.tsv: no column text; it has x, y"):
+        read_lexicon("fr", tmp_path / "b.tsv")
+    with pytest.raises(InputError, match="th is written without blanks between words"):
+        read_lexicon("th", tmp_path / "a.txt")
+
+
+def test_the_lexicon_of_the_hub(hub: HubServer) -> None:
+    for cached in (sources.hub_files, sources._hub_listing):
+        cached.cache_clear()
+    hub.add_user("textdetox", {}, write="hf_textdetox")
+    api, table = hub.api("hf_textdetox"), BytesIO()
+    pd.DataFrame({"text": ["Depp", " "]}).to_parquet(table)
+    api.create_repo(HUB_LEXICON, repo_type="dataset")
+    file = {"path_or_fileobj": table.getvalue(), "path_in_repo": "data/de-00000-of-00001.parquet"}
+    api.upload_file(**file, repo_id=HUB_LEXICON, repo_type="dataset")
+    rewritten = rewrite(resolve_system("delete"), MIXED.by_language("de")[0])
+    assert rewritten.outputs == ("du", "du Narr") and rewritten.revision == Lexicon("de", frozenset({"depp"})).revision
+    with pytest.raises(InputError, match=r"the Hub gave no lexicon of es .*; give a file of rude words with --lexicon"):
+        rewrite(resolve_system("delete"), MIXED.by_language("es")[0])
+    # English has the built-in one.
+    assert rewrite(resolve_system("delete"), MIXED.by_language("en")[0]).revision == resolve_system("delete").revision
 
 
 # -- the command ------------------------------------------------------------------------------------------------------
