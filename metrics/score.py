@@ -3,6 +3,7 @@
 SYSTEM is one of
     a model         a Hub id, a model folder, a PEFT adapter, a GGUF folder, or the built-in smollm2-135m-q4
     openai:MODEL    a chat model behind an OpenAI-compatible endpoint, with --endpoint URL; or openai:MODEL@URL
+    back-translation:MODEL    to another language and back: a translation model of many languages, or THERE,BACK
     a file          of outputs: text with one per line, or a table aligned by id or source sentence: JSON Lines (id,
                     text), TSV, CSV or Parquet (toxic_sentence, neutral_sentence, lang; see --columns)
     a baseline      duplicate (the source), delete (rude words removed), reference (the human rewrite)
@@ -57,6 +58,8 @@ def parser() -> argparse.ArgumentParser:
     add_judge_option(p)
     p.add_argument("--data-dir", metavar="DIR", help="the folder with the corpora (default: SRO_DATA_DIR)")
     add_lexicon_option(p)
+    pivot = "the language between, of back-translation:MODEL (default: en, and fr for English)"
+    p.add_argument("--pivot", metavar="CODE", help=pivot)
     p.add_argument("--revision", help="commit, tag or branch of a Hub model (default: main)")
     add_endpoint_option(p)
     p.add_argument("--key-variable", metavar="NAME", help="the variable that holds its key (OPENAI_API_KEY)")
@@ -160,6 +163,7 @@ def _score(written: "list[tuple[Rewrites, TestSet]]", profiles: "Sequence[Profil
 def _resolve_systems(options: argparse.Namespace, columns: "Columns") -> "list[System]":
     from metrics.generation.fields import parse_decoding
     from metrics.systems.baselines import BASELINES
+    from metrics.systems.names import BACK_TRANSLATION
     from metrics.systems.preamble import read_preamble
     from metrics.systems.resolve import is_endpoint, is_model, resolve_system
 
@@ -174,13 +178,15 @@ def _resolve_systems(options: argparse.Namespace, columns: "Columns") -> "list[S
     models = [name for name in options.systems if is_model(name)] or options.systems[:1]
     # --cut-reasoning applies to the files of outputs in the same way.
     files = [name for name in names if not is_model(name) and name not in BASELINES] or options.systems[:1]
+    if options.pivot and not any(BACK_TRANSLATION.fullmatch(name) for name in names):
+        raise InputError("--pivot: none of the systems is back-translation:MODEL")
     if options.lexicon and "delete" not in names:
         raise InputError("--lexicon: is for the system delete, which is none of those given")
     found = []
     for name in names:
         own = settings if name in models else {}
         cut = options.cut_reasoning and name in files
-        own = {**own, "lexicon": options.lexicon, "cut_reasoning": cut}
+        own = {**own, "lexicon": options.lexicon, "pivot": options.pivot, "cut_reasoning": cut}
         found.append(resolve_system(name, columns=columns, **endpoint, **own))
     return found
 

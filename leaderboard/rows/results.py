@@ -11,7 +11,7 @@ from leaderboard.rows.sentences import Sentences, summarise
 from leaderboard.rows.systems import system_facts
 from metrics.scoring import DECIMALS
 from metrics.scoring.signature import Signature, describe_decoding
-from metrics.systems.names import ENDPOINT
+from metrics.systems.names import BACK_TRANSLATION, ENDPOINT
 from metrics.systems.resolve import without_folders
 from metrics.util.errors import InputError
 from metrics.util.hub import HUB_ID
@@ -131,6 +131,9 @@ def public_name(name: str, revision: str, kind: str) -> str:
     """
     if endpoint := ENDPOINT.fullmatch(name):
         return f"openai:{without_folders(endpoint['model'])}"
+    if translated := BACK_TRANSLATION.fullmatch(name):
+        parts = (part for part in translated.group("there", "back") if part)
+        return f"back-translation:{','.join(public_name(part, revision, kind) for part in parts)}"
     if kind not in ("model", "outputs") or (HUB_ID.match(name) and not revision.startswith("sha256:")):
         return name
     last = name.rstrip("/").split("/")[-1]

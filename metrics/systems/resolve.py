@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from metrics.data.columns import Columns
+from metrics.data.languages import require_code
 from metrics.data.own_texts import USUAL
 from metrics.data.text import well_formed
 from metrics.generation.endpoint import base_url
@@ -13,7 +14,7 @@ from metrics.models.loading import DTYPES, require_dtype
 from metrics.models.prompts import NO_PREAMBLE, Preamble
 from metrics.models.resolve import ModelRef, resolve_model
 from metrics.systems.baselines import BASELINES, LEXICON
-from metrics.systems.names import ENDPOINT
+from metrics.systems.names import BACK_TRANSLATION, ENDPOINT
 from metrics.util.errors import InputError
 from metrics.util.files import content_hash, sha256_file
 
@@ -38,6 +39,14 @@ class EndpointModel:
 
 
 @dataclass(frozen=True)
+class BackTranslation:
+    """How a text is translated and back: `back` is the second model, None for the first one; `pivot` the language."""
+
+    back: ModelRef | None
+    pivot: str | None
+
+
+@dataclass(frozen=True)
 class System:
     """A system that exists, and the settings of its model.
 
@@ -54,6 +63,7 @@ class System:
         endpoint: Where the model of a system of kind "endpoint" is.
         cut_reasoning: Whether the reasoning in a file of outputs is cut; that of a model always is.
         lexicon: The file of rude words of `delete`; None for the built-in English ones and the Hub's others.
+        translation: Set if the outputs are back-translations by the model.
     """
 
     name: str
@@ -69,6 +79,7 @@ class System:
     endpoint: EndpointModel | None = None
     cut_reasoning: bool = False
     lexicon: Path | None = None
+    translation: BackTranslation | None = None
 
 
 def is_model(name: str) -> bool:
@@ -109,6 +120,7 @@ def resolve_system(
     engine: str = "", dtype: str = DTYPES[0], preamble: Preamble = NO_PREAMBLE, columns: Columns = USUAL,
     endpoint: str | None = None, key_variable: str | None = None,
     cut_reasoning: bool = False, lexicon: Path | None = None,
+    pivot: str | None = None,
 ) -> System:  # fmt: skip
     """Find a system: a baseline, a file of outputs (`metrics.systems.outputs`), or a model (`metrics.models.resolve`).
 
@@ -118,6 +130,8 @@ def resolve_system(
         prompt, decoding, engine, dtype, preamble: As for `System`.
         endpoint: The URL for openai:MODEL.
         key_variable: The variable that holds the endpoint's key (SRO_ENDPOINT_KEY, else OPENAI_API_KEY).
+        lexicon: As for `System`.
+        pivot: The language of back-translations (default: English, and French for English texts).
 
     Raises:
         InputError: There is no such system, or a setting of models is given for another kind of system.
@@ -150,6 +164,14 @@ def resolve_system(
             # One file may hold the outputs of several systems.
             digest = content_hash([digest, columns.output])
         return System(name, "outputs", f"sha256:{digest}", columns=columns, cut_reasoning=cut_reasoning)
+    if match := BACK_TRANSLATION.fullmatch(name):
+        if prompt or revision or engine or other_dtype or preamble != NO_PREAMBLE:
+            options = "--prompt, --system, --few-shot, --engine, --dtype and --revision"
+            raise InputError(f"{name}: translates; {options} are for other models")
+        there, back = resolve_model(match["there"]), resolve_model(match["back"]) if match["back"] else None
+        translation = BackTranslation(back, require_code(pivot, "--pivot") if pivot else None)
+        settings = dict(decoding or {})
+        return System(name, "model", there.revision, there, "{text}", settings, translation=translation)
     ref = resolve_model(name, revision)
     full = ref.revision + (f"+base:{ref.base.revision}" if ref.base else "")
     return System(name, "model", full, ref, prompt, dict(decoding or {}), engine, dtype, preamble)

@@ -2,9 +2,11 @@
 
 import platform
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -23,13 +25,14 @@ from metrics.generation.rewriting import RewritingProgress, rewrite_all
 from metrics.models.cards import card_facts
 from metrics.models.loading import DTYPES, LoadedModel, load_model
 from metrics.models.prompts import CHAT_PREFIX
+from metrics.models.translation import language_token, set_source_language
 from metrics.systems.baselines import BASELINES
 from metrics.systems.endpoint import rewrite_at_endpoint
 from metrics.systems.lexicons import read_lexicon
 from metrics.systems.outputs import outputs_for
 from metrics.systems.preamble import describe_preamble
-from metrics.systems.resolve import Rewrites, System
-from metrics.util.errors import name_option
+from metrics.systems.resolve import BackTranslation, Rewrites, System
+from metrics.util.errors import InputError, name_option
 from metrics.util.files import append_json_lines, cache_dir, content_hash, is_duration, read_json_lines
 
 # Counts the changes to prompts and generation after which cached rewrites of the same decoding may be others.
@@ -83,6 +86,8 @@ def rewrite(
     if system.endpoint is not None:
         return rewrite_at_endpoint(system, test_set.sources, seed)
     loaded = loaded or load_system(system)
+    if loaded is not None and system.translation is not None:
+        return _translate_back(system, system.translation, loaded, test_set, batch_size, seed)
     if loaded is not None:
         return _generate(system, loaded, test_set.sources, batch_size, seed)
     if system.name == "delete" and (system.lexicon or test_set.lang != ENGLISH):
@@ -99,14 +104,56 @@ def rewrite(
     return Rewrites(system.name, system.kind, system.revision, decoding, tuple(outputs))
 
 
-def _generate(
-    system: System, loaded: LoadedModel, sources: Sequence[str], batch_size: int | None, seed: int
+def _translate_back(
+    system: System,
+    translation: BackTranslation,
+    loaded: LoadedModel,
+    test_set: TestSet,
+    batch_size: int | None,
+    seed: int,
 ) -> Rewrites:
+    """Translate to the pivot language and back; the decoding names languages and the second model."""
+    lang = test_set.lang
+    pivot = translation.pivot or ("fr" if lang == ENGLISH else ENGLISH)
+    if pivot == lang:
+        raise InputError(f"{system.name}: the texts are in the pivot language {pivot}; give another one with --pivot")
+    second = load_model(translation.back, prompt=system.prompt) if translation.back else loaded
+
+    def translate(model: LoadedModel, texts: Sequence[str], source: str, target: str) -> Rewrites:
+        tokens = [language_token(model.tokenizer, one) for one in (source, target)]
+        settings = dict(system.decoding)
+        if translation.back is None:
+            if None in tokens:
+                problem = f"has no token for the language {source if tokens[0] is None else target}"
+                raise InputError(f"{system.name}: {problem}; give two models as back-translation:THERE,BACK")
+            set_source_language(model.tokenizer, str(tokens[0]))
+            settings["forced_bos_token_id"] = model.tokenizer.convert_tokens_to_ids(tokens[1])
+        direction = {"translation": f"{source}-{target}"}
+        return _generate(replace(system, decoding=settings), model, texts, batch_size, seed, direction)
+
+    there = translate(loaded, test_set.sources, lang, pivot)
+    back = translate(second, there.outputs, pivot, lang)
+    ref = translation.back
+    decoding = {**back.decoding, "translation": f"{lang}-{pivot}-{lang}"}
+    decoding |= {"back": f"{ref.name.rstrip('/').rpartition('/')[2]}@{ref.revision}"} if ref else {}
+    seconds = (
+        None
+        if None in (there.seconds, back.seconds)
+        else round(float(there.seconds or 0) + float(back.seconds or 0), 1)
+    )
+    return replace(back, decoding=decoding, seconds=seconds)
+
+
+def _generate(
+    system: System, loaded: LoadedModel, sources: Sequence[str], batch_size: int | None, seed: int,
+    further: Mapping[str, Any] = MappingProxyType({}),
+) -> Rewrites:  # fmt: skip
     card = card_facts(loaded.ref)
     with name_option(system.name):
         settings = generation_settings(loaded, system.decoding)
         batch_size = batch_size or default_batch_size(loaded, sources, settings)
         decoding = {**settings, "prompt": loaded.prompt, "batch_size": batch_size, **_describe_prompt(loaded)}
+    decoding |= further
     if loaded.engine:
         decoding["engine"] = loaded.engine.name
     if system.dtype != DTYPES[0]:

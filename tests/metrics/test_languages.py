@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from leaderboard.rows.results import public_name
 from metrics.data import sources
 from metrics.data.languages import NON_PARALLEL, PARALLEL, complete_groups
 from metrics.data.test_sets import TestSet, load_test_set
@@ -226,6 +227,79 @@ def test_the_lexicon_of_the_hub(hub: HubServer) -> None:
         rewrite(resolve_system("delete"), MIXED.by_language("es")[0])
     # English has the built-in one.
     assert rewrite(resolve_system("delete"), MIXED.by_language("en")[0]).revision == resolve_system("delete").revision
+
+
+# -- back-translation -------------------------------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def translator(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random NLLB of a few tokens: each language token leads it to write something else."""
+    import torch
+    from transformers import M2M100Config, M2M100ForConditionalGeneration, NllbTokenizer
+
+    folder = tmp_path_factory.mktemp("nllb")
+    letters = [f"▁{c}" for c in "abcdefghij"]
+    vocabulary = {token: i for i, token in enumerate(["<s>", "<pad>", "</s>", "<unk>", "▁", *"abcdefghij", *letters])}
+    tokenizer = NllbTokenizer(vocab=vocabulary, merges=[("▁", c) for c in "abcdefghij"])
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(0)
+    config = M2M100Config(
+        vocab_size=len(tokenizer), d_model=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
+        decoder_attention_heads=2, encoder_ffn_dim=16, decoder_ffn_dim=16, max_position_embeddings=64,
+        bos_token_id=0, pad_token_id=1, eos_token_id=2, decoder_start_token_id=2, init_std=2.0,
+    )  # fmt: skip
+    M2M100ForConditionalGeneration(config).save_pretrained(folder)
+    return folder
+
+
+def test_back_translation_goes_to_the_pivot_and_back(
+    translator: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As transformers translates, with the token of the target language forced; the cache keeps the languages apart."""
+    import torch
+    from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+
+    monkeypatch.setenv("SRO_HOME", str(tmp_path))
+    model, tokenizer = (
+        AutoModelForSeq2SeqLM.from_pretrained(translator).eval(),
+        AutoTokenizer.from_pretrained(translator),
+    )
+
+    def translate(text: str, source: str, target: str) -> str:
+        tokenizer.src_lang = source
+        with torch.no_grad():
+            ids = model.generate(
+                **tokenizer(text, return_tensors="pt"), forced_bos_token_id=tokenizer.convert_tokens_to_ids(target),
+                max_new_tokens=5,
+            )  # fmt: skip
+        return " ".join(tokenizer.decode(ids[0], skip_special_tokens=True).split())
+
+    texts = ("a b c", "d e", "j i h g")
+    system = resolve_system(f"back-translation:{translator}", decoding={"max_new_tokens": 5})
+    for lang, code, pivot in (
+        ("de", "deu_Latn", "eng_Latn"),
+        ("uk", "ukr_Cyrl", "eng_Latn"),
+        ("en", "eng_Latn", "fra_Latn"),
+    ):
+        (test_set,) = TestSet("t", "file", "", texts, ((),) * 3).by_language(lang)
+        written = rewrite(system, test_set)
+        assert list(written.outputs) == [translate(translate(t, code, pivot), pivot, code) for t in texts]
+        assert written.decoding["translation"] == ("en-fr-en" if lang == "en" else f"{lang}-en-{lang}")
+    assert public_name(system.name, system.revision, "model") == f"back-translation:{translator.name}"
+    with pytest.raises(
+        InputError, match=r"has no token for the language xx; give two models as back-translation:THERE,B"
+    ):
+        rewrite(system, TestSet("t", "file", "", texts, ((),) * 3, langs=("xx",) * 3))
+    with pytest.raises(InputError, match="the texts are in the pivot language de; give another one with --pivot"):
+        rewrite(resolve_system(system.name, pivot="de"), TestSet("t", "file", "", texts, ((),) * 3, langs=("de",) * 3))
+
+
+def test_back_translation_by_two_models(lively_t5: Path, tiny_t5: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SRO_HOME", str(lively_t5.parent / "home"))
+    texts = TestSet("t", "file", "", ("you damn fool", "the dog is good"), ((),) * 2)
+    there = rewrite(resolve_system(str(lively_t5), prompt="{text}"), texts)
+    both = rewrite(resolve_system(f"back-translation:{lively_t5},{lively_t5}"), texts)
+    again = rewrite(resolve_system(str(lively_t5), prompt="{text}"), TestSet("t", "", "", there.outputs, ((),) * 2))
+    assert both.outputs == again.outputs and both.decoding["back"].startswith("t5@sha256:")
 
 
 # -- the command ------------------------------------------------------------------------------------------------------
