@@ -17,7 +17,7 @@ PAGE_BUNDLE = {
     "leaderboard/stores": "*.py",
     "metrics": "__init__.py",
     "metrics/data": "__init__.py text.py",
-    "metrics/generation": "__init__.py decoding.py fields.py tokens.py",
+    "metrics/generation": "__init__.py decoding.py fields.py tokens.py values.py",
     "metrics/generation/engines": "*.py",
     "metrics/models": (
         "__init__.py adapters.py builtin.py conversion.py generation_config.py loading.py prompts.py resolve.py "

@@ -3,7 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
-from metrics.generation.fields import DECODING_KEYS, OVERRIDDEN_FIELDS, REFUSED_FIELDS, SAMPLING_KEYS, text_fields
+from metrics.generation.fields import (
+    DECODING_KEYS,
+    OVERRIDDEN_FIELDS,
+    REFUSED_FIELDS,
+    SAMPLING_KEYS,
+    TOKEN_FIELDS,
+    text_fields,
+)
+from metrics.generation.values import require_values
 from metrics.util.errors import InputError
 
 DEFAULT_MAX_NEW_TOKENS = 64
@@ -26,13 +34,15 @@ def decoding_settings(
     A model whose config sets no length gets max_new_tokens=`default` instead of transformers' default of 20 tokens.
 
     Raises:
-        InputError: The generation config has a field that is unknown or refused (see `metrics.generation.fields`).
+        InputError: The generation config has a field that is unknown or refused (see `metrics.generation.fields`), or
+            a setting has a value that it cannot have.
     """
     overrides = overrides or {}
     lengths = {"max_length", "max_new_tokens"}
     replaced = lengths if lengths & overrides.keys() else set()
     stored = {key: getattr(model.generation_config, key, None) for key in DECODING_KEYS if key not in replaced}
     further = text_fields(model.generation_config.to_dict())
+    tokens = {name: getattr(model.generation_config, name, None) for name in TOKEN_FIELDS}
     settings = {key: value for key, value in stored.items() if value is not None} | further | overrides
     if "guidance_scale" in settings and model.config.is_encoder_decoder:
         raise InputError(
@@ -49,7 +59,16 @@ def decoding_settings(
         # They have no effect on greedy and beam search; equal decodings must have equal settings.
         for key in SAMPLING_KEYS:
             settings.pop(key, None)
+    require_values("decoding", {key: settings[key] for key in overrides.keys() & settings.keys()})
+    own = {key: value for key, value in settings.items() if key not in overrides}
+    require_values("generation_config.json", {**own, **tokens}, _vocabulary(model))
     return dict(sorted(settings.items()))
+
+
+def _vocabulary(model: Any) -> int | None:
+    """The number of tokens that a model knows, as far as its config states it."""
+    size = getattr(model.config.get_text_config(), "vocab_size", None)
+    return size if isinstance(size, int) else None
 
 
 def sampler_supports(model: Any) -> bool:
@@ -61,9 +80,15 @@ def sampler_supports(model: Any) -> bool:
     return (
         getattr(model.config, "model_type", None) in LLAMA_LIKE
         and not is_unmerged(model)
-        and set(getattr(model.config, "layer_types", None) or ["full_attention"]) == {"full_attention"}
+        and set(getattr(model.config, "layer_types", None) or _layer_types(model.config)) == {"full_attention"}
         and model.generation_config.to_diff_dict().keys() <= _NEUTRAL_FIELDS
     )
+
+
+def _layer_types(config: Any) -> list[str]:
+    """The kind of the layers of a config that does not list them, as transformers' caches take it."""
+    local = (getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size"))
+    return ["local_attention" if any(local) else "full_attention"]
 
 
 def is_unmerged(model: Any) -> bool:

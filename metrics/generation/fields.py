@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from metrics.generation.values import require_values
 from metrics.util.errors import InputError, suggest
 
 # The fields that --decoding takes; they are part of the signature wherever a generation config states them.
@@ -13,8 +14,6 @@ DECODING_KEYS = (
     "length_penalty", "early_stopping", "repetition_penalty", "no_repeat_ngram_size",
     "min_length", "min_new_tokens", "max_length", "max_new_tokens",
 )  # fmt: skip
-# Those that must not be 0.
-POSITIVE_KEYS = ("temperature", "num_beams", "num_beam_groups", "repetition_penalty", "max_length", "max_new_tokens")
 # Without effect on greedy and beam search.
 SAMPLING_KEYS = ("temperature", "top_k", "top_p", "min_p", "typical_p", "top_h", "epsilon_cutoff", "eta_cutoff")
 # Further fields that change the text, with the value that changes nothing. Others are part of the signature.
@@ -51,8 +50,6 @@ REFUSED_FIELDS: dict[str, tuple[tuple[Any, ...], str]] = {
     "max_time": ((None,), "the text would depend on the speed of the machine"),
     "token_healing": ((None, False), "it changes the prompt"),
 }
-# The one value of DECODING_KEYS that is a word.
-_NEVER = ("early_stopping", "never")
 _QUANTIZED = ("quantized", "hqq", "quanto")
 # Fields about the file, not about the text.
 _METADATA = ("transformers_version", "_from_model_config", "_commit_hash", "_name_or_path")
@@ -78,13 +75,13 @@ def text_fields(stored: Mapping[str, Any]) -> dict[str, Any]:
                 raise InputError(f"{where}: {name}={value!r}: refused, because {reason}; {action}")
         elif name not in (*known, *_METADATA) and value not in _EMPTY:
             raise InputError(f"{where}: {name}={value!r}: unknown to this program{suggest(name, known)}; {action}")
-        if name in DECODING_KEYS and not isinstance(value, int | float | None) and (name, value) != _NEVER:
-            raise InputError(f"{where}: {name}={value!r}: not a number, true or false")
     cache = stored.get("cache_implementation")
     if cache in _QUANTIZED:
         reason = "a quantized cache changes the text and needs another library"
         raise InputError(f"{where}: cache_implementation={cache!r}: refused, because {reason}; {action}")
-    return {k: v for k, neutral in TEXT_FIELDS.items() if (v := stored.get(k)) not in (neutral, *_EMPTY)}
+    # transformers makes an object of the config of watermarks; the decoding is JSON.
+    values = {name: value.to_dict() if hasattr(value, "to_dict") else value for name, value in stored.items()}
+    return {k: v for k, neutral in TEXT_FIELDS.items() if (v := values.get(k)) not in (neutral, *_EMPTY)}
 
 
 def parse_decoding(settings: Sequence[str]) -> dict[str, Any]:
@@ -100,6 +97,5 @@ def parse_decoding(settings: Sequence[str]) -> dict[str, Any]:
             values[key] = None
         if type(values[key]) not in (int, float, bool):
             raise InputError(f"--decoding {setting}: the value must be a number, true or false")
-        if (key != "length_penalty" and values[key] < 0) or (key in POSITIVE_KEYS and values[key] == 0):
-            raise InputError(f"--decoding {setting}: too small")
+        require_values("--decoding", {key: values[key]})
     return values

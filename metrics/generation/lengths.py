@@ -56,14 +56,13 @@ def fit_lengths(loaded: LoadedModel, settings: dict[str, Any]) -> Lengths:
     """
     model, fitted = loaded.model, dict(settings)
     prompt = min(MAX_PROMPT_TOKENS, loaded.tokenizer.model_max_length)
+    positions, most = model_positions(model, loaded.seq2seq)
     if loaded.seq2seq:
-        prompt = min(prompt, _positions(model, _ENCODER_POSITIONS) or prompt)
-        most = _positions(model, _DECODER_POSITIONS)
+        prompt = min(prompt, positions or prompt)
         for key in ("max_new_tokens", "max_length"):
             if most and key in fitted:
                 fitted[key] = min(fitted[key], most)
         return Lengths(prompt, fitted)
-    positions = _positions(model, _POSITIONS)
     if positions and "max_new_tokens" in fitted:
         new = min(fitted["max_new_tokens"], max(1, positions - min(MAX_PROMPT_TOKENS, positions // 2)))
         prompt, fitted["max_new_tokens"] = min(prompt, positions - new), new
@@ -71,6 +70,16 @@ def fit_lengths(loaded: LoadedModel, settings: dict[str, Any]) -> Lengths:
         total = fitted["max_length"] = min(fitted["max_length"], positions or fitted["max_length"])
         prompt = min(prompt, total - max(1, total // 4))
     return Lengths(prompt, fitted)
+
+
+def model_positions(model: Any, seq2seq: bool) -> tuple[int | None, int | None]:
+    """Return the numbers of positions of encoder and decoder, None where the config states none.
+
+    Prompts and outputs of a causal model share its positions: they are the first number, and the second one is None.
+    """
+    if seq2seq:
+        return _positions(model, _ENCODER_POSITIONS), _positions(model, _DECODER_POSITIONS)
+    return _positions(model, _POSITIONS), None
 
 
 def _positions(model: Any, names: tuple[str, ...]) -> int | None:

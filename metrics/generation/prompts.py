@@ -23,10 +23,13 @@ class Prompts:
     Attributes:
         ids: The token ids of each prompt.
         shortened: The number of prompts whose text was cut, because it did not fit.
+        changed: The number of prompts in which the chat template shows another text than the given one, white space and
+            case aside.
     """
 
     ids: list[list[int]]
     shortened: int
+    changed: int = 0
 
 
 def prompt_ids(
@@ -90,7 +93,18 @@ def tokenize_prompts(
             remaining.append(i)
         pending, step = remaining, 2 * step
         shortened.update(remaining)
-    return Prompts(result, len(shortened))
+    changed = _count_changed(tokenizer, prompt, preamble, current) if prompt.startswith(CHAT_PREFIX) else 0
+    return Prompts(result, len(shortened), changed)
+
+
+def _count_changed(tokenizer: Any, prompt: str, preamble: Preamble, texts: Sequence[str]) -> int:
+    rendered = render_chats(tokenizer, [chat_messages(prompt, text, preamble) for text in texts])
+    pairs = zip(map(_folded, texts), map(_folded, rendered), strict=True)
+    return sum(text not in chat for text, chat in pairs)
+
+
+def _folded(text: str) -> str:
+    return " ".join(text.split()).casefold()
 
 
 def chat_messages(prompt: str, text: str, preamble: Preamble) -> Chat:
@@ -122,6 +136,8 @@ def require_complete_chat(tokenizer: Any, prompt: str, preamble: Preamble = NO_P
     chat = chat_messages(prompt, "{text}", preamble)
     changed = [[{**m, "content": f"x{m['content']}x"} if m is message else m for m in chat] for message in chat]
     rendered, *others = render_chats(tokenizer, [chat, *changed])
+    if "{text}" not in rendered.casefold():
+        raise InputError("chat template: does not show the text; give a --prompt without the prefix chat:")
     for message, other in zip(chat, others, strict=True):
         if rendered == other:
             option = "the system message; leave out --system"

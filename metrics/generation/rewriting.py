@@ -50,8 +50,9 @@ def generate_ids(
     # A config of watermarks is no dictionary; the model's own generation config holds it.
     options = {**OVERRIDDEN_FIELDS, **{key: value for key, value in settings.items() if key != "watermarking_config"}}
     stored = {**model.generation_config.to_dict(), **settings}
-    # Padding would lie between an adapter's vectors and the prompt, and move them apart.
-    unpadded = is_unmerged(model) or any(stored.get(key) for key in _NGRAM_FIELDS)
+    # Padding would lie between an adapter's vectors and the prompt, and move them apart; max_length would count it.
+    counted = not seq2seq and "max_new_tokens" not in settings
+    unpadded = counted or is_unmerged(model) or any(stored.get(key) for key in _NGRAM_FIELDS)
     if unpadded and len(set(map(len, prompts))) > 1:
         return _generate_by_length(model, tokenizer, prompts, seq2seq, settings)
     strings = options.pop("stop_strings", model.generation_config.stop_strings)
@@ -91,10 +92,13 @@ class RewritingProgress:
     Args:
         outputs: The finished outputs by the index of their text.
         cut_off: The indices of the texts whose output the first pass of `rewrite_batches` cut off.
+        unfinished: The indices of the finished outputs that reached the token limit before they ended;
+            `rewrite_batches` adds those of its batches.
     """
 
     outputs: dict[int, str] = field(default_factory=dict)
     cut_off: set[int] = field(default_factory=set)
+    unfinished: set[int] = field(default_factory=set)
 
     def add(self, results: Mapping[int, str | None]) -> None:
         """Add a batch that `rewrite_batches` yielded."""
@@ -133,6 +137,9 @@ def rewrite_batches(
     if tokenized.shortened:
         count = f"{tokenized.shortened} of {len(texts)} texts"
         print(f"{loaded.ref.name}: {count} were cut: a prompt has up to {lengths.prompt} tokens", file=sys.stderr)
+    if tokenized.changed:
+        count = f"{tokenized.changed} of {len(texts)} texts"
+        print(f"{loaded.ref.name}: {count} were changed: the chat template does not show all of them", file=sys.stderr)
     limit = settings.get("max_new_tokens", 0)
     greedy = not settings["do_sample"] and settings.get("num_beams", 1) == 1
     one_pass = loaded.engine or sampler_supports_decoding(loaded.model, settings)
@@ -145,34 +152,47 @@ def rewrite_batches(
             tokens = (len(loaded.tokenizer(texts[i], add_special_tokens=False)["input_ids"]) for i in indices)
             short_limit = min(limit, max(tokens) + 4)
         batch = {i: prompts[i] for i in indices}
-        outputs = _rewrite_batch(loaded, batch, settings, short_limit, seed * 1_000_003 + number)
+        outputs = _rewrite_batch(loaded, batch, settings, short_limit, seed * 1_000_003 + number, done.unfinished)
         cut_off.update(i for i, output in outputs.items() if output is None)
         yield outputs
     rest = sorted(cut_off)
     for number, positions in enumerate(length_sorted_batches([len(prompts[i]) for i in rest], batch_size), len(texts)):
         batch = {rest[position]: prompts[rest[position]] for position in positions}
         if not batch.keys() <= done.outputs.keys():
-            yield _rewrite_batch(loaded, batch, settings, limit, seed * 1_000_003 + number)
+            yield _rewrite_batch(loaded, batch, settings, limit, seed * 1_000_003 + number, done.unfinished)
 
 
 def _rewrite_batch(
-    loaded: LoadedModel, prompts: dict[int, list[int]], settings: dict[str, Any], max_new_tokens: int, seed: int
-) -> dict[int, str | None]:
-    """Return the line for each prompt, None where `max_new_tokens`, smaller than in `settings`, cuts the output off."""
+    loaded: LoadedModel, prompts: dict[int, list[int]], settings: dict[str, Any], max_new_tokens: int, seed: int,
+    unfinished: set[int],
+) -> dict[int, str | None]:  # fmt: skip
+    """Return the line for each prompt, None where `max_new_tokens`, smaller than in `settings`, cuts the output off.
+
+    Add the prompts whose output does not end within the limit of `settings` to `unfinished`.
+    """
     limited = {**settings, "max_new_tokens": max_new_tokens} if max_new_tokens else settings
+    tokenizer = loaded.tokenizer
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         if loaded.engine:
             tokens = loaded.engine(list(prompts.values()), limited)
         else:
-            tokens = generate_ids(loaded.model, loaded.tokenizer, list(prompts.values()), loaded.seq2seq, limited)
+            tokens = generate_ids(loaded.model, tokenizer, list(prompts.values()), loaded.seq2seq, limited)
     if reasoning := find_reasoning(loaded):
-        texts = decode_without_reasoning(loaded.tokenizer, tokens, reasoning)
+        texts = decode_without_reasoning(tokenizer, tokens, reasoning)
     else:
-        texts = loaded.tokenizer.batch_decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-    eos_token_ids = get_eos_token_ids(loaded.model, loaded.tokenizer)
+        texts = tokenizer.batch_decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    eos_token_ids = get_eos_token_ids(loaded.model, tokenizer)
     short = max_new_tokens < settings.get("max_new_tokens", 0)
     cut_off = [short and (not row or row[-1] not in eos_token_ids) for row in tokens]
+    if not short:
+        stops = settings.get("stop_strings") or ()
+        stops = (stops,) if isinstance(stops, str) else stops
+        # Padding follows an output that a stop string has ended.
+        ends = {*eos_token_ids, tokenizer.pad_token_id}
+        for i, row, text in zip(prompts, tokens, texts, strict=True):
+            if row and row[-1] not in ends and not any(stop in text for stop in stops):
+                unfinished.add(i)
     return {i: None if cut else " ".join(text.split()) for i, text, cut in zip(prompts, texts, cut_off, strict=True)}
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from metrics.models.weights import ADAPTER_CONFIG, loading_errors, refuse_weights, weight_files
+from metrics.models.weights import ADAPTER_CONFIG, loading_errors, refuse_weights, require_finite, weight_files
 from metrics.util.errors import InputError, one_line
 
 _PREFIX = "base_model.model."
@@ -86,6 +86,7 @@ def load_adapter(
                 # Part of the layers may have been merged already.
                 model, added = adapted()
         _require_added_tokens(model, name, added)
+        require_finite(model, name)
     return model.eval(), merged
 
 

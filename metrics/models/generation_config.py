@@ -25,6 +25,10 @@ def read_generation_config(folder: Path) -> Any:
         stored = json.loads(path.read_bytes())
         if not isinstance(stored, dict):
             raise ValueError("not an object")
+        # transformers reads further objects from these, and ends in an AttributeError.
+        for name in ("watermarking_config", "compile_config"):
+            if not isinstance(stored.get(name), dict | None):
+                raise ValueError(f"{name}: not an object")
         config = GenerationConfig.from_pretrained(folder)
     except (ValueError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: not a generation config ({one_line(error)})") from None

@@ -35,6 +35,10 @@ def load_tokenizer(ref: ModelRef) -> Any:
         config = AutoConfig.from_pretrained(base.folder, trust_remote_code=False)
         tokenizer = AutoTokenizer.from_pretrained(folder, config=config, trust_remote_code=False)
     _require_vocabulary(folder, tokenizer, ref.name)
+    longest = tokenizer.model_max_length
+    if type(longest) not in (int, float) or not longest >= 1:
+        raise InputError(f"{ref.name}/{_SETTINGS}: model_max_length is {longest!r}; write a number of tokens, or null")
+    tokenizer.model_max_length = int(min(longest, 1e30))
     if ref.base is not None and folder != ref.folder and (ref.folder / CHAT_TEMPLATE).is_file():
         tokenizer.chat_template = read_text(ref.folder / CHAT_TEMPLATE)
     return tokenizer

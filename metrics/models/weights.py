@@ -102,10 +102,12 @@ def load_base(
     from transformers import AutoConfig
 
     with loading_errors(name):
+        integers: set[str] = set()
         for path in weight_files(folder, name):
             try:
-                with safe_open(path, "np"):
-                    pass
+                with safe_open(path, "np") as file:
+                    kinds = {key: file.get_slice(key).get_dtype() for key in file.keys()}  # noqa: SIM118
+                    integers |= {key for key, kind in kinds.items() if kind.startswith(("I", "U", "BOOL"))}
             except SafetensorError as error:
                 reason = f"not a safetensors file ({one_line(error)})"
                 raise InputError(f"{name}/{path.name}: cannot be loaded: {reason}; copy it again") from None
@@ -122,8 +124,29 @@ def load_base(
         unexpected -= _other_weights(config, unexpected)
     shapes = sorted((key, tuple(found), tuple(expected)) for key, found, expected in info["mismatched_keys"])
     problems = [f"{key} has the shape {found}, not {expected}" for key, found, expected in shapes]
-    refuse_weights(name, missing, unexpected, problems or [one_line(error) for error in info["error_msgs"]])
+    problems = problems or [one_line(error) for error in info["error_msgs"]]
+    if getattr(config, "quantization_config", None) is None:
+        # Buffers, such as the numbers of positions, may be integers.
+        floats = {key for key, value in model.named_parameters() if value.is_floating_point()}
+        cast = sorted(key for key in integers if any(f".{own}".endswith(f".{key}") for own in floats))
+        problems += [f"{key} holds integers, and the config names no quantization" for key in cast]
+    refuse_weights(name, missing, unexpected, problems)
+    require_finite(model, name)
     return model.eval()
+
+
+def require_finite(model: Any, name: str) -> None:
+    """Raise an `InputError` if a weight of a model is infinite or not a number: its texts and scores mean nothing."""
+    import torch
+
+    for key, value in model.named_parameters():
+        if value.is_meta or not value.is_floating_point() or not value.numel() or value.element_size() == 1:
+            continue
+        low, high = torch.aminmax(value.detach())
+        # Not a number is the least and the greatest of all.
+        if not (low.isfinite() and high.isfinite()):
+            problem = f"{key} holds a value that is infinite or not a number"
+            raise InputError(f"{name}: cannot be loaded: {problem}; save the model again")
 
 
 def refuse_weights(name: str, missing: Collection[str], unexpected: Collection[str], others: list[str]) -> None:

@@ -1,6 +1,7 @@
 """What a system writes for a test set. A model's outputs are cached batch by batch, so that a run resumes."""
 
 import platform
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -37,7 +38,8 @@ from metrics.util.files import append_json_lines, cache_dir, content_hash, is_du
 
 # Counts the changes to prompts and generation after which cached rewrites of the same decoding may be others.
 _CACHE_VERSION = 2
-_SECONDS = "seconds"  # the key, beside the outputs of a cached batch, of the time that the batch took
+# Keys beside the outputs of a cached batch: the time that it took, and its outputs that the token limit cut off.
+_SECONDS, _UNFINISHED = "seconds", "unfinished"
 
 
 def load_system(system: System) -> LoadedModel | None:
@@ -167,6 +169,7 @@ def _generate(
     cached = read_json_lines(path, lambda line: _is_batch(line, len(sources)))
     batch_seconds: list[float | None] = [batch.pop(_SECONDS, None) for batch in cached]
     for batch in cached:
+        done.unfinished.update(batch.pop(_UNFINISHED, ()))
         done.add({int(i): text for i, text in batch.items()})
     with append_json_lines(path) as append:
         last = time.monotonic()
@@ -175,12 +178,17 @@ def _generate(
             nonlocal last
             seconds, last = round(time.monotonic() - last, 3), time.monotonic()
             batch_seconds.append(seconds)
-            append({**{str(i): text for i, text in results.items()}, _SECONDS: seconds})
+            unfinished = {_UNFINISHED: sorted(own)} if (own := done.unfinished & results.keys()) else {}
+            append({**{str(i): text for i, text in results.items()}, _SECONDS: seconds, **unfinished})
 
         outputs = rewrite_all(
             loaded, sources, settings, description=f"rewriting, {system.name}", batch_size=batch_size, seed=seed,
             done=done, record=record,
         )  # fmt: skip
+    if done.unfinished:
+        limit = next(f"{key}={settings[key]}" for key in ("max_new_tokens", "max_length") if key in settings)
+        count = f"{len(done.unfinished)} of {len(sources)} outputs"
+        print(f"{system.name}: {count} did not end within {limit}; they are scored as they are", file=sys.stderr)
     # A batch that an older version cached does not record its seconds.
     known = [seconds for seconds in batch_seconds if seconds is not None]
     total = round(sum(known), 1) if len(known) == len(batch_seconds) else None
@@ -191,13 +199,16 @@ def _generate(
 
 
 def _is_batch(line: Any, n: int) -> bool:
-    """Whether a line of the cache is a batch of `n` sentences: lines of text, or None, by index, and its seconds."""
+    """Whether a line of the cache is a batch of `n` sentences: lines of text, or None, by index, and its facts."""
     if not isinstance(line, dict):
         return False
-    texts = {index: text for index, text in line.items() if index != _SECONDS}
+    texts = {index: text for index, text in line.items() if index not in (_SECONDS, _UNFINISHED)}
     known = {str(i) for i in range(n)}
+    unfinished = line.get(_UNFINISHED, [])
     return (
         is_duration(line.get(_SECONDS, 0))
+        and isinstance(unfinished, list)
+        and all(type(i) is int and str(i) in texts for i in unfinished)
         and bool(texts)
         and texts.keys() <= known
         and all(text is None or is_output(text) for text in texts.values())

@@ -121,8 +121,9 @@ def test_unusable_options_are_refused_in_one_line(tmp_path: Path) -> None:
     )
     assert "does not generate" in one_line(tmp_path, "delete", "duplicate", "--revision", "abc")
     for setting, message in (
-        ("max_new_tokens=-4", "too small"),
-        ("temperature=0", "too small"),
+        ("max_new_tokens=-4", "must be a whole number of at least 1"),
+        ("temperature=0", "must be a number above 0"),
+        ("num_beams=2.5", "num_beams=2.5: must be a whole number of at least 1"),
         ("top_k=[1]", "number"),
     ):
         assert message in one_line(tmp_path, "smollm2-135m-q4", "--decoding", setting)

@@ -234,7 +234,8 @@ FOREIGN_LINES = (
     "[1]", "null", "5", '"0"', "{}", '{"0": 5}', '{"0": ["x"]}', '{"x": "y"}', '{"-1": "y"}', '{"3": "y"}',
     '{"00": "y"}', '{"٠": "y"}', '{"' + "1" * 5000 + '": "y"}', '{"0": "two\\nlines"}', '{"0": "\\ud800"}',
     '{"0": "y", "seconds": "1"}', '{"0": "y", "seconds": NaN}', '{"0": "y", "seconds": -1}',
-    '{"0": "y", "seconds": true}', '{"0": "y", "seconds": null}', '{"seconds": 1}', "[" * 100_000,
+    '{"0": "y", "seconds": true}', '{"0": "y", "seconds": null}', '{"seconds": 1}',
+    '{"0": "y", "unfinished": 0}', '{"0": "y", "unfinished": [1]}', '{"0": "y", "unfinished": [true]}', "[" * 100_000,
 )  # fmt: skip
 
 

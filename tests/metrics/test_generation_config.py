@@ -88,9 +88,11 @@ def by_transformers(folder: Path, seq2seq: bool, stored: dict[str, Any]) -> list
         {"min_new_tokens": 11},
         {"renormalize_logits": True},
         {"guidance_scale": 1.5},
+        {"watermarking_config": {"greenlist_ratio": 0.25, "bias": 9.0, "hashing_key": 15485863,
+                                 "seeding_scheme": "lefthash", "context_width": 1}},
     ],
     ids=lambda stored: next(iter(stored)),
-)
+)  # fmt: skip
 def test_fields_that_change_the_text_give_the_text_of_transformers_and_are_recorded(
     kind: str, stored: dict[str, Any], lively: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -105,6 +107,15 @@ def test_fields_that_change_the_text_give_the_text_of_transformers_and_are_recor
     assert found.decoding[name] == value
 
 
+def test_max_length_counts_each_prompt_without_its_padding(lively: dict[str, Path], tmp_path: Path) -> None:
+    """Prompts of different lengths, in one batch and alone: 14 tokens with the prompt."""
+    folder = with_config(lively["gpt2"], tmp_path / "model", {"max_length": 14})
+    found = rewrites_of(folder)
+    stored = {"max_length": 14, "max_new_tokens": None}
+    assert list(found.outputs) == by_transformers(lively["gpt2"], False, stored)
+    assert found.decoding["max_length"] == 14
+
+
 @pytest.mark.parametrize("kind", ["gpt2", "t5"])
 def test_stop_strings_end_an_output_with_the_token_that_completes_one(
     kind: str, lively: dict[str, Path], tmp_path: Path
@@ -112,7 +123,7 @@ def test_stop_strings_end_an_output_with_the_token_that_completes_one(
     """Also one that spans words. The string stays in the text, as in transformers; a prompt's own does not count."""
     plain = rewrites_of(lively[kind], max_new_tokens=12).outputs
     words = plain[0].split()
-    stops = [" ".join(words[2:4]), plain[1].split()[4][1:], "rude"]
+    stops = [" ".join(words[2:4]), max(plain[1].split(), key=len)[1:], "rude"]
     folder = with_config(lively[kind], tmp_path / "model", {"stop_strings": stops})
     found = rewrites_of(folder, max_new_tokens=12)
     for output, whole in zip(found.outputs, plain, strict=True):
@@ -155,7 +166,20 @@ def test_fields_that_change_no_text_are_replaced(
         ({"token_healing": True}, "token_healing=True: refused, because it changes the prompt"),
         ({"cache_implementation": "quantized"}, "quantized cache"),
         ({"repetition_penalti": 2.0}, "repetition_penalti=2.0: unknown to this program; did you mean repetition_penal"),
-        ({"temperature": "0.7"}, "temperature='0.7': not a number"),
+        ({"temperature": "0.7", "do_sample": True}, "temperature='0.7': must be a number above 0"),
+        ({"begin_suppress_tokens": "none"}, "begin_suppress_tokens='none': must be a list of token ids"),
+        ({"suppress_tokens": [9, 999]}, r"suppress_tokens=\[9, 999\]: must be a list of token ids of the model's voc"),
+        ({"exponential_decay_length_penalty": [4]}, r"exponential_decay_length_penalty=\[4\]: must be a pair"),
+        ({"sequence_bias": {"3": 1.0}}, "sequence_bias={'3': 1.0}: must be a list of pairs"),
+        ({"sequence_bias": [[[3]]]}, r"sequence_bias=\[\[\[3\]\]\]: must be a list of pairs"),
+        ({"bad_words_ids": [3]}, r"bad_words_ids=\[3\]: must be a list of lists of token ids"),
+        ({"forced_bos_token_id": 999}, "forced_bos_token_id=999: must be a token id"),
+        ({"forced_eos_token_id": "</s>"}, "forced_eos_token_id='</s>': must be a token id"),
+        ({"stop_strings": ["", "a"]}, r"stop_strings=\['', 'a'\]: must be a text or a list of texts"),
+        ({"eos_token_id": [1, "b"]}, r"eos_token_id=\[1, 'b'\]: must be a token id or a list of them"),
+        ({"num_beams": 2.5, "no_repeat_ngram_size": -1}, "num_beams=2.5: .*; no_repeat_ngram_size=-1: must be a whole"),
+        ({"watermarking_config": {"bias": "x"}}, "watermarking_config={.*: must be an object whose bias is a number"),
+        ({"watermarking_config": 5}, "watermarking_config.*: not an object"),
     ],
 )
 def test_what_a_score_must_not_depend_on_is_refused(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -72,6 +73,28 @@ def test_prompt_and_output_fit_the_positions(
     assert "1 of 3 texts were cut: a prompt has up to 60 tokens" in capsys.readouterr().err
     with pytest.raises(InputError, match=r"the prompt has 40 tokens without its text, but 32 fit"):
         rewrite(resolve_system(str(folder), prompt="dog " * 40 + "{text}"), test, batch_size=3)
+
+
+def test_outputs_that_the_limit_cuts_off_are_counted(
+    tokenizer_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also from the cache. One that ends with the end token or with a stop string is not cut off."""
+    folder = save_tiny(tmp_path / "model", tokenizer_folder, "gpt2", 64)
+    test = TestSet("own", "folder", "1", ("you fool", "dog dog", "cat"), ((),) * 3)
+
+    def printed(stored: dict[str, Any], batch_size: int) -> str:
+        (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": 1, **stored}))
+        system = resolve_system(str(folder), prompt="rude {text}", decoding={"max_new_tokens": 4})
+        printed.outputs = rewrite(system, test, batch_size=batch_size).outputs  # type: ignore[attr-defined]
+        return capsys.readouterr().err
+
+    for _ in range(2):
+        assert "3 of 3 outputs did not end within max_new_tokens=4; they are" in printed({}, 2)
+    first = printed.outputs[0].split()[0]  # type: ignore[attr-defined]
+    stopped = sum(first in output for output in printed.outputs)  # type: ignore[attr-defined]
+    expected = f"{3 - stopped} of 3 outputs did not end" if stopped < 3 else ""
+    assert expected in (err := printed({"stop_strings": [first]}, 2)) and (expected or "did not end" not in err)
+    assert "did not end" not in printed({"sequence_bias": [[[1], 1000.0]]}, 2)
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,33 @@ def test_weights_that_do_not_fit_are_refused_by_name(
         load_model(resolve_model(str(llama)), prompt="{text}", weights=False)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused_by_name(value: float, llama: Path) -> None:
+    """Their outputs are empty, and would be scored."""
+    name = "model.layers.0.mlp.up_proj.weight"
+    change(llama, lambda tensors: {**tensors, name: tensors[name].index_fill(0, torch.tensor([1]), value)})
+    assert f"{name} holds a value that is infinite or not a number" in refusal(llama)
+
+
+def test_integers_without_a_quantization_are_refused_by_name(llama: Path) -> None:
+    name = "model.layers.0.mlp.up_proj.weight"
+    change(llama, lambda tensors: {**tensors, name: (100 * tensors[name]).to(torch.int8)})
+    assert f"{name} holds integers, and the config names no quantization" in refusal(llama)
+
+
+def test_a_llama_with_a_sliding_window_writes_what_transformers_writes(llama: Path) -> None:
+    config = json.loads((llama / "config.json").read_text())
+    (llama / "config.json").write_text(json.dumps({**config, "sliding_window": 4}))
+    assert outputs(load(llama)) == by_transformers(AutoModelForCausalLM.from_pretrained(llama))
+
+
+@pytest.mark.parametrize("length", ["12", 0, -1, True])
+def test_a_maximal_length_that_is_no_number_is_refused(length: Any, llama: Path) -> None:
+    settings = json.loads((llama / "tokenizer_config.json").read_text())
+    (llama / "tokenizer_config.json").write_text(json.dumps({**settings, "model_max_length": length}))
+    assert f"model_max_length is {length!r}" in refusal(llama)
+
+
 def test_tied_weights_may_be_absent_and_untied_ones_may_not(llama: Path) -> None:
     assert "lm_head.weight" not in load_file(llama / "model.safetensors")
     load(llama)

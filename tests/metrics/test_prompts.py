@@ -147,6 +147,7 @@ def test_a_template_with_the_date_gives_the_same_prompt_every_day() -> None:
         ("{{ messages[0].content + 1 }}", "TypeError"),
         ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "RecursionError"),
         ("no message", "does not show the text"),
+        ("{{ messages[0].content[:2] }}", "does not show the text"),
         (GEMMA.replace("== 'system'", "!= 'system'"), "System role not supported.*give --system"),
     ],
 )
@@ -171,6 +172,15 @@ def test_templates_that_fail_are_one_line(template: str, message: str) -> None:
 def test_a_template_that_drops_a_message_is_refused(template: str, preamble: Preamble, message: str) -> None:
     with pytest.raises(InputError, match=message):
         prompt_ids(make_tokenizer("gpt2", template), "chat:{text}", ["dog"], False, preamble=preamble)
+
+
+def test_texts_that_a_template_changes_are_counted() -> None:
+    """White space and capitals aside; the second text loses a word, and the third one its end."""
+    template = "{{ (messages[0].content | replace('damn', '') | upper)[:30] }}"
+    texts = ["  the   dog ", "damn dog", "what a crap film , you damned"]
+    found = tokenize_prompts(make_tokenizer("gpt2", template), "chat:{text}", texts, False)
+    assert found.changed == 2
+    assert tokenize_prompts(make_tokenizer("gpt2", TWICE), "chat:{text}", texts, False).changed == 0
 
 
 def test_no_chat_template_is_one_line() -> None:
