@@ -84,13 +84,13 @@ class Columns:
         """Return the columns of a test set's references, in their order."""
         for name in self.references:
             _find(table, name, (), "reference")
-        return self.references or tuple(name for name in table.columns if _REFERENCES.fullmatch(name))
+        return self.references or tuple(name for name in table.columns if _REFERENCES.fullmatch(name.lower()))
 
 
 def _find(table: Table, given: str, usual: Sequence[str], role: str) -> str:
     if given:
         return given if given in table.columns else _missing(table, given, role)
-    found = [name for name in usual if name in table.columns]
+    found = [name for name in table.columns if name.lower() in usual]
     if len(found) > 1:
         raise InputError(
             f"{table.path}: {' and '.join(found)} could each be its {role}; choose with --columns {role}=…"

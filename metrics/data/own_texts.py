@@ -47,10 +47,12 @@ def own_file(name: str) -> tuple[Path, str] | None:
 def read_own_texts(path: Path, columns: Columns = USUAL) -> OwnTexts:
     """Read a file: text with one sentence per line, or a table (see `metrics.data.tables`) with the given columns.
 
-    Cells are taken as they are, line breaks included. References are empty cells where a sentence has none.
+    Cells are taken as they are, line breaks included. References are empty cells where a sentence has none. Without
+    ids, rows with the same source and language are one sentence with the references of all.
 
     Raises:
-        InputError: The file is missing or damaged, lacks a column, or has an empty or doubled sentence or id.
+        InputError: The file is missing or damaged, lacks a column, or has an empty sentence, a doubled id, or a doubled
+            sentence without references.
     """
     try:
         require_visible(path.name)
@@ -95,15 +97,23 @@ def _columns(table: Table, columns: Columns) -> _Columns:
         if lang_column
         else ()
     )
-    keys: tuple[object, ...] = ids or (tuple(zip(sources, langs, strict=True)) if langs else sources)
-    first: dict[object, str] = {}
-    for i, (key, place) in enumerate(zip(keys, table.places, strict=True)):
-        if key in first:
-            what = f"id {ids[i]}" if ids else quoted(sources[i])
-            hint = "make it unique" if ids else "remove one, put further references in columns, or give ids"
-            raise InputError(f"{table.path}: {what} stands in {first[key]} and {place}; {hint}")
-        first[key] = place
-    return sources, _without_placeholders(table.path, sources, references), langs, ids
+    rows: dict[object, list[int]] = {}
+    for i in numbers:
+        rows.setdefault(ids[i] if ids else (sources[i], langs[i] if langs else ""), []).append(i)
+    for first, *others in rows.values():
+        # One row per reference is a usual form; without ids the source says which rows belong together.
+        if others and (ids or not all(references[i] for i in (first, *others))):
+            what = f"id {ids[first]}" if ids else quoted(sources[first])
+            hint = "make it unique" if ids else "remove one, give each a reference of its own, or give ids"
+            places = f"{table.places[first]} and {table.places[others[0]]}"
+            raise InputError(f"{table.path}: {what} stands in {places}; {hint}")
+    if len(rows) < len(sources):
+        counts = f"{len(sources)} rows are {len(rows)} sentences"
+        print(f"{table.path}: {counts}: rows with the same source are its references", file=sys.stderr)
+    firsts = [group[0] for group in rows.values()]
+    merged = tuple(tuple(dict.fromkeys(t for i in group for t in references[i])) for group in rows.values())
+    sources, ids, langs = (tuple(column[i] for i in firsts) if column else () for column in (sources, ids, langs))
+    return sources, _without_placeholders(table.path, sources, merged), langs, ids
 
 
 def _without_placeholders(

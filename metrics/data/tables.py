@@ -27,6 +27,8 @@ FORMATS = "text (one per line), .jsonl, .tsv, .csv, .parquet or a .zip with one 
 _FOREIGN = (".xlsx", ".xls", ".ods", ".gz", ".bz2", ".xz", ".zst", ".arrow", ".feather", ".pkl", ".pickle")
 # Names that stand in the first line of a table, whatever the file is called.
 _HEADER_NAMES = {"toxic_sentence", "neutral_sentence", "lang", "id", "text", "toxic", "source", "output", "neutral1"}
+# Of these, names that no text of one's own consists of.
+_LONE_HEADERS = {"toxic_sentence", "neutral_sentence", "neutral1"}
 # Characters of a text in a message.
 _SHOWN = 60
 
@@ -90,7 +92,8 @@ def read_table(path: Path) -> Table:
         columns, rows, places = _read_json_lines(path)
     else:
         header, *cells = read_cells(path)
-        columns, rows = header, [dict(zip(header, row, strict=True)) for row in cells]
+        columns = [name.strip() for name in header]
+        rows = [dict(zip(columns, row, strict=True)) for row in cells]
         places = [f"row {number}" for number in range(2, len(cells) + 2)]
     twice = sorted({name for name in columns if columns.count(name) > 1})
     if twice:
@@ -141,6 +144,8 @@ def read_texts(path: Path) -> list[str]:
             if file.read(4) == b"PAR1":
                 raise InputError(f"{path}: holds Parquet; rename it to {path.stem}.parquet")
     lines = read_lines(path)
+    if len(lines) == 1 and "\r" in lines[0].strip("\r"):
+        raise InputError(f"{path}: its lines end with carriage returns alone; write one text per line, with line feeds")
     if suffix := _disguised(lines):
         kind = {".jsonl": "JSON", ".tsv": "TSV", ".csv": "CSV"}[suffix]
         raise InputError(f"{path}: its lines are {kind}, not plain texts; rename it to {path.stem}{suffix}")
@@ -234,6 +239,8 @@ def _disguised(lines: Sequence[str]) -> str:
     filled = [line for line in lines if line.strip()]
     if not filled:
         return ""
+    if filled[0].strip('" ').lower() in _LONE_HEADERS:
+        return ".tsv"
     if sum(map(_is_json, filled)) * 2 > len(filled) or (filled[0].lstrip()[0] in "[{" and _is_json("\n".join(lines))):
         return ".jsonl"
     for delimiter, suffix in (("\t", ".tsv"), (",", ".csv"), (";", ".csv")):

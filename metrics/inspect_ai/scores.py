@@ -19,6 +19,7 @@ from inspect_ai.solver import TaskState
 from inspect_ai.tool import ToolChoice, ToolInfo
 from rich.markup import escape
 
+from metrics.generation.reasoning import cut_reasoning
 from metrics.inspect_ai.eval_yaml import GRADER
 from metrics.scoring import FACTORS, METRICS
 from metrics.scoring.functions import load_measure, metric_values
@@ -52,7 +53,7 @@ class BatchScorer:
         self._lock = anyio.Lock()
 
     async def score(self, source: str, output: str, references: Sequence[str]) -> _Values:
-        """Score a rewrite, with its white space collapsed as in `metrics.score`.
+        """Score a rewrite, without reasoning and with its white space collapsed as in `metrics.score`.
 
         Returns:
             The values by metric, all 0 for an empty output; None if the profile needs a reference and there is none.
@@ -60,7 +61,7 @@ class BatchScorer:
         Raises:
             InputError: The profile or its models cannot be loaded.
         """
-        rewrite = (source, " ".join(output.split()), tuple(references))
+        rewrite = (source, " ".join(cut_reasoning(output).split()), tuple(references))
         self._pending.add(rewrite)
         async with self._lock:
             if rewrite not in self._scores:
@@ -90,7 +91,7 @@ def detoxification(profile: str = "offline") -> Scorer:
     """Score outputs by STA, SIM, FL and J under a metric protocol; a sample's targets are its human rewrites."""
 
     async def score(state: TaskState, target: Target) -> Score:
-        output = " ".join(state.output.completion.split())
+        output = " ".join(cut_reasoning(state.output.completion).split())
         values = await _batch_scorer(profile).score(state.input_text, output, [text for text in target if text])
         if values is None:
             why = f"profile {profile} needs human references; this sample has none"

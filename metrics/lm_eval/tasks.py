@@ -14,6 +14,7 @@ from datasets import Dataset
 from lm_eval.api.task import ConfigurableTask
 
 from metrics.data.test_sets import load_test_set
+from metrics.generation.reasoning import cut_reasoning
 from metrics.models.prompts import CHAT_PREFIX, default_prompt
 from metrics.models.resolve import ModelRef
 from metrics.profiles import load_profile
@@ -124,8 +125,8 @@ def _is_seq2seq(name: str, revision: Any) -> bool:
 
 
 def process_results(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, Rewrite]:
-    """Return the document's rewrite, `results[0]` with its white space collapsed, under each metric."""
-    rewrite = (doc["source"], " ".join(results[0].split()), doc["references"], doc["profile"])
+    """Return the document's rewrite, `results[0]` without reasoning and repeated white space, under each metric."""
+    rewrite = (doc["source"], " ".join(cut_reasoning(results[0]).split()), doc["references"], doc["profile"])
     return dict.fromkeys(METRICS, rewrite)
 
 

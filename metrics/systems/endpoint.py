@@ -17,6 +17,7 @@ from metrics.generation.endpoint import (
     read_price,
 )  # fmt: skip
 from metrics.generation.prompts import MAX_PROMPT_TOKENS, chat_messages
+from metrics.generation.reasoning import MARKERS, cut_reasoning
 from metrics.models.prompts import CHAT_PROMPT, Preamble
 from metrics.systems.preamble import describe_preamble
 from metrics.systems.resolve import Rewrites, System, describe_endpoint, without_folders
@@ -85,13 +86,30 @@ def rewrite_at_endpoint(system: System, sources: Sequence[str], seed: int) -> Re
     tokens = sum(a["tokens"][0] for a in used), sum(a["tokens"][1] for a in used)
     _report(label, used, failed, cached, decoding["max_new_tokens"], cost_text(tokens, price, PRICE_VARIABLE))
     decoding["endpoint"] = _describe(endpoint.url, model.model, used)
-    outputs = tuple(answers.get(well_formed(source), {"text": ""})["text"] for source in sources)
+    texts = _without_reasoning(used)
+    if any(texts[answer["source"]] != answer["text"] for answer in used):
+        decoding["reasoning"] = "cut"
+    outputs = tuple(texts.get(well_formed(source), "") for source in sources)
     file = "".join(f"{output}\n" for output in outputs).encode()
     return Rewrites(
         system.name, "outputs", f"sha256:{sha256_bytes(file)}", decoding, outputs,
         round(sum(a["seconds"] for a in used), 1), _device(endpoint.host, tokens, price), {"note": _NOTE},
         usage(tokens, price),
     )  # fmt: skip
+
+
+def _without_reasoning(used: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """Return the text of each answer without reasoning, by its source.
+
+    The server's template is unknown. It opens the reasoning if an answer only closes it; an answer that the limit cut
+    off before it did so is then reasoning alone.
+    """
+    opened = any(close in one["text"] and begin not in one["text"] for begin, close in MARKERS for one in used)
+    texts = {}
+    for one in used:
+        cut_off = one["finish_reason"] == "length" and not any(close in one["text"] for _, close in MARKERS)
+        texts[one["source"]] = "" if opened and cut_off else " ".join(cut_reasoning(one["text"]).split())
+    return texts
 
 
 def usage(tokens: tuple[int, int], price: tuple[float, float] | None) -> dict[str, Any]:
@@ -120,8 +138,9 @@ def _asker(endpoint: Endpoint, preamble: Preamble, decoding: dict[str, Any]) -> 
             if error.code in _FILTERED:
                 return Completion(finish_reason="content_filter")
             raise
-        if len(completion.text) > _MAX_CHARACTERS:
-            return Completion(problem=f"an answer of {len(completion.text):,} characters")
+        length = len(cut_reasoning(completion.text))
+        if length > _MAX_CHARACTERS:
+            return Completion(problem=f"an answer of {length:,} characters")
         return completion
 
     return ask

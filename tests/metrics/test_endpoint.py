@@ -248,6 +248,22 @@ def test_refusals_and_cut_answers_are_counted(capsys: pytest.CaptureFixture[str]
         assert len(server.requests) == 3
 
 
+def test_reasoning_is_cut_and_counts_as_empty_if_it_does_not_end() -> None:
+    """A server whose template opens the reasoning sends its end only; an answer that the limit cut off has none."""
+    replies = {
+        "a": completion("<think>rude\nfool</think>\n\nbe kind"),
+        "b": completion("<think>" + "x " * 6_000, finish="length"),
+        "c": completion("plain"), "d": completion("rude", finish="length"),
+    }  # fmt: skip
+    with judge_server(lambda body, n: replies[source_of(body)]) as server:
+        found = rewritten(server.url, *"abcd")
+        assert found.outputs == ("be kind", "", "plain", "rude") and found.decoding["reasoning"] == "cut"
+        assert "reasoning" not in rewritten(server.url, "c").decoding
+    replies["a"] = completion("rude fool</think>be kind")
+    with judge_server(lambda body, n: replies[source_of(body)]) as server:
+        assert rewritten(server.url, *"acd").outputs == ("be kind", "plain", "")
+
+
 def test_models_with_the_newer_name_of_the_limit() -> None:
     text = "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
     refusal = Reply({"error": {"message": text, "code": "unsupported_parameter"}}, 400)

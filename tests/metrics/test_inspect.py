@@ -114,6 +114,21 @@ def test_scores_equal_those_of_metrics_score(tmp_path: Path) -> None:
     assert log.eval.dataset.name == "sample" and load_test_set("sample").revision in log.eval.metadata["test_set"]
 
 
+def test_a_test_set_of_ones_own_and_outputs_with_reasoning(tmp_path: Path) -> None:
+    """Ids and several references of a file; the reasoning is cut, and an output of reasoning alone is empty."""
+    path = tmp_path / "mine.jsonl"
+    rows = [{"id": "x1", "text": "you pig", "references": ["you", "you there"]}, {"id": "x2", "text": "who damn cooks"}]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    outputs = ["<think>a pig</think>\nyou", "<think>no end"]
+    log = run(f"{TASK}@detox", outputs, tmp_path, task_args={"test_set": str(path)})
+    assert log.status == "success", log.error
+    assert [(sample.id, sample.target) for sample in log.samples] == [("x1", ["you", "you there"]), ("x2", [])]
+    scores = [sample.scores["detoxification"] for sample in log.samples]
+    assert [score.answer for score in scores] == ["you", ""]
+    assert scores[0].value["j"] > 0 and scores[1].value == dict.fromkeys(NAMES, 0)
+    assert log.eval.dataset.name == "mine.jsonl"
+
+
 def test_custom_prompt(tmp_path: Path) -> None:
     from metrics.inspect_ai.task import detox
 

@@ -112,6 +112,23 @@ def test_scores_equal_metrics_score_with_one_call_per_metric(tmp_path: Path, mon
     assert results["sample_len"] == 6 and 0 < results["j,none"] < results["sta,none"] <= 4 / 6
 
 
+def test_a_test_set_of_ones_own_and_outputs_with_reasoning(tmp_path: Path) -> None:
+    """The reasoning is cut as in `metrics.score`; reasoning that does not end is an empty output."""
+    path = tmp_path / "mine.tsv"
+    path.write_text("toxic_sentence\tneutral_sentence\nyou pig\tyou\nwho damn cooks\twho cooks\nyou pig\tyou there\n")
+    model = scripted(["<think>a pig</think>\nyou", "<think>no end"])
+    results, documents = evaluated(model, {"test_set": str(path)})
+    assert [document["j"][1] for document in documents] == ["you", ""]
+    assert [document["doc"]["references"] for document in documents] == [["you", "you there"], ["who cooks"]]
+    (tmp_path / "outputs.txt").write_text("<think>a pig</think> you\n<think>no end\n")
+    report = tmp_path / "scores.json"
+    files = [str(tmp_path / "outputs.txt"), "--test-set", str(path), "--json", str(report)]
+    score.main([*files, "--no-cache", "--cut-reasoning"])
+    expected = {name: part["mean"] for name, part in json.loads(report.read_text())["summary"].items()}
+    assert {name: results[f"{name},none"] for name in NAMES} == pytest.approx(expected, abs=1e-6)
+    assert results["j,none"] > 0
+
+
 @pytest.mark.parametrize("chat", [False, True])
 def test_prompts_and_outputs_equal_those_of_metrics_score(tiny_llama: Path, tmp_path: Path, chat: bool) -> None:
     folder = tmp_path / "model"

@@ -65,6 +65,12 @@ def test_outputs_are_aligned_by_source_and_by_id(tmp_path: Path, suffix: str) ->
     assert outputs_for(by_source, TEST.by_language("de")[0]) == [OUTPUTS[2]]
 
 
+def test_the_usual_names_of_columns_may_have_capitals_and_blanks(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("\ufeffToxic_Sentence, Reference,REFERENCE2,Lang\r\na,b,c,en\r\nd,e,,de\r\n")
+    test = load_test_set(str(tmp_path / "a.csv"))
+    assert (test.sources, test.references, test.langs) == (("a", "d"), (("b", "c"), ("e",)), ("en", "de"))
+
+
 def test_other_columns(tmp_path: Path) -> None:
     records = [{"rude": r["toxic_sentence"], "polite, v2": "no", "polite": r["neutral_sentence"]} for r in rows()]
     path = write(tmp_path / "a.csv", records)
@@ -212,9 +218,29 @@ def test_lists_of_references_and_plain_lines(tmp_path: Path) -> None:
     assert named.references == (("c", "d"), ())
 
 
+@pytest.mark.parametrize("suffix", TABLE_SUFFIXES)
+def test_rows_of_one_source_are_one_sentence_with_several_references(
+    tmp_path: Path, suffix: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One row per reference. The same text in another language is another sentence; a repeated reference is one."""
+    cells = [("damn", "en", "no"), ("mist", "de", "nein"), ("damn", "en", "oh"), ("damn", "de", "ach"),
+             ("damn", "en", "no")]  # fmt: skip
+    keys = ("toxic_sentence", "lang", "neutral_sentence")
+    path = write(tmp_path / f"a{suffix}", [dict(zip(keys, row, strict=True)) for row in cells])
+    test = load_test_set(str(path))
+    assert test.sources == ("damn", "mist", "damn") and test.langs == ("en", "de", "de")
+    assert test.references == (("no", "oh"), ("nein",), ("ach",))
+    assert "5 rows are 3 sentences" in capsys.readouterr().err
+    outputs = [{"toxic_sentence": s, "lang": x, "output": s + x} for s, x in (("damn", "de"), ("damn", "en"))]
+    both = write(tmp_path / f"b{suffix}", [*outputs, {"toxic_sentence": "mist", "lang": "de", "output": "m"}])
+    assert outputs_for(both, test) == ["damnen", "m", "damnde"]
+
+
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
+        ("a.tsv", "toxic_sentence\treference\na\tb\na\t\n", '"a" stands in row 2 and row 3; remove one'),
+        ("a.tsv", "id\ttext\treference\n1\ta\tb\n1\ta\tc\n", "id 1 stands in row 2 and row 3"),
         ("a.txt", "a\n\nb\n", "line 2 is empty"),
         ("a.txt", "", "contains no sentence"),
         ("a.tsv", "toxic_sentence\tlang\n \ten\n", "row 2: its toxic_sentence is empty"),
