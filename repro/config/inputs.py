@@ -3,15 +3,18 @@
 import copy
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any, Self
 
 from metrics.data.corpora import Corpus, load_corpus, without_held_out
 from metrics.data.test_sets import TestSet, load_test_set
+from metrics.models.prompts import NO_PREAMBLE
 from metrics.models.resolve import ModelRef, resolve_model
 from metrics.profiles import load_profile
 from metrics.scoring.evaluator import Evaluator, require_served
-from metrics.systems.resolve import System, resolve_system
-from metrics.util.errors import InputError
+from metrics.systems.preamble import describe_preamble, read_preamble
+from metrics.systems.resolve import System, is_model, resolve_system
+from metrics.util.errors import InputError, name_option
 from repro.config.recipe import Recipe
 from repro.methods import PARALLEL
 
@@ -76,8 +79,10 @@ def identity(value: Any) -> Any:
     match value:
         case Corpus() | TestSet():
             return [value.name, value.origin, value.revision, value.sha256]
-        case ModelRef() | System():
+        case ModelRef():
             return value.revision
+        case System():
+            return [value.revision, describe_preamble(value.preamble)]
         case Evaluator():
             return value.signature_fields
         case tuple():
@@ -123,11 +128,22 @@ def resolve_inputs(recipe: Recipe, data_dir: str | None) -> Inputs:
         development=development,
         test=test,
         screener="" if recipe.screener == "nb-svm" else resolve_model(recipe.screener).revision,
-        others={name: resolve_system(name) for name in recipe.systems if "/" in name},
+        others=_find_others(recipe),
         leader=resolve_model(recipe.leader),
         evaluator=Evaluator(profile),
     )
     return _without_held_out(inputs)
+
+
+def _find_others(recipe: Recipe) -> dict[str, System]:
+    """The systems that the run does not make; `system` and `few_shot` are for the models among them."""
+    with name_option(f"recipe {recipe.name}"):
+        preamble = read_preamble(recipe.system, Path(recipe.few_shot) if recipe.few_shot else None)
+    names = [name for name in recipe.systems if "/" in name]
+    if preamble != NO_PREAMBLE and not any(map(is_model, names)):
+        problem = "system and few_shot are for models from the Hub, a folder or an endpoint, and systems names none"
+        raise InputError(f"recipe {recipe.name}: {problem}; a leader is trained without them")
+    return {name: resolve_system(name, preamble=preamble if is_model(name) else NO_PREAMBLE) for name in names}
 
 
 def _without_held_out(inputs: Inputs) -> Inputs:

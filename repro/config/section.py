@@ -49,3 +49,7 @@ class ScoringConfig(Section):
     systems: list[str] = Field(
         description="Baselines, models that this run trains, Hub ids or folders (with a /), openai:MODEL@URL."
     )
+    system: str | None = Field(description="System message of the last two kinds of systems; null: none.")
+    few_shot: str | None = Field(
+        description="Examples for these: a file with a source, a tab and its rewrite per line; null: none."
+    )

@@ -5,6 +5,7 @@ the frozen weights and copies the trained ones.
 """
 
 import copy
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +14,7 @@ import torch
 from torch import nn
 
 from metrics.generation.decoding import LLAMA_LIKE
+from metrics.generation.lengths import model_positions
 from metrics.generation.prompts import prompt_ids
 from metrics.models.loading import LoadedModel
 from metrics.util.errors import InputError
@@ -27,7 +29,7 @@ class Leader:
 
     Args:
         train: What is trained: "full", "lora", or the number of top layers.
-        max_length: Prompts and targets are truncated to this many tokens.
+        max_length: Prompts and targets are truncated to this many tokens, or to fewer that fit the model's positions.
         lora_rank: Rank of the adapter of `train="lora"`.
         dtype: Dtype of the matmuls behind log-probabilities and their gradients, "float32" or "bfloat16". Trained
             weights stay in float32, and so do the logits of a split decoder.
@@ -45,7 +47,14 @@ class Leader:
         dtype: str = "float32",
     ) -> None:  # fmt: skip
         self.loaded, self.model, self.tokenizer = loaded, loaded.model, loaded.tokenizer
-        self.seq2seq, self.prompt, self.max_length = loaded.seq2seq, loaded.prompt, max_length
+        self.seq2seq, self.prompt = loaded.seq2seq, loaded.prompt
+        # Prompt and target of a causal model stand behind each other.
+        positions, most = model_positions(loaded.model, loaded.seq2seq)
+        limits = (positions, most) if self.seq2seq else (positions and positions // 2,)
+        self.max_length = min([max_length, *(limit for limit in limits if limit)])
+        if self.max_length < max_length:
+            problem = f"max_length={self.max_length} in place of {max_length}"
+            print(f"{loaded.ref.name}: {problem}: no more fit the positions of the model", file=sys.stderr)
         self.dtype = getattr(torch, dtype)
         self.uses_lora = train == "lora"
         self.split_decoder: SplitDecoder | None = None

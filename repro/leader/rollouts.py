@@ -1,6 +1,7 @@
 """Rollouts: the leader's own rewrites of training texts, sampled or greedy."""
 
 import copy
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -10,6 +11,7 @@ from torch import nn
 
 from metrics.generation.decoding import sampler_supports
 from metrics.generation.engines.vllm import VLLM
+from metrics.generation.lengths import model_positions
 from metrics.generation.packed_linear import PackedLinear, pack_linear_layers
 from metrics.generation.rewriting import generate_ids
 from metrics.generation.sampler import sample_ids
@@ -33,6 +35,9 @@ class RolloutGenerator:
 
     Args:
         leader: The policy. If its weights are to be sharded, create the generator before.
+
+    Attributes:
+        max_new_tokens: The longest rollout: `rollout_max_new_tokens`, or as many as fit the model behind a prompt.
     """
 
     def __init__(self, leader: Leader, config: RolloutConfig) -> None:
@@ -40,6 +45,12 @@ class RolloutGenerator:
         self._copy: Any = None
         self._packed_layers: dict[str, list[PackedLinear]] = {}
         self._vllm: VLLM | None = None
+        positions, most = model_positions(leader.model, leader.seq2seq)
+        rest = most if leader.seq2seq else positions and positions - leader.max_length
+        self.max_new_tokens = min(config.rollout_max_new_tokens, rest or config.rollout_max_new_tokens)
+        if self.max_new_tokens < config.rollout_max_new_tokens:
+            limits = f"rollout_max_new_tokens={self.max_new_tokens} in place of {config.rollout_max_new_tokens}"
+            print(f"{leader.loaded.ref.name}: {limits}: no more fit the positions of the model", file=sys.stderr)
         dtype = getattr(torch, config.rollout_dtype)
         if config.rollout_engine == "none" and leader.model.dtype != dtype:
             self._copy = copy.deepcopy(leader.model).requires_grad_(False)
@@ -57,8 +68,7 @@ class RolloutGenerator:
             for a rollout without tokens.
         """
         prompts, config = self.leader.prompt_ids(texts), self.config
-        most = config.rollout_max_new_tokens
-        settings: dict[str, Any] = {"max_new_tokens": most, "do_sample": config.sample, "num_beams": 1}
+        settings: dict[str, Any] = {"max_new_tokens": self.max_new_tokens, "do_sample": config.sample, "num_beams": 1}
         if config.sample:
             settings |= {"temperature": config.temperature, "top_k": 0, "top_p": 1.0}
         with torch.random.fork_rng():
@@ -91,7 +101,7 @@ class RolloutGenerator:
             settings = {**settings, "num_return_sequences": config.rollouts}
             return generate_ids(model, tokenizer, prompts, self.leader.seq2seq, settings)
         return sample_ids(
-            model, prompts, num_return_sequences=config.rollouts, max_new_tokens=config.rollout_max_new_tokens,
+            model, prompts, num_return_sequences=config.rollouts, max_new_tokens=self.max_new_tokens,
             temperature=config.temperature if config.sample else None, pad_token_id=tokenizer.pad_token_id,
             eos_token_ids=get_eos_token_ids(model, tokenizer), seed=seed, shard=(rank(), num_processes()),
         )  # fmt: skip
@@ -99,7 +109,7 @@ class RolloutGenerator:
     def _current_vllm(self) -> VLLM:
         leader, config = self.leader, self.config
         if self._vllm is None:
-            longest = leader.max_length + config.rollout_max_new_tokens
+            longest = leader.max_length + self.max_new_tokens
             limits: Any = {"max_model_len": longest, "gpu_memory_utilization": _VLLM_MEMORY_SHARE}
             with name_option("rollout_engine: vllm"):
                 self._vllm = VLLM(leader.loaded, config.rollout_dtype, **limits)

@@ -35,7 +35,7 @@ from repro.pipeline.figures import draw_figures
 from repro.pipeline.scoring import load_results, packages, provenance
 from repro.pipeline.training import TrainingOutcome, load_outcome
 
-_ORIGINS = {"folder": "data folder", "hub": "Hub", "sample": "built-in sample"}
+_ORIGINS = {"folder": "data folder", "hub": "Hub", "sample": "built-in sample", "file": "user's file"}
 # J of shape [sentences], by system.
 _Scores = Mapping[str, np.ndarray[Any, Any]]
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 
 from metrics.generation.engines.vllm import require_supported
+from metrics.generation.reasoning import find_reasoning
 from metrics.models.loading import load_model, require_merged
 from metrics.models.resolve import ModelRef, resolve_model
 from metrics.util.errors import InputError, name_option
@@ -33,7 +34,7 @@ def load_leader(model: ModelRef, config: LoadingConfig) -> Leader:
 
     Raises:
         InputError: The rollout engine is not installed, or does not support the model; or the model cannot be trained:
-            it is an adapter that cannot be merged, or its tokenizer has no end of sequence.
+            it is an adapter that cannot be merged, its tokenizer has no end of sequence, or it reasons.
     """
     # The first weights of an adapter are random; nothing else in a leader is.
     torch.manual_seed(config.seed)
@@ -42,6 +43,10 @@ def load_leader(model: ModelRef, config: LoadingConfig) -> Leader:
     if loaded.tokenizer.eos_token_id is None:
         problem = "its tokenizer has no end-of-sequence token (eos_token), with which targets end in training"
         raise InputError(f"leader: {model.name}: {problem}; name one in its tokenizer_config.json")
+    reasoning = find_reasoning(loaded)
+    if reasoning is not None and reasoning.thinks:
+        problem = "its chat template lets it reason before it answers, and a follower would judge the reasoning"
+        raise InputError(f"leader: {model.name}: {problem}; set a prompt without chat:")
     if config.rollout_engine == "vllm":
         # Here, because a run should fail before the warm-up, and not after it.
         with name_option("rollout_engine: vllm"):

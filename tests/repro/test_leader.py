@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import shutil
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from repro.leader.config import RolloutConfig
 from repro.leader.leader import Leader
 from repro.leader.logprobs import sequence_logprobs
 from repro.leader.rollouts import RolloutGenerator
+from repro.pipeline.warm_up import LoadingConfig, load_leader
 from repro.training.checkpoints import export_model
 
 PROMPT = "rude : {text} polite :"
@@ -208,3 +211,33 @@ def test_the_top_layers_of_an_encoder_decoder_model_are_its_decoders_last_ones(t
 def test_more_layers_than_the_model_has_is_an_error(tiny_llama: Path) -> None:
     with pytest.raises(InputError, match=r"5 layers, but the model has 4"):
         make(tiny_llama, 5)
+
+
+@pytest.mark.parametrize("kind", ["tiny_llama", "tiny_t5"])
+def test_prompts_targets_and_rollouts_fit_the_positions(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """40 positions: 20 for the prompt of a causal model, 20 for its target or rollout; each 40 for a seq2seq model."""
+    loaded = load_model(resolve_model(str(request.getfixturevalue(kind))), prompt=PROMPT)
+    seq2seq = loaded.seq2seq
+    setattr(loaded.model.config, "n_positions" if seq2seq else "max_position_embeddings", 40)
+    leader = Leader(loaded, train="full", max_length=128)
+    fitting = 40 if seq2seq else 20
+    assert leader.max_length == fitting and f"max_length={fitting} in place of 128" in capsys.readouterr().err
+    recipe = load_recipe("smoke", ["rollouts=2", "rollout_max_new_tokens=64", f"leader={tmp_path}"])
+    generator = RolloutGenerator(leader, recipe.narrow(RolloutConfig))
+    assert f"rollout_max_new_tokens={fitting} in place of 64" in capsys.readouterr().err
+    texts = ["you damn fool " * 30, "he"]
+    assert fitting - 5 < max(map(len, leader.prompt_ids(texts))) <= fitting
+    assert max(map(len, leader.target_ids(texts))) == fitting
+    assert max(map(len, generator.generate(texts, 0))) <= fitting
+
+
+def test_a_leader_that_reasons_is_refused(tiny_llama: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny_llama, tmp_path / "model")
+    template = "{% for m in messages %}{{ m.content }}{% endfor %}{% if add_generation_prompt %}BEGIN{% endif %}"
+    section = load_recipe("smoke", ["prompt='chat:rude {text}'", "train=2"]).narrow(LoadingConfig)
+    for begin, refused in (("<think>", True), ("<think></think>", False)):
+        (folder / "chat_template.jinja").write_text(template.replace("BEGIN", begin) + "{# </think> #}")
+        with pytest.raises(InputError, match="lets it reason") if refused else nullcontext():
+            load_leader(resolve_model(str(folder)), section)
