@@ -5,8 +5,10 @@ Every Eval Ever is a public format for evaluation results (https://github.com/ev
     OUT_DIR/data/detox-suite/<developer>/<model>/<uuid>.json
     OUT_DIR/data/detox-suite/<developer>/<model>/<uuid>_samples.jsonl     if the row's sentences are stored
 
-A second export writes the same files. Published figures are marked as reported, not run. Rows whose verification found
-a mismatch are left out and counted. Human references are not exported, since leaderboards do not store them.
+Scores of verified rows are those that verification recomputed, as on the page; of a sentence that is J, while its STA,
+SIM and FL are the stored ones, at most 0.0001 apart. A second export writes the same files. Published figures are
+marked as reported, not run. Rows whose verification found a mismatch are left out and counted. Human references are not
+exported, since leaderboards do not store them.
 """
 
 from pathlib import Path

@@ -8,6 +8,7 @@ import re
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,10 @@ def export(store: Store, out: Path) -> str:
             left_out["without a score"] += 1
         else:
             stored = bool(row.sentences) and row.sentences_path in snapshot.files
-            _write(row, read_sentences(snapshot, row) if stored else None, out)
+            sentences = read_sentences(snapshot, row) if stored else None
+            if sentences is not None and row.run_id in board.j:
+                sentences = replace(sentences, values={**sentences.values, "j": board.paired_j(row)})
+            _write(board.shown(row), sentences, out)
             exported.update([row.record] + ["with sentences"] * stored)
     line = f"{out}: {exported['measured']} measured rows, {exported['with sentences']} with their sentences, "
     line += f"{exported['published']} published"

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,10 +16,12 @@ import pytest
 
 from leaderboard.space.data import Group, open_leaderboard
 from leaderboard.space.page import MAX_BODY, Page, launch
+from leaderboard.space.stage import write_page_space
 from leaderboard.space.views.ranking import render_ranking
 from leaderboard.space.views.selection import MAX_SEARCH, MAX_WORDS, Filters, TableState
 from metrics.spaces import gate
 from metrics.spaces.gate import BURST, Gate
+from tests.hub.server import HubServer
 from tests.leaderboard.space_boards import system, write
 
 API = "/gradio_api"
@@ -130,9 +135,48 @@ def test_a_space_tells_visitors_apart_by_what_its_proxy_saw(monkeypatch: pytest.
     assert made._client(scope) is not made._client({**scope, "headers": []})
 
 
-def test_the_staged_space_has_the_gate(tmp_path: Path) -> None:
-    from leaderboard.space.stage import write_page_space
-
+@pytest.fixture
+def staged(hub: HubServer, tmp_path: Path) -> Iterator[httpx.Client]:
+    """The staged Space as its platform runs it, with a leaderboard on the local Hub, and a proxy's header."""
     write_page_space(tmp_path / "space")
-    assert (tmp_path / "space" / "metrics" / "spaces" / "gate.py").is_file()
-    assert "launch_options" in (tmp_path / "space" / "leaderboard" / "space" / "page.py").read_text()
+    write(tmp_path / "board", system("org/polite", [1.0, 0.5]), system("org/rude", [0.0, 0.5]))
+    api = hub.api("hf_alice")
+    api.create_repo("lab/board", repo_type="dataset")
+    api.upload_folder(repo_id="lab/board", repo_type="dataset", folder_path=tmp_path / "board")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    own = {key: value for key, value in hub.environment(None, tmp_path / "home").items() if key != "PYTHONPATH"}
+    own |= {"SRO_LEADERBOARD": "lab/board", "GRADIO_SERVER_PORT": port, "GRADIO_SERVER_NAME": "127.0.0.1"}
+    with subprocess.Popen(
+        [sys.executable, "app.py"],
+        cwd=tmp_path / "space",
+        env={**own, "SPACE_ID": "lab/page"},
+        stdout=subprocess.DEVNULL,
+    ) as process:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as made:
+            for _ in range(240):
+                assert process.poll() is None
+                try:
+                    made.get("/config")
+                    break
+                except httpx.ConnectError:
+                    time.sleep(0.25)
+            yield made
+        process.kill()
+
+
+@pytest.mark.full
+def test_the_staged_space_runs_behind_the_gate(staged: httpx.Client) -> None:
+    """It takes no file and gives none, bounds bodies and calls, and tells visitors apart by its proxy's header."""
+    assert "org/polite" in search(staged, "polite").text
+    files = {"files": ("x.html", b"<script>", "text/html")}
+    assert staged.post(f"{API}/upload", files=files).status_code == 404
+    for path in (f"{API}/file=/etc/passwd", f"{API}/proxy=https://x.hf.space", "/monitoring"):
+        assert staged.get(path).status_code == 404
+    assert search(staged, "x" * MAX_BODY).status_code == 413
+    assert "Search takes at most" in search(staged, "a " * (MAX_WORDS + 1)).text
+    flood, other = ({"x-forwarded-for": f"9.9.9.9, {address}"} for address in ("1.1.1.1", "2.2.2.2"))
+    joins = [staged.post(f"{API}/queue/join", json={}, headers=flood).status_code for _ in range(3 * BURST)]
+    assert joins[0] != 429 and joins.count(429) > BURST // 2
+    assert staged.post(f"{API}/queue/join", json={}, headers=other).status_code != 429

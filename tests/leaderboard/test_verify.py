@@ -18,6 +18,7 @@ import pytest
 from leaderboard.board.reading import load_board, read_sentences
 from leaderboard.board.recomputed import RECOMPUTED
 from leaderboard.board.tables import TABLES
+from leaderboard.export import main as export
 from leaderboard.publishing.commit import publish, rebuild
 from leaderboard.rows.published import published_rows
 from leaderboard.rows.results import row_from_result
@@ -330,6 +331,17 @@ def test_values_raised_within_the_tolerance_win_nothing(board: Path) -> None:
     assert latest.loc["a-thief", "sim"] < thief.scores["sim"].mean - 1e-6
     assert (latest.loc["a-thief", ["rank", "ties"]] == latest.loc["polite", ["rank", "ties"]]).all()
     assert paired[thief.run_id] == pytest.approx(paired[row.run_id], abs=1e-9)
+    # The export has the recomputed values too.
+    export(["--local", str(board), str(board.parent / "out")])
+    documents = [json.loads(path.read_text("utf-8")) for path in (board.parent / "out").rglob("*.json")]
+    scores = {doc["model_info"]["name"]: doc["evaluation_results"] for doc in documents}
+    exported = {name: {one["evaluation_result_id"]: one["score_details"] for one in scores[name]} for name in scores}
+    for metric in ("sta", "sim", "fl", "j"):
+        assert exported["a-thief"][metric]["score"] == latest.loc["a-thief", metric]
+    companion = next(doc for doc in documents if doc["model_info"]["name"] == "a-thief")["detailed_evaluation_results"]
+    samples = map(json.loads, (board.parent / "out" / companion["file_path"]).read_text("utf-8").splitlines())
+    own_j = [one["evaluation"]["score"] for one in samples if one["evaluation_result_id"] == "j"]
+    assert own_j == pytest.approx(list(paired[thief.run_id]), abs=1e-12)
     # The tables are those that a rebuild makes; a forged file of recomputed values is not used.
     assert check_tables(LocalStore(board).snapshot()) == []
     forged = pd.read_parquet(board / RECOMPUTED)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -195,3 +197,44 @@ def test_corruptions_and_spellings() -> None:
     assert text not in broken or len(broken) > 20
     assert {respell(text, rng) for _ in range(50)} == {text, text.lower(), text.lower().replace("'", "")}
     assert corrupt("too short", ["oven"], rng) == "too short"
+
+
+def test_damaged_features_in_the_cache_are_computed_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Half a file, another format, pickles, and arrays that do not fit: one line, then the same features."""
+    monkeypatch.setenv("SRO_HOME", str(tmp_path))
+    texts = ["a", "bb", "ccc"]
+    calls: list[list[str]] = []
+
+    def extract(part: list[str], title: str, feature: object) -> list[np.ndarray]:
+        calls.append(part)
+        return [np.full((len(text), 2), len(text), np.float16) for text in part]
+
+    backbone = SimpleNamespace(ref=SimpleNamespace(revision="1"), extract=extract)
+
+    def features() -> list[list[list[float]]]:
+        return [rows.tolist() for rows in train._cached_rows(backbone, texts, "k", lambda states: states)]  # type: ignore[arg-type]
+
+    expected = [[[len(text)] * 2] * len(text) for text in texts]
+    assert features() == features() == expected and len(calls) == 1
+    (path,) = (tmp_path / "features").glob("*.npz")
+    whole = path.read_bytes()
+    rows, ends = np.zeros((6, 2), np.float16), np.array([1, 3, 6])
+    damaged: list[bytes | dict[str, Any]] = [
+        b"", whole[: len(whole) // 2], whole[:-1], b"PK\x03\x04" + bytes(200), b"\x93NUMPY" + bytes(100), b"[1]",
+        whole.replace(b"rows.npy", b"cows.npy"), whole[:150] + b"\xff" * 20 + whole[170:],
+        {"rows": rows}, {"rows": rows, "ends": np.array([1, 3, 7])}, {"rows": rows, "ends": np.array([-1, 3, 6])},
+        {"rows": rows, "ends": np.array([3, 1, 6])}, {"rows": rows, "ends": np.array(["1", "3", "6"])},
+        {"rows": rows.astype(object), "ends": ends}, {"rows": rows[:, 0], "ends": ends},
+        {"rows": rows, "ends": ends[1:]},
+    ]  # fmt: skip
+    for content in damaged:
+        if isinstance(content, bytes):
+            path.write_bytes(content)
+        else:
+            np.savez(path, allow_pickle=True, **content)
+        capsys.readouterr()
+        assert features() == expected, content
+        assert capsys.readouterr().err.count("damaged; its features are computed again") == 1, content
+    assert features() == expected and len(calls) == 1 + len(damaged)

@@ -223,13 +223,15 @@ def _cached_rows(backbone: SmolLM2, texts: list[str], kind: str, feature: Callab
 def _stored_rows(path: Path, n: int) -> list[Any] | None:
     """The features of `n` texts in a file of the cache; None if it is missing or damaged."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        # Of an archive only: `np.load` would also take a single array.
+        with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as stored:
             rows, ends = stored["rows"], stored["ends"]
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+    except (OSError, ValueError, KeyError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error):
         rows, ends = np.empty(0), np.empty(0)
-    if ends.shape != (n,) or ends.dtype.kind != "i" or ends[-1] != len(rows) or (np.diff(ends) < 0).any():
+    fits = rows.ndim == 2 and rows.dtype.kind == "f" and ends.shape == (n,) and ends.dtype.kind == "i"
+    if not fits or ends[-1] != len(rows) or (np.diff(ends, prepend=0) < 0).any():
         print(f"{path}: damaged; its features are computed again", file=sys.stderr)
         return None
     return list(np.split(rows, ends[:-1]))
