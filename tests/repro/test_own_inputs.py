@@ -55,7 +55,7 @@ def test_a_run_on_texts_of_ones_own_is_verified(tiny_t5: Path, tmp_path: Path) -
     own = latest[latest["record"] == "measured"].set_index("system")
     assert set(own["test_set"]) == {"mine.tsv"} and set(own["n"]) == {4}
     decoding = {name: json.loads(text) for name, text in own["decoding"].items()}
-    assert decoding.pop(str(tiny_t5))["system"] == "Stay kind" and not any("system" in one for one in decoding.values())
+    assert decoding.pop(tiny_t5.name)["system"] == "Stay kind" and not any("system" in one for one in decoding.values())
     again = run("repro.run", "smoke", *settings(tmp_path, tiny_t5, system="Be brief"), "--out", str(out))
     assert again.returncode == 0 and "rewriting: done before" not in again.stderr, again.stderr[-3000:]
 
