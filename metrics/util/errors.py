@@ -13,7 +13,8 @@ from metrics.util.console import VERBOSE, quieten_libraries
 # Which extra of pyproject.toml installs a package that the base install does not.
 _EXTRAS = {
     "anyio": "inspect", "ctranslate2": "ctranslate2", "gradio": "space", "inspect_ai": "inspect", "lm_eval": "lm-eval",
-    "nltk": "wieting", "openai": "endpoint", "ray": "ray", "sentencepiece": "wieting", "vllm": "vllm",
+    "nltk": "wieting", "openai": "endpoint", "ray": "ray", "sentencepiece": "wieting", "tensorboard": "trackers",
+    "trackio": "trackers", "vllm": "vllm",
 }  # fmt: skip
 _OWN_PACKAGES = ("bench", "leaderboard", "metrics", "repro", "tests")
 

@@ -1,4 +1,4 @@
-"""Few-shot: the untouched leader, prompted with six pairs of a rude and a polite sentence."""
+"""Few-shot: the untouched leader, or `untrained_model`, prompted with six pairs of a rude and a polite sentence."""
 
 import dataclasses
 from typing import Any
@@ -6,12 +6,13 @@ from typing import Any
 from transformers import AutoConfig, GenerationConfig
 
 from metrics.models.loading import GENERATION_CONFIG
+from metrics.models.prompts import Preamble
 from metrics.models.resolve import ModelRef
 from metrics.models.tokenizers import load_tokenizer
-from metrics.systems.resolve import Rewrites, System
+from metrics.systems.resolve import Rewrites, System, resolve_system
 from metrics.systems.rewriting import rewrite
 from metrics.util.files import atomic_folder, cache_dir, content_hash, link_or_copy, write_json
-from repro.baselines import RewriterContext
+from repro.baselines import RewriterContext, outputs_at_endpoint
 
 # Written for this project.
 _EXAMPLES = (
@@ -41,12 +42,22 @@ PROMPT = (
 def rewrites(context: RewriterContext) -> Rewrites:
     """Return the leader's greedy continuation for every test sentence: one line, without its quotes."""
     config, leader = context.config, context.leader
+    if config.untrained_model is not None:
+        return _at_endpoint(context, config.untrained_model)
     settings = {"do_sample": False, "num_beams": 1, "max_new_tokens": config.max_new_tokens}
     # The revision differs, so that the cache of rewrites keeps these apart from outputs that do not end at a line end.
     system = System("few-shot", "model", f"{leader.revision}+line", ends_at_line(leader), PROMPT, settings)
     done = rewrite(system, context.test, batch_size=config.generation_batch_size, seed=config.seed)
     outputs, decoding = tuple(map(first_line, done.outputs)), {**done.decoding, "stop": "line end"}
     return dataclasses.replace(done, revision=leader.revision, outputs=outputs, decoding=decoding)
+
+
+def _at_endpoint(context: RewriterContext, name: str) -> Rewrites:
+    """The rewrites of a chat model, for which the examples are turns of the chat."""
+    settings = {"max_new_tokens": context.config.max_new_tokens}
+    system = resolve_system(name, decoding=settings, preamble=Preamble(examples=_EXAMPLES))
+    done = rewrite(system, context.test, seed=context.config.seed)
+    return dataclasses.replace(done, **outputs_at_endpoint("few-shot", done.outputs, [done]))
 
 
 def first_line(output: str) -> str:

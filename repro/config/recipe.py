@@ -7,7 +7,7 @@ from pydantic import model_validator
 
 from metrics.util.config import parse_yaml, read_yaml, validate
 from metrics.util.errors import InputError, suggest
-from repro.baselines import UNTRAINED, BestOfKConfig
+from repro.baselines import UNTRAINED, BestOfKConfig, EndpointConfig
 from repro.config.section import NameConfig, RewritingConfig, ScoringConfig, Section, SeedConfig
 from repro.distributed import num_processes
 from repro.followers.config import FollowerConfig, VerdictConfig
@@ -23,9 +23,9 @@ S = TypeVar("S", bound=Section)
 
 
 class Recipe(
-    TrackingConfig, BestOfKConfig, ScoringConfig, RewritingConfig, DevelopmentConfig, ObjectiveConfig, RolloutConfig,
-    TrainingConfig, MethodConfig, WarmupConfig, VerdictConfig, FollowerConfig, TextsConfig, SeedConfig, LeaderConfig,
-    NameConfig,
+    TrackingConfig, EndpointConfig, BestOfKConfig, ScoringConfig, RewritingConfig, DevelopmentConfig, ObjectiveConfig,
+    RolloutConfig, TrainingConfig, MethodConfig, WarmupConfig, VerdictConfig, FollowerConfig, TextsConfig, SeedConfig,
+    LeaderConfig, NameConfig,
 ):  # fmt: skip
     """Everything that decides a run. Fields stand in the reverse order of the base classes."""
 

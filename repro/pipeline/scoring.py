@@ -9,7 +9,7 @@ import pandas as pd
 
 from leaderboard.publishing.commit import publish
 from leaderboard.rows.published import published_rows
-from leaderboard.rows.results import row_from_result
+from leaderboard.rows.results import public_name, row_from_result
 from leaderboard.rows.sentences import Sentences
 from leaderboard.stores import open_store
 from metrics.scoring import COLUMNS
@@ -61,10 +61,12 @@ def packages() -> dict[str, str]:
     return {**package_versions(), **{name: version(name) for name in ("trl", "lemminflect")}}
 
 
-def _stated(document: dict[str, Any]) -> dict[str, str]:
-    """The revision of a system and the hash of its outputs, as `leaderboard.board.copies` reads them."""
-    outputs = Sentences.of(document["sentences"], document["system"]["name"]).outputs_sha256
-    return {"revision": document["system"]["revision"], "outputs": outputs}
+def _stated(document: dict[str, Any]) -> tuple[str, dict[str, str]]:
+    """A system's name in its row, its revision and its outputs' hash, as `leaderboard.board.copies` reads them."""
+    system = document["system"]
+    outputs = Sentences.of(document["sentences"], system["name"]).outputs_sha256
+    name = public_name(system["name"], system["revision"], system["kind"])
+    return name, {"revision": system["revision"], "outputs": outputs}
 
 
 def _rank(run: StageRun[Recipe]) -> None:
@@ -72,7 +74,7 @@ def _rank(run: StageRun[Recipe]) -> None:
     now = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
     documents = [{**result.to_json(), "versions": packages(), "git_commit": git_commit()} for result in results]
     # What all systems of the run wrote stands in each row: it proves that equal outputs are of one run, and no copy.
-    lock = {**provenance(run), "systems": {doc["system"]["name"]: _stated(doc) for doc in documents}}
+    lock = {**provenance(run), "systems": dict(map(_stated, documents))}
     shared: dict[str, Any] = {"submitter": "local", "date": now, "recipe": lock}
     entries = []
     for document in progress(documents, "rows", unit="rows"):

@@ -125,7 +125,9 @@ def _score_development(leader: Leader, inputs: Inputs, config: RewritingConfig, 
     pairs = list(zip(sources, outputs, strict=True))
     n = len(pairs)
     j = scores.metric("j").tolist()
-    samples = [{"source": s, "rewrite": o, "j": value} for (s, o), value in zip(pairs, j, strict=True)][:_SAMPLES]
+    samples = [{"source": s, "rewrite": o, "j": round(value, 4)} for (s, o), value in zip(pairs, j, strict=True)][
+        :_SAMPLES
+    ]
     return DevelopmentScores(
         step,
         **{name: float(scores.metric(name).mean()) for name in ("j", "sta", "sim", "fl")},

@@ -14,7 +14,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 from transformers.integrations import TensorBoardCallback
 from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK, get_available_reporting_integrations
 
-from metrics.util.errors import InputError, suggest
+from metrics.util.errors import InputError, missing_package, suggest
 from metrics.util.markdown import markdown_table
 from repro.training.development import development_history
 
@@ -32,7 +32,9 @@ def require_trackers(names: Sequence[str]) -> None:
             )
             raise InputError(f"report_to: {name} is unknown{hint}")
         if name not in get_available_reporting_integrations():
-            raise InputError(f"report_to: {name} is not installed; install its package: pip install {name}")
+            if name in ("tensorboard", "trackio"):
+                raise missing_package(name, f"report_to: {name}")
+            raise InputError(f"report_to: {name} is not installed; install its package, such as pip install {name}")
 
 
 @contextmanager
@@ -82,7 +84,8 @@ class TrackingCallback(TrainerCallback):
 
 
 def _tensorboard(trainer: Trainer, rows: Sequence[Mapping[str, Any]], step: int) -> None:
-    text = markdown_table([[*row.values()] for row in rows], tuple(rows[0]))
+    cells = [[str(value).replace("|", r"\|") for value in row.values()] for row in rows]
+    text = markdown_table(cells, tuple(rows[0]), text_columns=2)
     for callback in trainer.callback_handler.callbacks:
         if isinstance(callback, TensorBoardCallback) and callback.tb_writer is not None:
             callback.tb_writer.add_text(_TABLE, text, step)

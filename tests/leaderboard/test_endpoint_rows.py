@@ -39,3 +39,18 @@ def test_a_row_is_published_verified_and_remade(tmp_path: Path) -> None:
         assert len(sent) == 8 and sorted(sent[:4]) == sorted(sent[4:])
     one, other = (json.loads(path.read_text("utf-8")) for path in (first, second))
     assert one["signature"] == other["signature"] and one["sentences"] == other["sentences"]
+
+
+def test_a_rewriter_of_a_recipe_that_asks_an_endpoint_is_verified(tmp_path: Path) -> None:
+    """Few-shot and best-of-k keep their names; their decoding names the endpoint."""
+    result, board = tmp_path / "result.json", tmp_path / "board"
+    arguments = ["--test-set", "sample", "--limit", "2", "--profile", "offline-v2", "--json", str(result)]
+    with judge_server(lambda body, n: completion("be kind")) as server:
+        assert run_module("metrics.score", f"openai:m@{server.url}", *arguments).returncode == 0
+    document = json.loads(result.read_text("utf-8"))
+    document["system"]["name"] = "few-shot"
+    result.write_text(json.dumps(document))
+    for command in (["leaderboard.publish", str(result)], ["leaderboard.verify"]):
+        done = run_module(*command, "--local", str(board))
+        assert done.returncode == 0, done.stderr
+    assert "1 verified, 0 mismatch, 0 unverifiable" in done.stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,12 @@ from metrics.models.loading import load_model
 from metrics.models.resolve import ModelRef, resolve_model
 from metrics.systems.baselines import lexicon
 from metrics.systems.resolve import Rewrites
+from metrics.util.errors import InputError
 from metrics.util.files import sha256_folder
 from repro.baselines import UNTRAINED, BaselineConfig, RewriterContext, best_of_k, few_shot, mask_infill, untrained
 from repro.config.recipe import load_recipe, recipe_names
 from repro.followers.follower import Follower, Verdict
+from tests.judge_server import Reply, completion, judge_server
 
 SOURCES = ("you are a damn fool .", "the  cat is good", "damn , this stupid road", "why is the car crap ?")
 
@@ -149,6 +152,37 @@ def test_few_shot_rewrites_every_sentence(make_setting: Callable[..., RewriterCo
     done = few_shot.rewrites(setting)
     assert len(done.outputs) == len(SOURCES) and done.revision == setting.leader.revision
     assert done.decoding["stop"] == "line end" and done.decoding["prompt"] == few_shot.PROMPT
+
+
+# -- models behind an endpoint -----------------------------------------------------------------------------------------
+def test_few_shot_and_best_of_k_ask_an_endpoint(
+    make_setting: Callable[..., RewriterContext], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def answer(body: dict[str, Any], number: int) -> Reply:
+        """The greedy answer is never "good"; the second sample is, which has the seed 2 + 1."""
+        source = body["messages"][-1]["content"].rpartition("\n\n")[2]
+        return completion(f"{'good' if body.get('seed') == 3 else 'bad'} {source.split()[0]}", system_fingerprint="fp7")
+
+    monkeypatch.setenv("SRO_ENDPOINT_PRICE", "10,100")
+    with judge_server(answer) as server:
+        changes = {"untrained_model": f"openai:m@{server.url}", "candidates": 5, "seed": 1}
+        verdicts = Verdicts()
+        best = best_of_k.rewrites(make_setting(verdicts, **changes))
+        shots = few_shot.rewrites(make_setting(Verdicts(), **changes))
+    first_words = [source.split()[0] for source in SOURCES]
+    assert best.outputs == tuple(f"good {word}" for word in first_words)
+    assert [call for call, _ in verdicts.asked] == [0, 1, 2]
+    assert (best.system, best.kind, best.decoding["candidates"]) == ("best-of-k", "outputs", 5)
+    assert best.decoding["endpoint"] == f"{server.url},model=m,fingerprint=fp7"
+    # Three draws of four sentences, each of 10 prompt tokens and one completion token: 12 x (10 x 10 + 100) / 10^6.
+    assert (best.usage["prompt_tokens"], best.usage["completion_tokens"], best.usage["cost"]) == (120, 12, 0.0024)
+    file = "".join(f"{output}\n" for output in best.outputs)
+    assert best.revision == f"sha256:{hashlib.sha256(file.encode()).hexdigest()}"
+    assert shots.outputs == tuple(f"bad {word}" for word in first_words) and shots.system == "few-shot"
+    turns = server.requests[-1]["messages"]
+    assert [turn["role"] for turn in turns] == [*("user", "assistant") * 6, "user"]
+    with pytest.raises(InputError, match="untrained_model is 'gpt'; it must be openai:MODEL@URL or null"):
+        load_recipe("few-shot", ["untrained_model=gpt"])
 
 
 def test_the_line_end_stops_generation_only_in_a_copy_of_the_model(

@@ -54,7 +54,8 @@ def test_trackers_hold_scores_shares_and_rewrites(
     assert all(shares[step] == pytest.approx(share) for step, share in passed.items())
     texts = board.Tensors("eval/rewrites/text_summary")
     assert [e.step for e in texts] == [0, 2, 4]
-    assert [line.split(" | ")[-1] for line in texts[1].tensor_proto.string_val[0].decode().split("\n")[2:]] == ["0.5 |"]
+    table = texts[1].tensor_proto.string_val[0].decode().split("\n")
+    assert table == ["| source | rewrite | j |", "|---|---|--:|", r"| you \| fool | you | 0.5 |"]
 
     (database,) = (tmp_path / "trackio").glob("*.db")
     logged = [
@@ -77,10 +78,13 @@ def test_trackers_are_off_by_default_and_no_part_of_a_run() -> None:
     assert load_recipe("smoke", ["report_to=[tensorboard]"]).model_dump() == recipe.model_dump()
 
 
-def test_trackers_that_are_not_there_are_named() -> None:
+def test_trackers_that_are_not_there_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="report_to: tensorbord is unknown; did you mean tensorboard"):
         require_trackers(["tensorbord"])
     with pytest.raises(
-        InputError, match="report_to: comet_ml is not installed; install its package: pip install comet_ml"
+        InputError, match="report_to: comet_ml is not installed; install its package, such as pip install"
     ):
         require_trackers(["comet_ml"])
+    monkeypatch.setattr("repro.training.tracking.get_available_reporting_integrations", lambda: ["wandb"])
+    with pytest.raises(InputError, match=r"report_to: trackio needs the package trackio; .* -e '\.\[trackers\]'"):
+        require_trackers(["wandb", "trackio"])
