@@ -13,6 +13,10 @@ The command prints for each metric the sentence-level Spearman and Kendall (tau-
 or not), and the system-level Spearman and Kendall correlation of the means, with 95 % intervals of a bootstrap over
 source sentences.
 
+FILE may also be a Parquet file of answers that people gave on the leaderboard's page, the folder of a study, or a
+leaderboard folder (`python -m leaderboard.judgements`). The command then prints Krippendorff's alpha (nominal) between
+the annotators for each question first, and for pairs how often each metric prefers the rewrite that people prefer.
+
 `--table docs/results/agreement.md` measures every profile that can run here, or those of `--profile`, on all
 judgements of the data folder and on the held-out half of the contrast set. It replaces the part of the file between
 its two marks, and records each version's figures in metrics/scoring/agreement.json. `--check` measures the profile and
@@ -30,16 +34,21 @@ from metrics.util.console import add_judge_option, command_parser
 from metrics.util.errors import InputError, run_command
 
 if TYPE_CHECKING:
-    from metrics.data.judgements import JudgedRewrites
+    from metrics.data.judged import JudgedPairs, JudgedRewrites
     from metrics.scoring.cache import ScoreCache
     from metrics.scoring.evaluator import Evaluator
+    from metrics.scoring.people import Reliability
 
 
 def main(argv: list[str]) -> None:
     """Run the command."""
     parser = command_parser("python -m metrics.agreement", __doc__)
     parser.add_argument(
-        "file", metavar="FILE", type=Path, nargs="?", help="the judged rewrites; with --convert also a folder"
+        "file",
+        metavar="FILE",
+        type=Path,
+        nargs="?",
+        help="the judged rewrites; a folder of judgements, or with --convert of a team",
     )
     parser.add_argument("--profile", action="append", metavar="NAME", help="may be repeated (default: offline)")
     add_judge_option(parser)
@@ -60,6 +69,8 @@ def main(argv: list[str]) -> None:
     from metrics.util.files import cache_dir, require_writable
 
     if options.convert:
+        if options.file.suffix.lower() == ".parquet":
+            raise InputError(f"{options.file}: Parquet is read as it is, without --convert")
         require_writable(options.convert)
         print(f"{options.convert}: {convert(options.file, options.convert)} rows")
         return
@@ -72,9 +83,11 @@ def main(argv: list[str]) -> None:
 
 def _print_agreement(options: argparse.Namespace, cache: "ScoreCache") -> None:
     """Print the agreement with the judgements of FILE."""
+    from metrics.data.judgement_files import judged_pairs, judged_rewrites, read_judgement_files
     from metrics.data.judgements import judgements_by_language
     from metrics.profiles import load_profiles
     from metrics.scoring.evaluator import Evaluator
+    from metrics.scoring.people import reliabilities
     from metrics.util.files import require_writable, write_json
 
     profiles = load_profiles(options.profile, options.judge)
@@ -84,18 +97,63 @@ def _print_agreement(options: argparse.Namespace, cache: "ScoreCache") -> None:
             raise InputError(f"profile {profile.name} {problem}")
     if options.json:
         require_writable(options.json)
-    sets = judgements_by_language(options.file)
-    served = [(profile, code) for profile in profiles for code in sets if profile.serves(code)]
-    unserved = [(profile, code) for profile in profiles for code in sets if not profile.serves(code)]
+    between: list[dict[str, Any]] = []
+    pairs: dict[str, JudgedPairs] = {}
+    if options.file.is_dir() or options.file.suffix.lower() == ".parquet":
+        judgements = read_judgement_files(options.file)
+        sets, pairs = judged_rewrites(judgements), judged_pairs(judgements)
+        between = _print_reliabilities(reliabilities(judgements))
+    else:
+        sets = judgements_by_language(options.file)
+    languages = [*dict.fromkeys([*sets, *pairs])]
+    if not languages:
+        raise InputError(f"{options.file}: no rewrite with answers to all three questions, and no pair")
+    served = [(profile, code) for profile in profiles for code in languages if profile.serves(code)]
+    unserved = [(profile, code) for profile in profiles for code in languages if not profile.serves(code)]
     reasons = [f"profile {p.name} serves {', '.join(p.languages)} and not {code}" for p, code in unserved]
     if not served:
         raise InputError(f"{options.file}: not measured: {'; '.join(reasons)}; choose another --profile")
     for reason in reasons:
         print(f"not measured: {reason}", file=sys.stderr)
     evaluators = {profile.name: Evaluator(profile, cache) for profile, _ in served}
-    documents = [_print_tables(sets[code], evaluators[profile.name], alone=len(sets) == 1) for profile, code in served]
+    documents: list[dict[str, Any]] = []
+    for profile, code in served:
+        evaluator = evaluators[profile.name]
+        if code in sets:
+            documents.append(_print_tables(sets[code], evaluator, alone=len(languages) == 1))
+        if code in pairs:
+            documents.append(_print_preferences(pairs[code], evaluator))
     if options.json:
-        write_json(options.json, {"schema": 1, "file": str(options.file), "profiles": documents})
+        document = {"schema": 1, "file": str(options.file), "profiles": documents}
+        write_json(options.json, document | ({"annotators": between} if between else {}))
+
+
+def _print_reliabilities(rows: "list[Reliability]") -> list[dict[str, Any]]:
+    """Print the agreement between annotators, and return it as a JSON value."""
+    print("question\tanswers\tannotators\titems of two or more\tsame answer\tKrippendorff's alpha [95 %]")
+    for row in rows:
+        agreed = "undefined" if row.agreed is None else f"{row.agreed:.3f}"
+        alpha = row.alpha or f"undefined: {row.undefined}"
+        print(row.question, row.answers, row.annotators, row.items, agreed, alpha, sep="\t")
+    return [{**vars(row), "alpha": vars(row.alpha) if row.alpha else None} for row in rows]
+
+
+def _print_preferences(pairs: "JudgedPairs", evaluator: "Evaluator") -> dict[str, Any]:
+    """Print how often the metrics of a profile prefer what people prefer, and return it as a JSON value."""
+    from metrics.scoring import METRICS
+    from metrics.scoring.people import preference_agreement
+
+    first, second = (evaluator.score(pairs.sources, outputs) for outputs in (pairs.first, pairs.second))
+    name = evaluator.signature_fields["profile"]
+    print(f"profile {name}, {len(pairs.sources)} pairs, language {pairs.language}")
+    print("metric\tprefers the same rewrite as people [95 %]\tn")
+    found = {}
+    for metric in METRICS:
+        agreed = preference_agreement(pairs, first.metric(metric), second.metric(metric))
+        text = "undefined: people prefer none\t0" if agreed is None else f"{agreed[0]}\t{agreed[1]}"
+        print(metric, text, sep="\t")
+        found[metric] = None if agreed is None else {**vars(agreed[0]), "n": agreed[1]}
+    return {"measure": evaluator.signature_fields, "language": pairs.language, "preferences": found}
 
 
 def _print_tables(judged: "JudgedRewrites", evaluator: "Evaluator", *, alone: bool) -> dict[str, Any]:

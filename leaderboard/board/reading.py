@@ -13,11 +13,12 @@ import numpy as np
 from leaderboard.board.board import Board, Verification
 from leaderboard.board.recomputed import read_recomputed
 from leaderboard.board.tables import TABLES
-from leaderboard.rows.formats import read_json, read_records
+from leaderboard.rows.formats import read_json
 from leaderboard.rows.row import Row, expected_run_id, load_row
 from leaderboard.rows.sentences import Sentences
 from leaderboard.stores.base import Snapshot
 from leaderboard.stores.hub import git_oid
+from metrics.data.parquet import read_records
 from metrics.util.characters import printable
 from metrics.util.errors import InputError
 

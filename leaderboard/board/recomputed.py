@@ -11,10 +11,10 @@ from typing import Any, Self
 import numpy as np
 import pyarrow as pa
 
-from leaderboard.rows.formats import read_records, write_parquet
 from leaderboard.rows.row import TOLERANCE, Row, Score
 from leaderboard.rows.sentences import Sentences, summarise
 from leaderboard.stores.base import Snapshot
+from metrics.data.parquet import read_records, write_parquet
 from metrics.scoring import METRICS
 from metrics.util.errors import InputError
 

@@ -10,9 +10,9 @@ from typing import Any
 import pyarrow as pa
 
 from leaderboard.board.board import Board, Placing, Verification
-from leaderboard.rows.formats import read_parquet, write_parquet
 from leaderboard.rows.row import Row
 from leaderboard.stores.base import Snapshot
+from metrics.data.parquet import read_parquet, write_parquet
 from metrics.scoring import METRICS
 from metrics.util.errors import InputError
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from leaderboard.rows.formats import write_parquet
 from leaderboard.rows.row import SCHEMA_FILE
 from leaderboard.stores.base import Snapshot
+from metrics.data.parquet import write_parquet
 from metrics.data.test_sets import load_test_set
 from metrics.inspect_ai.eval_yaml import eval_yaml
 

@@ -9,8 +9,8 @@ from typing import Any, Self
 import numpy as np
 import pyarrow as pa
 
-from leaderboard.rows.formats import read_parquet, to_records, write_parquet
 from leaderboard.rows.row import MAX_TEXT, metric_range
+from metrics.data.parquet import read_parquet, to_records, write_parquet
 from metrics.data.text import is_copy, length_ratio
 from metrics.scoring import DECIMALS, METRICS
 from metrics.scoring.slices import ScoredSentences

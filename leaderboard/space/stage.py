@@ -9,14 +9,14 @@ from metrics.spaces.bundle import bundle, write_space
 PAGE_BUNDLE = {
     "leaderboard": "__init__.py",
     "leaderboard/board": "__init__.py board.py recomputed.py tables.py ties.py",
-    "leaderboard/rows": "__init__.py formats.py parquet_pages.py row.py sentences.py upgrades.py",
+    "leaderboard/rows": "__init__.py formats.py row.py sentences.py upgrades.py",
     "leaderboard/space": "__init__.py data.py escaping.py frame.py page.py",
     "leaderboard/space/assets": "*",
     "leaderboard/space/tabs": "*.py",
     "leaderboard/space/views": "*.py",
     "leaderboard/stores": "*.py",
     "metrics": "__init__.py",
-    "metrics/data": "__init__.py text.py",
+    "metrics/data": "__init__.py parquet.py parquet_pages.py text.py",
     "metrics/generation": "__init__.py decoding.py fields.py tokens.py values.py",
     "metrics/generation/engines": "*.py",
     "metrics/models": (

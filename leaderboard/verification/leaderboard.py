@@ -12,11 +12,11 @@ from leaderboard.board.reading import V1_ROWS, load_board, read_row, row_files, 
 from leaderboard.board.recomputed import RECOMPUTED, recomputed_file
 from leaderboard.board.tables import TABLES, derive, table_changes
 from leaderboard.publishing.card import SAMPLE, sample_parquet
-from leaderboard.rows.formats import read_parquet
 from leaderboard.rows.row import RESULTS, NewerSchemaError
 from leaderboard.stores.base import Snapshot, Store, retry
 from leaderboard.verification.rows import Outcome, VerificationContext, check_copies, check_published, check_row
 from metrics import __version__
+from metrics.data.parquet import read_parquet
 from metrics.util.errors import InputError
 from metrics.util.progress import progress
 

@@ -3,24 +3,19 @@
 import csv
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from metrics.data.judged import ASPECTS, STYLE_QUESTIONS, JudgedRewrites
 from metrics.data.sources import data_file
 from metrics.data.tables import read_cells
 from metrics.util.errors import InputError
 from metrics.util.files import atomic_file, read_lines
 
-Array = NDArray[np.float64]
-ASPECTS = ("style", "meaning", "fluency")
 COLUMNS = ("source", "output", "system", *ASPECTS)
 # Columns that a file may have beside: the language of a row, and what its judges of style were asked.
 OPTIONAL_COLUMNS = ("lang", "style_question")
-# "absolute": is the output neutral? "pairwise": is it less toxic than its source?
-STYLE_QUESTIONS = ("absolute", "pairwise")
 # Our columns -> those of the EMNLP 2021 human evaluation (Dale et al.).
 _EMNLP_COLUMNS = {"source": "original", "output": "rewritten", "system": "source", **{a: a for a in ASPECTS}}
 # Our columns -> those of the TextDetox CLEF 2024 human evaluation, where a folder is a system and a file a language.
@@ -36,26 +31,6 @@ _CLEF_CODES = {
 }  # fmt: skip
 # Source, output, system; the judgements by `ASPECTS`.
 _Row = tuple[tuple[str, str, str], list[float]]
-
-
-@dataclass(frozen=True)
-class JudgedRewrites:
-    """n rewrites; judgements: aspect, or "joint" for the product of the three -> means [n] in [0, 1], 1 is best.
-
-    Judges who answered about one aspect leave that one alone. `language` is an ISO 639-1 code; `style_question`, one of
-    `STYLE_QUESTIONS`, is what the judges of style were asked.
-    """
-
-    sources: list[str]
-    outputs: list[str]
-    systems: list[str]
-    judgements: dict[str, Array]
-    language: str = "en"
-    style_question: str = "absolute"
-
-    def title(self, aspect: str) -> str:
-        """Return the name of an aspect on a table: with "(pairwise)" if style, or a part of the joint, is pairwise."""
-        return f"{aspect} (pairwise)" if self.style_question == "pairwise" and aspect in ("style", "joint") else aspect
 
 
 def judgement_sets(data_dir: Path) -> dict[str, JudgedRewrites]:

@@ -2,16 +2,18 @@
 
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.stats import kendalltau, rankdata, spearmanr
 
-from metrics.data.judgements import JudgedRewrites
-from metrics.scorers.batching import Array
-from metrics.scoring.items import SentenceScores
+from metrics.data.judged import Array, JudgedRewrites
 from metrics.scoring.statistics import Interval
 from metrics.util.progress import progress
+
+# The leaderboard's page imports this module without the models behind the scores.
+if TYPE_CHECKING:
+    from metrics.scoring.items import SentenceScores
 
 # Which judgement each metric is compared with; joint: the product of the three.
 PAIRS = (
@@ -24,23 +26,38 @@ TITLES = {
 RESAMPLES = 1_000
 
 
-def agreement(judged: JudgedRewrites, scores: SentenceScores) -> list[dict[str, Any]]:
+def agreement(judged: JudgedRewrites, scores: "SentenceScores") -> list[dict[str, Any]]:
     """Compute how well each metric agrees with the judgement of the same rewrites that it stands for.
+
+    Returns:
+        The rows of `correlations`.
+    """
+    return correlations(judged, _predictions(scores))
+
+
+def correlations(
+    judged: JudgedRewrites, predictions: Mapping[str, Array], resamples: int = RESAMPLES
+) -> list[dict[str, Any]]:
+    """Correlate each metric with the judgement of the same rewrites that it stands for.
+
+    Args:
+        judged: n rewrites with their judgements.
+        predictions: The scores [n] by metric, names of `PAIRS`.
+        resamples: Of the bootstrap.
 
     Returns:
         One row per metric and statistic: metric, judgement, level ("sentence" or "system"), statistic, value, the
         bounds low and high of the 95 % interval of a bootstrap over source sentences, and n. Value and bounds are
         None where the statistic is undefined, as for a constant metric.
     """
-    predictions = _predictions(scores)
     cluster, system = _numbered(judged.sources), _numbered(judged.systems)
     members = [np.flatnonzero(cluster == i) for i in range(cluster.max() + 1)]
     rng = np.random.default_rng(0)
-    draws = [rng.integers(len(members), size=len(members)) for _ in range(RESAMPLES)]
+    draws = [rng.integers(len(members), size=len(members)) for _ in range(resamples)]
     # The rewrites themselves, then the resamples.
     samples = [np.arange(len(cluster)), *(np.concatenate([members[i] for i in draw]) for draw in draws)]
     rows: list[dict[str, Any]] = []
-    pairs_of_set = [pair for pair in PAIRS if pair[1] in judged.judgements]
+    pairs_of_set = [pair for pair in PAIRS if pair[1] in judged.judgements and pair[0] in predictions]
     for metric, aspect in progress(pairs_of_set, "bootstrap", "metrics"):
         x, y = predictions[metric], judged.judgements[aspect]
         levels = {"sentence": [(x[s], y[s]) for s in samples]}
@@ -58,7 +75,7 @@ def agreement(judged: JudgedRewrites, scores: SentenceScores) -> list[dict[str, 
     return rows
 
 
-def system_means(judged: JudgedRewrites, scores: SentenceScores) -> dict[str, dict[str, float]]:
+def system_means(judged: JudgedRewrites, scores: "SentenceScores") -> dict[str, dict[str, float]]:
     """Return system -> {judgement or metric: mean}, in descending order of the joint judgement if there is one."""
     columns = {**judged.judgements, **_predictions(scores)}
     rows = {name: np.array([system == name for system in judged.systems]) for name in set(judged.systems)}
@@ -90,7 +107,7 @@ def auc(x: Array, y: Array) -> float | None:
     return float((rankdata(x)[good].sum() - n * (n + 1) / 2) / (n * (len(x) - n)))
 
 
-def _predictions(scores: SentenceScores) -> dict[str, Array]:
+def _predictions(scores: "SentenceScores") -> dict[str, Array]:
     predictions = {name: scores.metric(name) for name, _ in PAIRS if name != "soft_j"}
     return {**predictions, "soft_j": scores.soft_sta * scores.sim * scores.soft_fl}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from scipy.stats import rankdata
 
 from metrics.data.contrast import Contrast
-from metrics.data.judgements import JudgedRewrites
+from metrics.data.judged import JudgedRewrites
 from metrics.scoring.agreement import PAIRS, TITLES, agreement, interval_text, spearman, system_means
 from metrics.scoring.contrast import TOTAL, contrast_scores, preferences
 from metrics.scoring.evaluator import Evaluator

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from leaderboard.rows.formats import read_parquet, read_records
 from leaderboard.rows.sentences import Sentences
+from metrics.data.parquet import read_parquet, read_records
 from metrics.util.errors import InputError
 
 LIMIT = 64_000_000

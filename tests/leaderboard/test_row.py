@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 import leaderboard
-from leaderboard.rows.formats import read_json, read_parquet, write_parquet
+from leaderboard.rows.formats import read_json
 from leaderboard.rows.results import row_from_result
 from leaderboard.rows.row import SCHEMA_VERSION, About, Row, expected_run_id, folder_name, json_schema, load_row
 from leaderboard.rows.sentences import Sentences
+from metrics.data.parquet import read_parquet, write_parquet
 from metrics.util.errors import InputError
 from tests.leaderboard.boards import TODAY, document, entry
 

@@ -11,9 +11,9 @@ import pytest
 
 from metrics.agreement import main
 from metrics.data.contrast import Contrast
+from metrics.data.judged import JudgedRewrites
 from metrics.data.judgements import (
     CLEF_LANGUAGES,
-    JudgedRewrites,
     convert,
     judgement_sets,
     judgements_by_language,

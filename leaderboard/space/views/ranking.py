@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from leaderboard.rows.formats import write_parquet
 from leaderboard.space.data import Group, Leaderboard, Record
 from leaderboard.space.escaping import MAX_NAME, external_link, to_csv_cell, to_html
 from leaderboard.space.views.columns import COLUMNS, FIXED, system_name
 from leaderboard.space.views.selection import Filters, TableState, select
 from leaderboard.space.views.tables import above_table, headings, number, number_cells, page_bounds, table
+from metrics.data.parquet import write_parquet
 
 PAGE_ROWS = 50
 MAX_PUBLISHED = 200
