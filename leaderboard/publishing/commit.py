@@ -15,7 +15,7 @@ from leaderboard.publishing.plan import plan
 from leaderboard.rows.results import row_from_result
 from leaderboard.rows.row import About, load_row
 from leaderboard.stores import open_store
-from leaderboard.stores.base import EMPTY, MAX_UNMOVED, ForbiddenError, Store, UnmovedHeadError, retry
+from leaderboard.stores.base import EMPTY, ForbiddenError, Store, UnmovedHeadError, retry
 from leaderboard.stores.hub import HubStore
 from metrics.scoring.result import read_results
 from metrics.util.errors import InputError
@@ -110,8 +110,6 @@ def publish(
         dry_run: Whether to write nothing.
         show: Receives a description of the change before it is made.
 
-    Where the Hub takes no commit although its head stays where it was read, a pull request is opened instead.
-
     Raises:
         InputError: `plan` refuses a row, or the store stays busy; nothing is written then.
     """
@@ -123,20 +121,33 @@ def publish(
             show(description)
             shown.add(description)
 
-    def attempt(*, pull_request: bool, max_unmoved: int = MAX_UNMOVED) -> str:
-        def act() -> str:
-            return _attempt(store, entries, pull_request=pull_request, dry_run=dry_run, show=show_once)
+    def attempt(pull_request: bool) -> str:
+        return _attempt(store, entries, pull_request=pull_request, dry_run=dry_run, show=show_once)
 
-        return retry(act, store.name, max_unmoved=max_unmoved)
+    return attempt_until_taken(store, attempt, pull_request=pull_request)
 
+
+def attempt_until_taken(store: Store, attempt: Callable[[bool], str], *, pull_request: bool) -> str:
+    """Return `attempt(pull_request)`, called again while others commit or the store is busy.
+
+    Where the Hub takes no commit although its head stays where it was read, a pull request is opened instead.
+
+    Args:
+        store: The leaderboard.
+        attempt: Reads, plans and commits once; its argument says whether to open a pull request.
+        pull_request: Whether to open a pull request at first.
+
+    Raises:
+        InputError: `attempt` refuses, or the store stays busy; nothing is written then.
+    """
     try:
-        return attempt(pull_request=pull_request)
+        return retry(lambda: attempt(pull_request), store.name)
     except UnmovedHeadError as error:
         if pull_request or not isinstance(store, HubStore):
             raise _no_commit(error) from None
         print(f"{error}; opening a pull request instead", file=sys.stderr)
     try:
-        return attempt(pull_request=True, max_unmoved=2)
+        return retry(lambda: attempt(True), store.name, max_unmoved=2)
     except UnmovedHeadError as error:
         raise _no_commit(error) from None
 

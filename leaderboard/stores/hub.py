@@ -10,7 +10,7 @@ import huggingface_hub as hub
 from huggingface_hub import errors
 
 from leaderboard.rows.formats import read_json
-from leaderboard.rows.row import load_row
+from leaderboard.rows.row import RESULTS, load_row
 from leaderboard.stores.base import BusyError, ForbiddenError, LostRaceError, Snapshot, retry
 from metrics.util.errors import InputError
 from metrics.util.hub import HUB_ID, is_hub_failure, require_sendable_token
@@ -62,23 +62,27 @@ class HubStore:
         return str(self._commit(changes, parent, message, pull_request=False).oid)
 
     def propose(self, changes: Mapping[str, bytes], parent: str, message: str) -> str:
-        """Open a pull request and return its address, or that of the user's open one with the same rows."""
+        """Open a pull request and return its address, or that of the user's open one with the same content."""
         user = self.user()
         with self._errors():
             kinds = {"repo_type": "dataset", "discussion_type": "pull_request", "discussion_status": "open"}
             requests = list(self.api.get_repo_discussions(self.name, **kinds))
         for request in requests:
             # Another user's pull request may change other files too.
-            if request.author == user and request.title == message and self._has_rows(request.num, changes):
+            if request.author == user and request.title == message and self._has_files(request.num, changes):
                 return str(request.url)
         return str(self._commit(changes, parent, message, pull_request=True).pr_url)
 
-    def _has_rows(self, number: int, changes: Mapping[str, bytes]) -> bool:
-        """Return whether an open pull request holds the rows of `changes`."""
-        rows = {path: load_row(read_json(data, path), path) for path, data in changes.items() if path.endswith(".json")}
+    def _has_files(self, number: int, changes: Mapping[str, bytes]) -> bool:
+        """Return whether an open pull request holds the rows of `changes`, and the files outside of results/."""
         revision = f"refs/pr/{number}"
+        of_rows = {path: data for path, data in changes.items() if path.startswith(f"{RESULTS}/")}
+        rows = {path: load_row(read_json(data, path), path) for path, data in of_rows.items() if path.endswith(".json")}
         try:
-            return all(load_row(read_json(self._download(p, revision), p), p).agrees(row) for p, row in rows.items())
+            same = all(self._download(p, revision) == data for p, data in changes.items() if p not in of_rows)
+            return same and all(
+                load_row(read_json(self._download(p, revision), p), p).agrees(row) for p, row in rows.items()
+            )
         except InputError:
             return False
 

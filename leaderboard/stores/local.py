@@ -12,7 +12,9 @@ from metrics.util.files import atomic_file, content_hash
 
 # What `atomic_file` names the file beside `x.json`: .x.json.ab12cd34.json
 _TEMPORARY = re.compile(r"\.[\w.-]+(\.\w+)\.[a-z0-9_]{8}\1", re.ASCII)
-_FOLDERS = ("data", "results", "tests", "verification")
+_FOLDERS = ("data", "tests", "verification")
+# Folders with a folder for each system or study.
+_DEEP_FOLDERS = ("results", "judgements")
 
 
 class LocalStore:
@@ -71,8 +73,8 @@ class LocalStore:
     def _remove_leftovers(self) -> None:
         """Delete what killed publishers left before a rename; who holds the lock knows that none of them still runs."""
         folders = [self.folder, *(self.folder / name for name in _FOLDERS)]
-        results = self.folder / "results"
-        folders += [] if results.is_symlink() else results.glob("*")
+        for deep in (self.folder / name for name in _DEEP_FOLDERS):
+            folders += [] if deep.is_symlink() else [deep, *deep.glob("*")]
         for folder in folders:
             for path in folder.iterdir() if folder.is_dir() and not folder.is_symlink() else ():
                 if _TEMPORARY.fullmatch(path.name) and path.is_file() and not path.is_symlink():

@@ -39,7 +39,7 @@ MAX_TEXT = 10_000
 _MAX_UNPACKED = 64_000_000
 _COLUMNS = {
     "schema_version": pa.int64(), "study": pa.string(), "guidelines": pa.string(), "annotator": pa.string(),
-    "question": pa.string(), "answer": pa.string(), "time": pa.timestamp("s", tz="UTC"), "lang": pa.string(),
+    "question": pa.string(), "answer": pa.string(), "time": pa.timestamp("ms", tz="UTC"), "lang": pa.string(),
     "test_set": pa.string(), "test_set_revision": pa.string(), "sentence": pa.int64(), "source": pa.string(),
     "system": pa.string(), "run_id": pa.string(), "output": pa.string(),
     "other_system": pa.string(), "other_run_id": pa.string(), "other_output": pa.string(),
@@ -52,7 +52,8 @@ _LAST = datetime.datetime(2100, 1, 1, tzinfo=datetime.UTC)
 def _require_date(time: datetime.datetime) -> datetime.datetime:
     if not _FIRST <= time < _LAST:
         raise ValueError("not between the years 2000 and 2100")
-    return time
+    # What browsers tell and the files hold.
+    return time.astimezone(datetime.UTC).replace(microsecond=time.microsecond // 1_000 * 1_000)
 
 
 def _require_text(text: str) -> str:

@@ -1,0 +1,1 @@
+"""Human evaluation: studies, what annotators read, and the answers that a leaderboard stores."""

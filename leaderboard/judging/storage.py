@@ -1,0 +1,90 @@
+"""The judgements in a leaderboard: judgements/<study>/<annotator>-<hash>.parquet, each file of one annotator.
+
+Files are never changed: who answers more adds another file, and of two answers to one question the later one counts.
+"""
+
+import re
+import sys
+from collections.abc import Iterable, Sequence
+
+from leaderboard.judging.study import Runs
+from leaderboard.stores.base import Snapshot
+from metrics.data.judgement_files import FOLDER, Judgement, from_parquet, latest, to_parquet
+from metrics.util.characters import printable
+from metrics.util.errors import InputError
+from metrics.util.files import content_hash
+
+# More than any study has had; each takes a request to the Hub.
+MAX_FILES = 2_000
+_FILE = re.compile(rf"^{FOLDER}/([a-z0-9][a-z0-9-]{{0,59}})/([0-9a-f]{{16}})-[0-9a-f]{{16}}\.parquet$", re.ASCII)
+
+
+def judged_studies(snapshot: Snapshot) -> list[str]:
+    """Return the names of the studies that have answers, sorted."""
+    return sorted({match[1] for path in snapshot.files if (match := _FILE.match(path))})
+
+
+def read_judgements(
+    snapshot: Snapshot, study: str | None = None, annotators: Iterable[str] | None = None
+) -> list[Judgement]:
+    """Return the stored answers, of a study and of annotators if they are given.
+
+    Invalid files are skipped, each with a warning.
+
+    Raises:
+        InputError: There are more files than `MAX_FILES`.
+    """
+    wanted = None if annotators is None else set(annotators)
+    matches = [match for path in sorted(snapshot.files) if (match := _FILE.match(path))]
+    matches = [m for m in matches if study in (None, m[1]) and (wanted is None or m[2] in wanted)]
+    if len(matches) > MAX_FILES:
+        raise InputError(f"{FOLDER}: {len(matches):,} files of answers; at most {MAX_FILES:,} are read")
+    judgements: list[Judgement] = []
+    for match in matches:
+        try:
+            own = from_parquet(snapshot.read(match[0]), match[0])
+            if any((one.study, one.annotator) != (match[1], match[2]) for one in own):
+                raise InputError(f"{match[0]}: holds answers of another study or annotator")
+        except InputError as error:
+            print(f"warning: {printable(str(error))}; skipped", file=sys.stderr)
+            continue
+        judgements += own
+    return judgements
+
+
+def new_files(snapshot: Snapshot, judgements: Sequence[Judgement]) -> dict[str, bytes]:
+    """Return the files, by path, with the answers that the leaderboard does not have yet.
+
+    Raises:
+        InputError: A judgement is about a rewrite that is not in the leaderboard, or has another text there.
+    """
+    stored = set(read_judgements(snapshot, annotators={one.annotator for one in judgements}))
+    new = [one for one in latest(judgements) if one not in stored]
+    _require_on_board(new, Runs(snapshot))
+    groups: dict[tuple[str, str], list[Judgement]] = {}
+    for one in new:
+        groups.setdefault((one.study, one.annotator), []).append(one)
+    files = {}
+    for (study, annotator), own in groups.items():
+        digest = content_hash([one.model_dump(mode="json") for one in own])[:16]
+        files[f"{FOLDER}/{study}/{annotator}-{digest}.parquet"] = to_parquet(own)
+    return files
+
+
+def _require_on_board(judgements: Iterable[Judgement], runs: Runs) -> None:
+    """Refuse answers about other texts than those that the rows hold."""
+    for one in judgements:
+        sides = [(one.run_id, one.system, one.output)]
+        if one.other_run_id is not None:
+            sides.append((one.other_run_id, str(one.other_system), str(one.other_output)))
+        for run, system, output in sides:
+            row, sentences = runs[run]
+            known = one.sentence < len(sentences.source)
+            texts = (sentences.source[one.sentence], sentences.output[one.sentence]) if known else None
+            test_set = (row.test_set.name, row.test_set.revision)
+            if texts != (one.source, output) or row.system.name != system:
+                raise InputError(
+                    f"study {one.study}: sentence {one.sentence} of run {run} has another text or system here"
+                )
+            if test_set != (one.test_set, one.test_set_revision):
+                raise InputError(f"study {one.study}: run {run} is of another test set here")
