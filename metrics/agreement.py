@@ -115,10 +115,11 @@ def _print_agreement(options: argparse.Namespace, cache: "ScoreCache") -> None:
         raise InputError(f"{options.file}: not measured: {'; '.join(reasons)}; choose another --profile")
     for reason in reasons:
         print(f"not measured: {reason}", file=sys.stderr)
-    evaluators = {profile.name: Evaluator(profile, cache) for profile, _ in served}
+    # Versions of a profile share its name.
+    evaluators = {(profile.name, profile.version): Evaluator(profile, cache) for profile, _ in served}
     documents: list[dict[str, Any]] = []
     for profile, code in served:
-        evaluator = evaluators[profile.name]
+        evaluator = evaluators[profile.name, profile.version]
         if code in sets:
             documents.append(_print_tables(sets[code], evaluator, alone=len(languages) == 1))
         if code in pairs:

@@ -147,7 +147,7 @@ def test_other_columns_and_bombs_are_refused() -> None:
         many = pa.concat_tables([table] * 10_000).drop_columns(["source"]).append_column("source", texts)
         from_parquet(write_parquet(many), "x")
     with pytest.raises(InputError, match="not a Parquet file"):
-        from_parquet(b"PAR1PAR1", "x")
+        from_parquet(b"PAR1 and no more", "x")
 
 
 def test_the_command_compares_annotators_and_profiles(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -169,7 +169,7 @@ def test_the_command_compares_annotators_and_profiles(tmp_path: Path, capsys: py
     lines = capsys.readouterr().out.split("\n")
     assert "polite\t8\t2\t4\t1.000\t1.000 [1.000, 1.000]" in lines
     assert "meaning\t8\t2\t4\t1.000\tundefined: all answers are the same" in lines
-    assert "profile offline-v2.v2, 4 rewrites of 2 systems" in lines
+    assert "profile offline.v2, 4 rewrites of 2 systems" in lines
     # STA tells a polite rewrite from a copy of the insult in both pairs.
     assert "sta\t1.000 [1.000, 1.000]\t2" in lines
     document = json.loads((tmp_path / "out.json").read_text())
