@@ -104,6 +104,11 @@ class Item:
     outputs: tuple[str, ...]
 
 
+def default_guidelines() -> str:
+    """Return the guidelines of version `GUIDELINES_VERSION`."""
+    return _GUIDELINES.read_text("utf-8")
+
+
 def blind_name(study: str, run: str) -> str:
     """Return what stands for a run in what annotators get and send."""
     return content_hash([study, run])[:_BLIND_DIGITS]
@@ -210,7 +215,7 @@ def new_study(
     n = min(len(runs[row.run_id][1].source) for row in chosen)
     drawn = np.random.default_rng(seed).permutation(n)[:sentences].tolist()
     values = {
-        "title": name, "guidelines": _GUIDELINES.read_text("utf-8"), "guidelines_version": GUIDELINES_VERSION, **fields,
+        "title": name, "guidelines": default_guidelines(), "guidelines_version": GUIDELINES_VERSION, **fields,
         "name": name, "runs": [row.run_id for row in chosen], "sentences": drawn,
     }  # fmt: skip
     try:

@@ -43,7 +43,7 @@ def main(argv: list[str]) -> None:
     board = open_leaderboard(repo=options.repo, local=options.local)
     from leaderboard.space.page import Page, launch
 
-    launch(Page(board).build(), server_name=options.host, server_port=options.port)
+    launch(Page(board, local=True).build(), server_name=options.host, server_port=options.port)
 
 
 if __name__ == "__main__":

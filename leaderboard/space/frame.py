@@ -58,6 +58,7 @@ class Frame:
     Attributes:
         board: The leaderboard.
         tab_names: The names of the tabs, in order.
+        local: Whether the page runs on the visitor's machine, and not as a Space.
         comparisons: Its comparisons of two systems.
         group: The menu of test sets and profiles.
         filters: The components whose values are `group` and the fields of `Filters`.
@@ -72,8 +73,9 @@ class Frame:
     tabs: gr.Tabs
     open_tab: gr.Textbox
 
-    def __init__(self, board: Leaderboard, tab_names: Sequence[str]) -> None:
+    def __init__(self, board: Leaderboard, tab_names: Sequence[str], *, local: bool = False) -> None:
         self.board = board
+        self.local = local
         self.tab_names = tuple(tab_names)
         self.comparisons = Comparisons(board)
         self.first_group = next(iter(board.groups.values()), None)

@@ -12,10 +12,12 @@ from leaderboard.space.escaping import external_link, to_html
 from leaderboard.space.frame import ASSETS, UNQUEUED, Frame, Refresh, asset, html_block
 from leaderboard.space.tabs.charts import charts_tab
 from leaderboard.space.tabs.compare import compare_tab
+from leaderboard.space.tabs.judge import judge_tab
 from leaderboard.space.tabs.published import published_tab
 from leaderboard.space.tabs.ranking import ranking_tab
 from leaderboard.space.tabs.submit import submit_tab
 from leaderboard.space.tabs.system import system_tab
+from leaderboard.space.tabs.try_it import try_it_tab
 from leaderboard.space.views.selection import ANY, CHOICES, MAX_SEARCH, Filters
 from metrics.spaces.gate import launch_options
 from metrics.spaces.theme import theme
@@ -35,6 +37,8 @@ TABS: dict[str, tuple[str, Callable[[Frame], Refresh | None]]] = {
     "charts": ("Charts", charts_tab),
     "system": ("System", system_tab),
     "compare": ("Compare", compare_tab),
+    "try": ("Try it", try_it_tab),
+    "judge": ("Judge", judge_tab),
     "published": ("Published", published_tab),
     "submit": ("Submit", submit_tab),
 }
@@ -43,12 +47,13 @@ TABS: dict[str, tuple[str, Callable[[Frame], Refresh | None]]] = {
 class Page:
     """The page of one leaderboard: `build` creates its components and connects their events."""
 
-    def __init__(self, board: Leaderboard) -> None:
-        self.board = board
+    def __init__(self, board: Leaderboard, *, local: bool = False) -> None:
+        """Keep the leaderboard; `local` says whether the page runs on the visitor's machine, and not as a Space."""
+        self.board, self.local = board, local
 
     def build(self) -> gr.Blocks:
         """Return the page as a gradio app."""
-        frame = Frame(self.board, tuple(TABS))
+        frame = Frame(self.board, tuple(TABS), local=self.local)
         with gr.Blocks(title=TITLE, analytics_enabled=False) as demo:
             html_block(_introduction(self.board), "top")
             _filters(frame)
@@ -154,7 +159,7 @@ def launch(demo: gr.Blocks, **options: Any) -> None:
     )  # fmt: skip
     try:
         demo.queue(max_size=MAX_QUEUE, api_open=False)
-        look_of_page = {"theme": look, "css_paths": [ASSETS / "page.css"], "footer_links": []}
+        look_of_page = {"theme": look, "css_paths": [ASSETS / "page.css", ASSETS / "people.css"], "footer_links": []}
         demo.launch(**look_of_page, **launch_options(MAX_BODY), **options)
     except (OSError, OverflowError) as error:
         raise InputError(f"--host, --port: cannot serve there ({error})") from None

@@ -2,33 +2,28 @@
 
 from pathlib import Path
 
-from metrics.spaces.bundle import bundle, write_space
+from metrics.spaces.bundle import METRIC_BUNDLE, bundle, write_space
 
-# The modules and data that app.py imports: no scorers, no models, so that the Space starts in seconds.
-# tests/leaderboard/test_space.py imports each module and checks that none brings in a library of models.
-PAGE_BUNDLE = {
+# The modules and data that app.py imports. It starts without the models' libraries, which the tab Try it imports at its
+# first use: tests/leaderboard/test_space.py checks both.
+_PAGE = {
     "leaderboard": "__init__.py",
-    "leaderboard/board": "__init__.py board.py recomputed.py tables.py ties.py",
+    "leaderboard/board": "__init__.py board.py reading.py recomputed.py tables.py ties.py",
+    "leaderboard/judging": "__init__.py storage.py study.py *.txt",
     "leaderboard/rows": "__init__.py formats.py row.py sentences.py upgrades.py",
     "leaderboard/space": "__init__.py data.py escaping.py frame.py page.py",
     "leaderboard/space/assets": "*",
     "leaderboard/space/tabs": "*.py",
     "leaderboard/space/views": "*.py",
     "leaderboard/stores": "*.py",
-    "metrics": "__init__.py",
-    "metrics/data": "__init__.py parquet.py parquet_pages.py text.py",
-    "metrics/generation": "__init__.py decoding.py fields.py tokens.py values.py",
+    "metrics/data": "judged.py judgement_files.py parquet.py parquet_pages.py",
     "metrics/generation/engines": "*.py",
-    "metrics/models": (
-        "__init__.py adapters.py builtin.py conversion.py generation_config.py loading.py prompts.py resolve.py "
-        "tokenizers.py weights.py"
-    ),
-    "metrics/profiles": "*.yaml",
-    "metrics/scoring": "__init__.py signature.py slices.py statistics.py toxicity.py",
-    "metrics/spaces": "__init__.py gate.py theme.py",
+    "metrics/scoring": "agreement.py people.py signature.py slices.py statistics.py toxicity.py",
     "metrics/systems": "__init__.py baselines.py lexicon.txt names.py",
-    "metrics/util": "*.py",
 }
+# Of the metrics' own Spaces, all but their page.
+_SCORING = METRIC_BUNDLE | {"metrics/spaces": "__init__.py gate.py theme.py"}
+PAGE_BUNDLE = {folder: f"{_PAGE.get(folder, '')} {_SCORING.get(folder, '')}" for folder in _PAGE | _SCORING}
 
 
 def write_page_space(folder: Path) -> None:

@@ -1,8 +1,8 @@
 """Rewrites with the judgements of people, wherever they were collected."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 
@@ -31,6 +31,14 @@ class JudgedRewrites:
         """Return the name of an aspect on a table: with "(pairwise)" if style, or a part of the joint, is pairwise."""
         return f"{aspect} (pairwise)" if self.style_question == "pairwise" and aspect in ("style", "joint") else aspect
 
+    def at(self, places: Sequence[int]) -> Self:
+        """Return the rewrites at `places`, in this order."""
+        sources, outputs, systems = (
+            [column[i] for i in places] for column in (self.sources, self.outputs, self.systems)
+        )
+        judgements = {aspect: values[list(places)] for aspect, values in self.judgements.items()}
+        return replace(self, sources=sources, outputs=outputs, systems=systems, judgements=judgements)
+
 
 @dataclass(frozen=True)
 class JudgedPairs:
@@ -45,3 +53,9 @@ class JudgedPairs:
     systems: Sequence[tuple[str, str]]
     outcomes: Array
     language: str = "en"
+
+    def at(self, places: Sequence[int]) -> Self:
+        """Return the pairs at `places`, in this order."""
+        sources, first, second = ([column[i] for i in places] for column in (self.sources, self.first, self.second))
+        systems, outcomes = [self.systems[i] for i in places], self.outcomes[list(places)]
+        return replace(self, sources=sources, first=first, second=second, systems=systems, outcomes=outcomes)

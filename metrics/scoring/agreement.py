@@ -35,27 +35,30 @@ def agreement(judged: JudgedRewrites, scores: "SentenceScores") -> list[dict[str
     return correlations(judged, _predictions(scores))
 
 
-def correlations(
-    judged: JudgedRewrites, predictions: Mapping[str, Array], resamples: int = RESAMPLES
-) -> list[dict[str, Any]]:
+def rank_correlation(x: Array, judged: JudgedRewrites, aspect: str, resamples: int) -> Interval | None:
+    """Return Spearman's correlation of scores [n] with a judgement of the same n rewrites; None if it is undefined.
+
+    The interval is that of a bootstrap over source sentences, as in `correlations`, which computes far more.
+    """
+    samples, y = _samples(judged, resamples), judged.judgements[aspect]
+    value, *resampled = (spearman(x[s], y[s]) for s in samples)
+    defined = [v for v in resampled if v is not None]
+    return None if value is None or not defined else Interval(value, *np.percentile(defined, [2.5, 97.5]).tolist())
+
+
+def correlations(judged: JudgedRewrites, predictions: Mapping[str, Array]) -> list[dict[str, Any]]:
     """Correlate each metric with the judgement of the same rewrites that it stands for.
 
     Args:
         judged: n rewrites with their judgements.
         predictions: The scores [n] by metric, names of `PAIRS`.
-        resamples: Of the bootstrap.
 
     Returns:
         One row per metric and statistic: metric, judgement, level ("sentence" or "system"), statistic, value, the
         bounds low and high of the 95 % interval of a bootstrap over source sentences, and n. Value and bounds are
         None where the statistic is undefined, as for a constant metric.
     """
-    cluster, system = _numbered(judged.sources), _numbered(judged.systems)
-    members = [np.flatnonzero(cluster == i) for i in range(cluster.max() + 1)]
-    rng = np.random.default_rng(0)
-    draws = [rng.integers(len(members), size=len(members)) for _ in range(resamples)]
-    # The rewrites themselves, then the resamples.
-    samples = [np.arange(len(cluster)), *(np.concatenate([members[i] for i in draw]) for draw in draws)]
+    system, samples = _numbered(judged.systems), _samples(judged, RESAMPLES)
     rows: list[dict[str, Any]] = []
     pairs_of_set = [pair for pair in PAIRS if pair[1] in judged.judgements and pair[0] in predictions]
     for metric, aspect in progress(pairs_of_set, "bootstrap", "metrics"):
@@ -73,6 +76,15 @@ def correlations(
                     "value": value, "low": low, "high": high, "n": len(pairs[0][0]),
                 })  # fmt: skip
     return rows
+
+
+def _samples(judged: JudgedRewrites, resamples: int) -> list[Any]:
+    """The places of all rewrites, then those of resamples of the source sentences with all their rewrites."""
+    cluster = _numbered(judged.sources)
+    members = [np.flatnonzero(cluster == i) for i in range(cluster.max() + 1)]
+    rng = np.random.default_rng(0)
+    draws = [rng.integers(len(members), size=len(members)) for _ in range(resamples)]
+    return [np.arange(len(cluster)), *(np.concatenate([members[i] for i in draw]) for draw in draws)]
 
 
 def system_means(judged: JudgedRewrites, scores: "SentenceScores") -> dict[str, dict[str, float]]:
