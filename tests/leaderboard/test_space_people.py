@@ -220,6 +220,7 @@ def test_contrast_and_phone(reader: Reader, theme: str) -> None:
         reader.chrome.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
+@pytest.mark.full
 def test_typed_rewrites_are_scored_and_stay_text(reader: Reader) -> None:
     reader.chrome.get(f"{reader.address}?tab=try&try-profile=offline-v2")
     source, output = (reader.one(f"#try-{name} textarea") for name in ("source", "output"))
@@ -236,6 +237,11 @@ def test_limits_of_the_server_hold_for_typed_texts() -> None:
     assert "At most 1,000 characters" in render_scores("x" * 1_001, "y", "offline", False)
     assert "At most 1,000 characters" in render_scores("x", "y" * 1_001, "offline", False)
     assert "Write the toxic sentence first" in render_scores(" \n", "y", "offline", False)
+    assert "Not scored: profile &lt;b&gt;: unknown" in render_scores("x", "y", "<b>", False)
+    assert "An empty rewrite scores 0 in every metric" in render_scores("you damn fool", "", "offline-v2", False)
+    html = render_scores("you damn fool", f"you damn fool {HOSTILE[1]}", "offline-v2", False)
+    assert "<img" not in html and "&lt;img src=x" in html and 'class="rude"' in html
+    assert "J is below 0.5, and STA is the lowest" in html and "The list of rude words has" in html
     # Each fault of the judge has a sentence; each profile is one that needs neither references nor a judge's endpoint.
     assert set(_FAULTS) == set(FAULTS)
     profiles = {name: load_profile(name) for name in profile_names()}
