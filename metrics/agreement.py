@@ -35,9 +35,9 @@ from metrics.util.errors import InputError, run_command
 
 if TYPE_CHECKING:
     from metrics.data.judged import JudgedPairs, JudgedRewrites
+    from metrics.people import Reliability
     from metrics.scoring.cache import ScoreCache
     from metrics.scoring.evaluator import Evaluator
-    from metrics.scoring.people import Reliability
 
 
 def main(argv: list[str]) -> None:
@@ -85,9 +85,9 @@ def _print_agreement(options: argparse.Namespace, cache: "ScoreCache") -> None:
     """Print the agreement with the judgements of FILE."""
     from metrics.data.judgement_files import judged_pairs, judged_rewrites, read_judgement_files
     from metrics.data.judgements import judgements_by_language
+    from metrics.people import reliabilities
     from metrics.profiles import load_profiles
     from metrics.scoring.evaluator import Evaluator
-    from metrics.scoring.people import reliabilities
     from metrics.util.files import require_writable, write_json
 
     profiles = load_profiles(options.profile, options.judge)
@@ -141,8 +141,8 @@ def _print_reliabilities(rows: "list[Reliability]") -> list[dict[str, Any]]:
 
 def _print_preferences(pairs: "JudgedPairs", evaluator: "Evaluator") -> dict[str, Any]:
     """Print how often the metrics of a profile prefer what people prefer, and return it as a JSON value."""
+    from metrics.people import preference_agreement
     from metrics.scoring import METRICS
-    from metrics.scoring.people import preference_agreement
 
     first, second = (evaluator.score(pairs.sources, outputs) for outputs in (pairs.first, pairs.second))
     name = evaluator.signature_fields["profile"]

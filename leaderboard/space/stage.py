@@ -16,9 +16,10 @@ _PAGE = {
     "leaderboard/space/tabs": "*.py",
     "leaderboard/space/views": "*.py",
     "leaderboard/stores": "*.py",
-    "metrics/data": "judged.py judgement_files.py parquet.py parquet_pages.py",
+    "metrics": "people.py",
+    "metrics/data": "judged.py judgement_files.py languages.py parquet.py parquet_pages.py",
     "metrics/generation/engines": "*.py",
-    "metrics/scoring": "agreement.py people.py signature.py slices.py statistics.py toxicity.py",
+    "metrics/scoring": "agreement.py signature.py slices.py statistics.py toxicity.py",
     "metrics/systems": "__init__.py baselines.py lexicon.txt names.py",
 }
 # Of the metrics' own Spaces, all but their page.

@@ -66,7 +66,7 @@ def _require_text(text: str) -> str:
 Text = Annotated[str, Field(max_length=MAX_TEXT), AfterValidator(_require_text)]
 StudyName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,59}$")]
 Version = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]{0,39}$")]
-Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
+Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[a-z0-9]{2,8})*$")]
 Annotator = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 Time = Annotated[AwareDatetime, AfterValidator(_require_date)]
 _Line = Annotated[str, Field(max_length=1_000), AfterValidator(require_visible)]

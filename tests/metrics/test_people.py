@@ -22,7 +22,7 @@ from metrics.data.judgement_files import (
     to_parquet,
 )
 from metrics.data.parquet import read_parquet, write_parquet
-from metrics.scoring.people import human_means, preference_agreement, reliabilities, win_rates
+from metrics.people import human_means, preference_agreement, reliabilities, win_rates
 from metrics.util.errors import InputError
 
 NOON = datetime.datetime(2026, 11, 24, 12, tzinfo=datetime.UTC)

@@ -10,9 +10,9 @@ from leaderboard.space.escaping import MAX_NAME, to_html
 from leaderboard.space.views.tables import headings, number_cells, table
 from metrics.data.judged import ASPECTS, Array, JudgedPairs, JudgedRewrites
 from metrics.data.judgement_files import Judgement, judged_pairs, judged_rewrites, latest
+from metrics.people import Reliability, human_means, preference_agreement, reliabilities, win_rates
 from metrics.scoring import METRICS
 from metrics.scoring.agreement import TITLES, rank_correlation
-from metrics.scoring.people import Reliability, human_means, preference_agreement, reliabilities, win_rates
 from metrics.scoring.statistics import Interval
 from metrics.util.errors import InputError
 
