@@ -2,7 +2,8 @@
 
 This machine serves both pages, one after the other, to headless Chromium. The browser measures two times: from the
 start of the navigation to the frame that shows the first row (cold: with an empty browser cache), and from an action
-(a typed letter, a selected filter, a click on a heading) to the last frame that it changes. `gr.Dataframe` has its
+(a typed letter, a selected filter, a click on a heading) to the last frame that it changes. In the sentence explorer,
+the first 24 systems have 2,000 sentences each; opening it, which reads them, is measured apart. `gr.Dataframe` has its
 built-in search only. The command prints medians, worst cases and ratios.
 
 `--hostile` measures instead, without a browser, how long filters take for one client while six others send the largest
@@ -30,19 +31,29 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pyarrow as pa
+from PIL import Image
 from pyarrow import parquet
 from selenium import webdriver
 from selenium.webdriver.support.ui import WebDriverWait
 
 from leaderboard.board.board import Board
 from leaderboard.board.tables import TABLES, derive
+from leaderboard.rows.sentences import Sentences
+from leaderboard.space.page import TABS
 from leaderboard.space.views.columns import DEFAULT, FIXED
+from leaderboard.space.views.explorer import MAX_SYSTEMS
 from metrics.util.console import command_parser
 from metrics.util.errors import InputError, run_command
 
 ROOT = Path(__file__).resolve().parent.parent
-LIMIT_PAINT, LIMIT_FILTER, LIMIT_HOSTILE = 2_000, 150, 300
+LIMIT_PAINT, LIMIT_FILTER, LIMIT_EXPLORER, LIMIT_HOSTILE = 1_000, 100, 200, 300
+# As many as ParaDetox's and Jigsaw's test sets have.
+SENTENCES = 2_000
+VOCABULARY = (
+    "you idiot are the a stupid of fool what damn people why so liar this is my day with it never was good".split()
+)
 BACKSPACE = "\ue003"
 # Each letter leaves fewer rows.
 WORD = "lab12"
@@ -67,7 +78,24 @@ def write_leaderboard(folder: Path, n: int) -> Path:
     path.parent.mkdir(parents=True)
     schema = parquet.read_schema(BytesIO(derive(Board())[TABLES["latest"]]))
     parquet.write_table(pa.Table.from_pylist(rows, schema=schema), path)
+    sources = [_sentence(draw) for _ in range(SENTENCES)]
+    for row in rows[:MAX_SYSTEMS]:
+        _write_sentences(draw, sources, folder / row["path"].replace(".json", ".parquet"))
     return path
+
+
+def _sentence(draw: random.Random) -> str:
+    return " ".join(draw.choice(VOCABULARY) for _ in range(draw.randrange(4, 24)))
+
+
+def _write_sentences(draw: random.Random, sources: list[str], path: Path) -> None:
+    """Write the sentences of one made-up system: each word of a source stays with a probability of .8."""
+    outputs = [" ".join(word for word in source.split() if draw.random() < 0.8) for source in sources]
+    scores = [[draw.random() for _ in sources] for _ in range(3)]
+    values = {name: np.array(column) for name, column in zip(("sta", "sim", "fl"), scores, strict=True)}
+    values |= {"j": values["sta"] * values["sim"] * values["fl"], "soft_sta": values["sta"], "soft_fl": values["fl"]}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(Sentences(tuple(sources), tuple(outputs), values).to_parquet())
 
 
 def _row(draw: random.Random, i: int, profile: str, published: bool) -> dict[str, Any]:
@@ -76,7 +104,7 @@ def _row(draw: random.Random, i: int, profile: str, published: bool) -> dict[str
     sta, sim, fl = draw.uniform(0.2, 1), draw.uniform(0.4, 1), draw.uniform(0.4, 1)
     signature = f"profile:{profile}|" + "|".join(f"{name}:{'x' * 60}" for name in ("sta", "sim", "fl", "joint", "test"))
     row = {
-        "system": f"{org}/{base}-detox-{i}", "kind": "model", "revision": f"{i:040x}", "submitter": org, "n": 400,
+        "system": f"{org}/{base}-detox-{i}", "kind": "model", "revision": f"{i:040x}", "submitter": org, "n": 2000,
         "base": f"{org}/{base}", "size": draw.choice((135_000_000, 1_200_000_000, 7_000_000_000, None)),
         "licence": draw.choice(("apache-2.0", "mit", "openrail++", "")),
         "parallel_data": draw.choice((True, False, None)),
@@ -150,11 +178,11 @@ class Stopwatch:
         painted = WebDriverWait(self.chrome, 60, 0.01).until(lambda chrome: chrome.execute_script(script))
         self.times.setdefault(f"first paint, {cache}", []).append(float(painted))
 
-    def action(self, name: str, act: Callable[[], None]) -> None:
+    def action(self, name: str, act: Callable[[], None], patience: float = 3) -> None:
         """Measure the time until the last frame that the action changes; an action without any is left out."""
         self.chrome.execute_script("window.shown = 0")
         act()
-        deadline = time.monotonic() + 3
+        deadline = time.monotonic() + patience
         while not self.chrome.execute_script("return window.shown"):
             if time.monotonic() > deadline:
                 return
@@ -184,7 +212,8 @@ class Stopwatch:
 
 def measure_page(watch: Stopwatch, repeats: int) -> None:
     """Measure every filter, sort and page turn of the page `repeats` times."""
-    watch.chrome.find_element("css selector", "#filters button").click()
+    for menu in ("filters", "columns-menu"):
+        watch.chrome.find_element("css selector", f"#{menu} button").click()
     time.sleep(0.8)
     for _ in range(repeats):
         watch.search("#search textarea")
@@ -199,6 +228,25 @@ def measure_page(watch: Stopwatch, repeats: int) -> None:
         watch.click("next page", "#ranking .pager button:last-child")
         for _ in range(2):
             watch.click("columns", "#columns label:nth-of-type(14)")
+    measure_explorer(watch, repeats)
+
+
+def measure_explorer(watch: Stopwatch, repeats: int) -> None:
+    """Measure the sentence explorer `repeats` times, after it has been opened once."""
+    tab = next(t for t in watch.chrome.find_elements("css selector", "button[role=tab]") if t.text == "Sentences")
+    watch.action("open the explorer", tab.click, 30)
+    for _ in range(repeats):
+        for place in (2, 4):
+            watch.click("explorer: pick a sentence", f"#list li:nth-child({place}) button[data-event=pick]")
+        watch.click("explorer: next page", "#list .pager button:last-child")
+        for choice in (1, 0):
+            watch.pick("explorer: kind of toxicity", "explorer-toxicity", choice)
+            watch.pick("explorer: length", "explorer-length", choice)
+            watch.pick("explorer: sunk by", "explorer-sunk", choice + 1)
+        watch.pick("explorer: order", "explorer-order", 3)
+        for choice in (1, 0):
+            watch.pick("explorer: system", "explored", choice)
+        watch.pick("explorer: order", "explorer-order", 0)
 
 
 def measure_peer(watch: Stopwatch, repeats: int) -> None:
@@ -239,8 +287,13 @@ def report(page: dict[str, list[float]], peer: dict[str, list[float]]) -> None:
     for what in ("first paint, cold", "first paint, warm", "search, per letter"):
         ratio = statistics.median(peer[what]) / statistics.median(page[what])
         print(f"{what}: gr.Dataframe takes {ratio:.1f} times as long")
-    for what, is_paint, limit in (("first paint", True, LIMIT_PAINT), ("any action", False, LIMIT_FILTER)):
-        values = [value for name, times in page.items() if ("paint" in name) == is_paint for value in times]
+    for what, part, limit in (
+        ("first paint", "first paint", LIMIT_PAINT),
+        ("any action in the explorer", "explorer: ", LIMIT_EXPLORER),
+        ("any other action", "", LIMIT_FILTER),
+    ):
+        own = {name: page.pop(name) for name in list(page) if name.startswith(part) and name != "open the explorer"}
+        values = [value for times in own.values() for value in times]
         over = f"{sum(value > limit for value in values)} of {len(values)} over"
         print(f"{what}: limit {limit} ms, worst {max(values):.0f} ms, {over}; load {os.getloadavg()[0]:.1f}")
 
@@ -259,7 +312,8 @@ class Client:
 
     def call(self, elem_id: str, event: str, **inputs: Any) -> int:
         """Trigger an event of a component and return the status of the response; queued ones are only begun."""
-        found = next(e for e in self.events if [self.ids[elem_id], event] in e["targets"])
+        # Some events only run in the browser.
+        found = next(e for e in self.events if [self.ids[elem_id], event] in e["targets"] and e["backend_fn"])
         values = {**self.values, **{self.ids[name]: value for name, value in inputs.items()}}
         body = {"data": [values[i] for i in found["inputs"]], "fn_index": found["id"], "session_hash": self.session}
         path = "/gradio_api/run/predict" if found["queue"] is False else "/gradio_api/queue/join"
@@ -275,7 +329,9 @@ def attack(address: str, ends: float) -> None:
         for text in (words, "a " * 100_000, "x" * 400_000, words.upper()):
             client.call("search", "change", search=text)
         client.call("csv", "click", search="")
-        client.call("left", "change")
+        client.call(
+            "compared", "change", compared=" ".join(client.values[client.ids[side]] for side in ("left", "right"))
+        )
 
 
 def hostile(rows: int, clients: int = 6, seconds: float = 30) -> None:
@@ -311,23 +367,24 @@ def hostile(rows: int, clients: int = 6, seconds: float = 30) -> None:
 
 # -- screenshots ------------------------------------------------------------------------------------------------------
 def screenshots(folder: Path, board: Path) -> None:
-    """Take ranking-light.png, ranking-dark.png, compare.png and phone.png of the page of `board` into `folder`."""
+    """Take NAME-light.png, NAME-dark.png and NAME-phone.png of each tab of the page of `board` into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     page = [sys.executable, "-m", "leaderboard.space", "--local", str(board.resolve()), "--port"]
-    shots = {"ranking-light": ("light", "Ranking"), "ranking-dark": ("dark", "Ranking")}
-    shots |= {"compare": ("light", "Compare"), "phone": ("dark", "Ranking")}
+    looks = {"light": ("light", 1280, 1340), "dark": ("dark", 1280, 1340), "phone": ("light", 390, 1500)}
     with serving(page) as address, browser() as chrome:
-        for name, (theme, title) in shots.items():
-            chrome.get(f"{address}?__theme={theme}")
-            time.sleep(2)
-            next(t for t in chrome.find_elements("css selector", "button[role=tab]") if t.text.strip() == title).click()
-            time.sleep(3)
-            size = {"width": 360 if name == "phone" else 1280, "height": 1200 if name == "compare" else 1000}
-            metrics = {**size, "deviceScaleFactor": 1, "mobile": name == "phone"}
-            chrome.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-            time.sleep(1)
-            chrome.save_screenshot(str(folder / f"{name}.png"))
-            chrome.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        for name in TABS:
+            for look, (theme, width, height) in looks.items():
+                metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": look == "phone"}
+                chrome.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+                chrome.get(f"{address}?tab={name}&__theme={theme}")
+                # The address opens the tab; its parts then come from the server.
+                opened = "//button[@role='tab'][@aria-selected='true'][normalize-space()='{}']"
+                where = "xpath", opened.format(TABS[name][0])
+                WebDriverWait(chrome, 60).until(lambda chrome, where=where: chrome.find_elements(*where))
+                time.sleep(6)
+                # A palette takes a third of the bytes; the page has few colours.
+                picture = Image.open(BytesIO(chrome.get_screenshot_as_png())).convert("RGB").quantize(96)
+                picture.save(folder / f"{name}-{look}.png", optimize=True)
     print(f"{folder}: {', '.join(sorted(path.name for path in folder.glob('*.png')))}")
 
 

@@ -27,7 +27,13 @@ from metrics.util.errors import InputError
 from metrics.util.files import content_hash
 
 Record = Mapping[str, Any]
-LATEST = TABLES["latest"]
+LATEST, FULL = TABLES["latest"], TABLES["full"]
+# What the history of a system shows of each of its rows.
+_HISTORY = (
+    *("system", "kind", "record", "date", "test_set", "n", "profile", "signature", "revision", "submitter", "run_id"),
+    *(name for metric in METRICS for name in (metric, f"{metric}_low", f"{metric}_high")),
+    *("verification", "rank"),
+)
 _RUN_ID = re.compile(r"[0-9a-f]{16}", re.ASCII)
 # The sentences of this many systems stay in memory.
 _CACHED_SYSTEMS = 32
@@ -93,6 +99,31 @@ class Leaderboard:
         record = self.records.get(key)
         return self.groups.get(_group_key(record)) if record and record["record"] != "published" else None
 
+    @cached_property
+    def _history(self) -> dict[tuple[str, str], list[Record]]:
+        """All rows ever stored, newest first, by name and kind; read once, when somebody asks."""
+        if FULL not in self.snapshot.files:
+            raise InputError(f"{FULL}: missing; run python -m leaderboard.rebuild")
+        try:
+            # Not the documents in it, which hold whole recipes.
+            rows = read_parquet(_read(self.snapshot, FULL), FULL).select(_HISTORY).cast(_history_schema()).to_pylist()
+        except (InputError, pa.ArrowException, KeyError, ValueError) as error:
+            raise InputError(f"{FULL}: damaged ({_line(error)}); run python -m leaderboard.rebuild") from None
+        history: dict[tuple[str, str], list[Record]] = {}
+        for row in sorted(rows, key=lambda row: str(row["date"]), reverse=True):
+            if row["record"] != "published":
+                history.setdefault((str(row["system"]), str(row["kind"])), []).append(_in_range(row))
+        return history
+
+    def history(self, key: str) -> list[Record]:
+        """Return all rows of the system of the record `key`, newest first; under other signatures and versions, too.
+
+        Raises:
+            InputError: The table of all rows is missing or damaged.
+        """
+        record = self.records[key]
+        return self._history.get((str(record["system"]), str(record["kind"])), [])
+
     def _sentences(self, key: str) -> Sentences:
         """Raises InputError: the record has no stored sentences, or not as many as the row says."""
         record = self.records[key]
@@ -143,6 +174,11 @@ def _read_latest(snapshot: Snapshot) -> pa.Table:
     except (InputError, pa.ArrowException, KeyError, ValueError) as error:
         raise InputError(f"{LATEST}: damaged ({_line(error)}); run python -m leaderboard.rebuild") from None
     return table
+
+
+def _history_schema() -> pa.Schema:
+    schema = parquet.read_schema(BytesIO(derive(Board())[FULL]))
+    return pa.schema([schema.field(name) for name in _HISTORY])
 
 
 def _read(snapshot: Snapshot, path: str) -> bytes:

@@ -88,7 +88,9 @@ def blur_rude_words(text: str, show: bool, limit: int = MAX_CELL) -> str:
         if is_rude(match[0]):
             parts.append(html.escape(printable(cut[end : match.start()], limit)))
             word = html.escape(printable(match[0], limit))
-            parts.append(f'<button type="button" class="rude" aria-label="rude word">{word}</button>')
+            # The title is the button's accessible name, since its text is hidden from screen readers.
+            hidden = f'<span aria-hidden="true">{word}</span>'
+            parts.append(f'<button type="button" class="rude" title="rude word">{hidden}</button>')
             end = match.end()
     parts.append(html.escape(printable(cut[end:] + text[limit:], limit - end)))
     return f"<bdi>{''.join(parts)}</bdi>"

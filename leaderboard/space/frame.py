@@ -111,7 +111,9 @@ class Frame:
 
         def restore(key: str) -> Any:
             record = self.board.records.get(key)
-            return self.update_menu([record], key) if record else gr.skip()
+            # With the choices of before: the browser sends the old value until it has set this one.
+            others = select(self.first_group, Filters(), TableState())
+            return self.update_menu(others, key) if record else gr.skip()
 
         self.kept[name] = Kept(menu, menu.value, restore)
 
@@ -139,12 +141,12 @@ class Frame:
         demo.load(restore, where, [self.tabs, *components], js="(text) => [location.search]", **UNQUEUED)
 
     # -- menus of systems ---------------------------------------------------------------------------------------------
-    def system_menu(self, label: str, place: int, elem_id: str) -> gr.Dropdown:
-        """Return a menu of systems with the one at `place` selected, which the address holds."""
+    def system_menu(self, label: str, place: int, elem_id: str, key: str | None = None) -> gr.Dropdown:
+        """Return a menu of systems with `key`, or the one at `place`, selected, which the address holds."""
         records = select(self.first_group, Filters(), TableState())
         choices = _choices(records)
         info = f"The first {MAX_CHOICES} that pass the filters." if len(records) > MAX_CHOICES else None
-        value = _key_at(choices, place)
+        value = key if key in [known for _, known in choices] else _key_at(choices, place)
         menu = gr.Dropdown(choices, value=value, label=label, info=info, elem_id=elem_id, min_width=240)
         self.keep_system(elem_id, menu)
         return menu

@@ -1,6 +1,6 @@
 """The gradio page: what stands above the tabs, the tabs, and which parts an event updates. All rows are in memory."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from string import Template
 from typing import Any
@@ -15,6 +15,7 @@ from leaderboard.space.tabs.compare import compare_tab
 from leaderboard.space.tabs.judge import judge_tab
 from leaderboard.space.tabs.published import published_tab
 from leaderboard.space.tabs.ranking import ranking_tab
+from leaderboard.space.tabs.sentences import sentences_tab
 from leaderboard.space.tabs.submit import submit_tab
 from leaderboard.space.tabs.system import system_tab
 from leaderboard.space.tabs.try_it import try_it_tab
@@ -35,6 +36,7 @@ FILTER_LABELS = ("Kind", "Size (parameters)", "Parallel training data", "Checked
 TABS: dict[str, tuple[str, Callable[[Frame], Refresh | None]]] = {
     "ranking": ("Ranking", ranking_tab),
     "charts": ("Charts", charts_tab),
+    "sentences": ("Sentences", sentences_tab),
     "system": ("System", system_tab),
     "compare": ("Compare", compare_tab),
     "try": ("Try it", try_it_tab),
@@ -118,16 +120,18 @@ def _on_filters(frame: Frame, tabs: dict[str, gr.Tab], refreshes: dict[str, Refr
                 return dict(zip(refresh.outputs, new, strict=True))
         return {}
 
-    def opened(tab: str, key: str | None, *values: Any) -> list[Any]:
+    def opened(tab: str, key: str | None, *values: Any) -> Sequence[Any]:
         filters, own = Filters(*values[: len(CHOICES) + 1]), values[len(CHOICES) + 1 :]
-        return [tab, *(refreshes[tab].update(frame.group_at(key), filters, *own) if tab in refreshes else ())]
+        return refreshes[tab].update(frame.group_at(key), filters, *own)
 
     # Not `input`: gradio's text box sends none when a letter is deleted, and its menu sends two per choice.
     changes = [component.change for component in frame.filters]
     gr.on(changes, update, [frame.open_tab, *frame.filters, *inputs], outputs, trigger_mode="always_last", **UNQUEUED)
     for name, tab in tabs.items():
-        own = refreshes.get(name, Refresh(lambda *_: (), (), ()))
-        tab.select(partial(opened, name), [*frame.filters, *own.inputs], [frame.open_tab, *own.outputs], **UNQUEUED)
+        # The browser alone knows which tab it opened last.
+        tab.select(None, None, frame.open_tab, js=f"() => '{name}'", queue=False)
+        if own := refreshes.get(name):
+            tab.select(partial(opened, name), [*frame.filters, *own.inputs], list(own.outputs), **UNQUEUED)
 
 
 def _on_choose(frame: Frame) -> None:
@@ -137,11 +141,12 @@ def _on_choose(frame: Frame) -> None:
     def show_system(event: gr.EventData) -> list[Any]:
         record = frame.board.records.get(str(event.value))
         if record is None:
-            return [gr.skip(), gr.skip()]
-        return [gr.Tabs(selected="system"), frame.update_menu([record], record["key"])]
+            return [gr.skip()] * 3
+        # Tab and system change at once, so that the address of the view before keeps its own system.
+        return [gr.Tabs(selected="system"), "system", frame.update_menu([record], record["key"])]
 
     for block in frame.choosers:
-        block.choose(show_system, None, [frame.tabs, menu], **UNQUEUED)
+        block.choose(show_system, None, [frame.tabs, frame.open_tab, menu], **UNQUEUED)
 
 
 def launch(demo: gr.Blocks, **options: Any) -> None:

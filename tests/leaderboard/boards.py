@@ -37,10 +37,11 @@ def document(
     revision: str = pin("1"),
     sim: float = 0.5,
     lang: str = "en",
+    sources: tuple[str, ...] | None = None,
 ) -> dict[str, Any]:
     """Return a result document with one sentence per value of `sta` and FL 1, so that J = STA · SIM."""
     n = len(sta)
-    sources = tuple(SOURCES[i % 3] + (f" {i}" if i >= 3 else "") for i in range(n))
+    sources = sources or tuple(SOURCES[i % 3] + (f" {i}" if i >= 3 else "") for i in range(n))
     ones = np.ones(n)
     scores = SentenceScores(sta=np.array(sta, dtype=np.float64), sim=sim * ones, fl=ones, soft_sta=ones, soft_fl=ones)
     rewrites = Rewrites(name, kind, revision, {"num_beams": 4}, outputs or tuple(f"{name} {i}" for i in range(n)))

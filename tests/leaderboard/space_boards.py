@@ -44,6 +44,7 @@ def system(
     outputs: tuple[str, ...] | None = None, **more: Any,
 ) -> Entry:  # fmt: skip
     """A row with one sentence per value of `sta`, J = sta / 2. drop: metrics that it lacks."""
+    date = more.pop("date", TODAY)
     made = document("x", sta, outputs=outputs or tuple(f"{name} {i}" for i in range(len(sta))), **more)
     signature = Signature.parse(made["signature"])
     measure = {**dict(signature.measurement), "n": str(len(sta)), **({"sim": sim_model} if sim_model else {})}
@@ -51,7 +52,7 @@ def system(
     made["signature"] = Signature.of(measure, made["system"]["decoding"]).long
     made["test_set"]["of"] = of or len(sta)
     row, sentences = row_from_result(
-        made, name, submitter="ann", date=TODAY, name=name, about=about or About(), recipe=recipe
+        made, name, submitter="ann", date=date, name=name, about=about or About(), recipe=recipe
     )
     if drop:
         document_ = json.loads(row.to_json())
@@ -93,8 +94,8 @@ def write(folder: Path, *entries: Entry, verified: dict[str, str] | None = None)
         (folder / path).write_bytes(data)
 
 
-def tamper(folder: Path, name: str, **values: Any) -> None:
-    """Write values that no check has seen into the table that the page reads."""
-    table = parquet.read_table(folder / LATEST)
+def tamper(folder: Path, name: str, path: str = LATEST, /, **values: Any) -> None:
+    """Write values that no check has seen into the table that the page reads, or into another one."""
+    table = parquet.read_table(folder / path)
     rows = [{**row, **values} if row["system"] == name else row for row in table.to_pylist()]
-    parquet.write_table(pa.Table.from_pylist(rows, schema=table.schema), folder / LATEST)
+    parquet.write_table(pa.Table.from_pylist(rows, schema=table.schema), folder / path)

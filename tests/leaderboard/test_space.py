@@ -23,13 +23,16 @@ from pyarrow import parquet
 from leaderboard.board.board import Placing, Verification
 from leaderboard.board.tables import record as flat
 from leaderboard.rows.row import About, Row
-from leaderboard.space.data import LATEST, Leaderboard, open_leaderboard
+from leaderboard.space.data import FULL, LATEST, Leaderboard, open_leaderboard
 from leaderboard.space.escaping import blur_rude_words, external_link, hub_link, is_rude, to_csv_cell, to_html
 from leaderboard.space.page import Page
 from leaderboard.space.stage import PAGE_BUNDLE, write_page_space
 from leaderboard.space.views.charts import Axis, render_charts
 from leaderboard.space.views.columns import COLUMNS
 from leaderboard.space.views.details import render_details
+from leaderboard.space.views.examples import render_examples
+from leaderboard.space.views.faults import render_fault_table, render_faults
+from leaderboard.space.views.picture import render_picture
 from leaderboard.space.views.ranking import render_published, render_ranking, to_csv, to_parquet
 from leaderboard.space.views.reproduce import reproduce_command, verify_command
 from leaderboard.space.views.selection import Filters, TableState, select
@@ -144,7 +147,8 @@ def test_harmless_words_are_not_rude(word: str) -> None:
 
 
 def test_only_rude_words_are_blurred() -> None:
-    blurred = '<button type="button" class="rude" aria-label="rude word">idiot</button>'
+    hidden = '<span aria-hidden="true">idiot</span>'
+    blurred = f'<button type="button" class="rude" title="rude word">{hidden}</button>'
     assert blur_rude_words("<i>You</i> idiot!", show=False) == f"<bdi>&lt;i&gt;You&lt;/i&gt; {blurred}!</bdi>"
     assert blur_rude_words("You idiot", show=True) == "<bdi>You idiot</bdi>"
     assert blur_rude_words("ok " + "x" * 997 + "idiot", show=False).endswith("x… (5 more characters)</bdi>")
@@ -210,16 +214,21 @@ def test_the_ranking_is_a_semantic_table(board: Leaderboard) -> None:
     html = render_ranking(
         next(iter(board.groups.values())), Filters(), ("j", "parallel_data"), TableState("j", descending=True)
     )
-    assert "Systems: 1–4 of 4" in html and "<caption><bdi>t (6 sentences), s1</bdi></caption>" in html
+    assert "Systems: 1–1 of 1" in html and "<caption><bdi>t (6 sentences), s1</bdi></caption>" in html
     assert re.findall(r'aria-sort="(\w+)"><button[^>]*data-value="(\w+)"', html) == [
         ("none", "rank"), ("none", "system"), ("descending", "j"), ("none", "parallel_data")
     ]  # fmt: skip
-    assert re.findall(r'class="c-rank number">(.*?)</td>', html) == ["1", "2", "3", "4"]
+    # References and baselines stand apart, above the systems.
+    assert re.findall(r'class="c-rank number">(.*?)</td>', html) == ["1", "3", "4", "2"]
+    assert re.findall(r'scope="rowgroup".*?<span>(.*?)</span>', html) == [
+        "References and baselines: what to beat", "Systems"
+    ]  # fmt: skip
     assert '<td class="c-parallel_data">used</td>' in html and "0.417" in html
     low, high = (
         next(r for r in board.records.values() if r["system"] == "org/polite")[f"j_{end}"] for end in ("low", "high")
     )
-    assert f'0.417 <span class="interval">[{low:.3f}, {high:.3f}]</span>' in html
+    assert '0.417</span><span class="mark"><svg class="bar" aria-hidden="true">' in html
+    assert f'<span class="interval">[{low:.3f}, {high:.3f}]</span>' in html
 
 
 def test_pages(tmp_path: Path) -> None:
@@ -235,7 +244,9 @@ def test_pages(tmp_path: Path) -> None:
         ("-1", " disabled"),
         ("1", ""),
     ]
-    assert "Systems: none (of 120)" in render_ranking(group, Filters("nobody"), (), TableState())
+    assert "Systems: none (120 rows do not pass the filters)" in render_ranking(
+        group, Filters("nobody"), (), TableState()
+    )
 
 
 def test_unranked_rows_give_the_reason(tmp_path: Path) -> None:
@@ -439,10 +450,16 @@ def test_hostile_rows_are_escaped_everywhere(tmp_path: Path) -> None:
         html = (
             render_ranking(group, Filters(), tuple(COLUMNS), TableState())
             + render_charts(group.records)
+            + render_picture(group, group.records)
+            + render_fault_table(board, group.records)
             + render_published(board.published)
         )
         html += "".join(
-            render_details(board, k) + render_slices(board, k) + render_outputs(board, k, "", False, 0)
+            render_details(board, k)
+            + render_slices(board, k)
+            + render_outputs(board, k, "", False, 0)
+            + render_examples(board, k)
+            + render_faults(board, k)
             for k in [*keys, board.published[0]["key"]]
         )
         html += Comparisons(board).render(keys[0], keys[1], "", False, 0)
@@ -458,6 +475,7 @@ def test_hostile_rows_are_escaped_everywhere(tmp_path: Path) -> None:
         for name in (*HOSTILE, published_name):
             values = {text: HOSTILE[1] for text in texts if text not in ("comparable", "record", "path")}
             tamper(tmp_path, name, **values)
+            tamper(tmp_path, name, FULL, **values)
 
 
 class Elements(HTMLParser):
@@ -474,6 +492,8 @@ class Elements(HTMLParser):
 
 
 OWN = (
+    "article article.class circle del figcaption figure figure.class ins ol rect.x section.aria-label section.class "
+    "p.class svg.class th.colspan tr.class "
     "a a.href a.rel a.target bdi button button.aria-label button.class button.data-event button.data-value "
     "button.title button.type caption circle circle.class circle.cx circle.cy circle.r code code.dir dd div "
     "div.aria-label div.class div.role div.tabindex dl dt g h2 h3 li line line.class line.x1 line.x2 line.y1 "
@@ -534,7 +554,7 @@ def test_hostile_values_in_a_table_are_bounded_and_escaped(
         + render_details(changed, k)
         + render_charts(list(changed.records.values()))
     )
-    assert len(html) < 60_000 and "\u202e" not in html and "⟨U+202E⟩evil" in html
+    assert len(html) < 80_000 and "\u202e" not in html and "⟨U+202E⟩evil" in html
     tamper(tmp_path, evil, system=None)
     with pytest.raises(InputError, match="no system in a row"):
         load(tmp_path)

@@ -18,7 +18,7 @@ def compare_tab(frame: Frame) -> Refresh:
     order, rude = text_controls(frame, PAIR_ORDERS, "pair")
     comparison = html_block("", "comparison")
     # The pair that is shown: one that the menus still name when the tab is opened again is not rendered again.
-    shown = gr.Textbox(visible=False)
+    shown = gr.Textbox(visible=False, elem_id="compared")
     changes = [menu.change for menu in menus]
     gr.on(changes, None, menus, shown, js="(first, second) => `${first ?? ''} ${second ?? ''}`", queue=False)
 

@@ -8,33 +8,55 @@ from typing import Any
 
 import gradio as gr
 
-from leaderboard.space.data import Group
+from leaderboard.space.data import Group, Record
 from leaderboard.space.frame import QUEUED, UNQUEUED, Frame, Refresh, asset, html_block
 from leaderboard.space.views.columns import COLUMNS, DEFAULT, FIXED
+from leaderboard.space.views.examples import render_examples
+from leaderboard.space.views.faults import render_faults
+from leaderboard.space.views.picture import leader, render_picture
 from leaderboard.space.views.ranking import render_ranking, to_csv, to_parquet
 from leaderboard.space.views.selection import Filters, TableState, select
 from leaderboard.space.views.tables import page_number
 
 
 def ranking_tab(frame: Frame) -> Refresh:
-    """Create the tab with the ranking, its columns, and its downloads."""
+    """Create the tab with the picture of the leaders, example rewrites, the ranking, its columns and its downloads."""
+    board, group = frame.board, frame.first_group
+    first = select(group, Filters(), TableState())
+    best = _key(leader(first))
+    with gr.Row(elem_id="first-screen"):
+        with gr.Column(scale=3, min_width=320):
+            picture = html_block(render_picture(group, first), "picture")
+            faults = html_block(render_faults(board, best), "faults")
+        with gr.Column(scale=2, min_width=320):
+            examples = html_block(render_examples(board, best), "examples")
+    # Faults and examples read the leader's sentences, and only when there is another leader.
+    shown = gr.Textbox(best, visible=False)
+    shown.change(
+        lambda key: (render_faults(board, key), render_examples(board, key)), shown, [faults, examples], **QUEUED
+    )
     names = [(column.title, name) for name, column in COLUMNS.items() if name not in FIXED]
+    state = frame.hidden("sort", TableState().text)
     with gr.Accordion("Columns", open=False, elem_id="columns-menu"):
         columns = gr.CheckboxGroup(
             names, value=list(DEFAULT), label="Columns beside rank and system", elem_id="columns"
         )
+    table = html_block(render_ranking(group, Filters(), DEFAULT, TableState()), "ranking")
     frame.keep("columns", columns, tuple(COLUMNS))
-    state = frame.hidden("sort", TableState().text)
-    table = html_block(render_ranking(frame.first_group, Filters(), DEFAULT, TableState()), "ranking")
-    frame.choosers.append(table)
+    frame.choosers += [picture, table]
     _connect_table(frame, table, state, columns)
     _downloads(frame, state)
 
     def update(group: Group | None, filters: Filters, text: str, names: list[str]) -> list[str]:
-        now = TableState.parse(text).of(group and group.key, filters)
-        return [render_ranking(group, filters, names, now), now.text]
+        now, records = TableState.parse(text).of(group and group.key, filters), select(group, filters, TableState())
+        key = _key(leader(group.records)) if group else ""
+        return [render_picture(group, records), key, render_ranking(group, filters, names, now)]
 
-    return Refresh(update, [state, columns], [table, state])
+    return Refresh(update, [state, columns], [picture, shown, table])
+
+
+def _key(record: Record | None) -> str:
+    return record["key"] if record else ""
 
 
 def _connect_table(frame: Frame, table: gr.HTML, state: gr.Textbox, columns: gr.CheckboxGroup) -> None:
@@ -55,7 +77,11 @@ def _connect_table(frame: Frame, table: gr.HTML, state: gr.Textbox, columns: gr.
 
     table.sort(sort, inputs, updated, **UNQUEUED)
     table.turn(turn, inputs, updated, **UNQUEUED)
-    columns.change(partial(render, lambda state: state), inputs, updated, trigger_mode="always_last", **UNQUEUED)
+    columns.change(lambda *values: render(_same, *values)[0], inputs, table, trigger_mode="always_last", **UNQUEUED)
+
+
+def _same(state: TableState) -> TableState:
+    return state
 
 
 def _downloads(frame: Frame, state: gr.Textbox) -> None:

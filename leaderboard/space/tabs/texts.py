@@ -41,9 +41,8 @@ def connect_texts(
         to = page_number(event.value)
         return render(*values, to), page_text(to, *values[:2])
 
-    def again(*values: Any) -> tuple[str, str]:
-        to = page_at(values[-1], *values[:2])
-        return render(*values[:-1], to), page_text(to, *values[:2])
+    def again(*values: Any) -> str:
+        return render(*values[:-1], page_at(values[-1], *values[:2]))
 
-    gr.on([changed, order.change, rude.input], again, [what, order, rude, page], [block, page], **QUEUED)
+    gr.on([changed, order.change, rude.input], again, [what, order, rude, page], block, **QUEUED)
     block.turn(turn, inputs, [block, page], **QUEUED)

@@ -16,7 +16,7 @@ from metrics.util.characters import printable
 MAX_SYSTEMS = 30
 _NAME_LENGTH = 30
 # Pixels; the first is the average width of a letter.
-_LETTER, _WIDTH, _ROW, _TOP, _SIDE, _MARGIN = 6.6, 760, 24, 30, 520, 46
+_LETTER, _WIDTH, _ROW, _TOP, _SIDE, _MARGIN = 6.6, 600, 24, 30, 520, 46
 
 
 @dataclass(frozen=True)
@@ -49,13 +49,14 @@ def render_charts(records: Sequence[Record]) -> str:
     legend = "".join(f"<li>{svg}{_mark(kind, 8, 8)}</svg> {kind}</li>" for kind in _SHAPES)
     more = f", the first {MAX_SYSTEMS} of {len(complete):,} in the order of the ranking"
     return (
-        f"<h2>J with its 95 % intervals{more if len(complete) > MAX_SYSTEMS else ''}</h2>"
+        f"<div class='two'><section><h2>J with its 95 % intervals{more if len(complete) > MAX_SYSTEMS else ''}</h2>"
         "<p>Overlapping intervals do not mean that two systems are equal: the letters in the ranking come from a "
         "paired test over the same sentences.</p>"
         f"{scroll_box(_intervals(drawn), 'J of each system with its interval', 'box chart')}"
-        "<h2>STA against SIM</h2><p>Numbers as above. A system that deletes or rewrites freely gains STA and "
-        "loses SIM; along a dashed line their product is constant.</p>"
+        "</section><section><h2>STA against SIM</h2><p>The same numbers. A system that deletes or rewrites freely "
+        "gains STA and loses SIM; along a dashed line their product is constant.</p>"
         f"{scroll_box(_trade_off(drawn), 'STA against SIM', 'box chart')}<ul class='legend'>{legend}</ul>"
+        "</section></div>"
     )
 
 

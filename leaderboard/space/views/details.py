@@ -7,9 +7,10 @@ from typing import Any
 
 from leaderboard.space.data import Leaderboard, Record
 from leaderboard.space.escaping import MAX_NAME, MISSING, external_link, hub_link, to_html
-from leaderboard.space.views.columns import PARALLEL, score, size, status
+from leaderboard.space.views.columns import PARALLEL, score, size
 from leaderboard.space.views.reproduce import endpoint_of, json_mapping, reproduce_command, verify_command
 from leaderboard.space.views.tables import number
+from leaderboard.space.views.trust import citation, render_trust
 from metrics.scoring import METRICS
 from metrics.scoring.signature import Signature
 from metrics.util.characters import printable
@@ -33,10 +34,12 @@ def render_details(board: Leaderboard, key: str | None) -> str:
     record = board.records.get(key or "")
     if record is None:
         return "<p>Choose a system from the list above, or by its name in the ranking.</p>"
-    published = "<p>A published figure: it was not measured here, and its J cannot be compared with others.</p>"
+    cite = citation(board, record)
+    cited = f"<h3>Cite this row</h3>{code_block(cite)}" if cite else ""
     return (
-        f"<h2>{to_html(record['system'], MAX_NAME)}</h2>{published if record['record'] == 'published' else ''}"
-        f"{_command(record, board.repo)}"
+        f"<h2>{to_html(record['system'], MAX_NAME)}</h2>"
+        f'<div class="two"><section><h3>Can it be trusted?</h3>{render_trust(record)}{cited}</section>'
+        f"<section>{_command(record, board.repo)}</section></div>"
         f'<div class="facts">{"".join(_facts(title, rows) for title, rows in _sections(board, record).items())}</div>'
     )
 
@@ -81,7 +84,6 @@ def _sections(board: Leaderboard, r: Record) -> dict[str, list[tuple[str, str]]]
             ("Soft STA, soft FL", f"{number(r['soft_sta'])}, {number(r['soft_fl'])}"),
             ("Length ratio", number(r["length_ratio"], 2)),
             ("Copies, empty", f"{number(r['copies'])}, {number(r['empty'], 0)}"),
-            ("Checked", _checked(r)),
         ],
         "System": [
             ("Kind", to_html(r["kind"])),
@@ -115,12 +117,6 @@ def _sections(board: Leaderboard, r: Record) -> dict[str, list[tuple[str, str]]]
             ("Schema version", number(r["schema_version"], 0)),
         ],
     }
-
-
-def _checked(r: Record) -> str:
-    when = ", ".join(to_html(r[f"verification_{part}"]) for part in ("date", "version") if r[f"verification_{part}"])
-    note = f"<p>{to_html(r['verification_note'], _LONG)}</p>" if r["verification_note"] else ""
-    return f"{status(r)} {when}{note}"
 
 
 def _decoding(r: Record) -> str:

@@ -9,13 +9,16 @@ import pyarrow as pa
 
 from leaderboard.space.data import Group, Leaderboard, Record
 from leaderboard.space.escaping import MAX_NAME, external_link, to_csv_cell, to_html
-from leaderboard.space.views.columns import COLUMNS, FIXED, system_name
+from leaderboard.space.views.columns import COLUMNS, DEFAULT, FIXED, system_name
+from leaderboard.space.views.picture import YARDSTICKS
 from leaderboard.space.views.selection import Filters, TableState, select
 from leaderboard.space.views.tables import above_table, headings, number, number_cells, page_bounds, table
 from metrics.data.parquet import write_parquet
 
 PAGE_ROWS = 50
 MAX_PUBLISHED = 200
+# Of the references and baselines that stand above the systems, on every page.
+MAX_YARDSTICKS = 12
 
 
 def render_ranking(group: Group | None, filters: Filters, columns: Sequence[str], state: TableState) -> str:
@@ -32,19 +35,31 @@ def render_ranking(group: Group | None, filters: Filters, columns: Sequence[str]
     if filters.refusal:
         return f'<p role="status">{filters.refusal}</p>'
     records = select(group, filters, state)
-    page, pages = page_bounds(len(records), PAGE_ROWS, state.page)
-    first, last = page * PAGE_ROWS, min((page + 1) * PAGE_ROWS, len(records))
+    systems = [r for r in records if r["kind"] not in YARDSTICKS]
+    yardsticks = [r for r in records if r["kind"] in YARDSTICKS][:MAX_YARDSTICKS]
+    page, pages = page_bounds(len(systems), PAGE_ROWS, state.page)
+    first, last = page * PAGE_ROWS, min((page + 1) * PAGE_ROWS, len(systems))
     names = [*FIXED, *(name for name in COLUMNS if name in columns and name not in FIXED)]
-    count = f"{first + 1:,}–{last:,} of {len(records):,}" if records else "none"
-    total = f" (of {len(group.records):,})" if len(records) < len(group.records) else ""
+    count = f"{first + 1:,}–{last:,} of {len(systems):,}" if systems else "none"
+    hidden = len(group.records) - len(records)
+    total = f" ({hidden:,} rows do not pass the filters)" if hidden else ""
     head = "".join(_heading(name, state) for name in names)
-    rows = [_row(record, names) for record in records[first:last]]
+    parts = {"References and baselines: what to beat": yardsticks, "Systems": systems[first:last]}
+    rows = [line for title, part in parts.items() if part for line in _part(title, part, names)]
+    css = "ranking fits" if set(names) <= {*FIXED, *DEFAULT} else "ranking"
     return (
         f"{above_table(f'Systems: {count}{total}', page, pages)}"
-        f"{table('ranking', head, rows, 'Ranking', to_html(group.label))}"
-        "<p>Brackets: 95 % confidence intervals by the bootstrap over sentences. Ties: a paired test at 5 % finds no "
-        "difference between systems that share a letter. Ranks hold within the test set and profile chosen above.</p>"
+        f"{table(css, head, rows, 'Ranking', to_html(group.label))}"
+        "<p>The lines on the bars are 95 % bootstrap intervals over sentences; point at a row, or reach it with the "
+        "keyboard, to read them. Ties: a paired test at 5 % finds no difference between systems that share a letter. "
+        "Ranks hold within the test set and profile chosen above, references and baselines included.</p>"
     )
+
+
+def _part(title: str, records: Sequence[Record], names: Sequence[str]) -> list[str]:
+    """The rows of a part of the ranking, under a row with its title."""
+    head = f'<tr class="part-title"><th scope="rowgroup" colspan="{len(names)}"><span>{title}</span></th></tr>'
+    return [head, *(_row(record, names) for record in records)]
 
 
 def _heading(name: str, state: TableState) -> str:

@@ -128,7 +128,7 @@ class Comparisons:
         better = names[0] if interval.mean > 0 else names[1]
         significant = p < 1 - CONFIDENCE
         verdict = f"{better} has the higher J" if significant else "The test finds no difference between their J"
-        head = headings([""]) + headings((*names, "First − second [95 %]", "p"), numeric=True)
+        head = headings(["Metric"]) + headings((*names, "First − second [95 %]", "p"), numeric=True)
         return (
             f'<p role="status"><strong>{verdict}</strong> (p {_p(p, True)}). Of {len(difference):,} sentences the '
             f"first is ahead in {(difference > 0).sum():,}, the second in {(difference < 0).sum():,}.</p>"

@@ -35,7 +35,7 @@ def render_slices(board: Leaderboard, key: str | None) -> str:
         if own:
             rows = [_row(s.name, f"{s.n:,}", *(number(getattr(s, metric)) for metric in metrics)) for s in own]
             tables.append(_table(slicing, head, rows))
-    return f'<h3>Scores by slice</h3><p>{_EXPLANATION}</p><div class="slices">{"".join(tables)}</div>'
+    return f'<h2>Scores by slice</h2><p>{_EXPLANATION}</p><div class="slices">{"".join(tables)}</div>'
 
 
 def render_paired_slices(left: Sentences, right: Sentences) -> str:
@@ -48,7 +48,7 @@ def render_paired_slices(left: Sentences, right: Sentences) -> str:
         own = [(first, second) for first, second in pairs if first.slicing == slicing]
         rows = [_row(a.name, f"{a.n:,}", number(a.j), number(b.j), f"{a.j - b.j:+.3f}") for a, b in own]
         tables.append(_table(slicing, head, rows))
-    return f'<h3>J by slice</h3><div class="slices">{"".join(tables)}</div>'
+    return f'<h2>J by slice</h2><div class="slices">{"".join(tables)}</div>'
 
 
 def _row(name: str, *numbers: str) -> str:

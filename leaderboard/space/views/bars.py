@@ -1,0 +1,38 @@
+"""Marks on a scale that is as wide as the page lets it be: SVG whose horizontal positions are percentages."""
+
+from leaderboard.space.data import Record
+from leaderboard.space.views.tables import number
+
+
+def percent(value: float, low: float = 0.0, high: float = 1.0) -> str:
+    """Return the position of a value on the scale from low to high, as a percentage; values outside at its ends."""
+    share = (min(max(value, low), high) - low) / (high - low)
+    return f"{100 * share:.1f}%"
+
+
+def bar(value: float, low: float | None = None, high: float | None = None) -> str:
+    """Return a value between 0 and 1 as a bar, with a whisker from low to high if they are known, as SVG."""
+    whisker = ""
+    if low is not None and high is not None:
+        whisker = f'<line class="whisker" x1="{percent(low)}" x2="{percent(high)}" y1="50%" y2="50%"/>'
+    fill = f'<rect class="fill" width="{percent(value)}" height="100%"/>'
+    return f'<svg class="bar" aria-hidden="true">{fill}{whisker}</svg>'
+
+
+def score_cell(record: Record, metric: str) -> str:
+    """Return a mean with its bar; its interval takes the bar's place while its row has the pointer or the focus."""
+    mean, low, high = (record[name] for name in (metric, f"{metric}_low", f"{metric}_high"))
+    if mean is None:
+        return number(None)
+    interval = f'<span class="interval">[{low:.3f}, {high:.3f}]</span>' if None not in (low, high) else ""
+    return (
+        f'<span class="score"><span>{mean:.3f}</span><span class="mark">{bar(mean, low, high)}{interval}</span></span>'
+    )
+
+
+def meter(name: str, value: float, css: str = "") -> str:
+    """Return the score of one sentence as a name, a bar and a number; `css` is a class, such as that of the lowest."""
+    return (
+        f'<span class="meter {css}"><span class="label">{name}</span>{bar(value)}'
+        f'<span class="value">{value:.2f}</span></span>'
+    )
