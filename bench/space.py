@@ -381,9 +381,14 @@ def screenshots(folder: Path, board: Path) -> None:
                 opened = "//button[@role='tab'][@aria-selected='true'][normalize-space()='{}']"
                 where = "xpath", opened.format(TABS[name][0])
                 WebDriverWait(chrome, 60).until(lambda chrome, where=where: chrome.find_elements(*where))
-                time.sleep(6)
+                # Until no part waits for the server any more.
+                busy = "css selector", ".pending, .generating"
+                time.sleep(3)
+                WebDriverWait(chrome, 60).until(lambda chrome, busy=busy: not chrome.find_elements(*busy))
+                time.sleep(2)
                 # A palette takes a third of the bytes; the page has few colours.
-                picture = Image.open(BytesIO(chrome.get_screenshot_as_png())).convert("RGB").quantize(96)
+                picture = Image.open(BytesIO(chrome.get_screenshot_as_png())).convert("RGB")
+                picture = picture.quantize(128, method=Image.Quantize.MAXCOVERAGE)
                 picture.save(folder / f"{name}-{look}.png", optimize=True)
     print(f"{folder}: {', '.join(sorted(path.name for path in folder.glob('*.png')))}")
 

@@ -101,10 +101,10 @@ def _plot(systems: Sequence[Record], guides: Sequence[Record]) -> str:
 def _mark(axis: Axis, record: Record, y: float) -> str:
     at = percent(record["j"], axis.low, axis.high)
     if record["j_low"] is None:
-        return f'<circle class="mark system" cx="{at}" cy="{y:g}" r="5"/>'
+        return f'<circle class="mark dot" cx="{at}" cy="{y:g}" r="5"/>'
     low, high = (percent(record[f"j_{end}"], axis.low, axis.high) for end in ("low", "high"))
     whisker = f'<line class="interval" x1="{low}" x2="{high}" y1="{y:g}" y2="{y:g}"/>'
-    return f'{whisker}<circle class="mark system" cx="{at}" cy="{y:g}" r="5"/>'
+    return f'{whisker}<circle class="mark dot" cx="{at}" cy="{y:g}" r="5"/>'
 
 
 def _guide(axis: Axis, record: Record, y: float, bottom: float) -> str:
