@@ -43,7 +43,7 @@ from leaderboard.board.tables import TABLES, derive
 from leaderboard.rows.sentences import Sentences
 from leaderboard.space.page import TABS
 from leaderboard.space.views.columns import DEFAULT, FIXED
-from leaderboard.space.views.explorer import MAX_SYSTEMS
+from leaderboard.space.views.texts.explorer import MAX_SYSTEMS
 from metrics.util.console import command_parser
 from metrics.util.errors import InputError, run_command
 

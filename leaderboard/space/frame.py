@@ -12,7 +12,7 @@ from gradio.components import Component
 from leaderboard.space.data import Group, Leaderboard, Record
 from leaderboard.space.escaping import MAX_NAME
 from leaderboard.space.views.selection import Filters, TableState, select
-from leaderboard.space.views.sentences import Comparisons
+from leaderboard.space.views.texts.sentences import Comparisons
 from metrics.util.characters import printable
 
 ASSETS = Path(__file__).parent / "assets"

@@ -15,6 +15,7 @@ _PAGE = {
     "leaderboard/space/assets": "*",
     "leaderboard/space/tabs": "*.py",
     "leaderboard/space/views": "*.py",
+    "leaderboard/space/views/texts": "*.py",
     "leaderboard/stores": "*.py",
     "metrics": "people.py",
     "metrics/data": "judged.py judgement_files.py languages.py parquet.py parquet_pages.py",

@@ -30,15 +30,15 @@ from leaderboard.space.stage import PAGE_BUNDLE, write_page_space
 from leaderboard.space.views.charts import Axis, render_charts
 from leaderboard.space.views.columns import COLUMNS
 from leaderboard.space.views.details import render_details
-from leaderboard.space.views.examples import render_examples
 from leaderboard.space.views.faults import render_fault_table, render_faults
 from leaderboard.space.views.picture import render_picture
 from leaderboard.space.views.ranking import render_published, render_ranking, to_csv, to_parquet
 from leaderboard.space.views.reproduce import reproduce_command, verify_command
 from leaderboard.space.views.selection import Filters, TableState, select
-from leaderboard.space.views.sentences import Comparisons, render_outputs
-from leaderboard.space.views.slices import render_slices
 from leaderboard.space.views.tables import number_cells
+from leaderboard.space.views.texts.examples import render_examples
+from leaderboard.space.views.texts.sentences import Comparisons, render_outputs
+from leaderboard.space.views.texts.slices import render_slices
 from leaderboard.stores import open_store
 from metrics.score import parser as score_parser
 from metrics.scoring.statistics import paired_difference, randomisation_test

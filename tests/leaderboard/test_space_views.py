@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 
 from leaderboard.space.data import FULL, Leaderboard
-from leaderboard.space.views.differences import mark_differences
-from leaderboard.space.views.examples import render_examples
-from leaderboard.space.views.explorer import AGREE, DISAGREE, PROFILES_DIFFER, SYSTEMS_DIFFER, Choice, Explorer
 from leaderboard.space.views.faults import render_fault_table, render_faults
 from leaderboard.space.views.history import render_history
 from leaderboard.space.views.picture import leader, render_picture
 from leaderboard.space.views.selection import Filters, TableState
-from leaderboard.space.views.sentence import render_list, render_sentence
 from leaderboard.space.views.tables import page_at, page_text
+from leaderboard.space.views.texts.differences import mark_differences
+from leaderboard.space.views.texts.examples import render_examples
+from leaderboard.space.views.texts.explorer import AGREE, DISAGREE, PROFILES_DIFFER, SYSTEMS_DIFFER, Choice, Explorer
+from leaderboard.space.views.texts.sentence import render_list, render_sentence
 from leaderboard.space.views.ties import letters, tied
 from leaderboard.space.views.trust import citation, render_trust
 from leaderboard.stores import open_store

@@ -8,7 +8,7 @@ from leaderboard.space.data import Group
 from leaderboard.space.frame import Frame, Refresh, html_block
 from leaderboard.space.tabs.texts import connect_texts, text_controls
 from leaderboard.space.views.selection import Filters, TableState, select
-from leaderboard.space.views.sentences import PAIR_ORDERS
+from leaderboard.space.views.texts.sentences import PAIR_ORDERS
 
 
 def compare_tab(frame: Frame) -> Refresh:

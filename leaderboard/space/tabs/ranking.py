@@ -11,12 +11,12 @@ import gradio as gr
 from leaderboard.space.data import Group, Record
 from leaderboard.space.frame import QUEUED, UNQUEUED, Frame, Refresh, asset, html_block
 from leaderboard.space.views.columns import COLUMNS, DEFAULT, FIXED
-from leaderboard.space.views.examples import render_examples
 from leaderboard.space.views.faults import render_faults
 from leaderboard.space.views.picture import leader, render_picture
 from leaderboard.space.views.ranking import render_ranking, to_csv, to_parquet
 from leaderboard.space.views.selection import Filters, TableState, select
 from leaderboard.space.views.tables import page_number
+from leaderboard.space.views.texts.examples import render_examples
 
 
 def ranking_tab(frame: Frame) -> Refresh:

@@ -7,7 +7,10 @@ import gradio as gr
 
 from leaderboard.space.data import Group, Record
 from leaderboard.space.frame import QUEUED, Frame, Refresh, html_block
-from leaderboard.space.views.explorer import (
+from leaderboard.space.views.picture import leader
+from leaderboard.space.views.selection import Filters, TableState, select
+from leaderboard.space.views.tables import page_at, page_number, page_text
+from leaderboard.space.views.texts.explorer import (
     LENGTHS,
     MAX_WORDS,
     ORDERS,
@@ -17,10 +20,7 @@ from leaderboard.space.views.explorer import (
     Choice,
     Explorer,
 )
-from leaderboard.space.views.picture import leader
-from leaderboard.space.views.selection import Filters, TableState, select
-from leaderboard.space.views.sentence import render_list, render_sentence
-from leaderboard.space.views.tables import page_at, page_number, page_text
+from leaderboard.space.views.texts.sentence import render_list, render_sentence
 
 # What the menus offer: elem_id, label and choices, in the order of the fields of `Choice`.
 _MENUS = (

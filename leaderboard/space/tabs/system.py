@@ -12,8 +12,8 @@ from leaderboard.space.views.details import render_details
 from leaderboard.space.views.history import render_history
 from leaderboard.space.views.picture import leader
 from leaderboard.space.views.selection import Filters, TableState, select
-from leaderboard.space.views.sentences import OUTPUT_ORDERS, render_outputs
-from leaderboard.space.views.slices import render_slices
+from leaderboard.space.views.texts.sentences import OUTPUT_ORDERS, render_outputs
+from leaderboard.space.views.texts.slices import render_slices
 
 
 def system_tab(frame: Frame) -> Refresh:

@@ -10,10 +10,10 @@ from leaderboard.space.data import Record
 from leaderboard.space.escaping import MAX_NAME, MISSING, blur_rude_words, to_attribute, to_html
 from leaderboard.space.views.bars import meter
 from leaderboard.space.views.columns import system_name
-from leaderboard.space.views.differences import mark_differences
-from leaderboard.space.views.explorer import PROFILES_DIFFER, Choice, Explorer
 from leaderboard.space.views.selection import ANY
 from leaderboard.space.views.tables import above_table, headings, page_bounds, table
+from leaderboard.space.views.texts.differences import mark_differences
+from leaderboard.space.views.texts.explorer import PROFILES_DIFFER, Choice, Explorer
 from metrics.scoring import FACTORS
 from metrics.scoring.slices import NONE, lowest_metric
 from metrics.util.errors import InputError

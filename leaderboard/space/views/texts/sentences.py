@@ -9,8 +9,8 @@ from leaderboard.rows.row import TOLERANCE
 from leaderboard.rows.sentences import Sentences
 from leaderboard.space.data import Leaderboard, Record
 from leaderboard.space.escaping import MAX_NAME, blur_rude_words, to_html
-from leaderboard.space.views.slices import render_paired_slices
 from leaderboard.space.views.tables import above_table, headings, number, number_cells, page_bounds, table
+from leaderboard.space.views.texts.slices import render_paired_slices
 from metrics.scoring import METRICS
 from metrics.scoring.statistics import CONFIDENCE, Interval, paired_difference, randomisation_test
 from metrics.util.errors import InputError

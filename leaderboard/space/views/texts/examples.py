@@ -6,7 +6,7 @@ from leaderboard.rows.sentences import Sentences
 from leaderboard.space.data import Leaderboard
 from leaderboard.space.escaping import MAX_NAME, is_rude, to_html
 from leaderboard.space.views.bars import meter
-from leaderboard.space.views.differences import mark_differences
+from leaderboard.space.views.texts.differences import mark_differences
 from metrics.scoring import FACTORS
 from metrics.scoring.slices import lowest_metric
 from metrics.util.errors import InputError

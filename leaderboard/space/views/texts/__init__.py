@@ -1,0 +1,1 @@
+"""The parts of the page that show sentences and rewrites, each a function from them to HTML."""
