@@ -54,6 +54,11 @@ class Group:
     label: str
     records: tuple[Record, ...]
 
+    @property
+    def lang(self) -> str:
+        """The language of the test set."""
+        return str(self.records[0]["lang"])
+
     @cached_property
     def search_texts(self) -> tuple[str, ...]:
         """The text that the search field looks in, per record."""
@@ -168,7 +173,7 @@ def _read_latest(snapshot: Snapshot) -> pa.Table:
             table = table.append_column("lang", pa.array([ENGLISH] * table.num_rows, pa.string()))
         table = table.select(schema.names).cast(schema)
         # Ranks may be missing; the columns that identify rows may not.
-        for name in ("system", "kind", "comparable", "record", "path"):
+        for name in ("system", "lang", "kind", "comparable", "record", "path"):
             if table[name].null_count:
                 raise InputError(f"no {name} in a row")
     except (InputError, pa.ArrowException, KeyError, ValueError) as error:
@@ -227,11 +232,12 @@ def _groups(records: list[Record]) -> dict[str, Group]:
 
 
 def _label(record: Record) -> str:
-    """Test set and profile: "paradetox-test (first 400 of 2,000), offline.v2"."""
+    """Test set, language if it is not English, and profile: "paradetox-test (first 400 of 2,000), offline.v2"."""
     n, of = record["n"] or 0, record["test_set_size"] or 0
     sentences = f"first {n:,} of {of:,}" if n < of else f"{n:,} sentences"
     name, profile = (printable(str(record[part] or "unnamed"), MAX_NAME) for part in ("test_set", "profile"))
-    return f"{name} ({sentences}), {profile}"
+    lang = "" if record["lang"] == ENGLISH else f":{printable(str(record['lang']), MAX_NAME)}"
+    return f"{name}{lang} ({sentences}), {profile}"
 
 
 def _differences(records: list[Record]) -> list[str]:

@@ -86,7 +86,11 @@ def _introduction(board: Leaderboard) -> str:
 def _filters(frame: Frame) -> None:
     """The controls above the tabs."""
     groups = [(group.label, key) for key, group in frame.board.groups.items()]
+    langs = sorted({group.lang for group in frame.board.groups.values()})
     with gr.Row():
+        language = gr.Dropdown(
+            [ANY, *langs], label="Language", elem_id="language", filterable=False, visible=len(langs) > 1, min_width=110
+        )
         frame.group = gr.Dropdown(
             groups, label="Test set and profile", elem_id="group", filterable=False, scale=2, min_width=260
         )
@@ -99,11 +103,19 @@ def _filters(frame: Frame) -> None:
             gr.Dropdown([ANY, *choices], label=label, elem_id=f"filter-{field}", filterable=False, min_width=150)
             for (field, choices), label in zip(CHOICES.items(), FILTER_LABELS, strict=True)
         ]
+    language.change(partial(_groups_in, frame), [language, frame.group], frame.group, **UNQUEUED)
     frame.filters = [frame.group, search, *menus]
     frame.keep("group", frame.group, tuple(frame.board.groups))
     frame.keep("search", search)
     for menu, (field, choices) in zip(menus, CHOICES.items(), strict=True):
         frame.keep(field, menu, (ANY, *choices))
+
+
+def _groups_in(frame: Frame, lang: str, key: str) -> gr.Dropdown:
+    """The menu of the groups in a language; a group in another one gives way to the first."""
+    groups = [(group.label, own) for own, group in frame.board.groups.items() if lang in (ANY, group.lang)]
+    keys = [own for _, own in groups] or [""]
+    return gr.Dropdown(groups, value=key if key in keys else keys[0])
 
 
 def _on_filters(frame: Frame, tabs: dict[str, gr.Tab], refreshes: dict[str, Refresh]) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow.parquet as pq
 import pytest
@@ -11,7 +13,11 @@ import pytest
 from leaderboard import publish, show, verify
 from leaderboard.board.languages import families
 from leaderboard.board.reading import load_board
-from leaderboard.board.tables import TABLES
+from leaderboard.board.tables import TABLES, derive
+from leaderboard.space.data import LATEST, open_leaderboard
+from leaderboard.space.page import _groups_in
+from leaderboard.space.views.reproduce import reproduce_command
+from leaderboard.space.views.selection import ANY
 from leaderboard.stores import open_store
 from metrics import score
 from metrics.data.languages import PARALLEL
@@ -77,3 +83,32 @@ def test_systems_are_ranked_by_the_averages_of_complete_groups() -> None:
     assert {name: (round(place.j, 6), place.rank) for name, place in best.averages.items()} == {"AvgP": (0.375, 1)}
     assert {name: (round(place.j, 6), place.rank) for name, place in last.averages.items()} == {"AvgP": (0.125, 2)}
     assert not partial.averages and (partial.j["de"].rank, last.j["de"].rank, last.j["zh"].rank) == (2, 3, 2)
+
+
+def test_the_page_keeps_languages_apart(tmp_path: Path) -> None:
+    """A group per language, a menu that chooses among them, and commands that name the language."""
+    decoding = {"translation": "de-fr-de"}
+    german, english = entry("a", [0.5] * 3, lang="de"), entry("a", [0.5] * 3)
+    path = tmp_path / LATEST
+    path.parent.mkdir()
+    path.write_bytes(derive(board(german, english))[LATEST])
+    page = open_leaderboard(local=tmp_path)
+    assert sorted((group.label, group.lang) for group in page.groups.values()) == [
+        ("t (3 sentences), s1", "en"),
+        ("t:de (3 sentences), s1", "de"),
+    ]
+    keys = {group.lang: key for key, group in page.groups.items()}
+    frame = SimpleNamespace(board=page)
+    assert _groups_in(frame, "de", keys["en"]).value == keys["de"]
+    assert _groups_in(frame, ANY, keys["en"]).choices == [(g.label, key) for key, g in page.groups.items()]
+    made = {r["lang"]: {**r, "kind": "model", "decoding": json.dumps(decoding)} for r in page.records.values()}
+    assert " --test-set t --lang de --pivot fr " in reproduce_command(made["de"]) + " "
+    assert "--lang" not in reproduce_command(made["en"])
+
+
+def test_a_table_without_languages_is_english(tmp_path: Path) -> None:
+    """As programs wrote it before rows had one."""
+    table = pq.read_table(BytesIO(derive(board(entry("a", [0.5] * 3)))[LATEST])).drop(["lang"])
+    (tmp_path / LATEST).parent.mkdir()
+    pq.write_table(table, tmp_path / LATEST)
+    assert [group.lang for group in open_leaderboard(local=tmp_path).groups.values()] == ["en"]

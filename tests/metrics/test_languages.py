@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import regex
 
 from leaderboard.rows.results import public_name
 from metrics.data import sources
@@ -379,3 +380,38 @@ def test_submissions_are_read_as_the_tasks_read_them(tmp_path: Path, capsys: pyt
             outputs_for(tmp_path / f"{name}.zip", whole)
     with pytest.raises(InputError, match=r"s\.csv: a submission is a file \.tsv, \.zip, \.jsonl"):
         write_submission(tmp_path / "s.csv", whole, written)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("system", ["duplicate", "delete"])
+def test_a_submission_in_fifteen_languages_is_made_and_scored(
+    system: str, tmp_path: Path, tiny: dict[str, Path], data_dir: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """For all 6,000 sentences of the task; two of each language are scored, beside made-up human rewrites."""
+    monkeypatch.setenv("SRO_HOME", str(tmp_path / "home"))
+    whole = load_test_set("clef2025-dev", data_dir)
+    parts = whole.by_language()
+    # The lexicon of a language is the first word of its first sentence.
+    rude = {part.lang: regex.search(r"[\w'*@$]+", part.sources[0])[0] for part in parts}
+    lexicon, own, made = tmp_path / "rude.tsv", tmp_path / "two.tsv", tmp_path / "made.zip"
+    pd.DataFrame({"text": list(rude.values()), "lang": list(rude)}).to_csv(lexicon, sep="\t", index=False)
+    rows = [(source, f"{source} .", part.lang) for part in parts for source in part.sources[:2]]
+    pd.DataFrame(rows, columns=["toxic_sentence", "reference", "lang"]).to_csv(own, sep="\t", index=False)
+    more = ["--lexicon", str(lexicon)] if system == "delete" else []
+    main([system, "--test-set", "clef2025-dev", "--data-dir", str(data_dir), *more, "--submission", str(made)])
+    outputs = outputs_for(made, whole)
+    changed = {
+        lang
+        for lang, source, output in zip(whole.langs, whole.sources, outputs, strict=True)
+        if source.split() != output.split()
+    }
+    assert changed == (set() if system == "duplicate" else set(rude))
+    table = pd.read_csv(made, sep="\t")
+    assert len(table) == 6_000 and not table.isna().values.any() and table["lang"].tolist() == list(whole.langs)
+    for name, langs, averages in (("clef2024", PARALLEL, ["AvgP"]), ("clef2025", whole.languages, ["AvgP", "AvgNP"])):
+        capsys.readouterr()
+        options = ["--test-set", str(own), "--lang", ",".join(langs), "--profile", str(tiny[name]), *more]
+        main([system, *options])
+        lines = [line.split("\t") for line in capsys.readouterr().out.split("\n") if "\t" in line]
+        assert [row[1] for row in lines[1:]] == [*sorted(langs), *averages]

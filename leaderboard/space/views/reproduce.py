@@ -13,6 +13,7 @@ import metrics
 from leaderboard.rows.row import folder_name
 from leaderboard.space.data import Record
 from leaderboard.space.escaping import hub_commit
+from metrics.data.languages import ENGLISH
 from metrics.generation.engines import engine_option
 from metrics.generation.fields import DECODING_KEYS
 from metrics.systems.names import ENDPOINT
@@ -70,6 +71,8 @@ def _score(record: Record, system: str) -> str:
         ("--revision", hub_commit(system, str(record["revision"])) or None),
         ("--endpoint", endpoint_of(record) or None),
         ("--test-set", record["test_set"]),
+        ("--lang", record["lang"] if record["lang"] != ENGLISH else None),
+        ("--pivot", _pivot(str(decoding.get("translation", "")), str(record["lang"])) or None),
         ("--limit", record["n"] if part else None),
         ("--profile", _profile_option(str(record["profile"]))),
         ("--prompt", decoding.get("prompt") or None),
@@ -84,6 +87,11 @@ def _score(record: Record, system: str) -> str:
     # After "--" a name that begins with a dash is a name.
     arguments = f"{arguments} -- {name}" if system.startswith("-") else f" {name}{arguments}"
     return f"python -m metrics.score{arguments}"
+
+
+def _pivot(translation: str, lang: str) -> str:
+    """The language between, of a back-translation such as de-en-de; "" for other systems."""
+    return translation.removeprefix(f"{lang}-").removesuffix(f"-{lang}")
 
 
 @functools.cache
