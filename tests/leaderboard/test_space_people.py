@@ -237,7 +237,7 @@ def test_limits_of_the_server_hold_for_typed_texts() -> None:
     assert "At most 1,000 characters" in render_scores("x" * 1_001, "y", "offline", False)
     assert "At most 1,000 characters" in render_scores("x", "y" * 1_001, "offline", False)
     assert "Write the toxic sentence first" in render_scores(" \n", "y", "offline", False)
-    assert "Not scored: profile &lt;b&gt;: unknown" in render_scores("x", "y", "<b>", False)
+    assert "profile &lt;b&gt;: unknown" in render_scores("x", "y", "<b>", False)
     assert "An empty rewrite scores 0 in every metric" in render_scores("you damn fool", "", "offline-v2", False)
     html = render_scores("you damn fool", f"you damn fool {HOSTILE[1]}", "offline-v2", False)
     assert "<img" not in html and "&lt;img src=x" in html and 'class="rude"' in html

@@ -18,7 +18,7 @@ MAX_CHARACTERS = 1_000
 # Their models come from PyPI, so that any Space can load them; they are for English.
 BUILT_IN_PROFILES = ("offline", "offline-v2")
 # Those whose models come from the Hub: hundreds of megabytes, which a Space may not have room for.
-HUB_PROFILES = ("paradetox", "emnlp2021", "sro-release")
+HUB_PROFILES = ("paradetox", "emnlp2021")
 EXAMPLE = ("why is this stupid thing so damn slow?", "Why is this so slow?")
 _LOCK = Lock()
 _MEANINGS = {
