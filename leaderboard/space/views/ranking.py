@@ -102,7 +102,7 @@ def render_published(records: Sequence[Record]) -> str:
     return (
         "<h2>Published figures</h2><p>Taken from papers, not measured here. Their test sets, classifiers, thresholds "
         "and decoding settings differ. J under one protocol cannot be compared with J under another or with the "
-        f"ranking above, so these rows have no rank and no interval.{more}</p>"
+        f"ranking, so these rows have no rank and no interval.{more}</p>"
         f"{table('published', head, rows, 'Published figures')}"
     )
 
