@@ -1,6 +1,6 @@
 """The gradio page: what stands above the tabs, the tabs, and which parts an event updates. All rows are in memory."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from string import Template
 from typing import Any
@@ -132,9 +132,11 @@ def _on_filters(frame: Frame, tabs: dict[str, gr.Tab], refreshes: dict[str, Refr
                 return dict(zip(refresh.outputs, new, strict=True))
         return {}
 
-    def opened(tab: str, key: str | None, *values: Any) -> Sequence[Any]:
+    def opened(tab: str, key: str | None, *values: Any) -> dict[Any, Any]:
         filters, own = Filters(*values[: len(CHOICES) + 1]), values[len(CHOICES) + 1 :]
-        return refreshes[tab].update(frame.group_at(key), filters, *own)
+        # By component: gradio takes a list for the value of a single one.
+        new = refreshes[tab].update(frame.group_at(key), filters, *own)
+        return dict(zip(refreshes[tab].outputs, new, strict=True))
 
     # Not `input`: gradio's text box sends none when a letter is deleted, and its menu sends two per choice.
     changes = [component.change for component in frame.filters]
