@@ -22,11 +22,19 @@ _VAGUE = re.compile(
     r" (?:persons?|people|man|men|guys?|wom[ae]n|things?|stuff|someone|something|ones?)\s*(?:[.,!?]|$)",
     re.IGNORECASE,
 )
+# "Only a person bets his salary", for "only a moron".
+_VAGUE_NOUN = re.compile(r"\b(person|guy|man|woman|thing)\b(?! (?:who|that|with|in|from)\b)", re.IGNORECASE)
 _GAP = re.compile(
     r"\b(an?|the|my|your|our|their|every|such an?)\s+"
     r"((?:about|am|an?|and|are|as|at|be|because|but|by|can|could|did|do|does|for|from|had|has|have|he|her|him|i|if|in|into"
     r"|is|it|may|me|might|must|my|of|off|on|or|our|out|over|she|should|so|than|that|the|their|them|then|they|this|to|too"
     r"|under|up|us|was|we|were|when|where|which|while|who|why|will|with|would|you|your)\b|[.,!?;:]|$)",
+    re.IGNORECASE,
+)
+# Words that seldom end a clause; a rewrite may end one with them where its source does.
+_CUT_OFF = re.compile(
+    r"\b(an?|as|be|being|by|either|from|her|his|its|more|most|my|of|our|such|than|the|their|these|those|to|too|very|with"
+    r"|your)\s*(?:[.,!?;:]|$|\b(?:and|or|who)\b)",
     re.IGNORECASE,
 )
 
@@ -42,7 +50,7 @@ class Edits:
         rude: Rude words of the rewrite.
         same_negations: Whether source and rewrite negate equally often; negations of rude phrases may go.
         vague: Whether the rewrite calls somebody a person, or something a thing, and no more.
-        gap: Whether a determiner of the rewrite has lost its noun.
+        gap: Whether a phrase of the rewrite is cut off: a determiner has lost its noun, a preposition its object.
     """
 
     content_words: int
@@ -75,7 +83,7 @@ def compare(source: str, rewrite: str) -> Edits:
         tuple(invented),
         tuple(word for word in after if word in lexicon()),
         _negations(before, rude) <= _negations(after) <= _negations(before),
-        bool(_VAGUE.search(rewrite)) and not _VAGUE.search(source),
+        _is_vague(source, rewrite),
         bool(_gaps(rewrite) - _gaps(source)),
     )
 
@@ -91,9 +99,16 @@ def _rude_words(source: str) -> tuple[frozenset[str], frozenset[str]]:
     return frozenset(rude), frozenset(supported)
 
 
+def _is_vague(source: str, rewrite: str) -> bool:
+    """Whether a rewrite has a person or a thing without more, and its source has not."""
+    nouns = ({noun.lower() for noun in _VAGUE_NOUN.findall(text)} for text in (rewrite, source))
+    return bool(next(nouns) - next(nouns)) or bool(_VAGUE.search(rewrite) and not _VAGUE.search(source))
+
+
 def _gaps(text: str) -> set[tuple[str, str]]:
-    """Return each determiner that no noun can follow, with what follows it."""
-    return {(match[1].lower(), match[2].lower()) for match in _GAP.finditer(text)}
+    """Return each word whose phrase is cut off, with what follows it."""
+    gaps = {(match[1].lower(), match[2].lower()) for match in _GAP.finditer(text)}
+    return gaps | {(match[1].lower(), "") for match in _CUT_OFF.finditer(text)}
 
 
 def _stems(texts: Iterable[str]) -> Iterable[str]:

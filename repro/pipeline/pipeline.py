@@ -20,6 +20,7 @@ from repro.pipeline.report import REPORT
 from repro.pipeline.rewriting import REWRITING
 from repro.pipeline.scoring import ROWS, SCORING
 from repro.pipeline.screener import SCREENER
+from repro.pipeline.softening import SOFTENING
 from repro.pipeline.training import CHOICE, TRAINING
 from repro.pipeline.warm_up import WARM_UP
 from repro.training.tracking import require_trackers
@@ -58,7 +59,7 @@ def stages(recipe: Recipe) -> list[Stage[Any]]:
     """Return the stages of a recipe, in their order."""
     corpora = Stage("corpora", _record_inputs, Recipe, inputs=tuple(field.name for field in fields(Inputs)))
     trains: list[Stage[Any]] = [TRAINING, CHOICE] if recipe.method != "none" else []
-    return [corpora, SCREENER, WARM_UP, *trains, REWRITING, SCORING, ROWS, REPORT]
+    return [corpora, SCREENER, SOFTENING, WARM_UP, *trains, REWRITING, SCORING, ROWS, REPORT]
 
 
 @contextmanager

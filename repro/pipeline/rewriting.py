@@ -26,8 +26,8 @@ from repro.followers.follower import ScreenerFollower
 from repro.methods import METHODS, PARALLEL
 from repro.methods.config import MethodConfig
 from repro.pipeline.engine import Stage, StageRun
+from repro.pipeline.leader import paraphraser
 from repro.pipeline.screener import JudgingConfig, load_screener
-from repro.pipeline.warm_up import paraphraser
 from repro.training.config import WarmupConfig
 
 

@@ -28,8 +28,9 @@ from repro.leader.leader import Leader
 from repro.methods.config import ContextConfig
 from repro.methods.context import TrainingContext, training_method
 from repro.pipeline.engine import Stage, StageRun
+from repro.pipeline.leader import LoadingConfig, load_leader, paraphraser
 from repro.pipeline.screener import JudgingConfig, load_follower
-from repro.pipeline.warm_up import LoadingConfig, load_leader, paraphraser, was_trained
+from repro.pipeline.warm_up import was_trained
 from repro.training.checkpoints import BEST, export_model
 from repro.training.config import TextsConfig, TrainingConfig
 from repro.training.development import DevelopmentScores, best_step

@@ -25,6 +25,10 @@ class WarmupConfig(Section):
         description='"denoise": restore neutral sentences that were made rude; "none": no warm-up.'
     )
     warmup_corpora: list[str] = Field(description="Corpora whose neutral sentences are made rude.")
+    warmup_softened: Limit = Field(
+        description="How many toxic sentences of these corpora are rewritten by rule, for the leader to learn from."
+    )
+    warmup_softened_share: Share = Field(description="Share of rows that are such pairs.")
     warmup_steps: Limit = Field(description="Updates.")
     warmup_batch_size: Count = Field(description="Rows per update and process.")
     warmup_learning_rate: NonNegative = Field(description="Learning rate after its first steps; linear to 0.")

@@ -1,7 +1,7 @@
 """Warm-up: maximum-likelihood training that makes a paraphraser of an instruction model, without parallel data.
 
-Neutral sentences are made rude (`repro.wording.rudeness`), and the leader restores them. Paraphrase pairs are mixed
-in if there are any.
+Neutral sentences are made rude (`repro.wording.rudeness`), and the leader restores them. Mixed in are toxic sentences
+with rewrites by rule (`repro.training.softened`), and paraphrase pairs if there are any.
 """
 
 import random
@@ -16,16 +16,21 @@ from repro.training.distributed_trainer import DistributedTrainer
 from repro.wording.rudeness import add_rudeness
 
 
-def denoising_rows(
-    neutral: Sequence[str], pairs: Sequence[tuple[str, str]], config: WarmupConfig, seed: int
+def warmup_rows(
+    neutral: Sequence[str],
+    paraphrases: Sequence[tuple[str, str]],
+    softened: Sequence[tuple[str, str]],
+    config: WarmupConfig,
+    seed: int,
 ) -> list[dict[str, Any]]:
     """Return the training rows of all processes: `source`, `target`, and `length`, the number of words in both.
 
     Args:
         neutral: Neutral sentences; those with a rude word, and those of under 4 or over `warmup_max_words` words, are
             left out.
-        pairs: Paraphrases (source, target).
-        config: Number of rows, changes per sentence, and share of paraphrases.
+        paraphrases: Pairs (source, target).
+        softened: Pairs (toxic sentence, rewrite by rule).
+        config: Number of rows, changes per sentence, and shares of the pairs.
         seed: Seed of everything that is drawn.
 
     Raises:
@@ -36,11 +41,13 @@ def denoising_rows(
     clean = [t for t in neutral if 4 <= len(t.split()) <= longest and not rude & set(t.lower().split())]
     if not clean:
         raise InputError(f"the warm-up needs neutral sentences of 4 to {longest} words; choose other warmup_corpora")
-    short_pairs = [p for p in pairs if max(len(p[0].split()), len(p[1].split())) <= longest]
+    short_pairs = [p for p in paraphrases if max(len(p[0].split()), len(p[1].split())) <= longest]
     rows = []
     for _ in range(config.warmup_steps * config.warmup_batch_size * num_processes()):
         if short_pairs and rng.random() < config.warmup_pair_share:
             source, target = rng.choice(short_pairs)
+        elif softened and rng.random() < config.warmup_softened_share:
+            source, target = rng.choice(softened)
         else:
             target = rng.choice(clean)
             source = add_rudeness(target, config.warmup_changes, rng)

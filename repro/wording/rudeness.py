@@ -18,7 +18,7 @@ from lemminflect import getInflection
 _TABLE = Path(__file__).parent / "equivalents.yaml"
 # Penn Treebank tags of the forms that are derived, by section; both sides of an entry get the same one.
 _FORMS = {"nouns": ("NNS",), "verbs": ("VBZ", "VBD", "VBG", "VBN"), "adjectives": (), "mass": (), "fixed": ()}
-_ADDITIONS = ("intensifiers", "degrees", "addresses", "exclamations", "remarks")
+_ADDITIONS = ("intensifiers", "degrees", "addresses", "exclamations", "remarks", "insults")
 # An intensifier may stand between one of these and a noun or an adjective.
 _DETERMINERS = r"the|a|an|this|these|those|my|your|his|our|their|its|some|every|another|no|such a|of"
 _BE = r"is|are|was|were|be|been|'s|'re|'m|am|not|so|too|looks?|sounds?|seems?|feels?"
@@ -45,12 +45,17 @@ class Equivalents(NamedTuple):
         rude: Rude phrases by the neutral phrase (its `_key`) that says the same.
         neutral: Neutral phrases by rude phrase, in lower case.
         additions: Rude phrases that add nothing to a sentence, by kind.
+        insulting: Adjectives that stand before insults.
+        turns: Turns of phrase that insult, by what they say without it; "…" stands for the rest of the sentence, and
+            "INSULT" for an insult.
     """
 
     phrases: list[str]
     rude: dict[str, list[str]]
     neutral: dict[str, list[str]]
     additions: dict[str, list[str]]
+    insulting: list[str]
+    turns: dict[str, list[str]]
 
 
 @cache
@@ -70,7 +75,12 @@ def load_equivalents() -> Equivalents:
                         rude[_key(left)].append(right)
                         neutral[right].append(left)
     return Equivalents(
-        list(neutral_phrases), dict(rude), dict(neutral), {kind: list(table[kind]) for kind in _ADDITIONS}
+        list(neutral_phrases),
+        dict(rude),
+        dict(neutral),
+        {kind: list(table[kind]) for kind in _ADDITIONS},
+        list(table["insulting"]),
+        {neutral: phrases.split(", ") for neutral, phrases in table["turns"].items()},
     )
 
 
@@ -85,7 +95,7 @@ def _inflect(phrase: str, tag: str, section: str) -> str:
     return " ".join([*words[:head], forms[0] if forms else words[head], *words[head + 1 :]])
 
 
-def _pattern(phrases: Sequence[str]) -> re.Pattern[str]:
+def phrase_pattern(phrases: Sequence[str]) -> re.Pattern[str]:
     """Return an expression for whole phrases, the longest first; contractions may be written with a blank."""
     ordered = sorted(phrases, key=len, reverse=True)
     alternatives = (re.escape(p).replace(r"\ ", r"\s+").replace("n't", " ?n ?'t").replace("'", " ?'?") for p in ordered)
@@ -123,7 +133,7 @@ def _rude_phrases() -> tuple[dict[str, list[str]], int]:
 
 @cache
 def _neutral_pattern() -> re.Pattern[str]:
-    return _pattern(load_equivalents().phrases)
+    return phrase_pattern(load_equivalents().phrases)
 
 
 def _key(text: str) -> str:
@@ -144,31 +154,35 @@ def add_rudeness(text: str, max_changes: int, rng: random.Random) -> str:
         nouns and adjectives, forms of address, exclamations, remarks and threats at its ends.
     """
     changes = rng.randint(1, max_changes)
+    if (turned := _add_turn(text, rng)) != text:
+        return fix_articles(turned)
     matches = list(_neutral_pattern().finditer(text))
     replaced = sorted(rng.sample(matches, min(changes, len(matches))), key=lambda m: -m.start())
     done = 0
     for match in replaced:
         if rng.random() < _REPLACED:
             phrase = rng.choice(load_equivalents().rude[_key(match[0])])
-            text = text[: match.start()] + _with_case(phrase, match[0]) + text[match.end() :]
+            text = text[: match.start()] + with_case(phrase, match[0]) + text[match.end() :]
             done += 1
     # Within the sentence first: what is added at its ends is not changed again.
     for adder in sorted(rng.choices(range(len(_ADDERS)), k=changes - done)):
         text = _ADDERS[adder](text, rng)
-    return _fix_articles(text)
+    return fix_articles(text)
 
 
 # Share of the drawn words of the table that are replaced; the other changes are additions.
 _REPLACED = 0.8
+# Share of the forms of address that are composed of an adjective and an insult.
+_COMPOSED = 0.5
 
 
-def _with_case(phrase: str, like: str) -> str:
+def with_case(phrase: str, like: str) -> str:
     if like.isupper() and len(like) > 1:
         return phrase.upper()
     return phrase[0].upper() + phrase[1:] if like[0].isupper() else re.sub(r"\bi\b", "i", phrase)
 
 
-def _fix_articles(text: str) -> str:
+def fix_articles(text: str) -> str:
     """Write "a" or "an" as the next word demands, and drop an article before another determiner."""
     text = re.sub(r"\b(the|an?|my|your|his|our|their|this) (?=(?:some|that|those|these|every|any|all this) )", "", text)
 
@@ -201,11 +215,50 @@ def _split_end(text: str) -> tuple[str, str]:
 
 def _add_address(text: str, rng: random.Random) -> str:
     phrase = rng.choice(load_equivalents().additions["addresses"])
+    if rng.random() < _COMPOSED:
+        phrase = f"you {_name(rng)}"
     comma = rng.choice((" , ", " ")) if re.search(r"\w [.,!?]", text) else rng.choice((", ", ", ", " "))
     if rng.random() < 0.65:
         sentence, end = _split_end(text)
         return f"{sentence}{comma}{phrase}{end}"
     return _join_front(phrase, comma, text)
+
+
+def _name(rng: random.Random) -> str:
+    """Return an insult with an adjective or two before it."""
+    table = load_equivalents()
+    adjectives = rng.sample(table.insulting, rng.choice((0, 1, 1, 2)))
+    return " ".join([*adjectives, rng.choice(table.additions["insults"])])
+
+
+_LACKED = ("brains", "sense", "skill", "decency", "manners", "talent", "shame", "clue")
+# "The waiter forgot …": a subject, and a verb in the past or the third person.
+_SUBJECT = re.compile(
+    r"((?:the|my|our|his|her|their|that|this|your) \w+|he|she) (?=(?:(?:never|always|still|just|even|also) )?"
+    r"(?:\w{2,}ed|\w{2,}[^s]s|had|went|took|made|got|gave|said|told|left|lost|forgot|kept|sold|came|ran|put|let|can't"
+    r"|cannot|won't|didn't|doesn't) \w)",
+    re.IGNORECASE,
+)
+
+
+def _add_name(text: str, rng: random.Random) -> str:
+    """Say of the subject that it is "a … who" does what the sentence says."""
+    match = _SUBJECT.match(text)
+    if not match or match[1].lower().endswith("s"):
+        return _add_address(text, rng)
+    return f"{match[1]} {rng.choice(('is', 'is', 'was'))} a {_name(rng)} who {text[match.end() :]}"
+
+
+def _add_turn(text: str, rng: random.Random) -> str:
+    """Say with an insulting turn of phrase what a neutral one says at the beginning of the text."""
+    for neutral, rude in load_equivalents().turns.items():
+        start = neutral.removesuffix(" …")
+        if text.lower().startswith(start + " "):
+            turn = (
+                rng.choice(rude).removesuffix(" …").replace("INSULT", _name(rng)).replace("WORD", rng.choice(_LACKED))
+            )
+            return with_case(turn, text) + text[len(start) :]
+    return text
 
 
 def _join_front(phrase: str, between: str, text: str) -> str:
@@ -221,7 +274,7 @@ def _add_exclamation(text: str, rng: random.Random) -> str:
     if rng.random() < 0.7:
         between = rng.choice((f"{blank}, ", " ", f"{blank}! ", f"{blank}. "))
         if between.strip() in ("!", "."):
-            return f"{_with_case(phrase, text)}{between}{text}"
+            return f"{with_case(phrase, text)}{between}{text}"
         return _join_front(phrase, between, text)
     sentence, end = _split_end(text)
     return f"{sentence}{rng.choice((f'{blank}, ', ' '))}{phrase}{end}"
@@ -245,6 +298,7 @@ _ADDERS = (
     _add_before(_DETERMINERS, "intensifiers"),
     _add_before(_BE, "degrees"),
     _add_address,
+    _add_name,
     _add_exclamation,
     _add_remark,
 )

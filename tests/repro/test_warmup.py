@@ -10,26 +10,29 @@ import pytest
 from metrics.data.corpora import load_corpus
 from metrics.systems.baselines import lexicon
 from repro.training.config import WarmupConfig
-from repro.training.warmup import denoising_rows
+from repro.training.warmup import warmup_rows
 from repro.wording.rudeness import add_rudeness, find_rude, load_equivalents, words
 
 NEUTRAL = ["the soup was cold when it came", "we waited for an hour at the door"]
 
 
 def test_rows_have_the_given_shares_and_no_rude_target() -> None:
-    pairs = [("it rained a lot", "there was much rain")]
+    pairs, softened = [("it rained a lot", "there was much rain")], [("this is shit", "this is bad")]
     config = WarmupConfig(
         warmup="denoise", warmup_corpora=[], warmup_steps=100, warmup_batch_size=20, warmup_learning_rate=0,
-        warmup_changes=3, warmup_pair_share=0.25, warmup_max_words=14,
+        warmup_changes=3, warmup_pair_share=0.25, warmup_softened=1,
+        warmup_softened_share=0.4, warmup_max_words=14,
     )  # fmt: skip
-    rows = denoising_rows([*NEUTRAL, "you are a damn fool"], pairs, config, seed=1)
+    rows = warmup_rows([*NEUTRAL, "you are a damn fool"], pairs, softened, config, seed=1)
     sources = [(row["source"], row["target"]) for row in rows]
     # A quarter are pairs. 2,000 draws: standard deviation .01.
     assert sources.count(pairs[0]) / 2_000 == pytest.approx(0.25, abs=0.04)
     restored = [row for row in rows if row["target"] in NEUTRAL]
-    assert len(restored) == 2_000 - sources.count(pairs[0])
+    # Of the other three quarters, four tenths: standard deviation .01.
+    assert sources.count(softened[0]) / 2_000 == pytest.approx(0.3, abs=0.04)
+    assert len(restored) == 2_000 - sources.count(pairs[0]) - sources.count(softened[0])
     assert all(row["source"] != row["target"] for row in restored)
-    assert rows == denoising_rows([*NEUTRAL, "you are a damn fool"], pairs, config, seed=1)
+    assert rows == warmup_rows([*NEUTRAL, "you are a damn fool"], pairs, softened, config, seed=1)
 
 
 def test_the_table_has_entries_for_every_part_of_speech_and_derives_their_forms() -> None:

@@ -1,0 +1,60 @@
+"""Stage "softening": toxic sentences rewritten by rule; the follower and the untouched leader choose the rewrites."""
+
+import json
+import random
+from itertools import chain, zip_longest
+
+from metrics.util.files import write_json
+from metrics.util.progress import ProgressBar
+from repro.config.inputs import Inputs
+from repro.followers.follower import Follower
+from repro.pipeline.engine import Stage, StageRun
+from repro.pipeline.leader import LoadingConfig, load_leader
+from repro.pipeline.screener import JudgingConfig, load_follower
+from repro.training.config import WarmupConfig
+from repro.training.softened import choose_rewrites, passing_candidates
+
+PAIRS = "pairs.json"
+# Sentences whose candidates the leader reads before the next file is written, from which a killed build goes on.
+_PART = 40
+
+
+class _Config(WarmupConfig, JudgingConfig, LoadingConfig):
+    """All fields that the softening reads."""
+
+
+def _build(run: StageRun[_Config]) -> None:
+    config, pairs = run.config, []
+    if config.warmup != "none" and config.warmup_softened:
+        leader = load_leader(run.inputs.leader, config)
+        candidates = _candidates(run.inputs, load_follower(run.folders["screener"], config), config)
+        texts = [*candidates]
+        with ProgressBar("softening", len(texts), unit="sentences") as bar:
+            for start in range(0, len(texts), _PART):
+                part, file = texts[start : start + _PART], run.work / f"{start}.json"
+                if not file.exists():
+                    write_json(file, list(choose_rewrites(leader, {text: candidates[text] for text in part})))
+                pairs += json.loads(file.read_text("utf-8"))
+                bar.update(len(part))
+        run.log({"sentences": len(texts), "pairs": len(pairs)})
+    write_json(run.work / PAIRS, pairs)
+
+
+def _candidates(inputs: Inputs, follower: Follower, config: _Config) -> dict[str, list[str]]:
+    """Return the candidates for rewrites of toxic sentences, from all corpora in turn."""
+    corpora = [
+        [text for text in corpus.toxic if len(text.split()) <= config.warmup_max_words] for corpus in inputs.warming
+    ]
+    for texts in corpora:
+        random.Random(config.seed).shuffle(texts)
+    found: dict[str, list[str]] = {}
+    for text in filter(None, chain.from_iterable(zip_longest(*corpora))):
+        if candidates := passing_candidates(text, follower, config.seed):
+            found[text] = candidates
+        if len(found) == config.warmup_softened:
+            break
+    return found
+
+
+_INPUTS = ("leader", "warming")
+SOFTENING = Stage("softening", _build, _Config, _INPUTS, ("screener",), shared=True)

@@ -1,0 +1,135 @@
+"""Polite rewrites of toxic sentences by rule: candidates, from which a follower and a language model choose.
+
+Rude words and phrases are left out, or replaced by neutral wordings of the table of equivalents; forms of address,
+insulting clauses and sentences are cut; insulting turns of phrase are said plainly. Most candidates are bad: the rules
+know little of grammar.
+"""
+
+import random
+import re
+from collections.abc import Iterator
+from functools import cache
+
+from lemminflect import getLemma
+
+from metrics.systems.baselines import lexicon
+from repro.wording.rudeness import fix_articles, load_equivalents, phrase_pattern, with_case
+
+# How often a rude phrase is left out that has neutral wordings.
+_LEFT_OUT = 0.3
+# "You lazy clown", and the punctuation that sets it off.
+_ADDRESS = r"(?:you|u|ya)(?: [\w'-]+){1,4}"
+_ADDRESSES = (
+    re.compile(rf"\s*,?\s+{_ADDRESS}(?=\s*[.!?]*\s*$)", re.IGNORECASE),
+    re.compile(rf"^{_ADDRESS}\s*[,!.]\s*", re.IGNORECASE),
+)
+# "The reporter is a lazy hack who didn't call us."
+_WHO = re.compile(
+    r"\s*(?:\b(?:is|are|was|were)|'s|'re)\s+(?:an?|the|just an?|such an?)?\s*([\w' ,-]+?)\s+(?:who|that)\s+",
+    re.IGNORECASE,
+)
+# "Turn it down or I'll break your legs."
+_THREAT = re.compile(
+    r"^(?!i\b|you\b|he\b|she\b|we\b|they\b)(.+?)\s*,? or (?:i|we|he|she|they|you)(?: |'ll|'d|ll\b).*?(\s*[.!?]*)$",
+    re.IGNORECASE,
+)
+_CLAUSES = re.compile(r"(\s*[,;:]\s+|\s+(?:and|but|because|so|,)\s+|\s*\.\.+\s*|\s+-+\s+)")
+
+
+@cache
+def _rude_pattern() -> re.Pattern[str]:
+    equivalents = load_equivalents()
+    additions = (text for kind in equivalents.additions.values() for text in kind)
+    return phrase_pattern(list(dict.fromkeys([*equivalents.neutral, *additions, *lexicon()])))
+
+
+@cache
+def _turns() -> list[tuple[re.Pattern[str], str]]:
+    """Return an expression for each insulting turn of phrase at the beginning of a text, and what it says."""
+    equivalents = load_equivalents()
+    nouns = "|".join(sorted({re.escape(noun) for noun in (*equivalents.additions["insults"], *_rude_people())}))
+    name = rf"(?:[\w'-]+ ){{0,2}}(?:{nouns})"
+    turns = []
+    for neutral, rude in equivalents.turns.items():
+        for turn in rude:
+            pattern = re.escape(turn.removesuffix(" …")).replace(r"\ ", " ").replace("an INSULT", "an? INSULT")
+            # "What moron eats …" asks what "what moron would eat …" does.
+            pattern = pattern.replace("INSULT", name).replace("WORD you", r"[\w'-]+(?: at all)?\s*,? you").removesuffix(
+                " would"
+            ) + (r" (?:would |(?P<verb>\w+s) )" if turn.endswith(" would …") else " ")
+            turns.append((re.compile(rf"^(?:so |and |but )?{pattern}", re.IGNORECASE), neutral.removesuffix("…")))
+    return turns
+
+
+def _rude_people() -> list[str]:
+    """Return rude words for a person."""
+    table = load_equivalents().rude
+    return [rude for noun in ("person", "man", "guy") for rude in table[noun]]
+
+
+def is_rude(text: str) -> bool:
+    """Return whether a text has a rude word or phrase of the table or of the lexicon."""
+    return bool(_rude_pattern().search(text))
+
+
+def propose_rewrites(text: str, limit: int, rng: random.Random) -> list[str]:
+    """Return candidates for a polite rewrite of a sentence, without doubles; the sentence is not among them.
+
+    Args:
+        text: A toxic sentence.
+        limit: Upper limit of the number of candidates for each way of cutting the sentence.
+        rng: Draws candidates where there are more.
+    """
+    candidates: dict[str, None] = {}
+    for cut in dict.fromkeys([text, *_cuts(text)]):
+        for _ in range(limit if is_rude(cut) else 1):
+            candidates[_tidy(_rude_pattern().sub(lambda match: _neutral(match, rng), cut), text)] = None
+    return [candidate for candidate in candidates if candidate and candidate != text]
+
+
+def _neutral(match: re.Match[str], rng: random.Random) -> str:
+    neutral = load_equivalents().neutral.get(re.sub(r"\s+", " ", match[0].lower()), [])
+    if not neutral or rng.random() < _LEFT_OUT:
+        return ""
+    return with_case(rng.choice(neutral), match[0])
+
+
+def _cuts(text: str) -> Iterator[str]:
+    """Yield what is left of a sentence when an insulting address, turn of phrase, clause or sentence is cut."""
+    for pattern in _ADDRESSES:
+        match = pattern.search(text)
+        if match and is_rude(match[0]):
+            yield text[: match.start()] + text[match.end() :]
+    if match := _WHO.search(text):
+        yield f"{text[: match.start()]} {text[match.end() :]}"
+    if match := _THREAT.match(text):
+        yield f"please {match[1][0].lower()}{match[1][1:]}{match[2]}"
+        yield f"{match[1]}{match[2]}"
+    for pattern, neutral in _turns():
+        if match := pattern.match(text):
+            verb = match.groupdict().get("verb")
+            base = f"{(getLemma(verb, 'VERB') or (verb,))[0]} " if verb else ""
+            yield f"{neutral}{base}{text[match.end() :]}"
+    parts = re.split(r"(?<=[.!?])\s+", text)
+    if len(parts) > 1:
+        yield " ".join(part for part in parts if not is_rude(part))
+    for i in range(len(parts) if len(parts) > 1 else 0):
+        yield " ".join(parts[:i] + parts[i + 1 :])
+    clauses = _CLAUSES.split(text)
+    for i in range(0, len(clauses) if len(clauses) > 1 else 0, 2):
+        if is_rude(clauses[i]):
+            yield "".join(clauses[: i - 1] + clauses[i + 1 :]) if i else "".join(clauses[2:])
+
+
+def _tidy(text: str, source: str) -> str:
+    """Write the blanks, punctuation, articles and capitals of a text as its source has them."""
+    text = re.sub(r"\s+", " ", text).strip()
+    text = re.sub(r"(?:\s*,)+(\s*[,.!?])", r"\1", text)
+    text = re.sub(r"^[\s,.!?;:-]+", "", text)
+    text = fix_articles(re.sub(r"[\s,;:-]+$", "", text))
+    if source[:1].isupper() and text:
+        text = text[0].upper() + text[1:]
+    end = re.search(r"\s*[.!?]+$", source)
+    if end and text and text[-1] not in ".!?":
+        text += end[0]
+    return text if re.search(r"\w [,.!?]", source) else re.sub(r"(?<=\w) (?=[,.!?])", "", text)
