@@ -88,8 +88,9 @@ def propose_rewrites(text: str, limit: int, rng: random.Random) -> list[str]:
 
 
 def _neutral(match: re.Match[str], rng: random.Random) -> str:
-    neutral = load_equivalents().neutral.get(re.sub(r"\s+", " ", match[0].lower()), [])
-    if not neutral or rng.random() < _LEFT_OUT:
+    table, phrase = load_equivalents(), re.sub(r"\s+", " ", match[0].lower())
+    neutral = table.neutral.get(phrase, [])
+    if not neutral or phrase in table.additions["degrees"] or rng.random() < _LEFT_OUT:
         return ""
     return with_case(rng.choice(neutral), match[0])
 

@@ -53,6 +53,8 @@ def test_what_is_made_rude_keeps_the_other_words_their_case_and_their_punctuatio
     rng, texts = random.Random(4), load_corpus("sample").neutral[:300]
     for text in texts:
         rude = add_rudeness(text, 1, rng)
+        if any(text.lower().startswith(turn.removesuffix("…")) for turn in load_equivalents().turns):
+            continue
         supported = {word for _, neutral in find_rude(words(rude)) for phrase in neutral for word in words(phrase)}
         lost = [word for word in words(text) if word not in words(rude) and word not in supported]
         # Articles follow the next word, and give way to "some".
