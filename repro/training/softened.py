@@ -45,8 +45,11 @@ def passing_candidates(text: str, follower: Follower, seed: int) -> list[str]:
 
 
 def mean_logprobs(leader: Leader, texts: Sequence[str]) -> list[float]:
-    """Return the mean log-probability per token of each text under the leader, after a line break, in nats."""
-    start = leader.tokenizer("\n", add_special_tokens=False)["input_ids"]
+    """Return the mean log-probability per token of each text under the leader, after a line break, in nats.
+
+    The end of sequence stands for a line break that the tokenizer does not know.
+    """
+    start = leader.tokenizer("\n", add_special_tokens=False)["input_ids"] or [leader.tokenizer.eos_token_id]
     values = [0.0] * len(texts)
     targets = leader.target_ids(texts)
     for batch in length_sorted_batches([len(target) for target in targets], _BATCH):

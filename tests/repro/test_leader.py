@@ -18,7 +18,7 @@ from repro.leader.config import RolloutConfig
 from repro.leader.leader import Leader
 from repro.leader.logprobs import sequence_logprobs
 from repro.leader.rollouts import RolloutGenerator
-from repro.pipeline.warm_up import LoadingConfig, load_leader
+from repro.pipeline.leader import LoadingConfig, load_leader
 from repro.training.checkpoints import export_model
 
 PROMPT = "rude : {text} polite :"

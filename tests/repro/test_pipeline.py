@@ -48,7 +48,7 @@ def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # One line per stage; the other lines say where the texts come from, and which outputs were cut off.
     known = ("built-in sample", "did not end within max_new_tokens=16")
     assert [line for line in done.stderr.splitlines() if line[:1] != "[" and not any(k in line for k in known)] == []
-    assert done.stderr.count("/9] ") == 9
+    assert done.stderr.count("/10] ") == 10
     return out
 
 
@@ -146,7 +146,7 @@ def test_a_run_killed_in_several_stages_resumes_to_the_same_numbers(smoke: Path,
         assert not (out / "report.md").exists()
     done = run("repro.run", "smoke", "--out", str(out), SRO_HOME=str(own))
     assert done.returncode == 0, done.stderr[-3000:]
-    assert "[2/9] screener: done before" in done.stderr
+    assert "[2/10] screener: done before" in done.stderr
     for name in ("rewrites.parquet", "scores.parquet"):
         pd.testing.assert_frame_equal(pd.read_parquet(smoke / name), pd.read_parquet(out / name))
     assert (out / "report.md").read_text() == (smoke / "report.md").read_text()
