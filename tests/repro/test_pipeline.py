@@ -159,7 +159,7 @@ def test_a_second_run_reuses_every_stage(smoke: Path) -> None:
     before = (smoke / "report.md").read_text()
     again = run("repro.run", "smoke", "--out", str(smoke))
     assert again.returncode == 0
-    assert again.stderr.count("done before") == 9
+    assert again.stderr.count("done before") == 10
     assert "reference" in again.stdout and "95 % bootstrap intervals" in again.stdout
     for command in ("less", "python -m leaderboard.space --local", "python -m leaderboard.verify --local"):
         assert f"{command} {smoke}" in again.stdout

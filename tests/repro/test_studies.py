@@ -135,7 +135,7 @@ def test_runs_are_shared_resumed_and_fail_in_one_line(
     do_runs(arms, options)
     for folder, before in logs.items():
         after = folder.with_name(f"{folder.name}.log").read_text()[len(before) :]
-        assert after.count("done before") == 9
+        assert after.count("done before") == 10
     # The screener was fitted once per seed and linked, not fitted again, where it is shared.
     assert len(list((tmp_path / "shared").glob("screener-*.lock"))) == 2
     with pytest.raises(InputError, match=r"run broken, seed [12]: .*no such folder"):
