@@ -215,7 +215,7 @@ def _read_zip(path: Path) -> Table:
     """The only table of an archive; folders and files that hide, as macOS adds them, are passed over."""
     try:
         with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory() as folder:
-            members = [one for one in archive.infolist() if not one.is_dir() and "/." not in f"/{one.filename}"]
+            members = [one for one in archive.infolist() if not one.is_dir() and not _hides(one.filename)]
             suffix = Path(members[0].filename).suffix.lower() if len(members) == 1 else ""
             if suffix not in TABLE_SUFFIXES or suffix == _ZIP:
                 inside = ", ".join(one.filename for one in members)[:100] or "nothing"
@@ -232,6 +232,10 @@ def _read_zip(path: Path) -> Table:
         raise InputError(f"{path}: no such file") from None
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
         raise InputError(f"{path}: not a .zip that can be read ({one_line(error)}); pack it again") from None
+
+
+def _hides(name: str) -> bool:
+    return any(part.startswith(".") and part != ".." for part in name.split("/"))
 
 
 def _disguised(lines: Sequence[str]) -> str:

@@ -556,7 +556,7 @@ def test_another_lexicon_does_not_hide_a_copy(board: Path) -> None:
     shutil.rmtree(board / "results/delete")
     store_sentences(board, renamed(row, "delete", revision="lexicon-ffffffffffff"), foreign)
     status, note = check(board)["delete"]
-    assert status == "mismatch" and note == "system.name: delete has the outputs of reference"
+    assert status == "mismatch" and note == "outputs: they have letters that deletion does not give"
 
 
 def test_removed_outputs_remove_the_verification(board: Path) -> None:
@@ -655,10 +655,10 @@ def test_missing_inputs_make_a_row_unverifiable(board: Path) -> None:
     assert replaced("|version:", "|version:9")[1].startswith("measured by version 9")
     status, note = replaced("profile:offline", "profile:ours")
     assert status == "unverifiable" and "ours" in note
-    alter(board, lambda r: r.update(schema_version=3), "delete")
+    alter(board, lambda r: r.update(schema_version=4), "delete")
     assert check(board)["delete"] == (
         "unverifiable",
-        "schema version 3, this program reads 1 to 2; install a newer one",
+        "schema version 4, this program reads 1 to 3; install a newer one",
     )
     with pytest.raises(InputError, match="no row with run id 0123"):
         verify_rows(LocalStore(board).snapshot(), VerificationContext(), ["0123"])

@@ -27,6 +27,7 @@ def run_score(*arguments: str, **extra: str) -> subprocess.CompletedProcess[str]
 # Enough arguments for a command to get past its parser; the others need none.
 ARGUMENTS = {
     "leaderboard.export": ("--local", "board", "out"),
+    "leaderboard.judgements": ("export", "x.tsv", "--local", "board"),
     "leaderboard.publish": ("x.json", "--local", "board"),
     "metrics.agreement": ("x.tsv",),
     "metrics.compare": ("a.json", "b.json"),

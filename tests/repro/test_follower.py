@@ -52,13 +52,15 @@ def test_the_guarded_follower_checks_content_fluency_and_copies(naturalness: Nat
         "well , well , well": CONTENT,
         "the waiter forgot the soup": CONTENT,
         "the waiter at this restaurant forgot our soup": CONTENT,
-        "the waiter at this restaurant is not a person but forgot our soup": PASS,
+        "the waiter at this restaurant is not a person but forgot our soup": CONTENT,
         "the waiter at this restaurant is not a but forgot our soup": FLUENCY,
         "soup our forgot not restaurant is waiter the at at this but": CONTENT,
         source: TOXIC,
         "": TOXIC,
     }
     assert dict(zip(cases, follower.judge([source] * len(cases), list(cases)), strict=True)) == cases
+    kind = "the soup was cold and the waiter at this restaurant forgot our bread"
+    assert follower.judge([kind.replace("soup", "fucking soup")], [kind]) == [PASS]
 
 
 @pytest.mark.parametrize(
