@@ -81,4 +81,5 @@ def test_a_recipe_has_the_fields_of_its_sections_and_narrows_to_each() -> None:
     # Trackers change no result, so they are no part of what identifies one.
     assert recipe.model_dump().keys() == Recipe.model_fields.keys() - {"report_to"} and len(recipe.model_dump()) == 74
     for section in Recipe.__bases__:
-        assert recipe.narrow(section).model_dump() == {name: getattr(recipe, name) for name in section.model_fields}
+        own = {name: getattr(recipe, name) for name in section.model_fields if name != "report_to"}
+        assert recipe.narrow(section).model_dump() == own
