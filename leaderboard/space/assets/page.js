@@ -2,6 +2,17 @@
 // builds the buttons, and the script reads only their data-event and data-value.
 const events = ['sort', 'turn', 'choose', 'pick'];
 
+// Long introductions push everything down on a phone.
+if (matchMedia('(max-width: 600px)').matches) element.querySelectorAll('details.fold').forEach((part) => { part.open = false; });
+
+// Boxes that have more to the right are marked, so that the page's styles can hint at it.
+const mark = () => element.querySelectorAll('.box').forEach((box) => {
+  box.classList.toggle('more', box.scrollWidth - box.clientWidth - box.scrollLeft > 2);
+});
+new MutationObserver(mark).observe(element, { childList: true, subtree: true });
+new ResizeObserver(mark).observe(element);
+element.addEventListener('scroll', mark, true);
+
 element.addEventListener('click', (event) => {
   const button = event.target.closest('button');
   if (!button || !element.contains(button)) return;

@@ -15,8 +15,8 @@ from metrics.util.characters import printable
 # More marks than this overlap.
 MAX_SYSTEMS = 30
 _NAME_LENGTH = 30
-# Pixels; the first is the average width of a letter.
-_LETTER, _WIDTH, _ROW, _TOP, _SIDE, _MARGIN = 6.6, 600, 24, 30, 520, 46
+# Pixels. As narrow as this, the charts are readable on a phone, and names stand above their marks.
+_WIDTH, _ROW, _TOP, _SIDE, _MARGIN = 420, 40, 30, 400, 46
 
 
 @dataclass(frozen=True)
@@ -46,15 +46,17 @@ def render_charts(records: Sequence[Record]) -> str:
         return '<p role="status">No system with scores passes the filters above.</p>'
     drawn = complete[:MAX_SYSTEMS]
     svg = '<svg width="16" height="16" aria-hidden="true">'
-    legend = "".join(f"<li>{svg}{_mark(kind, 8, 8)}</svg> {kind}</li>" for kind in _SHAPES)
+    kinds = {r["kind"] if r["kind"] in _SHAPES else "model" for r in drawn}
+    legend = "".join(f"<li>{svg}{_mark(kind, 8, 8)}</svg> {kind}</li>" for kind in _SHAPES if kind in kinds)
     more = f", the first {MAX_SYSTEMS} of {len(complete):,} in the order of the ranking"
     return (
         f"<div class='two'><section><h2>J with its 95 % intervals{more if len(complete) > MAX_SYSTEMS else ''}</h2>"
         "<p>Overlapping intervals do not mean that two systems are equal: the letters in the ranking come from a "
         "paired test over the same sentences.</p>"
         f"{scroll_box(_intervals(drawn), 'J of each system with its interval', 'box chart')}"
-        "</section><section><h2>STA against SIM</h2><p>The same numbers. A system that deletes or rewrites freely "
-        "gains STA and loses SIM; along a dashed line their product is constant.</p>"
+        "</section><section><h2>STA against SIM</h2><p>The numbers are those of the systems in the other chart. A "
+        "system that deletes or rewrites freely gains STA and loses SIM. Along a dashed line the product STA · SIM is "
+        "constant; its value stands at the line's end.</p>"
         f"{scroll_box(_trade_off(drawn), 'STA against SIM', 'box chart')}<ul class='legend'>{legend}</ul>"
         "</section></div>"
     )
@@ -71,15 +73,14 @@ def _intervals(records: Sequence[Record]) -> str:
     names = [str(r["system"]) for r in records]
     names = [f"{printable(name[:_NAME_LENGTH])}{'…' if len(name) > _NAME_LENGTH else ''}" for name in names]
     names = [f"{place}  {name}" for place, name in enumerate(names, start=1)]
-    left = 24 + _LETTER * max(map(len, names))
-    x = Axis(low, max(high, low + 0.1), left, _WIDTH - 60)
+    x = Axis(low, max(high, low + 0.1), 16, _WIDTH - 60)
     bottom = _TOP + _ROW * len(records)
     parts = [_vertical(x(tick), _TOP - 6, bottom, f"{tick:.2g}", _TOP - 12) for tick in x.ticks]
     for place, (name, r) in enumerate(zip(names, records, strict=True)):
-        y = _TOP + _ROW * (place + 0.5)
+        y = _TOP + _ROW * (place + 0.75)
         bar = _line(x(r["j_low"]), y, x(r["j_high"]), y, "whisker") if None not in (r["j_low"], r["j_high"]) else ""
         mark = _mark(r["kind"], x(r["j"]), y)
-        label = _text(left - 12, y + 4, html.escape(name), "system", "end")
+        label = _text(x.start, y - 10, html.escape(name), "system", "start")
         value = _text(_WIDTH - 50, y + 4, f"{r['j']:.3f}", "score", "start")
         parts.append(f"<g><title>{_tooltip(r, ('j',))}</title>{label}{bar}{mark}{value}</g>")
     return _svg(_WIDTH, bottom + 8, f"J of {len(records)} systems with their 95 % intervals", parts)
@@ -102,7 +103,7 @@ def _trade_off(records: Sequence[Record]) -> str:
             whiskers += _line(at[0], y(r["sta_low"]), at[0], y(r["sta_high"]), "whisker")
         number = _text(at[0] + 8, at[1] - 7, str(place), "place", "start")
         parts.append(f"<g><title>{_tooltip(r, ('sta', 'sim'))}</title>{whiskers}{mark}{number}</g>")
-    return _svg(_SIDE + 20, _SIDE, f"STA against SIM of {len(records)} systems", parts)
+    return _svg(_SIDE + 32, _SIDE, f"STA against SIM of {len(records)} systems", parts)
 
 
 def _range(records: Sequence[Record], metric: str) -> tuple[float, float]:
@@ -113,10 +114,14 @@ def _range(records: Sequence[Record], metric: str) -> tuple[float, float]:
 
 
 def _product(x: Axis, y: Axis, value: float) -> str:
-    """The curve on which STA · SIM is `value`, where it crosses the chart."""
+    """The curve on which STA · SIM is `value`, where it crosses the chart, with its value at the right end."""
     steps = [x.low + (x.high - x.low) * i / 40 for i in range(41)]
     points = [f"{x(s):.1f},{y(value / s):.1f}" for s in steps if s > 0 and y.low <= value / s <= y.high]
-    return f'<polyline class="product" points="{" ".join(points)}"/>' if len(points) > 1 else ""
+    if len(points) < 2:
+        return ""
+    end_x, end_y = map(float, points[-1].split(","))
+    label = _text(end_x + 4, end_y + 4, f"{value:.1f}", "tick", "start")
+    return f'<polyline class="product" points="{" ".join(points)}"/>{label}'
 
 
 # One shape per kind, so that readers do not depend on colour; SVG paths around the mark's centre.
