@@ -34,13 +34,15 @@ def render_details(board: Leaderboard, key: str | None) -> str:
     record = board.records.get(key or "")
     if record is None:
         return "<p>Choose a system from the list above, or by its name in the ranking.</p>"
+    facts = {title: _facts(title, rows) for title, rows in _sections(board, record).items()}
     cite = citation(board, record)
     cited = f"<h3>Cite this row</h3>{code_block(cite)}" if cite else ""
     return (
         f"<h2>{to_html(record['system'], MAX_NAME)}</h2>"
+        f'<div class="facts">{facts["Scores"]}{facts["System"]}</div>'
         f'<div class="two"><section><h3>Can it be trusted?</h3>{render_trust(record)}{cited}</section>'
         f"<section>{_command(record, board.repo)}</section></div>"
-        f'<div class="facts">{"".join(_facts(title, rows) for title, rows in _sections(board, record).items())}</div>'
+        f'<div class="facts">{facts["Measurement"]}{facts["Provenance"]}</div>'
     )
 
 
@@ -91,7 +93,7 @@ def _sections(board: Leaderboard, r: Record) -> dict[str, list[tuple[str, str]]]
             ("Parameters", size(r["size"])),
             ("Licence", to_html(r["licence"])),
             ("Base model", to_html(r["base"])),
-            ("Training data", to_html("; ".join(map(str, r["training_data"] or ())))),
+            ("Training data", _training_data(r)),
             ("Parallel data", PARALLEL[r["parallel_data"]]),
             ("Test set seen", to_html(r["contamination"])),
             ("Note", to_html(r["note"])),
@@ -117,6 +119,13 @@ def _sections(board: Leaderboard, r: Record) -> dict[str, list[tuple[str, str]]]
             ("Schema version", number(r["schema_version"], 0)),
         ],
     }
+
+
+def _training_data(r: Record) -> str:
+    names = [str(name) for name in r["training_data"] or ()]
+    # The sample is also a test set, whose sentences are not among those for training.
+    note = " (the sample’s training texts; its test sentences are others)" if "sample" in names else ""
+    return to_html("; ".join(names)) + note
 
 
 def _decoding(r: Record) -> str:

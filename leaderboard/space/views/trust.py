@@ -10,8 +10,8 @@ from metrics.scoring import FACTORS
 _LONG = 6_000
 _MEANING = {
     "verified": "The program scored the stored outputs again: every score, mean and interval, the sentences, the test "
-    "set and the signature agree with the row. Outputs do not show who wrote them; the command that reproduces the row "
-    "does.",
+    "set and the signature agree with the row. This does not show which system wrote the outputs; to check that, run "
+    "the command under “Reproduce this row”.",
     "mismatch": "Scored again, the stored outputs give other values than the row states, or parts of the row "
     "contradict each other. It has no rank.",
     "unverifiable": "Something that a check needs is missing, so that nobody can say whether the outputs give these "
