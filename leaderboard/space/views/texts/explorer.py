@@ -142,7 +142,10 @@ class Explorer:
             for values in others.values():
                 apart |= (values < SUNK) != (j < SUNK)
             passing &= apart if choice.profiles == DISAGREE else ~apart if others else np.zeros(len(j), dtype=bool)
-        order = np.argsort(self._order(choice.order, j, others, everybody), kind="stable")
+        # Where many J are 0, the worst rewrite comes first.
+        factors = np.mean([own.values[metric] for metric in FACTORS], axis=0)
+        second = factors if choice.order == LOWEST else np.zeros(len(j))
+        order = np.lexsort((second, self._order(choice.order, j, others, everybody)))
         return [int(i) for i in order if passing[i]]
 
     def _order(self, order: str, j: _Array, others: dict[str, _Array], everybody: Callable[[], Any]) -> _Array:

@@ -68,11 +68,12 @@ def _about_profiles(explorer: Explorer, key: str, choice: Choice) -> str:
 def _item(own: Sentences, i: int, sunk: str, picked: bool, show_rude: bool) -> str:
     current = ' aria-current="true"' if picked else ""
     source, output = mark_differences(own.source[i], own.output[i], show_rude)
-    j = float(own.values["j"][i])
+    values = {metric: float(own.values[metric][i]) for metric in (*FACTORS, "j")}
+    meters = "".join(meter(m.upper(), value, "lowest" if m.upper() == sunk else "") for m, value in values.items())
     pick = f'<button type="button" class="plain" data-event="pick" data-value="{i}">Sentence {i + 1:,}</button>'
     return (
-        f'<li{current}>{pick}<span class="meters">{meter("J", j)}{_badge(sunk)}</span>'
-        f'<p class="before">{source}</p><p class="after">{output}</p></li>'
+        f"<li{current}>{pick}<span>{_badge(sunk)}</span>"
+        f'<p class="before">{source}</p><p class="after">{output}</p><div class="meters">{meters}</div></li>'
     )
 
 
