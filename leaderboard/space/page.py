@@ -87,7 +87,7 @@ def _filters(frame: Frame) -> None:
     """The controls above the tabs."""
     groups = [(group.label, key) for key, group in frame.board.groups.items()]
     langs = sorted({group.lang for group in frame.board.groups.values()})
-    with gr.Row():
+    with gr.Row(elem_id="controls"):
         language = gr.Dropdown(
             [ANY, *langs], label="Language", elem_id="language", filterable=False, visible=len(langs) > 1, min_width=110
         )
@@ -171,7 +171,8 @@ def launch(demo: gr.Blocks, **options: Any) -> None:
     """
     # This page has filters, hints and a dark mode, which the metrics' pages lack.
     look = theme().set(
-        checkbox_label_background_fill_selected="*primary_700", block_title_background_fill_dark="*primary_800",
+        checkbox_border_color="*neutral_500", checkbox_label_background_fill_selected="*primary_700",
+        block_title_background_fill_dark="*primary_800",
         checkbox_label_background_fill_selected_dark="*primary_800",
         block_info_text_color="*neutral_600", block_info_text_color_dark="*neutral_300",
         input_placeholder_color="*neutral_500", input_placeholder_color_dark="*neutral_300",

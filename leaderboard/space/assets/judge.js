@@ -72,15 +72,15 @@ function start() {
   code.value = Object.keys(codes)[0] ?? 'me';
   const file = make('input', { type: 'file', accept: '.json,application/json', onchange: (event) => resume(event.target.files[0]) });
   const status = make('p', { class: 'judge-status', role: 'status' });
-  const trial = 'This is a trial of the first rows: no organiser waits for the answers. '
-    + 'python -m leaderboard.judgements study NAME makes a study.';
+  const trial = 'This is a trial with the first systems of the leaderboard; its answers are not collected. To make a study: ';
+  const command = make('code', {}, 'python -m leaderboard.judgements study NAME');
   show(
     make('h2', {}, study.title),
     make('p', {}, `${study.items.length.toLocaleString('en')} ${study.form === 'pairs' ? 'pairs of rewrites' : 'rewrites'}. `
       + 'The texts are offensive, and no word is hidden. You do not learn which system wrote what. '
       + 'Your answers stay in this browser until you save them as a file; nothing is sent.'),
-    ...(study.trial ? [make('p', {}, trial)] : []),
-    make('label', {}, 'Who reads? Any word that you know again; it does not leave this browser. ', code),
+    ...(study.trial ? [make('p', {}, trial, command)] : []),
+    make('label', {}, 'Your name or a nickname, to continue later. It does not leave this browser. ', code),
     make('datalist', { id: 'judge-codes' }, ...Object.keys(codes).map((name) => make('option', { value: name }))),
     make('p', {}, make('button', { type: 'button', class: 'judge-start', onclick: () => begin(code.value.trim() || 'me') }, 'Start or continue')),
     make('label', {}, 'Continue on this computer from a saved file: ', file), status,

@@ -27,14 +27,14 @@ def ranking_tab(frame: Frame) -> Refresh:
     with gr.Row(elem_id="first-screen"):
         with gr.Column(scale=3, min_width=320):
             picture = html_block(render_picture(group, first), "picture")
+            lead = html_block(frame.comparisons.render_lead(best), "lead")
             faults = html_block(render_faults(board, best), "faults")
         with gr.Column(scale=2, min_width=320):
             examples = html_block(render_examples(board, best), "examples")
-    # Faults and examples read the leader's sentences, and only when there is another leader.
+    # These read the sentences of the leader and the next system, and only when there is another leader.
     shown = gr.Textbox(best, visible=False)
-    shown.change(
-        lambda key: (render_faults(board, key), render_examples(board, key)), shown, [faults, examples], **QUEUED
-    )
+    renders = (frame.comparisons.render_lead, partial(render_faults, board), partial(render_examples, board))
+    shown.change(lambda key: [render(key) for render in renders], shown, [lead, faults, examples], **QUEUED)
     names = [(column.title, name) for name, column in COLUMNS.items() if name not in FIXED]
     state = frame.hidden("sort", TableState().text)
     with gr.Accordion("Columns", open=False, elem_id="columns-menu"):

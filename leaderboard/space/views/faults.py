@@ -72,11 +72,11 @@ def _share(n: int, total: int) -> str:
 
 def _name(name: str, title: str) -> str:
     if name == NONE:
-        return "no fault" if title.startswith("fault") else f"none: J ≥ {SUNK}"
+        return "no fault" if title.startswith("fault") else "nothing wrong"
     return _SUNK_BY.get(name, to_html(name, MAX_NAME))
 
 
 def _explain(title: str) -> str:
     if title.startswith("fault"):
         return "Outputs by the fault that the profile's judge sees in them."
-    return f"Outputs by the lowest of STA, SIM and FL, where J is below {SUNK}: the metric that sank them."
+    return f"Nothing wrong: J is {SUNK} or more. The other outputs are counted by the lowest of STA, SIM and FL."

@@ -16,6 +16,7 @@ YARDSTICKS = ("human", "baseline")
 # Pixels: a row, the guides' names above the rows, the axis below, a tie's lane.
 _ROW, _TOP, _AXIS, _LANE = 28, 40, 24, 14
 _MAX_LANES = 4
+_TEST = "a paired test over the same sentences (each pair at 5 %, not corrected for the number of pairs)"
 
 
 def render_picture(group: Group | None, records: Sequence[Record]) -> str:
@@ -39,6 +40,14 @@ def leader(records: Sequence[Record]) -> Record | None:
     return next((r for r in systems if r["rank"] is not None), systems[0] if systems else None)
 
 
+def leader_and_next(records: Sequence[Record]) -> list[Record]:
+    """Return the leader and the next system, or, where there is no other system, the first other row."""
+    best = leader(records)
+    others = [r for r in records if r is not best]
+    others.sort(key=lambda r: (r["kind"] in YARDSTICKS, r["rank"] is None))
+    return [r for r in (best, *others) if r is not None][:2]
+
+
 def _guides(group: Group) -> list[Record]:
     """The human references and the baseline delete, as far as they have a J."""
     delete = next((r for r in group.records if r["kind"] == "baseline" and r["system"] == "delete"), None)
@@ -53,16 +62,16 @@ def _verdict(systems: Sequence[Record], guides: Sequence[Record], ranked: bool) 
     """Who leads, and whether the lead is real, in words."""
     best = systems[0]
     interval = f" [{best['j_low']:.3f}, {best['j_high']:.3f}]" if best["j_low"] is not None else ""
-    first = f"<strong>{_name(best)}</strong> leads with J {best['j']:.3f}{interval}."
+    first = f"<strong>{_name(best)}</strong> leads among the systems with J {best['j']:.3f}{interval}."
     if not ranked:
         return f"{first} These rows have no rank: their outputs are not stored, so that nobody can check them."
     same = [r for r in systems[1:] if tied(best, r)]
     if same:
         more = f" and {len(same) - 3} more" if len(same) > 3 else ""
         names = ", ".join(_name(r) for r in same[:3])
-        second = f"The lead is not certain: a paired test at 5 % does not tell it apart from {names}{more}."
+        second = f"The lead is not certain: {_TEST} does not tell it apart from {names}{more}."
     elif len(systems) > 1:
-        second = "The lead is real: a paired test at 5 % tells it apart from every other system."
+        second = f"The lead is significant: {_TEST} tells it apart from every other system."
     else:
         second = "No other system has been measured yet."
     return f"{first} {second} {_beside_guides(best, guides)}"

@@ -39,6 +39,7 @@ def render_ranking(group: Group | None, filters: Filters, columns: Sequence[str]
     yardsticks = [r for r in records if r["kind"] in YARDSTICKS][:MAX_YARDSTICKS]
     page, pages = page_bounds(len(systems), PAGE_ROWS, state.page)
     first, last = page * PAGE_ROWS, min((page + 1) * PAGE_ROWS, len(systems))
+    apart = f"; above them {len(yardsticks):,} references and baselines" if yardsticks else ""
     names = [*FIXED, *(name for name in COLUMNS if name in columns and name not in FIXED)]
     count = f"{first + 1:,}–{last:,} of {len(systems):,}" if systems else "none"
     hidden = len(group.records) - len(records)
@@ -48,12 +49,21 @@ def render_ranking(group: Group | None, filters: Filters, columns: Sequence[str]
     rows = [line for title, part in parts.items() if part for line in _part(title, part, names)]
     css = "ranking fits" if set(names) <= {*FIXED, *DEFAULT} else "ranking"
     return (
-        f"{above_table(f'Systems: {count}{total}', page, pages)}"
+        f"{above_table(f'Systems: {count}{total}{apart}', page, pages)}{_about_rows(names, state)}"
         f"{table(css, head, rows, 'Ranking', to_html(group.label))}"
         "<p>The lines on the bars are 95 % bootstrap intervals over sentences; point at a row, or reach it with the "
-        "keyboard, to read them. Ties: a paired test at 5 % finds no difference between systems that share a letter. "
-        "Ranks hold within the test set and profile chosen above, references and baselines included.</p>"
+        "keyboard, to read them. Ranks hold within the test set and profile chosen above.</p>"
     )
+
+
+def _about_rows(names: Sequence[str], state: TableState) -> str:
+    """How the rows are ordered, and what ranks and ties mean."""
+    order = f"Each part is ordered by {COLUMNS[state.sort].title}; ranks count the rows of both parts."
+    ties = (
+        " Ties: a paired test (each pair at 5 %, not corrected for the number of pairs) finds no difference between "
+        "rows that share a letter."
+    )
+    return f'<p class="source">{order}{ties if "ties" in names else ""}</p>'
 
 
 def _part(title: str, records: Sequence[Record], names: Sequence[str]) -> list[str]:

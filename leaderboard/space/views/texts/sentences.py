@@ -9,9 +9,10 @@ from leaderboard.rows.row import TOLERANCE
 from leaderboard.rows.sentences import Sentences
 from leaderboard.space.data import Leaderboard, Record
 from leaderboard.space.escaping import MAX_NAME, blur_rude_words, to_html
+from leaderboard.space.views.picture import YARDSTICKS, leader_and_next
 from leaderboard.space.views.tables import above_table, headings, number, number_cells, page_bounds, table
 from leaderboard.space.views.texts.slices import render_paired_slices
-from metrics.scoring import METRICS
+from metrics.scoring import FACTORS, METRICS
 from metrics.scoring.statistics import CONFIDENCE, Interval, paired_difference, randomisation_test
 from metrics.util.errors import InputError
 
@@ -46,7 +47,8 @@ def render_outputs(board: Leaderboard, key: str | None, order: str, show_rude: b
     numbers = {metric.upper(): (sentences.values[metric], ".3f") for metric in METRICS}
     if sentences.faults:
         texts["Fault"] = sentences.faults
-    indices = _sorted(sentences.values["j"], OUTPUT_ORDERS.get(order, 0))
+    factors = np.mean([sentences.values[metric] for metric in FACTORS], axis=0)
+    indices = _sorted(sentences.values["j"], OUTPUT_ORDERS.get(order, 0), factors)
     caption = f"Outputs of {to_html(record['system'], MAX_NAME)}"
     return _sentence_table(indices, page, texts, numbers, show_rude=show_rude, caption=caption)
 
@@ -87,9 +89,26 @@ class Comparisons:
         texts = {"Source": left.source, f"First: {names[0]}": left.output, f"Second: {names[1]}": right.output}
         numbers = {f"J, {name}": (side.values["j"], ".3f") for name, side in (("first", left), ("second", right))}
         numbers["Difference"] = (difference, "+.3f")
-        indices = _sorted(difference, PAIR_ORDERS.get(order, 0))
+        indices = _sorted(difference, PAIR_ORDERS.get(order, 0), np.zeros(len(difference)))
         sentences = _sentence_table(indices, page, texts, numbers, show_rude=show_rude, caption="Sentence by sentence")
         return self._summary(first, second, names, left, right) + render_paired_slices(left, right) + sentences
+
+    def render_lead(self, key: str | None) -> str:
+        """Return by how much the leader `key` is ahead of the next system, as HTML; "" without stored sentences."""
+        group = self.board.group_of(key or "")
+        pair = leader_and_next(group.records) if group else []
+        if len(pair) < 2 or pair[0]["key"] != key or pair[1]["kind"] in YARDSTICKS:
+            return ""
+        try:
+            left, right = self._pair(*(record["key"] for record in pair))
+        except InputError:
+            return ""
+        first, second = (to_html(record["system"], MAX_NAME) for record in pair)
+        difference = paired_difference(*_apart(left.values["j"], right.values["j"]))
+        return (
+            f"<p>J of {first} minus J of {second}, the next system: {difference} (95 %, paired bootstrap). The tab "
+            "Compare shows the two.</p>"
+        )
 
     def _pair(self, first: str, second: str) -> tuple[Sentences, Sentences]:
         """Raises InputError: the same row twice, rows of two groups, rows without stored sentences."""
@@ -147,9 +166,9 @@ def _p(p: float, relation: bool = False) -> str:
     return "&lt; .001" if p < 0.001 else f"{'= ' if relation else ''}{p:.3f}".replace("0.", ".", 1)
 
 
-def _sorted(values: np.ndarray, sign: int) -> list[int]:
-    """The indices of `values` [n] sorted by `sign` times the value, equal ones in order; unsorted for 0."""
-    return np.argsort(sign * values, kind="stable").tolist() if sign else list(range(len(values)))
+def _sorted(values: np.ndarray, sign: int, second: np.ndarray) -> list[int]:
+    """The indices of `values` [n] sorted by `sign` times the value, equal ones by `second` [n]; unsorted for 0."""
+    return np.lexsort((sign * second, sign * values)).tolist() if sign else list(range(len(values)))
 
 
 def _sentence_table(
