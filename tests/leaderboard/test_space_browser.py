@@ -337,7 +337,7 @@ def test_axe_finds_no_violation(visitor: Visitor, look: str) -> None:
             assert visitor.chrome.execute_async_script(AXE) == [], name
             # axe does not look at the text of charts.
             seen, faint = visitor.chrome.execute_script(CONTRAST)
-            assert seen > 20 and faint == [], (name, faint)
+            assert seen > 15 and faint == [], (name, faint)
     finally:
         visitor.chrome.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
