@@ -53,6 +53,10 @@ def die_with_parent() -> None:
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
+def _is_event(line: Any) -> bool:
+    return isinstance(line, dict)
+
+
 def _run(folder: Path, recipe: str, seconds: float | None) -> str | None:
     """Start the run in `folder`, kill it `seconds` after its first stage began, and return the stage.
 
@@ -60,7 +64,7 @@ def _run(folder: Path, recipe: str, seconds: float | None) -> str | None:
     """
     command = [sys.executable, "-m", "repro.run", recipe, "--out", str(folder / "run")]
     log = folder / "run" / "log.jsonl"
-    old = len(read_json_lines(log))
+    old = len(read_json_lines(log, _is_event))
     with (folder / "log.txt").open("wb") as output:
         process = subprocess.Popen(
             command, env=isolated_environment(folder / "caches"), stdout=output, stderr=output,
@@ -85,7 +89,7 @@ def _run(folder: Path, recipe: str, seconds: float | None) -> str | None:
 
 def _stage(log: Path, old: int) -> str | None:
     """The stage that started last, after the `old` first events of a run's log."""
-    events = read_json_lines(log)[old:]
+    events = read_json_lines(log, _is_event)[old:]
     return next((event["stage"] for event in reversed(events) if event.get("event") == "start"), None)
 
 
@@ -154,7 +158,7 @@ def main(argv: list[str]) -> None:
     what = {"recipe": options.recipe, "commit": git_commit(), "seed": options.seed}
     reference = _reference(out, what)
     print(f"uninterrupted: {reference['seconds']:.0f} s", flush=True)
-    done = read_json_lines(out / "rounds.jsonl")
+    done = read_json_lines(out / "rounds.jsonl", _is_event)
     if any(entry.get("failed") for entry in done):
         raise InputError(f"{out}: an earlier round failed; see rounds.jsonl, and give another --out")
     with append_json_lines(out / "rounds.jsonl") as append:

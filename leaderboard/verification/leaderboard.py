@@ -97,7 +97,7 @@ def check_tables(snapshot: Snapshot) -> list[Outcome]:
     for path, data in derive(board).items():
         try:
             _compare_tables(read_parquet(snapshot.read(path), path), read_parquet(data, path), outcomes[path])
-        except (InputError, KeyError, ValueError) as error:
+        except (InputError, KeyError, TypeError, ValueError) as error:
             outcomes[path].findings.append(f"table: not readable ({error})")
     return [outcome for outcome in outcomes.values() if outcome.findings]
 

@@ -99,6 +99,8 @@ class _Page(NamedTuple):
 def _pages(data: bytes, chunk: parquet.ColumnChunkMetaData) -> Iterator[_Page]:
     """Yield the pages of a column chunk, in the order in which pyarrow reads them."""
     start = chunk.data_page_offset
+    if not start and not chunk.num_values:
+        return  # pyarrow writes no page for a column without values
     if chunk.has_dictionary_page and 0 < chunk.dictionary_page_offset < start:
         start = chunk.dictionary_page_offset
     end = start + chunk.total_compressed_size

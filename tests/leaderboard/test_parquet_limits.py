@@ -139,3 +139,9 @@ def test_sentences_of_an_honest_row_stay_far_below_the_limit() -> None:
     parquet.write_table(table, buffer)
     assert len(read_records(buffer.getvalue(), "x", 20_000_000)) == 10_000
     assert Sentences.from_parquet(buffer.getvalue(), "x").source == tuple(texts)
+
+
+def test_a_file_without_rows_is_read() -> None:
+    """pyarrow writes no page for it, and an offset of 0."""
+    table = read_parquet(packed(pa.array([], pa.string())), "empty.parquet")
+    assert table.num_rows == 0 and table.column_names == ["x"]

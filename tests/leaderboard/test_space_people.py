@@ -229,7 +229,11 @@ def test_typed_rewrites_are_scored_and_stay_text(reader: Reader) -> None:
         box.send_keys(text)
     reader.score("under the profile offline-v2")
     assert HOSTILE[1] in reader.text("#scores") and reader.all("#scores .rude")
-    output.clear()
+    from selenium.webdriver.common.keys import Keys
+
+    # `clear` would not tell the page that the text has changed.
+    output.send_keys(Keys.CONTROL, "a")
+    output.send_keys(Keys.BACKSPACE)
     reader.score("An empty rewrite scores 0 in every metric.")
 
 
