@@ -1,15 +1,22 @@
-"""Headless Chromium, and a wait for the pages that it opens."""
+"""Headless Chromium, and servers of the pages that it opens."""
 
 from __future__ import annotations
 
+import os
 import shutil
+import socket
 import subprocess
+import sys
 import time
 import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.conftest import ROOT
 
 
 def browser(downloads: Path | None = None) -> Any:
@@ -40,3 +47,26 @@ def wait_for(address: str, process: subprocess.Popen[Any]) -> None:
             assert process.poll() is None, "the page's process ended"
             assert time.monotonic() < deadline, "the page does not answer"
             time.sleep(0.2)
+
+
+def free_port() -> str:
+    """Return a port that nothing listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return str(free.getsockname()[1])
+
+
+@contextmanager
+def serve(command: list[str], port: str, cwd: Path = ROOT, env: Mapping[str, str] | None = None) -> Iterator[str]:
+    """Run a Python command that serves a page at `port` while the block runs, and yield the page's address.
+
+    Variables of `env` replace those of this process.
+    """
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "GRADIO_ANALYTICS_ENABLED": "False", **(env or {})}
+    address = f"http://127.0.0.1:{port}/"
+    with subprocess.Popen([sys.executable, *command], cwd=cwd, env=environment, stdout=subprocess.DEVNULL) as process:
+        try:
+            wait_for(address, process)
+            yield address
+        finally:
+            process.kill()

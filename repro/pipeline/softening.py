@@ -48,7 +48,8 @@ def _candidates(inputs: Inputs, follower: Follower, config: _Config) -> dict[str
     for texts in corpora:
         random.Random(config.seed).shuffle(texts)
     found: dict[str, list[str]] = {}
-    for text in filter(None, chain.from_iterable(zip_longest(*corpora))):
+    # Without a data folder all corpora are the sample, with the same sentences.
+    for text in filter(None, dict.fromkeys(chain.from_iterable(zip_longest(*corpora)))):
         if candidates := passing_candidates(text, follower, config.seed):
             found[text] = candidates
         if len(found) == config.warmup_softened:

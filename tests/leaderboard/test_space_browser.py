@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,7 +13,7 @@ import pytest
 from leaderboard.rows.row import About
 from leaderboard.space.stage import write_page_space
 from metrics.util.characters import printable
-from tests.browser import browser, wait_for
+from tests.browser import free_port, serve
 from tests.conftest import ROOT
 from tests.hub.server import HubServer
 from tests.leaderboard.space_boards import COMMIT, COPIED, HOSTILE, published_row, system, tamper, write
@@ -88,32 +84,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def environment() -> dict[str, str]:
-    return {**os.environ, "HF_HUB_OFFLINE": "1", "GRADIO_ANALYTICS_ENABLED": "False"}
-
-
-def free_port() -> str:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return str(free.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
 def address(folder: Path) -> Iterator[str]:
     port = free_port()
-    command = [sys.executable, "-m", "leaderboard.space", "--local", str(folder), "--port", port]
-    with subprocess.Popen(command, cwd=ROOT, env=environment(), stdout=subprocess.DEVNULL) as process:
-        wait_for(f"http://127.0.0.1:{port}/", process)
-        yield f"http://127.0.0.1:{port}/"
-        process.kill()
-
-
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    downloads = tmp_path_factory.mktemp("downloads")
-    with browser(downloads) as chrome:
-        chrome.downloads = downloads
-        yield chrome
+    with serve(["-m", "leaderboard.space", "--local", str(folder), "--port", port], port) as served:
+        yield served
 
 
 class Visitor:
@@ -430,22 +405,18 @@ def test_staged_space_shows_a_data_set_at_one_commit(driver: Any, hub: HubServer
     api.upload_folder(repo_id="lab/board", repo_type="dataset", folder_path=tmp_path / "board")
     port = free_port()
     own = {"SRO_LEADERBOARD": "lab/board", "GRADIO_SERVER_PORT": port, "GRADIO_SERVER_NAME": "127.0.0.1"}
-    env = {**environment(), **hub.environment("hf_alice", tmp_path / "home"), **own}
-    with subprocess.Popen([sys.executable, "app.py"], cwd=tmp_path / "space", env=env) as process:
-        try:
-            wait_for(f"http://127.0.0.1:{port}/", process)
-            # What happens to the data set from now on is not mixed into what is shown.
-            api.delete_folder("results", repo_id="lab/board", repo_type="dataset")
-            read = hub.count("HEAD", "/resolve/")
-            # The table, and the sentences of the leader, from which the first screen has its examples; there is no
-            # other system, whose sentences would be read to tell how far it is behind.
-            assert read == 2
-            visitor = Visitor(driver, f"http://127.0.0.1:{port}/")
-            visitor.open()
-            assert "read from lab/board" in visitor.text("#top")
-            visitor.all("#ranking .name")[1].click()
-            visitor.until(lambda: "polite 1" in visitor.text("#sentences"))
-            # The references' sentences, and the table of all rows for the history.
-            assert hub.count("HEAD", "/resolve/") == read + 2
-        finally:
-            process.kill()
+    env = {**hub.environment("hf_alice", tmp_path / "home"), **own}
+    with serve(["app.py"], port, tmp_path / "space", env) as served:
+        # What happens to the data set from now on is not mixed into what is shown.
+        api.delete_folder("results", repo_id="lab/board", repo_type="dataset")
+        read = hub.count("HEAD", "/resolve/")
+        # The table, and the sentences of the leader, from which the first screen has its examples; there is no
+        # other system, whose sentences would be read to tell how far it is behind.
+        assert read == 2
+        visitor = Visitor(driver, served)
+        visitor.open()
+        assert "read from lab/board" in visitor.text("#top")
+        visitor.all("#ranking .name")[1].click()
+        visitor.until(lambda: "polite 1" in visitor.text("#sentences"))
+        # The references' sentences, and the table of all rows for the history.
+        assert hub.count("HEAD", "/resolve/") == read + 2

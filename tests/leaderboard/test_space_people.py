@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,12 +23,11 @@ from metrics.data.judgement_files import latest
 from metrics.profiles import load_profile, profile_names
 from metrics.scorers import FAULTS
 from metrics.util.characters import printable
-from tests.browser import browser, wait_for
-from tests.conftest import ROOT
+from tests.browser import free_port, serve
 from tests.hub.server import HubServer
 from tests.leaderboard.judging import ANN, BOB, add_study, answers_file
 from tests.leaderboard.space_boards import COPIED, HOSTILE, system, write
-from tests.leaderboard.test_space_browser import CONTRAST, Visitor, environment, free_port
+from tests.leaderboard.test_space_browser import CONTRAST, Visitor
 
 SYSTEMS = ("one", "two", HOSTILE[0])
 
@@ -52,19 +49,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def address(folder: Path) -> Iterator[str]:
     port = free_port()
-    command = [sys.executable, "-m", "leaderboard.space", "--local", str(folder), "--port", port]
-    with subprocess.Popen(command, cwd=ROOT, env=environment(), stdout=subprocess.DEVNULL) as process:
-        wait_for(f"http://127.0.0.1:{port}/", process)
-        yield f"http://127.0.0.1:{port}/"
-        process.kill()
-
-
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    downloads = tmp_path_factory.mktemp("downloads")
-    with browser(downloads) as chrome:
-        chrome.downloads = downloads
-        yield chrome
+    with serve(["-m", "leaderboard.space", "--local", str(folder), "--port", port], port) as served:
+        yield served
 
 
 class Reader(Visitor):
@@ -280,15 +266,11 @@ def test_the_staged_space_scores_and_reads(driver: Any, hub: HubServer, folder: 
     api.upload_folder(repo_id="lab/board", repo_type="dataset", folder_path=folder)
     port = free_port()
     own = {"SRO_LEADERBOARD": "lab/board", "GRADIO_SERVER_PORT": port, "GRADIO_SERVER_NAME": "127.0.0.1"}
-    env = {**environment(), **hub.environment("hf_alice", tmp_path / "home"), **own}
-    with subprocess.Popen([sys.executable, "app.py"], cwd=tmp_path / "space", env=env) as process:
-        try:
-            wait_for(f"http://127.0.0.1:{port}/", process)
-            reader = Reader(driver, f"http://127.0.0.1:{port}/")
-            reader.read("two")
-            assert reader.count() == "0 of 6 judged"
-            reader.chrome.get(f"{reader.address}?tab=try")
-            reader.one("#try-score")
-            reader.score("The judge sees no fault.")
-        finally:
-            process.kill()
+    env = {**hub.environment("hf_alice", tmp_path / "home"), **own}
+    with serve(["app.py"], port, tmp_path / "space", env) as served:
+        reader = Reader(driver, served)
+        reader.read("two")
+        assert reader.count() == "0 of 6 judged"
+        reader.chrome.get(f"{reader.address}?tab=try")
+        reader.one("#try-score")
+        reader.score("The judge sees no fault.")
