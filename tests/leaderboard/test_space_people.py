@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -155,7 +156,7 @@ def test_readers_have_orders_of_their_own_and_learn_no_system(reader: Reader, fo
     assert not any(json.dumps(name)[1:-1] in sent for name in (*SYSTEMS[2:], '"one"'))
 
 
-def test_answers_go_on_from_a_file_and_pairs_keep_their_order(reader: Reader, folder: Path) -> None:
+def test_answers_go_on_from_a_file_and_pairs_keep_their_order(reader: Reader, folder: Path, tmp_path: Path) -> None:
     reader.read("two", "carla")
     shown = [element.text for element in reader.all("#judge .judge-text p")]
     reader.press("12")
@@ -168,9 +169,10 @@ def test_answers_go_on_from_a_file_and_pairs_keep_their_order(reader: Reader, fo
     reader.until(lambda: reader.count() == "2 of 6 judged")
     assert json.loads(reader.saved("two").read_text()) == json.loads(copy.read_text())
     # The first of the pair that was shown first is the better one.
-    before = stored(folder, "two")
-    main(["import", str(copy), "--local", str(folder)])
-    new = [one for one in stored(folder, "two") if one not in before]
+    before, board = stored(folder, "two"), tmp_path / "board"
+    shutil.copytree(folder, board)
+    main(["import", str(copy), "--local", str(board)])
+    new = [one for one in stored(board, "two") if one not in before]
     assert len(new) == 2
     first = min(new, key=lambda one: one.time)
     assert [" ".join(printable(t).split()) for t in (first.source, first.output, first.other_output)] == [
