@@ -75,7 +75,8 @@ def main(argv: list[str]) -> None:
         parts = [part.limit(options.limit) for part in whole.by_language(options.lang)]
         # The only language of a test set needs no choice, unless --lang states it.
         codes = [part.lang for part in parts] if len(parts) > 1 or options.lang not in (None, "all") else [""]
-        tests += [(name, content_of_test_set(name), code) for code in codes]
+        content = content_of_test_set(name)
+        tests += [(name, content, code) for code in codes]
     for name in profiles:
         load_profile(name)
     preamble = read_preamble(options.system, options.few_shot)

@@ -53,7 +53,7 @@ def main(argv: list[str]) -> None:
     from metrics.scoring.mbr import choose, expected_utilities
     from metrics.systems.outputs import parse_columns
     from metrics.systems.resolve import is_endpoint, is_model, resolve_system
-    from metrics.util.files import atomic_file, require_writable
+    from metrics.util.files import require_writable, write_text
 
     if options.samples < 0:
         raise InputError(f"--samples {options.samples}: at least 0")
@@ -79,9 +79,8 @@ def main(argv: list[str]) -> None:
         raise InputError(f"{names[0]}: one candidate per sentence leaves no choice; name more, or give --samples K")
     utilities = expected_utilities(profile, test_set.sources, candidates)
     chosen = choose(utilities)
-    with atomic_file(options.out) as temporary:
-        texts = (candidates[best][i] for i, best in enumerate(chosen))
-        temporary.write_text("".join(f"{' '.join(text.split())}\n" for text in texts), "utf-8")
+    texts = (candidates[best][i] for i, best in enumerate(chosen))
+    write_text(options.out, "".join(f"{' '.join(text.split())}\n" for text in texts))
     print("candidate\tchosen\texpected utility")
     for number, label in enumerate(labels):
         print(f"{label}\t{chosen.count(number)}\t{utilities[:, number].mean():.3f}")

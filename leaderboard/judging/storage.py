@@ -19,11 +19,6 @@ MAX_FILES = 2_000
 _FILE = re.compile(rf"^{FOLDER}/([a-z0-9][a-z0-9-]{{0,59}})/([0-9a-f]{{16}})-[0-9a-f]{{16}}\.parquet$", re.ASCII)
 
 
-def judged_studies(snapshot: Snapshot) -> list[str]:
-    """Return the names of the studies that have answers, sorted."""
-    return sorted({match[1] for path in snapshot.files if (match := _FILE.match(path))})
-
-
 def read_judgements(
     snapshot: Snapshot, study: str | None = None, annotators: Iterable[str] | None = None
 ) -> list[Judgement]:

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from leaderboard.board.board import Board
-from leaderboard.board.reading import read_row, read_sentences
+from leaderboard.board.reading import read_row, read_sentences, row_files
 from leaderboard.rows.formats import read_json
 from leaderboard.rows.row import Line, Row, RunId, first_problem
 from leaderboard.rows.sentences import Sentences
@@ -35,7 +35,6 @@ _BLIND_DIGITS = 12
 GUIDELINES_VERSION = "1"
 _GUIDELINES = Path(__file__).parent / f"guidelines-{GUIDELINES_VERSION}.txt"
 _STUDY_FILE = re.compile(rf"^{FOLDER}/([a-z0-9][a-z0-9-]{{0,59}})/study\.json$", re.ASCII)
-_ROW = re.compile(r"^results/[\w.-]+/([0-9a-f]{16})\.json$", re.ASCII)
 
 
 class Study(BaseModel):
@@ -151,7 +150,7 @@ class Runs:
     def paths(self) -> dict[str, str]:
         """The path of each row that has sentences, by run id."""
         files = self._snapshot.files
-        found = {match[1]: path for path in sorted(files) if (match := _ROW.match(path))}
+        found = {run: path for path, run in row_files(self._snapshot).items()}
         return {run: path for run, path in found.items() if path.removesuffix(".json") + ".parquet" in files}
 
     def __getitem__(self, run: str) -> tuple[Row, Sentences]:

@@ -5,7 +5,6 @@ the leaderboard, and no name of an annotator: a salted hash stands for one.
 """
 
 import datetime
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -16,10 +15,10 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from metrics.data.judged import ASPECTS, JudgedPairs, JudgedRewrites
 from metrics.data.parquet import read_parquet, to_records, write_parquet
+from metrics.data.text import well_formed
 from metrics.util.characters import require_visible
 from metrics.util.errors import InputError, one_line
 
-SCHEMA_VERSION = 1
 FOLDER = "judgements"
 # Question -> its answers, in the order of the keys 1, 2 and 3. The first three are about one rewrite.
 ANSWERS = {
@@ -58,7 +57,7 @@ def _require_date(time: datetime.datetime) -> datetime.datetime:
 
 def _require_text(text: str) -> str:
     # JSON can hold them, UTF-8 cannot.
-    if re.search("[\ud800-\udfff]", text):
+    if well_formed(text) != text:
         raise ValueError("has characters that UTF-8 cannot encode")
     return text
 

@@ -124,12 +124,12 @@ def read_shared_task(name: str, data_dir: str | Path | None) -> tuple[str, OwnTe
 
 
 @functools.lru_cache(maxsize=64)
-def hub_files(dataset: str, prefix: str, suffixes: tuple[str, ...] = (".parquet",)) -> tuple[list[Path], str] | None:
-    """Return the files of a Hub data set whose name begins with `prefix`, downloaded, and the set's revision.
+def hub_files(dataset: str, prefix: str) -> tuple[list[Path], str] | None:
+    """Return the Parquet files of a Hub data set whose name begins with `prefix`, downloaded, and the set's revision.
 
     None if the Hub cannot be reached or has no such file.
     """
-    return _download(dataset, lambda name: Path(name).name.startswith(prefix) and name.endswith(suffixes))
+    return _download(dataset, lambda name: Path(name).name.startswith(prefix) and name.endswith(".parquet"))
 
 
 @functools.lru_cache(maxsize=8)

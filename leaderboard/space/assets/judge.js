@@ -132,7 +132,7 @@ function answer(place) {
   annotator.answers[`${item.token} ${question.name}`] = [given[0], new Date().toISOString(), item.shown];
   const kept = store(answersName(annotator.id), annotator.answers);
   if (asked + 1 < study.questions.length) asked += 1;
-  else if (at < order.length) { at += 1; asked = 0; }
+  else { at += 1; asked = 0; }
   draw(kept ? '' : 'The browser keeps no more answers: save them as a file now.');
 }
 function move(step) {

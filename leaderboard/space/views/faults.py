@@ -12,7 +12,7 @@ from metrics.util.errors import InputError
 
 # A judge's faults are a dozen; a row from outside may name others in every sentence.
 _MAX_FAULTS = 8
-_SUNK_BY = {"STA": "STA: still rude", "SIM": "SIM: meaning lost", "FL": "FL: badly written"}
+SINKS = {"STA": "STA: still rude", "SIM": "SIM: meaning lost", "FL": "FL: badly written"}
 # Their sentences are read for the table.
 MAX_SYSTEMS = 20
 
@@ -73,7 +73,7 @@ def _share(n: int, total: int) -> str:
 def _name(name: str, title: str) -> str:
     if name == NONE:
         return "no fault" if title.startswith("fault") else "nothing wrong"
-    return _SUNK_BY.get(name, to_html(name, MAX_NAME))
+    return SINKS.get(name, to_html(name, MAX_NAME))
 
 
 def _explain(title: str) -> str:

@@ -33,9 +33,10 @@ def study_choices(board: Leaderboard, stored: list[str]) -> list[tuple[str, str]
 
 def study_payload(board: Leaderboard, name: str | None) -> dict[str, Any]:
     """Return what assets/judge.js shows of a study, or the key "problem" with the reason why there is nothing."""
+    runs = Runs(board.snapshot)
     try:
-        study = _find(board, str(name or ""))
-        items = study_items(study, Runs(board.snapshot))
+        study = _find(board, runs, str(name or ""))
+        items = study_items(study, runs)
     except InputError as error:
         return {"problem": printable(str(error))}
     return {
@@ -53,17 +54,17 @@ def study_payload(board: Leaderboard, name: str | None) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _find(board: Leaderboard, name: str) -> Study:
+def _find(board: Leaderboard, runs: Runs, name: str) -> Study:
     """A study of the leaderboard, or a trial of the first rows."""
     if name not in TRIALS:
         return read_study(board.snapshot, name)
-    runs = _trial_runs(board)
-    if not runs:
+    chosen = _trial_runs(board)
+    if not chosen:
         raise InputError("no two rows of one test set have stored outputs")
-    shortest = min(len(sentences.source) for _, sentences in map(Runs(board.snapshot).__getitem__, runs))
+    shortest = min(len(runs[run][1].source) for run in chosen)
     values = {
         "name": name, "title": TRIALS[name], "form": "pairs" if name == "trial-pairs" else "single",
-        "guidelines": default_guidelines(), "guidelines_version": GUIDELINES_VERSION, "runs": runs,
+        "guidelines": default_guidelines(), "guidelines_version": GUIDELINES_VERSION, "runs": chosen,
         "sentences": list(range(min(shortest, _TRIAL_SENTENCES))),
     }  # fmt: skip
     return Study.model_validate_json(json.dumps(values))

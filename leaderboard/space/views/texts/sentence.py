@@ -10,6 +10,7 @@ from leaderboard.space.data import Record
 from leaderboard.space.escaping import MAX_NAME, MISSING, blur_rude_words, to_attribute, to_html
 from leaderboard.space.views.bars import meter
 from leaderboard.space.views.columns import system_name
+from leaderboard.space.views.faults import SINKS
 from leaderboard.space.views.selection import ANY
 from leaderboard.space.views.tables import above_table, headings, page_bounds, table
 from leaderboard.space.views.texts.differences import mark_differences
@@ -19,7 +20,6 @@ from metrics.scoring.slices import NONE, lowest_metric
 from metrics.util.errors import InputError
 
 PAGE_SENTENCES = 6
-_SINKS = {"STA": "STA: still rude", "SIM": "SIM: meaning lost", "FL": "FL: badly written"}
 
 
 def render_list(
@@ -79,7 +79,7 @@ def _item(own: Sentences, i: int, sunk: str, picked: bool, show_rude: bool) -> s
 
 def _badge(sunk: str) -> str:
     """What sank a rewrite, in words."""
-    return "" if sunk == NONE else f'<span class="sunk">{_SINKS[sunk]}</span>'
+    return "" if sunk == NONE else f'<span class="sunk">{SINKS[sunk]}</span>'
 
 
 def render_sentence(explorer: Explorer, records: Sequence[Record], key: str, place: int, show_rude: bool) -> str:
