@@ -18,7 +18,7 @@ from repro.wording.softening import propose_rewrites
 
 # Candidates per way of cutting a sentence, and how many of all of them the leader reads.
 _PROPOSED, _READ = 24, 4
-# A word of content that is lost costs as much as this many nats per token, times its share of all such words.
+# A candidate that loses all words of content is ranked lower by this many nats per token.
 _CONTENT_WEIGHT = 5.0
 # How much lower, in nats per token, the log-probability of a rewrite may be than that of its source.
 _MARGIN = 0.3
@@ -28,8 +28,8 @@ _BATCH = 32
 def passing_candidates(text: str, follower: Follower, seed: int) -> list[str]:
     """Return the best candidates for a rewrite that the follower accepts, whether it finds them natural or not.
 
-    The follower's model of naturalness is fitted on the sentences of other people, and a chat is not worse for being
-    unlike them; here the leader's likelihood takes its place.
+    The follower's model of naturalness is fitted on other texts and rejects much of chat; here the leader's likelihood
+    takes its place.
     """
     candidates = propose_rewrites(text, _PROPOSED, random.Random(f"{seed} {text}"))
     if not candidates:
