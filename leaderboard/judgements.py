@@ -67,7 +67,7 @@ def _add_study(parser: argparse.ArgumentParser) -> None:
     add("--sentences", type=int, default=50, metavar="N", help="how many are drawn (default: 50)")
     add("--seed", type=int, default=0, metavar="N", help="of the draw (default: 0)")
     add("--title", help="what annotators see above the texts (default: NAME)")
-    add("--lang", default="en", metavar="CODE", help="ISO 639-1 code of the texts (default: en)")
+    add("--lang", metavar="CODE", help="language of the rows (default: that of the first ranking with the systems)")
     add("--guidelines", metavar="FILE", type=Path, help="plain text, in place of leaderboard/judging/guidelines-1.txt")
     add("--guidelines-version", metavar="V", help="their version; answers keep it (default: 1)")
     add("--pr", action="store_true", help="open a pull request even where you have write access")

@@ -13,7 +13,16 @@ from leaderboard.judging.study import MAX_ITEMS, Runs, Study, blind_name, read_s
 from leaderboard.rows.formats import read_json
 from leaderboard.rows.row import first_problem
 from leaderboard.stores.base import Snapshot
-from metrics.data.judgement_files import ANSWERS, Annotator, Judgement, StudyName, Time, Version, to_judgements
+from metrics.data.judgement_files import (
+    ANSWERS,
+    Annotator,
+    Judgement,
+    SchemaVersion,
+    StudyName,
+    Time,
+    Version,
+    to_judgements,
+)
 from metrics.util.errors import InputError
 
 # Three questions on each item.
@@ -36,7 +45,7 @@ class Answer(_Part):
 class AnswerFile(_Part):
     """The answers of one annotator in one study."""
 
-    schema_version: Literal[1] = 1
+    schema_version: SchemaVersion = 1
     study: StudyName
     guidelines: Version
     annotator: Annotator

@@ -18,7 +18,16 @@ from leaderboard.rows.formats import read_json
 from leaderboard.rows.row import Line, Row, RunId, first_problem
 from leaderboard.rows.sentences import Sentences
 from leaderboard.stores.base import Snapshot
-from metrics.data.judgement_files import ANSWERS, FOLDER, PAIR_QUESTION, Language, StudyName, Text, Version
+from metrics.data.judgement_files import (
+    ANSWERS,
+    FOLDER,
+    PAIR_QUESTION,
+    Language,
+    SchemaVersion,
+    StudyName,
+    Text,
+    Version,
+)
 from metrics.util.errors import InputError, suggest
 from metrics.util.files import content_hash
 
@@ -48,7 +57,7 @@ class Study(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-    schema_version: Literal[1] = 1
+    schema_version: SchemaVersion = 1
     name: StudyName
     title: Annotated[Line, Field(min_length=1)]
     form: Literal["single", "pairs"]
@@ -167,9 +176,12 @@ def study_items(study: Study, runs: Runs) -> list[Item]:
     """Return what a study asks about, in the order of its sentences; pairs of equal outputs are left out.
 
     Raises:
-        InputError: A run is not there, lacks a sentence or has another source for it, or the texts are too long.
+        InputError: A run is not there, is in another language, lacks a sentence or has another source for it, or the
+            texts are too long.
     """
     read = {run: runs[run][1] for run in study.runs}
+    if apart := sorted({runs[run][0].test_set.lang for run in study.runs} - {study.lang}):
+        raise InputError(f"study {study.name}: is in {study.lang}, its runs in {', '.join(apart)}")
     groups = list(itertools.combinations(study.runs, 2 if study.form == "pairs" else 1))
     items: list[Item] = []
     characters = 0
@@ -194,8 +206,9 @@ def study_items(study: Study, runs: Runs) -> list[Item]:
 
 
 def new_study(
-    board: Board, runs: Runs, name: str, systems: Sequence[str], *, sentences: int = 50, seed: int = 0, **fields: Any
-) -> Study:
+    board: Board, runs: Runs, name: str, systems: Sequence[str], *,
+    lang: str | None = None, sentences: int = 50, seed: int = 0, **fields: Any,
+) -> Study:  # fmt: skip
     """Draw the sentences of a study of rows that share a test set and a profile.
 
     Args:
@@ -203,18 +216,20 @@ def new_study(
         runs: Its rows.
         name: Of the study.
         systems: Names of the systems; none for the latest rows with outputs of the first ranking that has two.
+        lang: Of the rows; None for the language of the first ranking that has the systems.
         sentences: How many sentences are drawn.
         seed: Of the draw.
-        fields: `title`, `form`, `lang`, `guidelines` and `guidelines_version` of `Study`; only `form` must be given.
+        fields: `title`, `form`, `guidelines` and `guidelines_version` of `Study`; only `form` must be given.
 
     Raises:
         InputError: No ranking has all systems with stored outputs, or a value is not valid.
     """
-    chosen = _choose(board, runs, systems)
+    chosen = _choose(board, runs, systems, lang)
     n = min(len(runs[row.run_id][1].source) for row in chosen)
     drawn = np.random.default_rng(seed).permutation(n)[:sentences].tolist()
     values = {
         "title": name, "guidelines": default_guidelines(), "guidelines_version": GUIDELINES_VERSION, **fields,
+        "lang": chosen[0].test_set.lang,
         "name": name, "runs": [row.run_id for row in chosen], "sentences": drawn,
     }  # fmt: skip
     try:
@@ -225,9 +240,11 @@ def new_study(
     return study
 
 
-def _choose(board: Board, runs: Runs, systems: Sequence[str]) -> list[Row]:
-    """The row of each system in the first ranking that has all of them."""
+def _choose(board: Board, runs: Runs, systems: Sequence[str], lang: str | None) -> list[Row]:
+    """The row of each system in the first ranking, in the language if it is given, that has all of them."""
     rankings = [[row for row in ranking if row.run_id in runs.paths] for ranking in board.rankings]
+    if lang is not None and not (rankings := [r for r in rankings if r and r[0].test_set.lang == lang]):
+        raise InputError(f"--lang {lang[:40]}: no row with stored outputs in this language")
     if not systems:
         found = next((rows for rows in rankings if len(rows) > 1), None)
         if found is None:

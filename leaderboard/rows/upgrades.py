@@ -1,18 +1,21 @@
 """Upgrades of stored rows from older schema versions to the current one."""
 
-import json
 from typing import Any
 
+from leaderboard.rows.formats import read_json
 from metrics.scoring import METRICS
 from metrics.scoring.signature import Signature
 from metrics.util.errors import InputError
 
 
-def upgrade_v1(document: dict[str, Any]) -> dict[str, Any]:
-    """Return a version 1 row, a flat record, in the shape of version 2; a field that it lacks raises InputError."""
+def upgrade_v1(document: dict[str, Any], where: str) -> dict[str, Any]:
+    """Return a version 1 row, a flat record, in the shape of version 2; a field that it lacks raises InputError.
+
+    The error begins with `where`.
+    """
     try:
-        provenance = json.loads(document["provenance"])
-        decoding = json.loads(document["decoding"])
+        provenance = read_json(document["provenance"].encode(), "provenance")
+        decoding = read_json(document["decoding"].encode(), "decoding")
         scores = {m: {"mean": document[m], "low": document[f"{m}_low"], "high": document[f"{m}_high"]} for m in METRICS}
         digest, n = document["test_set_sha256"], document["n"]
         test_set = {"name": document["test_set"], "origin": document["test_set_origin"], "sha256": digest}
@@ -32,8 +35,8 @@ def upgrade_v1(document: dict[str, Any]) -> dict[str, Any]:
             # Version 1 rows were never published. This is the last day on which this program wrote one.
             "date": "2026-11-24T00:00:00Z",
         }
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise InputError(f"a row of schema version 1 that lacks a field ({error})") from None
+    except (InputError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{where}: a row of schema version 1 that lacks a field ({error})") from None
 
 
 def _with_decoding(key: str, decoding: dict[str, Any]) -> str:

@@ -11,12 +11,13 @@ from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import pyarrow as pa
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from metrics.data.judged import ASPECTS, JudgedPairs, JudgedRewrites
 from metrics.data.parquet import read_parquet, to_records, write_parquet
 from metrics.data.text import well_formed
 from metrics.util.characters import require_visible
+from metrics.util.dates import Date, is_ahead
 from metrics.util.errors import InputError, one_line
 
 FOLDER = "judgements"
@@ -44,13 +45,9 @@ _COLUMNS = {
     "other_system": pa.string(), "other_run_id": pa.string(), "other_output": pa.string(),
 }  # fmt: skip
 _SCHEMA = pa.schema(list(_COLUMNS.items()))
-_FIRST = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)
-_LAST = datetime.datetime(2100, 1, 1, tzinfo=datetime.UTC)
 
 
-def _require_date(time: datetime.datetime) -> datetime.datetime:
-    if not _FIRST <= time < _LAST:
-        raise ValueError("not between the years 2000 and 2100")
+def _in_milliseconds(time: datetime.datetime) -> datetime.datetime:
     # What browsers tell and the files hold.
     return time.astimezone(datetime.UTC).replace(microsecond=time.microsecond // 1_000 * 1_000)
 
@@ -67,7 +64,9 @@ StudyName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,59}$")]
 Version = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]{0,39}$")]
 Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[a-z0-9]{2,8})*$")]
 Annotator = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
-Time = Annotated[AwareDatetime, AfterValidator(_require_date)]
+Time = Annotated[Date, AfterValidator(_in_milliseconds)]
+# Not Literal[1], which takes true and 1.0.
+SchemaVersion = Annotated[int, Field(ge=1, le=1)]
 _Line = Annotated[str, Field(max_length=1_000), AfterValidator(require_visible)]
 _Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(require_visible)]
 _RunId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
@@ -87,7 +86,7 @@ class Judgement(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-    schema_version: Literal[1] = 1
+    schema_version: SchemaVersion = 1
     study: StudyName
     guidelines: Version
     annotator: Annotator
@@ -162,6 +161,9 @@ def to_judgements(records: Iterable[dict[str, Any]], where: str) -> list[Judgeme
             first = error.errors(include_input=False, include_url=False)[0]
             field, problem = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
             raise InputError(f"{where}: judgement {number}: {field + ': ' if field else ''}{problem}"[:300]) from None
+        # Of two answers the later one counts: it would stay the last word for good.
+        if is_ahead(judgements[-1].time):
+            raise InputError(f"{where}: judgement {number}: time: in the future; set the clock")
     return judgements
 
 

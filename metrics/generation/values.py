@@ -54,7 +54,7 @@ _ANY_TOKENS: _Kind = (
 _KINDS: dict[str, _Kind] = {
     "do_sample": _FLAG, "temperature": _POSITIVE, "top_k": _whole(0), "top_p": _SHARE, "min_p": _SHARE,
     "typical_p": _MASS, "num_beams": _whole(1), "num_beam_groups": _whole(1), "length_penalty": _NUMBER,
-    "early_stopping": (lambda value, _: value in (True, False, "never"), 'true, false or "never"'),
+    "early_stopping": (lambda value, _: isinstance(value, bool) or value == "never", 'true, false or "never"'),
     "repetition_penalty": _POSITIVE, "no_repeat_ngram_size": _whole(0), "min_length": _whole(0),
     "min_new_tokens": _whole(0), "max_length": _whole(2), "max_new_tokens": _whole(1),
     "bad_words_ids": (

@@ -1,5 +1,7 @@
 """Signatures: how a score was computed and how its system decoded, in one line (after sacrebleu, Post 2018)."""
 
+import json
+import re
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -14,6 +16,8 @@ _MEASUREMENT = tuple(name for name in ORDER if name != "decoding")
 _LETTERS = dict(zip(ORDER, "psmfjtlndv", strict=True))
 # Signatures had no language at first, and those of English are to stay as they are.
 _UNWRITTEN = ("lang", ENGLISH)
+_PLAIN_NAME = re.compile(r"[\w.-]+")
+_SEVERAL = re.compile(r"\||,[^=]*=")
 
 
 @dataclass(frozen=True)
@@ -96,10 +100,34 @@ class Signature:
 def describe_decoding(decoding: dict[str, Any]) -> str:
     """Return decoding settings as name=value,…; "none" for systems that do not generate.
 
-    A prompt and a system message stand there as hashes.
+    Different settings are described differently, so that "False" is not False. A prompt and a system message stand
+    there as eight digits of a hash.
     """
-    shown = dict(decoding)
-    for name in ("prompt", "system"):
-        if name in shown:
-            shown[name] = f"#{content_hash(shown[name])[:8]}"
-    return ",".join(f"{name}={value}" for name, value in sorted(shown.items())).replace("|", "/") or "none"
+    settings = sorted(decoding.items())
+    hashes = {name: f"#{content_hash(value)[:8]}" for name, value in settings if name in ("prompt", "system")}
+    shown = (f"{_name(name)}={hashes.get(name) or _value(value)}" for name, value in settings)
+    return ",".join(shown) or "none"
+
+
+def _name(name: str) -> str:
+    return name if _PLAIN_NAME.fullmatch(name) else _quoted(name)
+
+
+def _value(value: Any) -> str:
+    """A number, True, False, None or a text as it is; a list, a mapping or an ambiguous text as JSON."""
+    if isinstance(value, list | tuple | dict) or (isinstance(value, str) and _is_ambiguous(value)):
+        return _quoted(value)
+    return str(value)
+
+
+def _is_ambiguous(text: str) -> bool:
+    """Whether a text reads as another value, or as several settings, or has the sign that ends a signature's field."""
+    try:
+        float(text)
+    except ValueError:
+        return text in ("True", "False", "None") or text.startswith(('"', "[", "{")) or bool(_SEVERAL.search(text))
+    return True
+
+
+def _quoted(value: Any) -> str:
+    return json.dumps(value, sort_keys=True).replace("|", "\\u007c")

@@ -114,6 +114,10 @@ def test_pairs_remember_which_rewrite_was_shown_first(folder: Path) -> None:
         ({"question": "better", "answer": "first"}, "which the study pilot lacks"),
         ({"answer": "first"}, "which the study pilot lacks"),
         ({"time": "1850-11-24T12:00:00Z"}, "answers.0.time: not between the years"),
+        ({"time": "1700000000"}, "answers.0.time: not a date such as"),
+        ({"time": "2099-11-24T12:00:00Z"}, "in the future"),
+        ({"schema_version": True}, "schema_version"),
+        ({"schema_version": 1.0}, "schema_version"),
         ({"answers": [[[[]]]]}, "answers"),
     ],
 )  # fmt: skip
@@ -127,6 +131,37 @@ def test_hostile_files_of_answers_are_refused_whole(folder: Path, change: dict[s
     with pytest.raises(InputError, match=message):
         main(["import", str(file), "--local", str(folder)])
     assert stored(folder) == []
+
+
+def test_a_study_is_in_the_language_of_its_rows(folder: Path) -> None:
+    study = add_study(folder, systems=("one", "two"))
+    assert study.lang == "en"
+    path = folder / study.path
+    document = json.loads(path.read_text())
+    path.write_text(json.dumps(document | {"schema_version": True}))
+    with pytest.raises(InputError, match="schema_version"):
+        read_study(open_store(local=folder).snapshot(), study.name)
+    path.write_text(json.dumps(document | {"lang": "xx"}))
+    snapshot = open_store(local=folder).snapshot()
+    with pytest.raises(InputError, match="study pilot: is in xx, its runs in en"):
+        study_items(read_study(snapshot, study.name), Runs(snapshot))
+    with pytest.raises(InputError, match="--lang xx: no row with stored outputs in this language"):
+        main(["study", "other", "--local", str(folder), "--lang", "xx"])
+
+
+def test_answers_dated_in_the_future_do_not_stay_the_last_word(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of two answers to one question the later one counts."""
+    study = add_study(folder, systems=("one", "two"))
+    main(["import", str(answers_file(folder, study, [(0, "polite", "yes")])), "--local", str(folder)])
+    (answer,) = stored(folder)
+    late = answer.model_copy(update={"answer": "no", "time": answer.time.replace(year=2099)})
+    (folder / "judgements" / "pilot" / f"{ANN}-{'0' * 16}.parquet").write_bytes(to_parquet([late]))
+    assert stored(folder) == [answer]
+    assert (
+        f"{ANN}-{'0' * 16}.parquet: judgement 1: time: in the future; set the clock; skipped" in capsys.readouterr().err
+    )
 
 
 def test_files_that_are_no_json_or_too_large_are_refused(folder: Path) -> None:

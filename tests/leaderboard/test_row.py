@@ -165,6 +165,20 @@ def test_a_newer_version_is_refused() -> None:
         ("scores.j.high", None, "an interval with one end"),
         ("scores.fl.mean", 0.5, "does not hold the mean 0.5"),
         ("decoding", {"x": 10**30}, "more than 64 bits"),
+        ("decoding", {"do_sample": "False"}, "do_sample='False': must be true or false"),
+        ("decoding", {"num_beams": True}, "num_beams=True: must be a whole number"),
+        ("decoding", {"early_stopping": 1}, 'early_stopping=1: must be true, false or "never"'),
+        ("decoding", {"batch_size": 64.0}, "batch_size=64.0: must be a whole number"),
+        ("decoding", {"do_sample": None}, "do_sample='null': must be true or false"),
+        ("decoding", {"length_penalty": -0.0}, "-0.0, which is 0.0"),
+        ("date", "1700000000", "date: not a date such as"),
+        ("date", 1700000000, "date: not a date such as"),
+        ("schema_version", True, "schema version True"),
+        ("schema_version", 2.0, "schema version 2.0"),
+        ("test_set.n", True, "test_set.n"),
+        ("copies", False, "copies"),
+        ("scores.fl.mean", True, "scores.fl.mean"),
+        ("system.about.parallel_data", 1, "system.about.parallel_data"),
         ("decoding", {"x": json.loads("[" * 60 + "]" * 60)}, "levels"),
     ],
 )
@@ -178,6 +192,14 @@ def test_invalid_rows_are_refused(path: str, value: Any, message: str) -> None:
     place[last] = value
     with pytest.raises(InputError, match=message):
         load_row(changed, "x")
+
+
+def test_a_damaged_row_of_version_1_is_named() -> None:
+    """Its settings are JSON in a text, read as strictly as a file."""
+    record = pd.read_parquet(GOLDEN / "rows-v1.parquet").to_dict("records")[0]
+    for spoiled in ({"provenance": None}, {"decoding": '{"a": 1, "a": 2}'}, {"decoding": '{"a": NaN}'}):
+        with pytest.raises(InputError, match=r"^rows\.parquet, row 0: a row of schema version 1"):
+            load_row(record | spoiled, "rows.parquet, row 0")
 
 
 def test_a_key_that_stands_twice_is_refused() -> None:

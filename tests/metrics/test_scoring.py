@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import metrics.scoring.evaluator
@@ -22,7 +23,7 @@ from metrics.scorers.encoders import SentenceEncoder
 from metrics.scoring.evaluator import Evaluator
 from metrics.scoring.items import SentenceScores
 from metrics.scoring.result import Result
-from metrics.scoring.signature import ORDER, Signature
+from metrics.scoring.signature import ORDER, Signature, describe_decoding
 from metrics.scoring.statistics import mean_interval, paired_difference
 from metrics.systems.baselines import delete_rude_words
 from metrics.systems.outputs import read_outputs
@@ -217,6 +218,33 @@ def test_the_long_form_is_parsed_back(measure: dict[str, str], decoding: dict[st
     assert again == signature and again.fields() == signature.fields()
     assert (again.long, again.short, again.key) == (signature.long, signature.short, signature.key)
     assert list(again.fields()) == list(ORDER) and list(again.fields())[-1] == "version"
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | st.floats(allow_nan=False)
+    | st.text("1aT|,=[]{}\"'\\ .", max_size=6) | st.sampled_from(["True", "None", "1", "x,y=1", "a|b", "a/b"]),
+    lambda part: st.lists(part, max_size=2) | st.dictionaries(st.text("a|", max_size=2), part, max_size=2),
+    max_leaves=4,
+)  # fmt: skip
+SETTINGS = st.dictionaries(st.text('ab,=|"', max_size=3), JSON_VALUES, max_size=3)
+
+
+@given(SETTINGS, SETTINGS)
+@example({"do_sample": False}, {"do_sample": "False"})
+@example({"a": 1, "b": 2}, {"a": "1,b=2"})
+@example({"a": "x|y"}, {"a": "x/y"})
+@example({"a": [1]}, {"a": "[1]"})
+def test_different_decodings_are_described_differently(first: dict[str, Any], second: dict[str, Any]) -> None:
+    same = json.dumps(first, sort_keys=True) == json.dumps(second, sort_keys=True)
+    texts = [describe_decoding(decoding) for decoding in (first, second)]
+    assert (texts[0] == texts[1]) == same and not any("|" in text for text in texts)
+
+
+def test_the_description_of_usual_decodings_stays() -> None:
+    """As in rows that are stored."""
+    usual = {"do_sample": False, "temperature": 0.7, "num_beams": 4, "engine": "vllm 0.29.0", "x": None, "prompt": "p"}
+    expected = "do_sample=False,engine=vllm 0.29.0,num_beams=4,prompt=#1fb680aa,temperature=0.7,x=None"
+    assert describe_decoding(usual) == expected and describe_decoding({}) == "none"
 
 
 @given(MEASURES, MEASURES, st.data())
