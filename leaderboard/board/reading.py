@@ -4,27 +4,39 @@ import json
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import fields
-from typing import Any
+from contextlib import contextmanager, suppress
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from leaderboard.board.board import Board, Verification
 from leaderboard.board.recomputed import read_recomputed
 from leaderboard.board.tables import TABLES
 from leaderboard.rows.formats import read_json
-from leaderboard.rows.row import Row, expected_run_id, load_row
+from leaderboard.rows.row import Row, expected_run_id, first_problem, load_row
 from leaderboard.rows.sentences import Sentences
 from leaderboard.stores.base import Snapshot
 from leaderboard.stores.hub import git_oid
 from metrics.data.parquet import read_records
 from metrics.util.characters import printable
+from metrics.util.dates import parse_day
 from metrics.util.errors import InputError
 
 # The file of rows of schema version 1.
 V1_ROWS = "rows.parquet"
 _ROW_FILE = re.compile(r"^results/[\w.-]+/([0-9a-f]{16})\.json$", re.ASCII)
+
+
+def _require_printable(text: str) -> str:
+    if printable(text, len(text)) != text:
+        raise ValueError("has invisible characters")
+    return text
+
+
+def _require_day(text: str) -> str:
+    parse_day(text)
+    return text
 
 
 def load_board(snapshot: Snapshot) -> Board:
@@ -33,6 +45,8 @@ def load_board(snapshot: Snapshot) -> Board:
     Where the store lists the hash of each file, as the Hub does, a record of the derived tables replaces the file of
     that hash: one request in place of one per row.
     """
+    for path, kind in sorted(snapshot.unread.items()):
+        print(f"warning: {printable(path)}: {kind}, not a file; skipped", file=sys.stderr)
     cached_rows, cached_verifications, cached_j = _from_tables(snapshot)
     rows = _v1_rows(snapshot)
     for path in row_files(snapshot):
@@ -54,6 +68,21 @@ def load_board(snapshot: Snapshot) -> Board:
     with _skip_invalid():
         return Board(rows, j, verifications, read_recomputed(snapshot, rows.values()))
     return Board(rows, j, verifications)
+
+
+class _Stored(BaseModel):
+    """The file of a `Verification`. The tables hold its texts, so that none may have invisible characters."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    status: Literal["verified", "mismatch", "unverifiable"]
+    note: Annotated[str, Field(max_length=10_000), AfterValidator(_require_printable)]
+    date: Annotated[str, AfterValidator(_require_day)]
+    version: Annotated[str, Field(pattern=r"^[0-9A-Za-z.+-]{1,40}$")]
+    row: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+def _checked(document: Any) -> Verification:
+    return Verification(**_Stored.model_validate(document).model_dump())
 
 
 @contextmanager
@@ -82,7 +111,8 @@ def _from_tables(snapshot: Snapshot) -> tuple[dict[str, Row], dict[str, Verifica
             verification = Verification(record["verification"], row=row.sha256, **parts)
             path, data = verification_file(row.run_id, verification)
             if snapshot.oids.get(path) == git_oid(data):
-                verifications[path] = verification
+                with suppress(ValidationError):
+                    verifications[path] = _checked(vars(verification))
         return rows, verifications, {r["run_id"]: np.array(r["j"], dtype=np.float64) for r in paired}
     except (InputError, KeyError, TypeError, ValueError) as error:
         print(f"warning: derived tables not used ({printable(str(error))})", file=sys.stderr)
@@ -142,12 +172,7 @@ def verification_file(run: str, verification: Verification) -> tuple[str, bytes]
 
 def read_verification(snapshot: Snapshot, path: str) -> Verification:
     """Return the verification in a file; one that is not of `leaderboard.verify --write` raises InputError."""
-    document = read_json(snapshot.read(path), path)
-    names = [field.name for field in fields(Verification)]
-    values: dict[str, Any] = {name: document.get(name) for name in names} if isinstance(document, dict) else {}
-    valid = values and all(isinstance(value, str) and len(value) <= 10_000 for value in values.values())
-    # The tables hold these texts: one with a character that UTF-8 cannot encode would end every later write.
-    seen = valid and all(printable(value, len(value)) == value for value in values.values())
-    if not seen or values["status"] not in ("verified", "mismatch", "unverifiable"):
-        raise InputError(f"{path}: not a verification")
-    return Verification(**values)
+    try:
+        return _checked(read_json(snapshot.read(path), path))
+    except ValidationError as error:
+        raise InputError(f"{path}: not a verification ({first_problem(error)})") from None

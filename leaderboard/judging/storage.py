@@ -16,7 +16,7 @@ from metrics.util.files import content_hash
 
 # More than any study has had; each takes a request to the Hub.
 MAX_FILES = 2_000
-_FILE = re.compile(rf"^{FOLDER}/([a-z0-9][a-z0-9-]{{0,59}})/([0-9a-f]{{16}})-[0-9a-f]{{16}}\.parquet$", re.ASCII)
+_FILE = re.compile(rf"^{FOLDER}/([a-z0-9][a-z0-9-]{{0,59}})/([0-9a-f]{{16}})-[0-9a-f]{{16}}\.parquet", re.ASCII)
 
 
 def read_judgements(
@@ -30,21 +30,34 @@ def read_judgements(
         InputError: There are more files than `MAX_FILES`.
     """
     wanted = None if annotators is None else set(annotators)
-    matches = [match for path in sorted(snapshot.files) if (match := _FILE.match(path))]
-    matches = [m for m in matches if study in (None, m[1]) and (wanted is None or m[2] in wanted)]
-    if len(matches) > MAX_FILES:
-        raise InputError(f"{FOLDER}: {len(matches):,} files of answers; at most {MAX_FILES:,} are read")
+    owners = answer_files(snapshot)
+    paths = [p for p, (name, who) in owners.items() if study in (None, name) and (wanted is None or who in wanted)]
+    if len(paths) > MAX_FILES:
+        raise InputError(f"{FOLDER}: {len(paths):,} files of answers; at most {MAX_FILES:,} are read")
     judgements: list[Judgement] = []
-    for match in matches:
+    for path in paths:
         try:
-            own = from_parquet(snapshot.read(match[0]), match[0])
-            if any((one.study, one.annotator) != (match[1], match[2]) for one in own):
-                raise InputError(f"{match[0]}: holds answers of another study or annotator")
+            judgements += _read_file(snapshot, path, owners[path])
         except InputError as error:
             print(f"warning: {printable(str(error))}; skipped", file=sys.stderr)
-            continue
-        judgements += own
     return judgements
+
+
+def answer_files(snapshot: Snapshot) -> dict[str, tuple[str, str]]:
+    """Return the study and the annotator in the path of each file of answers, by path."""
+    return {path: (match[1], match[2]) for path in sorted(snapshot.files) if (match := _FILE.fullmatch(path))}
+
+
+def check_file(snapshot: Snapshot, path: str, runs: Runs) -> None:
+    """Raise an InputError if a file of answers is not valid, or is about texts that the leaderboard does not have."""
+    _require_on_board(_read_file(snapshot, path, answer_files(snapshot)[path]), runs)
+
+
+def _read_file(snapshot: Snapshot, path: str, owner: tuple[str, str]) -> list[Judgement]:
+    own = from_parquet(snapshot.read(path), path)
+    if any((one.study, one.annotator) != owner for one in own):
+        raise InputError(f"{path}: holds answers of another study or annotator")
+    return own
 
 
 def new_files(snapshot: Snapshot, judgements: Sequence[Judgement]) -> dict[str, bytes]:

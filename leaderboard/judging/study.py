@@ -92,7 +92,7 @@ class Study(BaseModel):
     @property
     def path(self) -> str:
         """Path of the study in its leaderboard."""
-        return f"{FOLDER}/{self.name}/study.json"
+        return study_path(self.name)
 
     def to_json(self) -> bytes:
         """Return the study as it is stored."""
@@ -110,6 +110,11 @@ class Item:
     block: int
     source: str
     outputs: tuple[str, ...]
+
+
+def study_path(name: str) -> str:
+    """Return the path of a study in its leaderboard."""
+    return f"{FOLDER}/{name}/study.json"
 
 
 def default_guidelines() -> str:

@@ -44,12 +44,16 @@ class ForbiddenError(InputError):
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One state of a store: a revision, the paths of its files, and git's hashes of them if the store has them."""
+    """One state of a store: a revision, the paths of its files, and git's hashes of them if the store has them.
+
+    `unread` names what lies where files should: its kind ("a symbolic link") by path. Nothing reads it.
+    """
 
     revision: str
     files: frozenset[str]
     _read: Callable[[str], bytes]
     oids: Mapping[str, str] = field(default_factory=dict)
+    unread: Mapping[str, str] = field(default_factory=dict)
 
     def read(self, path: str) -> bytes:
         """Return the bytes of a file, which may have changed since the snapshot of a folder."""

@@ -11,9 +11,9 @@ from leaderboard.board.board import Verification
 from leaderboard.board.reading import V1_ROWS, load_board, read_row, row_files, verification_file
 from leaderboard.board.recomputed import RECOMPUTED, recomputed_file
 from leaderboard.board.tables import TABLES, derive, table_changes
-from leaderboard.publishing.card import SAMPLE, sample_parquet
-from leaderboard.rows.row import RESULTS, NewerSchemaError
+from leaderboard.rows.row import NewerSchemaError
 from leaderboard.stores.base import Snapshot, Store, retry
+from leaderboard.verification.files import check_files
 from leaderboard.verification.rows import Outcome, VerificationContext, check_copies, check_published, check_row
 from metrics import __version__
 from metrics.data.parquet import read_parquet
@@ -32,14 +32,19 @@ class Report:
     @property
     def failed(self) -> bool:
         """Whether there is a mismatch."""
-        return bool(self.files) or any(outcome.status == "mismatch" for outcome in self.rows)
+        return any(outcome.status == "mismatch" for outcome in [*self.rows, *self.files])
 
     @property
     def summary(self) -> str:
-        """Counts of the rows by status."""
-        statuses = ("verified", "mismatch", "unverifiable")
-        counts = ", ".join(f"{sum(o.status == status for o in self.rows)} {status}" for status in statuses)
-        return counts + (f"; {self.figures} published figures are as in their list" if self.figures else "")
+        """Counts by status of the rows, and of the tables and files that are not as they should be."""
+        rows = _count(self.rows, ("verified", "mismatch", "unverifiable"))
+        figures = f"; {self.figures} published figures are as in their list" if self.figures else ""
+        files = f"; tables and other files: {_count(self.files, ('mismatch', 'unverifiable'))}" if self.files else ""
+        return f"{'rows: ' if files else ''}{rows}{figures}{files}"
+
+
+def _count(outcomes: Sequence[Outcome], statuses: Sequence[str]) -> str:
+    return ", ".join(f"{sum(o.status == status for o in outcomes)} {status}" for status in statuses)
 
 
 def verify(store: Store, context: VerificationContext, only: Sequence[str] | None = None) -> Report:
@@ -116,23 +121,6 @@ def _compare_tables(stored: pa.Table, rebuilt: pa.Table, outcome: Outcome) -> No
             outcome.compare(f"run {record['run_id']}: {column}", record[column], value)
     if not outcome.findings and not stored.equals(rebuilt):
         outcome.findings.append("table: its order or types differ from the rebuilt table's")
-
-
-def check_files(snapshot: Snapshot) -> list[Outcome]:
-    """Return an outcome for each file that readers would load but that belongs to no row, and for a changed sample."""
-    # The card's `configs` load all Parquet files below `data` and `results`.
-    rows = row_files(snapshot)
-    known = {*TABLES.values(), *rows, *(path.removesuffix(".json") + ".parquet" for path in rows)}
-    strays = sorted(path for path in snapshot.files - known if path.startswith(("data/", f"{RESULTS}/")))
-    outcomes = [Outcome(path, findings=["file: belongs to no row"]) for path in strays]
-    if SAMPLE in snapshot.files:
-        try:
-            same = read_parquet(snapshot.read(SAMPLE), SAMPLE).equals(read_parquet(sample_parquet(), SAMPLE))
-        except InputError:
-            same = False
-        if not same:
-            outcomes.append(Outcome(SAMPLE, findings=["sentences: not those of the built-in test set"]))
-    return outcomes
 
 
 def write_verifications(store: Store, outcomes: Sequence[Outcome]) -> None:

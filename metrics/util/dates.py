@@ -31,6 +31,13 @@ def _require_year(date: datetime.datetime) -> datetime.datetime:
 Date = Annotated[AwareDatetime, BeforeValidator(_parse), AfterValidator(_require_year)]
 
 
+def parse_day(text: str) -> datetime.datetime:
+    """Return the begin of a day such as 2026-11-24 (UTC); a ValueError if it is none, or not between the years."""
+    if not re.fullmatch(r"\d{4}-\d\d-\d\d", text, re.ASCII):
+        raise ValueError("not a date such as 2026-11-24")
+    return _require_year(datetime.datetime.fromisoformat(f"{text}T00:00:00Z"))
+
+
 def is_ahead(date: datetime.datetime) -> bool:
     """Return whether a date is more than a day ahead, which only a wrong clock gives."""
     return date > datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=1)

@@ -206,11 +206,34 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be written"):
         publish(LocalStore(board), [entry("x", [1, 0, 1])], show=quiet)
     (board / ".lock").unlink()
+    os.mkfifo(board / ".lock")
+    # A reader, without which the writer would wait instead of failing this test.
+    reader = os.open(board / ".lock", os.O_RDONLY | os.O_NONBLOCK)
+    with pytest.raises(InputError, match=r"cannot be written \(a FIFO, not a file at .*\.lock\)"):
+        publish(LocalStore(board), [entry("x", [1, 0, 1])], show=quiet)
+    os.close(reader)
+    (board / ".lock").unlink()
     (tmp_path / "elsewhere").mkdir()
     (board / "results").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(InputError, match="a link"):
         publish(LocalStore(board), [entry("x", [1, 0, 1])], show=quiet)
     assert precious.read_text() == "dear" and not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_a_file_that_became_something_else_is_not_read(tmp_path: Path) -> None:
+    """After the snapshot has listed it."""
+    publish(LocalStore(tmp_path / "board"), [entry("x", [1, 0, 1])], show=quiet)
+    snapshot, card = LocalStore(tmp_path / "board").snapshot(), tmp_path / "board" / "README.md"
+    (tmp_path / "secret").write_text("secret")
+    card.unlink()
+    card.symlink_to(tmp_path / "secret")
+    with pytest.raises(InputError, match=r"README\.md: cannot be read"):
+        snapshot.read("README.md")
+    card.unlink()
+    with card.open("wb") as sparse:
+        sparse.truncate(10**12)
+    with pytest.raises(InputError, match=r"README\.md: 1,000,000,000,000 bytes; the limit is 512,000,000"):
+        LocalStore(tmp_path / "board").snapshot().read("README.md")
 
 
 def test_a_leaderboard_that_is_a_link_is_refused_by_its_name(tmp_path: Path) -> None:

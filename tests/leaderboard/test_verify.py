@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 import shutil
 import unicodedata
 from collections.abc import Callable
@@ -468,6 +469,8 @@ def test_altered_tables_are_a_mismatch(board: Path, capsys: pytest.CaptureFixtur
     assert ended.value.code == 1
     shown = capsys.readouterr().out
     assert f"mismatch\t{TABLES['latest']}\trun " in shown and ": j: stored 0.99, recomputed" in shown
+    counts = "rows: 3 verified, 0 mismatch, 0 unverifiable; tables and other files: 1 mismatch, 0 unverifiable"
+    assert shown.endswith(f": {counts}\n")
 
 
 def test_rows_that_only_a_table_has_are_a_mismatch(board: Path) -> None:
@@ -538,7 +541,67 @@ def test_files_that_readers_would_load_belong_to_a_row(board: Path) -> None:
     shutil.copy(board / TABLES["latest"], board / "tests/sample.parquet")
     notes = {o.path: o.note for o in check_files(LocalStore(board).snapshot())}
     assert set(notes) == {"data/latest-00001-of-00001.parquet", "results/polite/evil.parquet", "tests/sample.parquet"}
-    assert notes["tests/sample.parquet"] == "sentences: not those of the built-in test set"
+    assert notes["tests/sample.parquet"] == "file: not that of this program; delete it and run leaderboard.rebuild"
+
+
+def test_what_is_no_file_is_named(board: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A link, a FIFO or a folder in place of a row, its sentences, a verification or the sample."""
+    main(["--local", str(board), "--write"])
+    rows = {name: files(board, name) for name in ("polite", "delete", "reference")}
+    rows["polite"][0].rename(board.parent / "row.json")
+    rows["polite"][0].symlink_to(board.parent / "row.json")
+    rows["delete"][1].unlink()
+    os.mkfifo(rows["delete"][1])
+    verification = board / "verification" / rows["reference"][0].name
+    verification.unlink()
+    verification.mkdir()
+    (board / "tests/sample.parquet").unlink()
+    (board / "tests/sample.parquet").symlink_to("/dev/zero")
+    (board / "results/more").symlink_to(board.parent)
+    expected = {
+        **{rows["polite"][0]: "a symbolic link", rows["delete"][1]: "a FIFO", verification: "a folder"},
+        **{board / "tests/sample.parquet": "a symbolic link", board / "results/more": "a symbolic link"},
+    }
+    notes = {o.path: o.note for o in check_files(LocalStore(board).snapshot())}
+    capsys.readouterr()
+    load_board(LocalStore(board).snapshot())
+    warned = capsys.readouterr().err
+    for path, kind in expected.items():
+        name = path.relative_to(board).as_posix()
+        assert notes[name] == f"file: {kind}, not a file" and f"warning: {name}: {kind}, not a file; skipped" in warned
+
+
+def test_every_other_file_is_checked_or_named(board: Path) -> None:
+    main(["--local", str(board), "--write"])
+    assert check_files(LocalStore(board).snapshot()) == []
+    row, _ = own(board, "polite")
+    verification = board / "verification" / f"{row.run_id}.json"
+    good = json.loads(verification.read_text())
+    (board / "verification" / f"{'a' * 16}.json").write_text(json.dumps(good))
+    (board / "evil.py").write_text("import os")
+    (board / "README.md").write_text("---\nconfigs: [{config_name: latest, data_files: evil.parquet}]\n---\n")
+    (board / "eval.yaml").write_text("tasks: []\n")
+    (board / "row-v3.schema.json").write_text("{}")
+    found = {o.path: (o.status, o.note) for o in check_files(LocalStore(board).snapshot())}
+    assert {path: status for path, (status, _) in found.items()} == {
+        **{"README.md": "unverifiable", "eval.yaml": "unverifiable", "evil.py": "unverifiable"},
+        **{"row-v3.schema.json": "mismatch", f"verification/{'a' * 16}.json": "unverifiable"},
+    }
+    assert "no command reads it" in found["evil.py"][1] and "its configs are not as" in found["README.md"][1]
+    for changed, problem in (
+        ({"date": "9999-99-99"}, "date: "),
+        ({"date": "2026-02-30"}, "date: "),
+        ({"award": "gold"}, "award: Extra inputs"),
+        ({"version": "0.2\n"}, "version: "),
+        ({"row": 1}, "row: "),
+    ):
+        verification.write_text(json.dumps({**good, **changed}))
+        notes = {o.path: o.note for o in check_files(LocalStore(board).snapshot())}
+        assert f"not a verification ({problem}" in notes[f"verification/{row.run_id}.json"]
+        assert load_board(LocalStore(board).snapshot()).status(row).status == "unchecked"
+    verification.write_text(json.dumps({**good, "date": "2099-01-01"}))
+    notes = {o.path: o.note for o in check_files(LocalStore(board).snapshot())}
+    assert notes[f"verification/{row.run_id}.json"] == "date: 2099-01-01 is in the future"
 
 
 def test_the_test_set_must_match_the_signature(board: Path) -> None:
