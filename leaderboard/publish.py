@@ -26,6 +26,8 @@ def main(argv: list[str]) -> None:
     add("--name", help="the system's name on the board (one result only)")
     add("--about", metavar="FILE", help="YAML: the system's size, licence and so on (docs/leaderboard.md)")
     add("--published", action="store_true", help="also publish the figures of rows/published.yaml")
+    text = "take an earlier row of the same system out of the ranking; may be repeated"
+    add("--replaces", action="append", default=[], metavar="RUN_ID", help=text)
     add("--without-texts", action="store_true", help="publish rows without sentences, for restricted texts")
     add("--submitter", default="local", help="for --local; on the Hub it is the token's user")
     add("--to-model", action="store_true", help="propose .eval_results and model-index to the models' repos")
@@ -55,7 +57,8 @@ def main(argv: list[str]) -> None:
         entries = [(row, None) for row, _ in entries]
     targets = open_targets(options.repo, options.local, options.submitter, create=options.create, dry_run=dry_run)
     for store, submitter in targets:
-        print(publish(store, [*with_submitter(entries, submitter), *figures], pull_request=options.pr, dry_run=dry_run))
+        rows = [*with_submitter(entries, submitter), *figures]
+        print(publish(store, rows, replaces=options.replaces, pull_request=options.pr, dry_run=dry_run))
     if options.to_model and not dry_run:
         propose_all([row for row, _ in entries], options.repo)
 

@@ -1,6 +1,5 @@
 """The board: rows with their verifications, in rankings of comparable rows."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -9,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from leaderboard.board.recomputed import Recomputed
+from leaderboard.board.replaced import is_replacement
 from leaderboard.board.ties import format_letters, significant_pairs, tie_letters
 from leaderboard.rows.row import TOLERANCE, Row, Status
 from leaderboard.rows.sentences import Sentences
@@ -42,6 +42,7 @@ class Board:
 
     Attributes:
         j: J of each sentence [n], for the latest rows whose sentences are stored.
+        replaced: What `leaderboard.board.replaced` reads.
         recomputed: What verification recomputed; `shown` and `paired_j` put it in place of the stored values.
     """
 
@@ -49,6 +50,7 @@ class Board:
     j: dict[str, np.ndarray[Any, Any]] = field(default_factory=dict)
     verifications: dict[str, Verification] = field(default_factory=dict)
     recomputed: dict[str, Recomputed] = field(default_factory=dict)
+    replaced: dict[str, str] = field(default_factory=dict)
 
     def status(self, row: Row) -> Verification:
         """Return the row's verification: "unchecked" if it is of another version of the row, or its outputs left."""
@@ -65,15 +67,24 @@ class Board:
 
     @cached_property
     def latest(self) -> list[Row]:
-        """The newest row of each system under each signature and decoding.
+        """The rows that no other row replaces.
 
-        Rows under one name stay apart if their submitters or kinds differ: nobody owns a name.
+        A newer row of the same name and submitter replaces nothing by itself: nobody owns a name, and anybody may state
+        a submitter.
         """
-        newest: dict[tuple[str, ...], Row] = {}
-        for row in sorted(self.rows.values(), key=lambda row: (row.date, row.run_id)):
-            decoding = json.dumps({**row.decoding, "batch_size": None}, sort_keys=True)
-            newest[row.system.name, row.system.kind, row.submitter, row.comparable, decoding] = row
-        return list(newest.values())
+        rows = sorted(self.rows.values(), key=lambda row: (row.date, row.run_id))
+        return [row for row in rows if self.successor(row) is None]
+
+    def successor(self, row: Row) -> Row | None:
+        """Return the row that replaces `row` at last; None if none does, or if rows replace each other in a circle."""
+        seen = {row.run_id}
+        last = row
+        while (new := self.rows.get(self.replaced.get(last.run_id, ""))) and is_replacement(last, new):
+            if new.run_id in seen:
+                return None
+            seen.add(new.run_id)
+            last = new
+        return None if last is row else last
 
     def _recomputed(self, row: Row) -> Recomputed | None:
         """The values that the row's verification recomputed; None for rows that are not verified."""

@@ -64,7 +64,9 @@ def _make(board: Board, rows: list[Row]) -> Family:
         shown = board.shown(row).scores
         if "j" in shown:
             decoding = json.dumps({**row.decoding, "batch_size": None}, sort_keys=True)
-            own = systems.setdefault((row.system.name, row.system.kind, row.submitter, decoding), {})
+            # Of files of outputs and of lexicons, each language may have another revision.
+            revision = row.system.revision if row.system.kind == "model" else ""
+            own = systems.setdefault((row.system.name, row.system.kind, row.submitter, decoding, revision), {})
             # The first of two rows: rankings begin with the best.
             own.setdefault(row.test_set.lang, (shown["j"].mean, board.placing(row)))
     # An average must not rest on a mismatch, which has no rank.

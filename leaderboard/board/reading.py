@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from leaderboard.board.board import Board, Verification
 from leaderboard.board.recomputed import read_recomputed
+from leaderboard.board.replaced import read_replaced
 from leaderboard.board.tables import TABLES
 from leaderboard.rows.formats import read_json
 from leaderboard.rows.row import Row, expected_run_id, first_problem, load_row
@@ -60,14 +61,17 @@ def load_board(snapshot: Snapshot) -> Board:
             with _skip_invalid():
                 verifications[run] = cached_verifications.get(path) or read_verification(snapshot, path)
     j: dict[str, np.ndarray[Any, Any]] = {}
-    for row in Board(rows).latest:
+    replaced: dict[str, str] = {}
+    with _skip_invalid():
+        replaced = read_replaced(snapshot)
+    for row in Board(rows, replaced=replaced).latest:
         if row.sentences and row.sentences_path in snapshot.files:
             with _skip_invalid():
                 known = cached_j.get(row.run_id) if row.path in cached_rows else None
                 j[row.run_id] = read_sentences(snapshot, row).values["j"] if known is None else known
     with _skip_invalid():
-        return Board(rows, j, verifications, read_recomputed(snapshot, rows.values()))
-    return Board(rows, j, verifications)
+        return Board(rows, j, verifications, read_recomputed(snapshot, rows.values()), replaced)
+    return Board(rows, j, verifications, replaced=replaced)
 
 
 class _Stored(BaseModel):

@@ -97,6 +97,7 @@ def publish(
     store: Store,
     entries: Sequence[Entry],
     *,
+    replaces: Sequence[str] = (),
     pull_request: bool = False,
     dry_run: bool = False,
     show: Callable[[str], object] = print,
@@ -106,6 +107,7 @@ def publish(
     Args:
         store: The leaderboard.
         entries: Rows with their sentences; None for rows without them.
+        replaces: Run ids of rows of the same systems that leave the ranking.
         pull_request: Whether to open a pull request even where the token may write.
         dry_run: Whether to write nothing.
         show: Receives a description of the change before it is made.
@@ -122,7 +124,7 @@ def publish(
             shown.add(description)
 
     def attempt(pull_request: bool) -> str:
-        return _attempt(store, entries, pull_request=pull_request, dry_run=dry_run, show=show_once)
+        return _attempt(store, entries, replaces, pull_request=pull_request, dry_run=dry_run, show=show_once)
 
     return attempt_until_taken(store, attempt, pull_request=pull_request)
 
@@ -153,8 +155,9 @@ def attempt_until_taken(store: Store, attempt: Callable[[bool], str], *, pull_re
 
 
 def _attempt(
-    store: Store, entries: Sequence[Entry], *, pull_request: bool, dry_run: bool, show: Callable[[str], object]
-) -> str:
+    store: Store, entries: Sequence[Entry], replaces: Sequence[str], *,
+    pull_request: bool, dry_run: bool, show: Callable[[str], object],
+) -> str:  # fmt: skip
     """Publish once; raises LostRaceError and BusyError, which `retry` handles."""
     try:
         snapshot = store.snapshot()
@@ -163,8 +166,8 @@ def _attempt(
             raise
         print(f"{error}; the changes below are to an empty leaderboard")
         snapshot = EMPTY
-    planned = plan(snapshot, entries)
-    if not planned.changes or (pull_request and not planned.additions):
+    planned = plan(snapshot, entries, replaces)
+    if not planned.changes or (pull_request and not planned.row_files):
         return f"{store.name}: nothing to do, all {len(entries)} rows are published already"
     show(planned.describe())
     if dry_run:
@@ -176,7 +179,7 @@ def _attempt(
         except ForbiddenError:
             if not isinstance(store, HubStore):
                 raise
-            if not planned.additions:
+            if not planned.row_files:
                 done = f"all {len(entries)} rows are published already"
                 return f"{store.name}: {done}; its owner must run leaderboard.rebuild"
     # Without the derived tables, in which two pull requests would conflict. The next commit rebuilds them.

@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from leaderboard.board.board import Board, Entry
 from leaderboard.board.copies import (
@@ -16,6 +16,7 @@ from leaderboard.board.copies import (
 )
 from leaderboard.board.markdown import table
 from leaderboard.board.reading import load_board, read_sentences
+from leaderboard.board.replaced import REPLACED, is_replacement, replaced_file, with_replaced
 from leaderboard.board.tables import table_changes
 from leaderboard.publishing.card import missing_files
 from leaderboard.rows.row import Row
@@ -33,7 +34,7 @@ class Plan:
 
     Attributes:
         additions: New rows, and rows that get their sentences, by run id.
-        row_files: Path and content of the additions.
+        row_files: Path and content of the additions, and of what they replace.
         changes: Path and content of each file that changes.
     """
 
@@ -48,7 +49,7 @@ class Plan:
         """Title of the commit."""
         match [row for row, _ in self.additions.values()]:
             case []:
-                return "Rebuild the derived tables"
+                return "Replace rows" if self.row_files else "Rebuild the derived tables"
             case [row]:
                 return f"Add {row.system.name} ({row.run_id})"
             case rows:
@@ -66,15 +67,24 @@ class Plan:
                 new = table(ranking, self.after).split("\n")
                 diff = difflib.unified_diff(old.get(first.comparable, []), new, n=1, lineterm="")
                 lines += [line for line in diff if line[:2] not in ("--", "++", "@@")]
-        return "\n".join(lines)
+        return "\n".join(lines + [line for row, _ in self.additions.values() for line in self._others(row)])
+
+    def _others(self, row: Row) -> list[str]:
+        """Lines about the rows that stay beside a new row of the same system."""
+        return [
+            f"{row.system.name}: row {old.run_id} of {old.date:%Y-%m-%d} stays in the ranking; "
+            f"--replaces {old.run_id} takes it out if it is yours"
+            for old in self.after.latest
+            if old.run_id in self.before.rows and is_replacement(old, row)
+        ]
 
 
-def plan(snapshot: Snapshot, entries: Sequence[Entry]) -> Plan:
-    """Return the effect of publishing `entries` in a leaderboard.
+def plan(snapshot: Snapshot, entries: Sequence[Entry], replaces: Sequence[str] = ()) -> Plan:
+    """Return the effect of publishing `entries` in a leaderboard, in place of the rows with the run ids `replaces`.
 
     Raises:
         InputError: The leaderboard has another result for a run, or a row is a copy of another system's, uses a
-            baseline's name or kind, or is dated in the future.
+            baseline's name or kind, or is dated in the future, or cannot replace a row of `replaces`.
     """
     board = load_board(snapshot)
     present = {run for run, row in board.rows.items() if row.sentences_path in snapshot.files}
@@ -101,7 +111,10 @@ def plan(snapshot: Snapshot, entries: Sequence[Entry]) -> Plan:
             additions[row.run_id] = existing, sentences
     row_files = {row.path: row.to_json().encode() for row, _ in additions.values()}
     row_files |= {row.sentences_path: s.to_parquet() for row, s in additions.values() if s is not None}
-    after = board.with_entries(additions)
+    replaced = board.replaced | with_replaced(board.rows, [row for row, _ in entries], replaces)
+    if replaced != board.replaced:
+        row_files[REPLACED] = replaced_file(replaced)
+    after = replace(board.with_entries(additions), replaced=replaced)
     changes = {**row_files, **missing_files(snapshot), **table_changes(after, snapshot)}
     return Plan(board, after, additions, row_files, changes)
 

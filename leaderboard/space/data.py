@@ -12,6 +12,8 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from leaderboard.board.board import Board
+from leaderboard.board.names import name_notes
+from leaderboard.board.replaced import read_replaced
 from leaderboard.board.tables import TABLES, derive
 from leaderboard.rows.row import RESULTS, metric_range
 from leaderboard.rows.sentences import Sentences
@@ -89,12 +91,14 @@ class Leaderboard:
         self.snapshot, self.repo = snapshot, repo
         self.table = _read_latest(snapshot)
         rows = enumerate(self.table.to_pylist())
-        self.records: dict[str, Record] = {}
+        records: dict[str, Record] = {}
         for place, row in rows:
             # Run ids from outside may repeat, or be none; the first row of a run is found by its run id in any version.
             run = str(row["run_id"])
-            key = run if _RUN_ID.fullmatch(run) and run not in self.records else str(place)
-            self.records[key] = {**_in_range(row), "key": key, "place": place}
+            key = run if _RUN_ID.fullmatch(run) and run not in records else str(place)
+            records[key] = {**_in_range(row), "key": key, "place": place}
+        notes = _name_notes(records)
+        self.records: dict[str, Record] = {k: {**row, "name_note": notes.get(k, "")} for k, row in records.items()}
         self.published = tuple(r for r in self.records.values() if r["record"] == "published")
         self.groups = _groups([r for r in self.records.values() if r["record"] != "published"])
         self.sentences = lru_cache(_CACHED_SYSTEMS)(self._sentences)
@@ -128,6 +132,14 @@ class Leaderboard:
         """
         record = self.records[key]
         return self._history.get((str(record["system"]), str(record["kind"])), [])
+
+    @cached_property
+    def replaced(self) -> dict[str, str]:
+        """Run ids of the rows that others replace, with those of the others; empty if the list is damaged."""
+        try:
+            return read_replaced(self.snapshot)
+        except InputError:
+            return {}
 
     def _sentences(self, key: str) -> Sentences:
         """Raises InputError: the record has no stored sentences, or not as many as the row says."""
@@ -214,6 +226,15 @@ def _in_range(row: dict[str, Any]) -> dict[str, Any]:
 
 
 # -- groups -----------------------------------------------------------------------------------------------------------
+def _name_notes(records: Mapping[str, Record]) -> dict[str, str]:
+    """What tells rows of one name, or of like ones, apart, by key; within the rows that are comparable."""
+    rankings: dict[str, list[tuple[str, str, str, str]]] = {}
+    for key, row in records.items():
+        named = (key, str(row["system"]), str(row["run_id"]), str(row["date"]))
+        rankings.setdefault(str(row["comparable"]), []).append(named)
+    return {key: note for ranking in rankings.values() for key, note in name_notes(ranking).items()}
+
+
 def _group_key(record: Record) -> str:
     return content_hash(record["comparable"])[:12]
 

@@ -3,8 +3,10 @@
 import re
 from typing import Any
 
-from leaderboard.board.reading import V1_ROWS, read_verification, row_files
+from leaderboard.board.board import Board
+from leaderboard.board.reading import V1_ROWS, read_row, read_verification, row_files
 from leaderboard.board.recomputed import RECOMPUTED
+from leaderboard.board.replaced import REPLACED, read_replaced
 from leaderboard.board.tables import TABLES
 from leaderboard.judging.storage import answer_files, check_file
 from leaderboard.judging.study import Runs, read_study, stored_studies, study_items, study_path
@@ -31,7 +33,7 @@ def check_files(snapshot: Snapshot) -> list[Outcome]:
     the owner may have changed, are unverifiable.
     """
     outcomes = [Outcome(path, findings=[f"file: {kind}, not a file"]) for path, kind in sorted(snapshot.unread.items())]
-    outcomes += _strays(snapshot) + _of_people(snapshot)
+    outcomes += _strays(snapshot) + _replaced(snapshot) + _of_people(snapshot)
     for path in (CARD, EVAL, SAMPLE, SCHEMA_FILE.name):
         if path in snapshot.files:
             outcomes += _own_file(snapshot, path)
@@ -42,7 +44,14 @@ def _strays(snapshot: Snapshot) -> list[Outcome]:
     """Files of no row; and verifications that are none."""
     rows = row_files(snapshot)
     known = {*TABLES.values(), *rows, *(path.removesuffix(".json") + ".parquet" for path in rows)}
-    known |= {RECOMPUTED, V1_ROWS, *MAKERS, *answer_files(snapshot), *map(study_path, stored_studies(snapshot))}
+    known |= {
+        RECOMPUTED,
+        REPLACED,
+        V1_ROWS,
+        *MAKERS,
+        *answer_files(snapshot),
+        *map(study_path, stored_studies(snapshot)),
+    }
     outcomes = []
     for path in sorted(snapshot.files - known):
         verification = _VERIFICATION.fullmatch(path)
@@ -64,6 +73,22 @@ def _verification(snapshot: Snapshot, path: str) -> list[Outcome]:
     except InputError as error:
         return [Outcome(path, findings=[f"file: {error}"])]
     return [Outcome(path, findings=[f"date: {date} is in the future"])] if is_ahead(parse_day(date)) else []
+
+
+def _replaced(snapshot: Snapshot) -> list[Outcome]:
+    """The list of replaced rows, if an entry has no effect."""
+    outcome = Outcome(REPLACED)
+    try:
+        replaced = read_replaced(snapshot)
+        named = {*replaced, *replaced.values()}
+        rows = {run: read_row(snapshot, path) for path, run in row_files(snapshot).items() if run in named}
+        board = Board(rows, replaced=replaced)
+        for old, new in replaced.items():
+            if old not in rows or board.successor(rows[old]) is None:
+                outcome.findings.append(f"{old}: {new} cannot replace it; correct or remove this line")
+    except InputError as error:
+        outcome.findings.append(f"file: {error}")
+    return [outcome] if outcome.findings else []
 
 
 def _of_people(snapshot: Snapshot) -> list[Outcome]:

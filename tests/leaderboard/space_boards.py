@@ -10,6 +10,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from leaderboard.board.board import Board, Verification
+from leaderboard.board.replaced import REPLACED, replaced_file
 from leaderboard.board.tables import derive
 from leaderboard.rows.results import row_from_result
 from leaderboard.rows.row import About, Row, load_row
@@ -75,16 +76,19 @@ def published_row(name: str, j: float, title: str = "Dale et al., 2021") -> Entr
     ), None  # fmt: skip
 
 
-def write(folder: Path, *entries: Entry, verified: dict[str, str] | None = None) -> None:
-    """A leaderboard folder: rows, sentences and tables. verified: status by system."""
+def write(
+    folder: Path, *entries: Entry, verified: dict[str, str] | None = None, replaced: dict[str, str] | None = None
+) -> None:
+    """A leaderboard folder: rows, sentences and tables. verified: status by system. replaced: run id by run id."""
     board = Board().with_entries({row.run_id: entry for entry in entries for row in entry[:1]})
     found = {
         row.run_id: Verification(status, f"{row.system.name} was looked at", "2026-11-24", "0.3.0", row.sha256)  # type: ignore[arg-type]
         for row in board.rows.values()
         if (status := (verified or {}).get(row.system.name))
     }
-    board = Board(board.rows, board.j, found)
+    board = Board(board.rows, board.j, found, replaced=replaced or {})
     files = dict(derive(board))
+    files |= {REPLACED: replaced_file(replaced)} if replaced else {}
     for row, sentences in entries:
         files[row.path] = row.to_json().encode()
         if sentences is not None:

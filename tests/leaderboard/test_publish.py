@@ -244,6 +244,37 @@ def test_a_leaderboard_that_is_a_link_is_refused_by_its_name(tmp_path: Path) -> 
     assert not list((tmp_path / "real").iterdir())
 
 
+def test_a_row_leaves_the_ranking_only_if_its_publisher_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    board, results = str(tmp_path / "b"), [tmp_path / f"{n}.json" for n in range(3)]
+    for n, path in enumerate(results):
+        path.write_text(json.dumps(document("y" if n == 2 else "x", [1, n % 2, 1], revision=pin(str(n)))))
+    main([str(results[0]), "--local", board])
+    (old,) = load_board(LocalStore(tmp_path / "b").snapshot()).latest
+    capsys.readouterr()
+    main([str(results[1]), "--local", board])
+    assert f"x: row {old.run_id} of " in (shown := capsys.readouterr().out) and f"--replaces {old.run_id}" in shown
+    assert len(load_board(LocalStore(tmp_path / "b").snapshot()).latest) == 2
+    for wrong, message in (
+        (old.run_id, "0 of the results are of x under its signature"),
+        ("f" * 16, "no row with this"),
+    ):
+        with pytest.raises(InputError, match=f"--replaces {wrong}: {message}"):
+            main([str(results[2]), "--local", board, "--replaces", wrong])
+    # The newer row is published already.
+    main([str(results[1]), "--local", board, "--replaces", old.run_id])
+    after = load_board(LocalStore(tmp_path / "b").snapshot())
+    (new,) = after.latest
+    assert old.run_id in after.rows and json.loads((tmp_path / "b/replaced.json").read_text()) == {
+        old.run_id: new.run_id
+    }
+    assert pd.read_parquet(tmp_path / "b" / TABLES["latest"])["run_id"].tolist() == [new.run_id]
+    (tmp_path / "b/replaced.json").write_text('{"x": 1}')
+    assert len(load_board(LocalStore(tmp_path / "b").snapshot()).latest) == 2
+    assert "replaced.json: not an object of run ids" in capsys.readouterr().err
+
+
 def test_what_a_killed_publisher_left_is_removed(tmp_path: Path) -> None:
     store, (row, sentences) = LocalStore(tmp_path), entry("x", [1, 0, 1])
     killed = f"""

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from leaderboard.space.data import FULL, Leaderboard
+from leaderboard.space.views.columns import system_name
 from leaderboard.space.views.faults import render_fault_table, render_faults
 from leaderboard.space.views.history import render_history
 from leaderboard.space.views.picture import leader, leader_and_next, render_picture
@@ -218,17 +219,40 @@ def test_the_history_has_replaced_rows_and_other_profiles(tmp_path: Path) -> Non
     old = system("m", [1, 0, 0], revision=f"sha256:{'1' * 64}")
     new = system("m", [1, 1, 0], revision=f"sha256:{'2' * 64}", date=TODAY.replace(year=2027))
     other = system("m", [1, 1, 1], profile="s2", revision=f"sha256:{'1' * 64}")
-    write(tmp_path, old, new, other, system("n", [0, 0, 0]))
+    write(tmp_path, old, new, other, system("n", [0, 0, 0]), replaced={old[0].run_id: new[0].run_id})
     board = Leaderboard(open_store(local=tmp_path).snapshot())
     newest = next(r for r in board.records.values() if r["system"] == "m" and r["profile"] == "s1")
     html = render_history(board, newest["key"])
-    assert html.count("<tr") == 4 and html.count("this row") == 1 and html.count("replaced by a newer row") == 1
-    assert html.index("this row") < html.index("replaced") and html.count('data-event="choose"') == 1
+    assert (
+        html.count("<tr") == 4 and html.count("this row") == 1 and html.count(f"replaced by <bdi>{new[0].run_id}") == 1
+    )
+    assert html.index("this row") < html.index("replaced by") and html.count('data-event="choose"') == 1
     assert "<span>0.333</span>" in html and "<span>0.167</span>" in html and "<span>0.500</span>" in html
     (tmp_path / FULL).write_bytes(b"")
     assert "Not available" in render_history(Leaderboard(open_store(local=tmp_path).snapshot()), newest["key"])
     (tmp_path / FULL).unlink()
     assert "rebuild" in render_history(Leaderboard(open_store(local=tmp_path).snapshot()), newest["key"])
+
+
+def test_rows_of_one_name_and_of_like_names_are_told_apart(tmp_path: Path) -> None:
+    honest, forged = system("a-1", [1, 0, 0]), system("a-1", [0, 0, 0], revision=f"sha256:{'2' * 64}")
+    write(
+        tmp_path,
+        honest,
+        forged,
+        system("\u0430-1", [0, 1, 1]),
+        system("n", [0, 0, 1]),
+        system("a-1", [1], profile="s2"),
+    )
+    board = Leaderboard(open_store(local=tmp_path).snapshot())
+    group = next(group for group in board.groups.values() if len(group.records) == 4)
+    names = {record["run_id"]: system_name(record) for record in group.records}
+    for row, _ in (honest, forged):
+        assert f"(<bdi>row {row.run_id} of 2026-11-24; not \u0430-1</bdi>)" in names[row.run_id]
+    assert sum("not a-1" in name for name in names.values()) == 1
+    assert any(name.endswith("<bdi>n</bdi></button>") for name in names.values())
+    (alone,) = next(group for group in board.groups.values() if len(group.records) == 1).records
+    assert system_name(alone).endswith("</button>")
 
 
 def test_states_in_the_address_are_checked() -> None:

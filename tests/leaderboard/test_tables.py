@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from dataclasses import replace
 from io import BytesIO
 
 import numpy as np
@@ -12,10 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leaderboard.board.board import Board, Placing, Verification
-from leaderboard.board.markdown import table
+from leaderboard.board.markdown import rankings, table
 from leaderboard.board.tables import COLUMNS, TABLES, derive, record
 from leaderboard.board.ties import EXACT, MIN_SENTENCES, format_letters, letter, significant_pairs, tie_letters
+from leaderboard.rows.row import Row
 from metrics.scoring.statistics import randomisation_test
+from metrics.util.markdown import escape_markdown
 from tests.leaderboard.boards import TODAY, board, entry, pin
 
 
@@ -72,10 +75,10 @@ def test_rows_of_other_lengths_under_one_signature_are_not_stacked() -> None:
     assert derive(made)
 
 
-def test_latest_is_the_newest_row_of_a_system() -> None:
+def test_latest_are_the_rows_that_none_replaces() -> None:
     morning = TODAY - datetime.timedelta(hours=3)
     old, new = entry("x", [1, 0, 0], date=morning), entry("x", [1, 1, 0], revision=pin("2"), date=TODAY)
-    made = board(new, old)
+    made = replace(board(new, old), replaced={old[0].run_id: new[0].run_id})
     assert [row.run_id for row in made.latest] == [new[0].run_id]
     tables = {name: pd.read_parquet(BytesIO(derive(made)[path])) for name, path in TABLES.items()}
     assert len(tables["latest"]) == 1 and tables["full"]["run_id"].tolist() == [new[0].run_id, old[0].run_id]
@@ -84,12 +87,38 @@ def test_latest_is_the_newest_row_of_a_system() -> None:
     assert tables["paired"]["j"].map(list).tolist() == [[0.5, 0.5, 0.0]]
 
 
-def test_rows_of_other_submitters_and_kinds_stay_apart() -> None:
-    """A newer row under the same name, by another submitter or of another kind, does not replace the row."""
+def test_a_newer_row_under_the_same_name_and_submitter_replaces_nothing() -> None:
+    """Both are claims of the row. The honest row keeps its rank, and the table tells the two apart."""
     later = TODAY + datetime.timedelta(hours=1)
-    eve = entry("x", [0, 0, 0], revision=pin("2"), submitter="eve", date=later)
-    model = entry("x", [0, 0, 0], revision="0" * 40, kind="model", date=later)
-    assert len(board(entry("x", [1, 1, 1]), eve, model).latest) == 3
+    honest, forged = entry("x", [1, 1, 1]), entry("x", [0, 0, 0], revision=pin("2"), date=later)
+    made = board(honest, forged, entry("X", [0, 1, 0]), entry("\u0445", [1, 0, 0]), entry("y", [0, 0, 0]))
+    assert [(row.run_id, made.placing(row).rank) for row in made.latest if row.system.name == "x"] == [
+        (honest[0].run_id, 1),
+        (forged[0].run_id, 4),
+    ]
+    names = [line.split("|")[3].strip() for line in table(made.rankings[0], made).split("\n")[2:]]
+    assert names[0] == f"x (row {honest[0].run_id} of 2026-11-24; not X)"
+    assert sorted(names[1:3]) == ["X (not x)", "\u0445 (not X)"] and "y" in names
+
+
+def test_what_the_list_of_replaced_rows_cannot_do() -> None:
+    """Rows in a circle, of another system, profile or kind, or of none, stay; a chain ends at its last row."""
+    a, b, c = (entry("x", [1, 0, n / 2], revision=pin(str(n)))[0] for n in range(3))
+    others = [entry("z", [1, 1, 1])[0], entry("x", [1, 1, 1], profile="s2")[0]]
+    others.append(entry("x", [1, 1, 1], revision="0" * 40, kind="model")[0])
+    rows = {row.run_id: row for row in (a, b, c, *others)}
+
+    def left(**replaced: Row) -> set[str]:
+        made = Board(rows, replaced={rows_by[name].run_id: new.run_id for name, new in replaced.items()})
+        return {name for name, row in rows_by.items() if row not in made.latest}
+
+    rows_by = {"a": a, "b": b, "c": c}
+    assert left(a=b, b=c) == {"a", "b"} and left(a=b, b=c, c=a) == set() and left(a=a) == set()
+    assert left(a=b, b=c, c=b) == set()
+    for other in others:
+        assert left(a=other) == set()
+    assert Board(rows, replaced={a.run_id: "0" * 16}).successor(a) is None
+    assert Board(rows, replaced={a.run_id: b.run_id, b.run_id: c.run_id}).successor(a) == c
 
 
 def test_ties() -> None:
@@ -159,6 +188,22 @@ def test_letters_are_formatted() -> None:
 def test_tables_do_not_depend_on_the_order_of_rows(order: list[int]) -> None:
     entries = [entry(f"s{i}", [float(i > k) for k in range(4)], profile="pq"[i % 2]) for i in range(5)]
     assert derive(board(*(entries[i] for i in order))) == derive(board(*entries))
+
+
+def test_names_stay_text_in_markdown() -> None:
+    """Rows of a name with signs of Markdown or HTML; an escaped sign is text, and a cell stays one cell."""
+    names = {
+        "<img src=x onerror=alert(1)>": "\\<img src=x onerror=alert(1)>",
+        "![x](https://evil.example/x.png)": "!\\[x\\](https://evil.example/x.png)",
+        "a | b `c` *d* _e_ ~~f~~ $g$": "a \\| b \\`c\\` \\*d\\* \\_e\\_ \\~~f~~ \\$g\\$",
+        "&lt;b&gt; \\": "\\&lt;b\\&gt; \\\\",
+        "# 1": "\\# 1",
+        "s-nlp/bart_base-detox v2 & more < 3": "s-nlp/bart_base-detox v2 & more < 3",
+    }
+    shown = rankings(board(*(entry(name, [1, 0, 1]) for name in names)))
+    lines = [line for line in shown.split("\n") if line.startswith("| 1 |")]
+    assert sorted(line.split(" | ", 2)[2].partition(" | 0.333")[0] for line in lines) == sorted(names.values())
+    assert escape_markdown("a\x1b[2Jb\u202ec") == "a⟨U+001B⟩\\[2Jb⟨U+202E⟩c"
 
 
 def test_an_empty_board_has_tables() -> None:

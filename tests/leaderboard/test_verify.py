@@ -518,7 +518,9 @@ def test_a_superseded_row_does_not_come_back(board: Path) -> None:
     newer = row.model_copy(update={"date": DATE + datetime.timedelta(hours=1)})
     newer = renamed(newer, "polite", revision=pin("2"))
     other = replace(sentences, output=tuple(f"{text} indeed" for text in sentences.output))
-    store_sentences(board, newer, other)
+    newer = store_sentences(board, newer, other)
+    (board / "replaced.json").write_text(json.dumps({row.run_id: newer.run_id}))
+    assert check_files(LocalStore(board).snapshot()) == []
     publish(LocalStore(board), [], show=lambda change: None)
     latest, full = (pd.read_parquet(board / TABLES[name]) for name in ("latest", "full"))
     old = full[full["run_id"] == row.run_id].drop(columns="document")
@@ -578,6 +580,7 @@ def test_every_other_file_is_checked_or_named(board: Path) -> None:
     verification = board / "verification" / f"{row.run_id}.json"
     good = json.loads(verification.read_text())
     (board / "verification" / f"{'a' * 16}.json").write_text(json.dumps(good))
+    (board / "replaced.json").write_text(json.dumps({row.run_id: "0" * 16}))
     (board / "evil.py").write_text("import os")
     (board / "README.md").write_text("---\nconfigs: [{config_name: latest, data_files: evil.parquet}]\n---\n")
     (board / "eval.yaml").write_text("tasks: []\n")
@@ -585,8 +588,13 @@ def test_every_other_file_is_checked_or_named(board: Path) -> None:
     found = {o.path: (o.status, o.note) for o in check_files(LocalStore(board).snapshot())}
     assert {path: status for path, (status, _) in found.items()} == {
         **{"README.md": "unverifiable", "eval.yaml": "unverifiable", "evil.py": "unverifiable"},
-        **{"row-v3.schema.json": "mismatch", f"verification/{'a' * 16}.json": "unverifiable"},
+        **{
+            "replaced.json": "mismatch",
+            "row-v3.schema.json": "mismatch",
+            f"verification/{'a' * 16}.json": "unverifiable",
+        },
     }
+    assert found["replaced.json"][1].startswith(f"{row.run_id}: {'0' * 16} cannot replace it")
     assert "no command reads it" in found["evil.py"][1] and "its configs are not as" in found["README.md"][1]
     for changed, problem in (
         ({"date": "9999-99-99"}, "date: "),

@@ -48,11 +48,12 @@ def status(record: Record) -> str:
 
 
 def system_name(record: Record) -> str:
-    """Return a system's name as a button that opens its details."""
-    name = str(record["system"])
+    """Return a system's name as a button that opens its details, with a note if another row's name is like it."""
+    name, note = str(record["system"]), record.get("name_note")
+    beside = f' <span class="interval">({to_html(note, 2 * MAX_NAME)})</span>' if note else ""
     return (
         f'<button type="button" class="name" data-event="choose" data-value="{record["key"]}" '
-        f'title="Details of {to_attribute(name)}">{to_html(name, MAX_NAME)}</button>'
+        f'title="Details of {to_attribute(name)}">{to_html(name, MAX_NAME)}</button>{beside}'
     )
 
 

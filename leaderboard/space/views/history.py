@@ -25,7 +25,8 @@ def render_history(board: Leaderboard, key: str | None) -> str:
     head += headings(("Checked", "Submitter", "Row"))
     more = f" The newest {MAX_ROWS} of {len(found):,}." if len(found) > MAX_ROWS else ""
     return (
-        "<h2>History</h2><p>Every row of this name and kind, newest first. Rows are never overwritten; J under two "
+        "<h2>History</h2><p>Every row of this name and kind, newest first, whoever published it. Rows are never "
+        "overwritten, and replaced only where the leaderboard's owner says so in replaced.json; J under two "
         f"profiles, test sets or versions cannot be compared.{more}</p>{table('history', head, rows, 'History')}"
     )
 
@@ -46,7 +47,8 @@ def _link(board: Leaderboard, row: Record, current: Record) -> str:
     if run == current["run_id"]:
         return "this row"
     if run not in board.records:
-        return "replaced by a newer row"
+        new = board.replaced.get(run)
+        return f"replaced by {to_html(new, 16)}" if new else "not in the ranking"
     return f'<button type="button" class="name" data-event="choose" data-value="{run}">open {to_html(run, 16)}</button>'
 
 

@@ -1,0 +1,58 @@
+"""The rows that newer ones replace: replaced.json, run id -> run id of the row in its place.
+
+No row can state this: names and submitters are what a row claims, and anybody can claim them. The file is changed only
+by who may write to the leaderboard, and its history says who did.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+
+from leaderboard.rows.formats import read_json
+from leaderboard.rows.row import Row
+from leaderboard.stores.base import Snapshot
+from metrics.util.errors import InputError
+
+REPLACED = "replaced.json"
+_RUN_ID = re.compile(r"[0-9a-f]{16}", re.ASCII)
+
+
+def read_replaced(snapshot: Snapshot) -> dict[str, str]:
+    """Return which row replaces which, by run id; raises InputError if the file is damaged."""
+    if REPLACED not in snapshot.files:
+        return {}
+    document = read_json(snapshot.read(REPLACED), REPLACED)
+    pairs = list(document.items()) if isinstance(document, dict) else [("", "")]
+    if not all(isinstance(new, str) and _RUN_ID.fullmatch(old) and _RUN_ID.fullmatch(new) for old, new in pairs):
+        raise InputError(f"{REPLACED}: not an object of run ids; correct it, or delete it to rank all rows")
+    return dict(pairs)
+
+
+def replaced_file(replaced: Mapping[str, str]) -> bytes:
+    """Return the content of the file."""
+    return (json.dumps(replaced, indent=1, sort_keys=True) + "\n").encode()
+
+
+def is_replacement(old: Row, new: Row) -> bool:
+    """Return whether a row can stand in another's place: one system by name and kind, under one signature."""
+    first, second = ((row.system.name, row.system.kind, row.comparable) for row in (old, new))
+    return first == second and old.run_id != new.run_id
+
+
+def with_replaced(rows: Mapping[str, Row], entries: Sequence[Row], old_runs: Sequence[str]) -> dict[str, str]:
+    """Return what `entries` replace among `rows`, the rows with the run ids `old_runs`.
+
+    Raises:
+        InputError: A run id has no row, or none of the entries, or several of them, can stand in its place.
+    """
+    found = {}
+    for run in old_runs:
+        if run not in rows:
+            raise InputError(f"--replaces {run[:40]}: no row with this run id")
+        new = [row.run_id for row in entries if is_replacement(rows[run], row)]
+        if len(new) != 1:
+            system = rows[run].system.name
+            problem = f"{len(new)} of the results are of {system} under its signature; give one"
+            raise InputError(f"--replaces {run}: {problem}")
+        found[run] = new[0]
+    return found
