@@ -193,17 +193,18 @@ def test_tables_do_not_depend_on_the_order_of_rows(order: list[int]) -> None:
 def test_names_stay_text_in_markdown() -> None:
     """Rows of a name with signs of Markdown or HTML; an escaped sign is text, and a cell stays one cell."""
     names = {
-        "<img src=x onerror=alert(1)>": "\\<img src=x onerror=alert(1)>",
-        "![x](https://evil.example/x.png)": "!\\[x\\](https://evil.example/x.png)",
-        "a | b `c` *d* _e_ ~~f~~ $g$": "a \\| b \\`c\\` \\*d\\* \\_e\\_ \\~~f~~ \\$g\\$",
-        "&lt;b&gt; \\": "\\&lt;b\\&gt; \\\\",
-        "# 1": "\\# 1",
+        "<img src=x onerror=alert(1)>": r"\<img src=x onerror=alert(1)>",
+        "![x](https://evil.example/x.png)": r"!\[x\](https://evil.example/x.png)",
+        "a | b `c` *d* _e_ ~f~ $g$": r"a \| b \`c\` \*d\* \_e\_ \~f\~ \$g\$",
+        "&lt;b&gt; \\": r"\&lt;b\&gt; \\",
+        "# 1": r"\# 1",
         "s-nlp/bart_base-detox v2 & more < 3": "s-nlp/bart_base-detox v2 & more < 3",
     }
-    shown = rankings(board(*(entry(name, [1, 0, 1]) for name in names)))
-    lines = [line for line in shown.split("\n") if line.startswith("| 1 |")]
+    rows = zip(names, (entry(f"s{n}", [1, 0, 1]) for n in range(len(names))), strict=True)
+    named = [(row.model_copy(update={"system": row.system.model_copy(update={"name": n})}), s) for n, (row, s) in rows]
+    lines = [line for line in rankings(board(*named)).split("\n") if line.startswith("| 1 |")]
     assert sorted(line.split(" | ", 2)[2].partition(" | 0.333")[0] for line in lines) == sorted(names.values())
-    assert escape_markdown("a\x1b[2Jb\u202ec") == "a⟨U+001B⟩\\[2Jb⟨U+202E⟩c"
+    assert escape_markdown("a\x1b[2Jb\u202ec") == r"a⟨U+001B⟩\[2Jb⟨U+202E⟩c"
 
 
 def test_an_empty_board_has_tables() -> None:
