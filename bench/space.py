@@ -4,7 +4,8 @@ This machine serves both pages, one after the other, to headless Chromium. The b
 start of the navigation to the frame that shows the first row (cold: with an empty browser cache), and from an action
 (a typed letter, a selected filter, a click on a heading) to the last frame that it changes. In the sentence explorer,
 the first 24 systems have 2,000 sentences each; opening it, which reads them, is measured apart. `gr.Dataframe` has its
-built-in search only. The command prints medians, worst cases and ratios.
+built-in search only. Before, the command measures how long the staged Space takes from the start of its process to its
+first response; a Space downloads its table from the Hub as well. It prints medians, worst cases and ratios.
 
 `--hostile` measures instead, without a browser, how long filters take for one client while six others send the largest
 searches, downloads and comparisons that the page takes, one after the other.
@@ -42,6 +43,7 @@ from leaderboard.board.board import Board
 from leaderboard.board.tables import TABLES, derive
 from leaderboard.rows.sentences import Sentences
 from leaderboard.space.page import TABS
+from leaderboard.space.stage import write_page_space
 from leaderboard.space.views.columns import DEFAULT, FIXED
 from leaderboard.space.views.texts.explorer import MAX_SYSTEMS
 from metrics.util.console import command_parser
@@ -49,6 +51,7 @@ from metrics.util.errors import InputError, run_command
 
 ROOT = Path(__file__).resolve().parent.parent
 LIMIT_PAINT, LIMIT_FILTER, LIMIT_EXPLORER, LIMIT_HOSTILE = 1_000, 100, 200, 300
+LIMIT_START_SECONDS = 20
 # As many as ParaDetox's and Jigsaw's test sets have.
 SENTENCES = 2_000
 VOCABULARY = (
@@ -63,6 +66,14 @@ table = pandas.read_parquet(sys.argv[1])[sys.argv[2].split(",")]
 with gr.Blocks() as demo:
     gr.Dataframe(table, elem_id="ranking", show_search="filter", pinned_columns=2, interactive=False)
 demo.launch(server_port=int(sys.argv[3]), quiet=True)
+"""
+
+# What app.py of the Space does, with a folder in place of a data set.
+SPACE = """
+import sys
+from leaderboard.space.data import open_leaderboard
+from leaderboard.space.page import Page, launch
+launch(Page(open_leaderboard(local=sys.argv[1])).build(), server_port=int(sys.argv[2]))
 """
 
 
@@ -112,7 +123,7 @@ def _row(draw: random.Random, i: int, profile: str, published: bool) -> dict[str
         "contamination": draw.choice(("clean", "contaminated", "unknown")),
         "note": draw.choice(("", "Tuned on paired sentences.", "Prompted by its chat template, without training.")),
         "verification": draw.choice(("verified", "verified", "unchecked", "mismatch")), "verification_note": "as found",
-        "test_set": "paradetox-test", "test_set_origin": "Hub", "test_set_size": 2000, "profile": profile,
+        "test_set": "paradetox-test", "lang": "en", "test_set_origin": "Hub", "test_set_size": 2000, "profile": profile,
         "decoding": '{"batch_size": 32, "do_sample": false, "max_new_tokens": 48, "num_beams": 1}',
         "signature": signature, "comparable": signature, "soft_sta": sta, "soft_fl": fl, "length_ratio": 0.9,
         "copies": 0.02, "empty": 0, "seconds": draw.uniform(5, 500), "device": "cuda", "date": "2026-11-24 12:00:00",
@@ -141,14 +152,14 @@ def browser() -> Any:
 
 
 @contextmanager
-def serving(command: list[str]) -> Iterator[str]:
+def serving(command: list[str], cwd: Path = ROOT) -> Iterator[str]:
     """Run the server of a page, `command` and a free port, while the block runs; yields its address."""
-    environment = {**os.environ, "GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1"}
+    environment = {**os.environ, "GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(cwd)}
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     address = f"http://127.0.0.1:{port}/"
-    with subprocess.Popen([*command, str(port)], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL) as process:
+    with subprocess.Popen([*command, str(port)], cwd=cwd, env=environment, stdout=subprocess.DEVNULL) as process:
         try:
             while True:
                 with suppress(OSError):
@@ -255,11 +266,27 @@ def measure_peer(watch: Stopwatch, repeats: int) -> None:
         watch.search("#ranking input.search-input, #ranking input[type=text]")
 
 
+def measure_start(board: Path, repeats: int) -> None:
+    """Print how long a newly staged Space takes to its first response, each time from a folder without bytecode."""
+    times = []
+    for _ in range(repeats):
+        with tempfile.TemporaryDirectory() as name:
+            space = Path(name) / "space"
+            write_page_space(space)
+            start = time.perf_counter()
+            with serving([sys.executable, "-c", SPACE, str(board)], space):
+                times.append(time.perf_counter() - start)
+    over = f"{sum(value > LIMIT_START_SECONDS for value in times)} of {len(times)} over"
+    median, worst = statistics.median(times), max(times)
+    print(f"start of the Space: limit {LIMIT_START_SECONDS} s, median {median:.1f} s, worst {worst:.1f} s, {over}")
+
+
 def compare(rows: int, repeats: int) -> None:
     """Measure both pages on a leaderboard of `rows` rows and print the report."""
     with tempfile.TemporaryDirectory() as name:
         table = write_leaderboard(Path(name), rows)
         print(f"{rows:,} rows in one group, 500 in another, 30 published; load {os.getloadavg()[0]:.1f} at the start")
+        measure_start(Path(name), repeats)
         page = [sys.executable, "-m", "leaderboard.space", "--local", name, "--port"]
         peer = [sys.executable, "-c", PEER, str(table), ",".join((*FIXED, *DEFAULT))]
         found: dict[str, dict[str, list[float]]] = {}

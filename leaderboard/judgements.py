@@ -8,9 +8,11 @@
 
 Annotators read a study on the page (`python -m leaderboard.space --local DIR`, tab Judge), without the systems' names
 and in an order of their own, and save their answers as a file. A leaderboard stores them as Parquet, in
-judgements/<study>/<annotator>-<hash>.parquet, with a random id in place of the annotator's name. Nothing is
-overwritten: answers that are there already are passed over, and of two answers of one annotator to one question the
-later one counts. `python -m metrics.agreement DIR` compares the annotators with each other and with every profile.
+judgements/<study>/<annotator>-<hash>.parquet, with a salted hash in place of the annotator's name. FILE may also be a
+table, .tsv, .csv or .jsonl, with the columns study, annotator, sentence, system, question and answer; the salt for its
+names is made once, in SRO_HOME/annotators.salt, and never published. Nothing is overwritten: answers that are there
+already are passed over, and of two answers of one annotator to one question the later one counts.
+`python -m metrics.agreement DIR` compares the annotators with each other and with every profile.
 
 Exit codes: 0 done; 2 nothing was written (one line says why); 130 interrupted.
 """
@@ -29,7 +31,7 @@ def main(argv: list[str]) -> None:
     _add_study(commands.add_parser("study", help="draw the sentences that people judge"))
     for name, text in (("import", "add answers to a folder"), ("publish", "add answers to a data set on the Hub")):
         own = commands.add_parser(name, help=text)
-        files = "a file that an annotator saved, a Parquet file of answers, or a leaderboard folder that has some"
+        files = "a file that an annotator saved, a table or Parquet file of answers, or a leaderboard folder with some"
         own.add_argument("files", metavar="FILE", nargs="+", type=Path, help=files)
         if name == "import":
             own.add_argument("--local", metavar="DIR", required=True, help="the leaderboard folder")

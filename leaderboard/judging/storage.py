@@ -1,6 +1,7 @@
 """The judgements in a leaderboard: judgements/<study>/<annotator>-<hash>.parquet, each file of one annotator.
 
 Files are never changed: who answers more adds another file, and of two answers to one question the later one counts.
+The page of a local folder alone rewrites a file, the one that holds what a reader answered there.
 """
 
 import re
@@ -16,6 +17,8 @@ from metrics.util.files import content_hash
 
 # More than any study has had; each takes a request to the Hub.
 MAX_FILES = 2_000
+# In the name of the page's file, where others have the hash of their content.
+_PAGE = content_hash("page")[:16]
 _FILE = re.compile(rf"^{FOLDER}/([a-z0-9][a-z0-9-]{{0,59}})/([0-9a-f]{{16}})-[0-9a-f]{{16}}\.parquet", re.ASCII)
 
 
@@ -77,6 +80,23 @@ def new_files(snapshot: Snapshot, judgements: Sequence[Judgement]) -> dict[str, 
         digest = content_hash([one.model_dump(mode="json") for one in own])[:16]
         files[f"{FOLDER}/{study}/{annotator}-{digest}.parquet"] = to_parquet(own)
     return files
+
+
+def page_file(snapshot: Snapshot, judgements: Sequence[Judgement]) -> dict[str, bytes]:
+    """Return the file, by path, that holds what an annotator has answered on the local page of this leaderboard.
+
+    Args:
+        snapshot: The leaderboard.
+        judgements: Further answers of one annotator in one study, about rewrites of the leaderboard.
+
+    Raises:
+        InputError: The file that is there is damaged.
+    """
+    if not judgements:
+        return {}
+    path = f"{FOLDER}/{judgements[0].study}/{judgements[0].annotator}-{_PAGE}.parquet"
+    stored = from_parquet(snapshot.read(path), path) if path in snapshot.files else []
+    return {path: to_parquet(latest([*stored, *judgements]))}
 
 
 def _require_on_board(judgements: Iterable[Judgement], runs: Runs) -> None:

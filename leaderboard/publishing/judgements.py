@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from leaderboard.judging.answers import read_answers
+from leaderboard.judging.answers import read_answer_table, read_answers
 from leaderboard.judging.storage import new_files
 from leaderboard.judging.study import Study, load_study
 from leaderboard.publishing.commit import attempt_until_taken
@@ -13,6 +13,8 @@ from metrics.data.judgement_files import Judgement, from_parquet, read_judgement
 from metrics.util.errors import InputError
 from metrics.util.files import content_hash
 
+# Tables of answers; a .json is a file of the page.
+TABLES = (".tsv", ".csv", ".jsonl")
 # A file of answers as the page saves it; 15,000 answers take a third.
 _MAX_BYTES = 4_000_000
 
@@ -22,7 +24,8 @@ def publish_answers(store: Store, paths: Sequence[Path], *, pull_request: bool =
 
     Args:
         store: The leaderboard, which holds the studies and the rows that were judged.
-        paths: Files that the page saved, Parquet files of judgements, or folders of them, such as leaderboards.
+        paths: Files that the page saved, tables of answers, Parquet files of judgements, or folders of them, such as
+            leaderboards.
         pull_request: Whether to open a pull request even where the token may write.
         dry_run: Whether to write nothing.
 
@@ -64,9 +67,11 @@ def publish_study(store: Store, study: Study, *, pull_request: bool = False, dry
 
 
 def read_file(path: Path, snapshot: Snapshot) -> list[Judgement]:
-    """Return the judgements in a file that the page saved, in Parquet, or in a folder; raises InputError."""
+    """Return the judgements in a file that the page saved, a table, Parquet, or a folder; raises InputError."""
     if path.is_dir() or path.suffix.lower() == ".parquet":
         return read_judgement_files(path)
+    if path.suffix.lower() in TABLES:
+        return read_answer_table(path, snapshot)
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise InputError(f"{path}: more than {_MAX_BYTES:,} bytes")

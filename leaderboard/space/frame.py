@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qs
 
 import gradio as gr
@@ -14,6 +14,10 @@ from leaderboard.space.escaping import MAX_NAME
 from leaderboard.space.views.selection import Filters, TableState, select
 from leaderboard.space.views.texts.sentences import Comparisons
 from metrics.util.characters import printable
+
+# The Space stores no answers, and lacks the module.
+if TYPE_CHECKING:
+    from leaderboard.judging.collecting import Collector
 
 ASSETS = Path(__file__).parent / "assets"
 # Longer lists are hard to read; the filters shorten them.
@@ -59,6 +63,7 @@ class Frame:
         board: The leaderboard.
         tab_names: The names of the tabs, in order.
         local: Whether the page runs on the visitor's machine, and not as a Space.
+        collector: Stores answers of readers; None where they save them as files.
         comparisons: Its comparisons of two systems.
         group: The menu of test sets and profiles.
         filters: The components whose values are `group` and the fields of `Filters`.
@@ -73,9 +78,11 @@ class Frame:
     tabs: gr.Tabs
     open_tab: gr.Textbox
 
-    def __init__(self, board: Leaderboard, tab_names: Sequence[str], *, local: bool = False) -> None:
+    def __init__(
+        self, board: Leaderboard, tab_names: Sequence[str], *, local: bool = False, collector: "Collector | None" = None
+    ) -> None:
         self.board = board
-        self.local = local
+        self.local, self.collector = local, collector
         self.tab_names = tuple(tab_names)
         self.comparisons = Comparisons(board)
         self.first_group = next(iter(board.groups.values()), None)
@@ -187,3 +194,13 @@ def asset(name: str) -> str:
 def html_block(value: str, elem_id: str) -> gr.HTML:
     """Return a block of the page whose buttons send the events that assets/page.js names."""
     return gr.HTML(value, elem_id=elem_id, elem_classes="part", js_on_load=asset("page.js"), apply_default_css=False)
+
+
+def phone_fold(title: str, elem_id: str, fields: Sequence[str]) -> gr.HTML:
+    """Return a heading that folds the parts of the class `foldable` after it; only phones show it.
+
+    It is open where the address holds one of `fields`, so that nobody overlooks a filter.
+    """
+    names = " ".join(fields)
+    details = f'<details class="phone-fold" data-fields="{names}"><summary>{title}</summary></details>'
+    return html_block(details, elem_id)

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from functools import partial
 from string import Template
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
 from leaderboard.space.data import Leaderboard
 from leaderboard.space.escaping import external_link, to_html
-from leaderboard.space.frame import ASSETS, UNQUEUED, Frame, Refresh, asset, html_block
+from leaderboard.space.frame import ASSETS, UNQUEUED, Frame, Refresh, asset, html_block, phone_fold
 from leaderboard.space.tabs.charts import charts_tab
 from leaderboard.space.tabs.compare import compare_tab
 from leaderboard.space.tabs.judge import judge_tab
@@ -23,6 +23,10 @@ from leaderboard.space.views.selection import ANY, CHOICES, MAX_SEARCH, Filters
 from metrics.spaces.gate import launch_options
 from metrics.spaces.theme import theme
 from metrics.util.errors import InputError
+
+# The Space stores no answers, and lacks the module.
+if TYPE_CHECKING:
+    from leaderboard.judging.collecting import Collector
 
 TITLE = "Text detoxification leaderboard"
 # Calls that wait; the filters do not.
@@ -49,13 +53,19 @@ TABS: dict[str, tuple[str, Callable[[Frame], Refresh | None]]] = {
 class Page:
     """The page of one leaderboard: `build` creates its components and connects their events."""
 
-    def __init__(self, board: Leaderboard, *, local: bool = False) -> None:
-        """Keep the leaderboard; `local` says whether the page runs on the visitor's machine, and not as a Space."""
-        self.board, self.local = board, local
+    def __init__(self, board: Leaderboard, *, local: bool = False, collector: "Collector | None" = None) -> None:
+        """Keep the leaderboard, and what the tab Judge needs.
+
+        Args:
+            board: The leaderboard.
+            local: Whether the page runs on the visitor's machine, and not as a Space.
+            collector: Stores answers of readers; without it, they save them as files.
+        """
+        self.board, self.local, self.collector = board, local, collector
 
     def build(self) -> gr.Blocks:
         """Return the page as a gradio app."""
-        frame = Frame(self.board, tuple(TABS), local=self.local)
+        frame = Frame(self.board, tuple(TABS), local=self.local, collector=self.collector)
         with gr.Blocks(title=TITLE, analytics_enabled=False) as demo:
             html_block(_introduction(self.board), "top")
             _filters(frame)
@@ -87,7 +97,8 @@ def _filters(frame: Frame) -> None:
     """The controls above the tabs."""
     groups = [(group.label, key) for key, group in frame.board.groups.items()]
     langs = sorted({group.lang for group in frame.board.groups.values()})
-    with gr.Row(elem_id="controls"):
+    phone_fold("Test set, search and filters", "controls-fold", ("group", "search", *CHOICES))
+    with gr.Row(elem_id="controls", elem_classes="foldable"):
         language = gr.Dropdown(
             [ANY, *langs], label="Language", elem_id="language", filterable=False, visible=len(langs) > 1, min_width=110
         )
@@ -98,7 +109,7 @@ def _filters(frame: Frame) -> None:
         search = gr.Textbox(
             label="Search", placeholder=hint, elem_id="search", max_length=MAX_SEARCH, scale=2, min_width=220
         )
-    with gr.Accordion("Filters", open=False, elem_id="filters"), gr.Row():
+    with gr.Accordion("Filters", open=False, elem_id="filters", elem_classes="foldable"), gr.Row():
         menus = [
             gr.Dropdown([ANY, *choices], label=label, elem_id=f"filter-{field}", filterable=False, min_width=150)
             for (field, choices), label in zip(CHOICES.items(), FILTER_LABELS, strict=True)

@@ -5,13 +5,12 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.stats import kendalltau, rankdata, spearmanr
 
 from metrics.data.judged import Array, JudgedRewrites
 from metrics.scoring.statistics import Interval
 from metrics.util.progress import progress
 
-# The leaderboard's page imports this module without the models behind the scores.
+# The leaderboard's page imports this module without the models behind the scores, and scipy.stats takes a second.
 if TYPE_CHECKING:
     from metrics.scoring.items import SentenceScores
 
@@ -26,19 +25,10 @@ TITLES = {
 RESAMPLES = 1_000
 
 
-def agreement(judged: JudgedRewrites, scores: "SentenceScores") -> list[dict[str, Any]]:
-    """Compute how well each metric agrees with the judgement of the same rewrites that it stands for.
-
-    Returns:
-        The rows of `correlations`.
-    """
-    return correlations(judged, _predictions(scores))
-
-
 def rank_correlation(x: Array, judged: JudgedRewrites, aspect: str, resamples: int) -> Interval | None:
     """Return Spearman's correlation of scores [n] with a judgement of the same n rewrites; None if it is undefined.
 
-    The interval is that of a bootstrap over source sentences, as in `correlations`, which computes far more.
+    The interval is that of a bootstrap over source sentences, as in `agreement`, which computes far more.
     """
     samples, y = _samples(judged, resamples), judged.judgements[aspect]
     value, *resampled = (spearman(x[s], y[s]) for s in samples)
@@ -46,21 +36,22 @@ def rank_correlation(x: Array, judged: JudgedRewrites, aspect: str, resamples: i
     return None if value is None or not defined else Interval(value, *np.percentile(defined, [2.5, 97.5]).tolist())
 
 
-def correlations(judged: JudgedRewrites, predictions: Mapping[str, Array]) -> list[dict[str, Any]]:
+def agreement(judged: JudgedRewrites, scores: "SentenceScores") -> list[dict[str, Any]]:
     """Correlate each metric with the judgement of the same rewrites that it stands for.
 
     Args:
         judged: n rewrites with their judgements.
-        predictions: The scores [n] by metric, names of `PAIRS`.
+        scores: Their scores.
 
     Returns:
         One row per metric and statistic: metric, judgement, level ("sentence" or "system"), statistic, value, the
         bounds low and high of the 95 % interval of a bootstrap over source sentences, and n. Value and bounds are
         None where the statistic is undefined, as for a constant metric.
     """
+    predictions = _predictions(scores)
     system, samples = _numbered(judged.systems), _samples(judged, RESAMPLES)
     rows: list[dict[str, Any]] = []
-    pairs_of_set = [pair for pair in PAIRS if pair[1] in judged.judgements and pair[0] in predictions]
+    pairs_of_set = [pair for pair in PAIRS if pair[1] in judged.judgements]
     for metric, aspect in progress(pairs_of_set, "bootstrap", "metrics"):
         x, y = predictions[metric], judged.judgements[aspect]
         levels = {"sentence": [(x[s], y[s]) for s in samples]}
@@ -102,16 +93,22 @@ def interval_text(row: Mapping[str, Any]) -> str:
 
 def spearman(x: Array, y: Array) -> float | None:
     """Return Spearman's rank correlation, None if it is undefined."""
+    from scipy.stats import spearmanr
+
     return _defined(lambda: spearmanr(x, y).statistic)
 
 
 def kendall(x: Array, y: Array) -> float | None:
     """Return Kendall's tau-b, None if it is undefined."""
+    from scipy.stats import kendalltau
+
     return _defined(lambda: kendalltau(x, y).statistic)
 
 
 def auc(x: Array, y: Array) -> float | None:
     """Return P(a rewrite judged above .5 has a higher score than another one), where ties count half."""
+    from scipy.stats import rankdata
+
     good = y > 0.5
     if good.all() or not good.any():
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -198,6 +199,58 @@ def test_answers_about_other_texts_are_refused(folder: Path, capsys: pytest.Capt
     assert "holds answers of another study or annotator; skipped" in capsys.readouterr().err
     path.write_bytes(b"PAR1 no PAR1")
     assert stored(folder) == [one]
+
+
+def test_names_in_tables_become_salted_hashes(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SRO_HOME", str(tmp_path / "home"))
+    add_study(folder, systems=("one", "two"))
+    add_study(folder, "duel", systems=("one", "two"), form="pairs")
+    head = "study,annotator,sentence,system,other_system,question,answer,time"
+    rows = [
+        "pilot,Ann Example,0,one,,polite,yes,2026-11-24 12:00",
+        "pilot,  ann   EXAMPLE ,0,one,,meaning,no,2026-11-24T13:00:00+01:00",
+        "pilot,Bob,6,two,,fluent,partly,2026-11-24T12:00:00Z",
+        "duel,Bob,1,two,one,better,first,2026-11-24T12:00:00Z",
+    ]
+    table = tmp_path / "forms.csv"
+    table.write_text("\n".join([head, *rows]) + "\n")
+    main(["import", str(table), "--local", str(folder)])
+    answers = {(one.study, one.question): one for one in stored(folder)}
+    ann, again = answers["pilot", "polite"], answers["pilot", "meaning"]
+    assert ann.annotator == again.annotator and ann.time == again.time and (ann.output, again.answer) == ("same", "no")
+    fluent, duel = answers["pilot", "fluent"], answers["duel", "better"]
+    assert (fluent.output, fluent.annotator) == ("two 6", duel.annotator) and fluent.annotator != ann.annotator
+    assert (duel.output, duel.other_output, duel.answer) == ("two 1", "one 1", "first")
+    # The id is no hash of the name alone, and no file of the leaderboard has a name or the salt.
+    salt = tmp_path / "home" / "annotators.salt"
+    assert salt.stat().st_mode & 0o777 == 0o600
+    assert ann.annotator not in {sha256(name.encode()).hexdigest()[:16] for name in ("Ann Example", "ann example")}
+    for file in (path for path in folder.rglob("*") if path.is_file()):
+        assert not any(text in file.read_bytes() for text in (b"Example", b"Bob", salt.read_bytes()))
+    # What was exported is known when it comes back; the same names have other ids under another salt.
+    main(["export", str(tmp_path / "out.jsonl"), "--local", str(folder)])
+    capsys.readouterr()
+    main(["import", str(table), str(tmp_path / "out.jsonl"), "--local", str(folder)])
+    assert "nothing to do, all 8 answers are there already" in capsys.readouterr().out
+    salt.unlink()
+    main(["import", str(table), "--local", str(folder)])
+    assert len({one.annotator for one in stored(folder)}) == 4
+    for row, message in (
+        ("pilot,Ann,0,three,,polite,yes,2026-11-24 12:00", "row 2: the study pilot has no system three"),
+        ("pilot,Ann,90,one,,polite,yes,2026-11-24 12:00", "row 2: answer 1 is about 90"),
+        ("pilot,Ann,0,one,,polite,yes,yesterday", "row 2: time is 'yesterday'"),
+        ("pilot, ,0,one,,polite,yes,2026-11-24 12:00", "a name has 1 to 200 characters"),
+        ("duel,Ann,1,two,one,polite,yes,2026-11-24 12:00", "which the study duel lacks"),
+        ("none,Ann,0,one,,polite,yes,2026-11-24 12:00", "study none: not in this leaderboard"),
+    ):
+        table.write_text(f"{head}\n{row}\n")
+        with pytest.raises(InputError, match=message):
+            main(["import", str(table), "--local", str(folder)])
+    table.write_text(f"{head.replace('time', 'output')}\npilot,Ann,0,one,,polite,yes,another text\n")
+    with pytest.raises(InputError, match="row 2: output is not that of the study pilot"):
+        main(["import", str(table), "--local", str(folder)])
 
 
 def test_export_and_agreement(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -50,7 +50,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def address(folder: Path) -> Iterator[str]:
     port = free_port()
-    with serve(["-m", "leaderboard.space", "--local", str(folder), "--port", port], port) as served:
+    command = ["-m", "leaderboard.space", "--local", str(folder), "--port", port, "--answers", "file"]
+    with serve(command, port) as served:
         yield served
 
 
@@ -184,6 +185,38 @@ def test_answers_go_on_from_a_file_and_pairs_keep_their_order(reader: Reader, fo
     reader.until(lambda: reader.all(".judge-start"))
     reader.one("#judge input[type=file]").send_keys(str(copy))
     reader.until(lambda: "This file was not read: it belongs to another study" in reader.text("#judge"))
+
+
+def test_a_local_page_stores_answers_under_a_hash_of_the_name(driver: Any, folder: Path, tmp_path: Path) -> None:
+    board, home, port = tmp_path / "board", tmp_path / "home", free_port()
+    shutil.copytree(folder, board)
+    shutil.rmtree(board / "judgements")
+    add_study(board, "single", SYSTEMS[:2])
+    command = ["-m", "leaderboard.space", "--local", str(board), "--port", port]
+    with serve(command, port, env={"SRO_HOME": str(home)}) as served:
+        reader = Reader(driver, served)
+        reader.read("single", "Ann Example")
+        reader.press("132" * 3)
+        reader.until(lambda: "9 answers are stored" in reader.text("#judge .judge-stored"))
+        first = stored(board, "single")
+        assert sorted(one.answer for one in first) == ["no"] * 3 + ["partly"] * 3 + ["yes"] * 3
+        # In another browser the same name goes on there; a changed answer replaces the old one, in the same file.
+        reader.chrome.execute_script("localStorage.clear()")
+        reader.read("single", "ann example")
+        assert reader.count() == "3 of 12 judged"
+        reader.press("\ue012" + "222")  # arrow left
+        reader.until(lambda: [one.answer for one in stored(board, "single")].count("partly") == 5)
+        (file,) = (board / "judgements" / "single").glob("*.parquet")
+        assert len(stored(board, "single")) == 9 and file.name.startswith(first[0].annotator)
+        assert all(b"xample" not in path.read_bytes() for path in board.rglob("*") if path.is_file())
+        # The salt is not in the folder that is published.
+        assert (home / "annotators.salt").is_file()
+        # Answers that cannot be stored stay with the reader, who is told.
+        shutil.rmtree(board / "judgements")
+        reader.press("111")
+        reader.until(lambda: "Not stored: study single: not in this leaderboard" in reader.text("#judge .judge-stored"))
+        saved = json.loads(reader.saved("single").read_text())
+        assert len(saved["answers"]) == 12 and saved["annotator"] == first[0].annotator
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

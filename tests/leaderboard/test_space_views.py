@@ -71,6 +71,10 @@ def test_the_picture_says_who_leads_and_whether_the_lead_is_real(board: Leaderbo
     assert "references 0.500" in html and "delete 0.250" in html
     without = render_picture(group, [r for r in group.records if r["system"] != "second"])
     assert "The lead is significant" in without and 'class="tie"' not in without
+    # What the filters hide is not denied.
+    assert "leads among the systems that pass the filters" in without
+    alone = render_picture(group, [r for r in group.records if r["system"] == "first"])
+    assert "No other system passes the filters." in alone
     assert tied(*(r for r in group.records if r["system"] in ("first", "second")))
     assert render_picture(group, []) == render_picture(None, []) == ""
 

@@ -409,9 +409,14 @@ def test_a_submission_in_fifteen_languages_is_made_and_scored(
     assert changed == (set() if system == "duplicate" else set(rude))
     table = pd.read_csv(made, sep="\t")
     assert len(table) == 6_000 and not table.isna().values.any() and table["lang"].tolist() == list(whole.langs)
-    for name, langs, averages in (("clef2024", PARALLEL, ["AvgP"]), ("clef2025", whole.languages, ["AvgP", "AvgNP"])):
+    # The built-in model answers three questions on a sentence of each language.
+    judge = ["judge", "--judge", "smollm2-135m-q4", "--limit", "1"]
+    for profile, langs, averages in (
+        ([str(tiny["clef2024"])], PARALLEL, ["AvgP"]),
+        ([str(tiny["clef2025"])], whole.languages, ["AvgP", "AvgNP"]),
+        (judge, whole.languages, ["AvgP", "AvgNP"]),
+    ):
         capsys.readouterr()
-        options = ["--test-set", str(own), "--lang", ",".join(langs), "--profile", str(tiny[name]), *more]
-        main([system, *options])
+        main([system, "--test-set", str(own), "--lang", ",".join(langs), *more, "--profile", *profile])
         lines = [line.split("\t") for line in capsys.readouterr().out.split("\n") if "\t" in line]
         assert [row[1] for row in lines[1:]] == [*sorted(langs), *averages]

@@ -1,6 +1,7 @@
 // The reading view. gradio runs this once, with `element`, `props` and `watch`; `props.value` is a study of
-// views/reading.py. Texts from outside become text nodes only. Answers stay in this browser: localStorage holds them
-// for each annotator, and a file that the browser saves takes them to the organiser. The server gets none.
+// views/reading.py. Texts from outside become text nodes only. localStorage holds the answers of each annotator. Where
+// `study.stores`, the server gets them too (tabs/judge.py); elsewhere it gets none, and a file that the browser saves
+// takes them to the organiser.
 const KEY = 'detox-judge';
 const root = () => element.querySelector('.judge');
 let study = null;
@@ -8,6 +9,12 @@ let annotator = null; // {code, id, answers: {"token question": [answer, time, s
 let order = [];
 let at = 0;
 let asked = 0;
+// Where the server stores answers: the times of those that it has, by "token question"; those on their way; what the
+// reader is told about it; answers from a file that is read before the server has told the reader's id.
+let kept = {};
+let sent = null;
+let storage = '';
+let fromFile = [];
 
 function make(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
@@ -30,8 +37,16 @@ function store(name, value) {
   try { localStorage.setItem(`${KEY} ${name}`, JSON.stringify(value)); return true; } catch { return false; }
 }
 const answersName = (id) => `answers ${study.study} ${study.version} ${id}`;
-function randomId() {
-  return [...crypto.getRandomValues(new Uint8Array(8))].map((byte) => byte.toString(16).padStart(2, '0')).join('');
+const hex = (bytes) => [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join('');
+const randomHex = (length) => hex(crypto.getRandomValues(new Uint8Array(length)));
+// A hash of the name with a salt that never leaves this browser.
+async function idOf(code) {
+  // Browsers hash on https and localhost only; elsewhere a random id tells as little.
+  if (!crypto.subtle) return randomHex(8);
+  const { salt = randomHex(32) } = stored('salt');
+  store('salt', { salt });
+  const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(`${salt} ${code}`));
+  return hex(new Uint8Array(digest).slice(0, 8));
 }
 
 // -- the order in which one annotator reads: their id seeds it, so that it is the same after a break
@@ -63,6 +78,7 @@ function show(...children) { root().replaceChildren(...children); }
 
 function start() {
   annotator = null;
+  storage = '';
   if (!study || study.problem) {
     show(make('p', { role: 'status' }, study?.problem ? `Nothing to read: ${study.problem}.` : 'Choose a study.'));
     return;
@@ -72,15 +88,18 @@ function start() {
   code.value = Object.keys(codes)[0] ?? 'me';
   const file = make('input', { type: 'file', accept: '.json,application/json', onchange: (event) => resume(event.target.files[0]) });
   const status = make('p', { class: 'judge-status', role: 'status' });
+  const [where, whose] = study.stores
+    ? ['Your answers are stored in the folder of this leaderboard while you read.', 'to continue later, in any browser. A hash of it is stored, not the name. ']
+    : ['Your answers stay in this browser until you save them as a file; nothing is sent.', 'to continue later. It does not leave this browser. '];
   const trial = 'This is a trial with the first systems of the leaderboard; its answers are not collected. To make a study: ';
   const command = make('code', {}, 'python -m leaderboard.judgements study NAME');
   show(
     make('h2', {}, study.title),
     make('p', {}, `${study.items.length.toLocaleString('en')} ${study.form === 'pairs' ? 'pairs of rewrites' : 'rewrites'}. `
       + 'The texts are offensive, and no word is hidden. You do not learn which system wrote what. '
-      + 'Your answers stay in this browser until you save them as a file; nothing is sent.'),
+      + where),
     ...(study.trial ? [make('p', {}, trial, command)] : []),
-    make('label', {}, 'Your name or a nickname, to continue later. It does not leave this browser. ', code),
+    make('label', {}, `Your name or a nickname, ${whose}`, code),
     make('datalist', { id: 'judge-codes' }, ...Object.keys(codes).map((name) => make('option', { value: name }))),
     make('p', {}, make('button', { type: 'button', class: 'judge-start', onclick: () => begin(code.value.trim() || 'me') }, 'Start or continue')),
     make('label', {}, 'Continue on this computer from a saved file: ', file), status,
@@ -88,9 +107,14 @@ function start() {
   );
 }
 
-function begin(code, id = null) {
+async function begin(code, id = null) {
+  if (study.stores && !id) {
+    sent = { code };
+    trigger('enter', { value: { study: study.study, name: code } });
+    return;
+  }
   const codes = stored('annotators');
-  codes[code] = id ?? (/^[0-9a-f]{16}$/.test(codes[code] ?? '') ? codes[code] : randomId());
+  codes[code] = id ?? (/^[0-9a-f]{16}$/.test(codes[code] ?? '') ? codes[code] : await idOf(code));
   store('annotators', codes);
   annotator = { code, id: codes[code], answers: stored(answersName(codes[code])) };
   order = shuffled(annotator.id);
@@ -100,6 +124,50 @@ function begin(code, id = null) {
   draw();
 }
 
+// Adds answers of a file to those that a reader has; of two to one question the later one counts.
+function merge(answers, added) {
+  const tokens = new Map(study.items.flatMap(([token]) => {
+    const [sentence, ...runs] = token.split('.');
+    return [[token, token], [[sentence, ...runs.toReversed()].join('.'), token]];
+  }));
+  for (const { item, question, answer, time } of added) {
+    const known = study.questions.find(({ name, answers: given }) => name === question && given.some(([a]) => a === answer));
+    const key = `${tokens.get(item)} ${question}`;
+    if (known && tokens.has(item) && !Number.isNaN(Date.parse(time)) && !(answers[key]?.[1] > time)) answers[key] = [answer, time, item];
+  }
+  return answers;
+}
+
+// -- what the server stores
+function send() {
+  if (!study.stores || sent) return;
+  const open = Object.entries(annotator.answers).filter(([key, [, time]]) => kept[key] !== time).slice(0, 100);
+  if (!open.length) return;
+  sent = { id: annotator.id, open };
+  trigger('store', { value: { name: annotator.code, document: content(open) } });
+}
+function replied({ problem, annotator: id, answers }) {
+  const { code, open } = sent ?? {};
+  const own = sent?.id === annotator?.id;
+  sent = null;
+  if (code !== undefined) {
+    if (problem) element.querySelector('.judge-status').textContent = `Not begun: ${problem}.`;
+    else {
+      store(answersName(id), merge(merge(stored(answersName(id)), answers), fromFile));
+      kept = Object.fromEntries(Object.entries(merge({}, answers)).map(([key, [, time]]) => [key, time]));
+      fromFile = [];
+      begin(code, id).then(send);
+    }
+  } else if (open && own) {
+    if (!problem) for (const [key, [, time]] of open) kept[key] = time;
+    const count = Object.keys(annotator.answers).filter((key) => kept[key]).length;
+    storage = problem ? `Not stored: ${problem}. Save your answers as a file.` : `${count.toLocaleString('en')} answers are stored.`;
+    const status = element.querySelector('.judge-stored');
+    if (status) status.textContent = storage;
+    if (!problem) send();
+  }
+}
+
 async function resume(file) {
   const status = element.querySelector('.judge-status');
   try {
@@ -107,18 +175,14 @@ async function resume(file) {
     if (saved.study !== study.study || saved.guidelines !== study.version || !/^[0-9a-f]{16}$/.test(saved.annotator)) {
       throw new Error('it belongs to another study, or to other guidelines');
     }
-    const answers = stored(answersName(saved.annotator));
-    const tokens = new Map(study.items.flatMap(([token]) => {
-      const [sentence, ...runs] = token.split('.');
-      return [[token, token], [[sentence, ...runs.toReversed()].join('.'), token]];
-    }));
-    for (const { item, question, answer, time } of saved.answers) {
-      const known = study.questions.find(({ name, answers: given }) => name === question && given.some(([a]) => a === answer));
-      const key = `${tokens.get(item)} ${question}`;
-      if (known && tokens.has(item) && !Number.isNaN(Date.parse(time)) && !(answers[key]?.[1] > time)) answers[key] = [answer, time, item];
+    const code = element.querySelector('.code-name').value.trim() || 'me';
+    if (study.stores) {
+      fromFile = [...saved.answers];
+      begin(code);
+    } else {
+      store(answersName(saved.annotator), merge(stored(answersName(saved.annotator)), saved.answers));
+      begin(code, saved.annotator);
     }
-    store(answersName(saved.annotator), answers);
-    begin(element.querySelector('.code-name').value.trim() || 'me', saved.annotator);
   } catch (error) { status.textContent = `This file was not read: ${error.message}`; }
 }
 
@@ -130,10 +194,11 @@ function answer(place) {
   if (!given || at >= order.length) return;
   const item = order[at];
   annotator.answers[`${item.token} ${question.name}`] = [given[0], new Date().toISOString(), item.shown];
-  const kept = store(answersName(annotator.id), annotator.answers);
+  const held = store(answersName(annotator.id), annotator.answers);
   if (asked + 1 < study.questions.length) asked += 1;
   else { at += 1; asked = 0; }
-  draw(kept ? '' : 'The browser keeps no more answers: save them as a file now.');
+  draw(held ? '' : 'The browser keeps no more answers: save them as a file now.');
+  if (asked === 0) send();
 }
 function move(step) {
   at = Math.min(Math.max(at + step, 0), order.length);
@@ -155,7 +220,8 @@ function draw(warning = '') {
   const keys = 'Keys: 1, 2 and 3 answer, ← goes back, → skips; they work while the frame around the texts is highlighted.';
   show(make('h2', {}, study.title), progress,
     make('div', { class: 'judge-columns' }, make('div', {}, card, bar, make('p', { class: 'source' }, keys),
-      make('p', { class: 'source' }, `You are ${annotator.code}, in files ${annotator.id}. ${warning}`)), guidelines(true)));
+      make('p', { class: 'source' }, `You are ${annotator.code}, in files ${annotator.id}. ${warning}`),
+      make('p', { class: 'source judge-stored', role: 'status' }, storage)), guidelines(true)));
   card.focus({ preventScroll: true });
   card.scrollIntoView({ block: 'nearest' });
 }
@@ -187,8 +253,8 @@ function lastCard(done) {
   const text = left ? `${left.toLocaleString('en')} were skipped.` : 'You have judged everything. Thank you.';
   const open = order.findIndex((item) => !isDone(item));
   const again = left ? [make('button', { type: 'button', class: 'plain', onclick: () => { at = open; asked = firstOpen(); draw(); } }, 'Read what was skipped')] : [];
-  const send = study.trial ? '' : ' Save your answers as a file, and send it to whoever asked you.';
-  return make('section', { class: 'judge-card', tabindex: '0', 'aria-label': text, onkeydown: onKey }, make('p', {}, text + send), ...again);
+  const next = study.trial || study.stores ? '' : ' Save your answers as a file, and send it to whoever asked you.';
+  return make('section', { class: 'judge-card', tabindex: '0', 'aria-label': text, onkeydown: onKey }, make('p', {}, text + next), ...again);
 }
 
 function onKey(event) {
@@ -206,16 +272,19 @@ function guidelines(open) {
     ...study.guidelines.filter((line) => line.trim()).map((line) => make('p', { dir: 'auto', class: line.endsWith('?') ? 'head' : null }, line)));
 }
 
+// A file of answers, as leaderboard/judging/answers.py reads it.
+function content(entries) {
+  const answers = entries.map(([key, [given, time, shown]]) => ({ item: shown, question: key.split(' ')[1], answer: given, time }));
+  return { schema_version: 1, study: study.study, guidelines: study.version, annotator: annotator.id, answers };
+}
 function save() {
-  const answers = Object.entries(annotator.answers).map(([key, [given, time, shown]]) => (
-    { item: shown, question: key.split(' ')[1], answer: given, time }));
-  const content = { schema_version: 1, study: study.study, guidelines: study.version, annotator: annotator.id, answers };
   const link = make('a', { download: `${study.study}-${annotator.id}.json` });
-  link.href = URL.createObjectURL(new Blob([JSON.stringify(content, null, 1)], { type: 'application/json' }));
+  link.href = URL.createObjectURL(new Blob([JSON.stringify(content(Object.entries(annotator.answers)), null, 1)], { type: 'application/json' }));
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60000);
 }
 
-function load() { study = props.value; start(); }
+function load() { study = props.value; sent = null; storage = ''; start(); }
+window.addEventListener('judge-reply', (event) => replied(event.detail));
 watch('value', load);
 load();

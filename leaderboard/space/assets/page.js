@@ -4,6 +4,8 @@ const events = ['sort', 'turn', 'choose', 'pick'];
 
 // Long introductions push everything down on a phone.
 if (matchMedia('(max-width: 600px)').matches) element.querySelectorAll('details.fold').forEach((part) => { part.open = false; });
+const address = new URLSearchParams(location.search);
+element.querySelectorAll('details.phone-fold').forEach((part) => { part.open = part.dataset.fields.split(' ').some((name) => address.has(name)); });
 
 // Boxes that have more to the right are marked, so that the page's styles can hint at it.
 const mark = () => element.querySelectorAll('.box').forEach((box) => {

@@ -1,7 +1,8 @@
 """The tab Judge."""
 
+from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
@@ -9,11 +10,22 @@ from leaderboard.judging.study import stored_studies
 from leaderboard.space.data import Group
 from leaderboard.space.frame import QUEUED, Frame, Refresh, asset, html_block
 from leaderboard.space.views.people import render_people
-from leaderboard.space.views.reading import study_choices, study_payload
+from leaderboard.space.views.reading import TRIALS, study_choices, study_payload
 from leaderboard.space.views.selection import Filters
+from metrics.util.characters import printable
+from metrics.util.errors import InputError
+
+# The Space stores no answers, and lacks the module.
+if TYPE_CHECKING:
+    from leaderboard.judging.collecting import Collector
 
 # Texts of this many studies stay in memory.
 _CACHED = 4
+# One reader's answers after the other's.
+_STORING: dict[str, Any] = {
+    "show_progress": "hidden", "api_visibility": "private", "trigger_mode": "multiple",
+    "concurrency_limit": 1, "concurrency_id": "answers",
+}  # fmt: skip
 
 
 def judge_tab(frame: Frame) -> Refresh:
@@ -27,7 +39,9 @@ def judge_tab(frame: Frame) -> Refresh:
         js_on_load=asset("judge.js"), apply_default_css=False,
     )  # fmt: skip
     results = html_block("", "people")
-    payload = lru_cache(_CACHED)(lambda name: study_payload(frame.board, name))
+    if frame.collector:
+        _store_answers(frame.collector, reader)
+    payload = lru_cache(_CACHED)(lambda name: _payload(frame, name))
     people = lru_cache(_CACHED)(lambda name: render_people(frame.board, name))
     # The study that is shown: opening the tab again does not begin anew.
     shown = gr.Textbox(visible=False)
@@ -38,3 +52,35 @@ def judge_tab(frame: Frame) -> Refresh:
         return [name or ""]
 
     return Refresh(update, [menu], [shown])
+
+
+def _payload(frame: Frame, name: str | None) -> dict[str, Any]:
+    return study_payload(frame.board, name) | {"stores": frame.collector is not None and name not in TRIALS}
+
+
+def _store_answers(collector: "Collector", reader: gr.HTML) -> None:
+    """Connect the events of assets/judge.js: a reader gives their name, or answers."""
+    reply = gr.JSON(visible=False)
+
+    def replying(act: Callable[[dict[str, Any]], dict[str, Any]]) -> Callable[[gr.EventData], dict[str, Any]]:
+        def answer(event: gr.EventData) -> dict[str, Any]:
+            try:
+                return act(event.value)
+            except InputError as error:
+                return {"problem": printable(str(error))}
+            except (KeyError, TypeError, ValueError):
+                # Not what the page's script sends.
+                return {"problem": "no answers"}
+
+        return answer
+
+    def enter(value: dict[str, Any]) -> dict[str, Any]:
+        return collector.enter(str(value["study"]), str(value["name"]))
+
+    def store(value: dict[str, Any]) -> dict[str, Any]:
+        collector.save(dict(value["document"]), str(value["name"]))
+        return {"problem": ""}
+
+    told = "(reply) => { window.dispatchEvent(new CustomEvent('judge-reply', { detail: reply })); }"
+    for connect, act in ((reader.enter, enter), (reader.store, store)):
+        connect(replying(act), None, reply, **_STORING).then(None, reply, None, js=told)

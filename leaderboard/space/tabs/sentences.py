@@ -6,7 +6,7 @@ from typing import Any
 import gradio as gr
 
 from leaderboard.space.data import Group, Record
-from leaderboard.space.frame import QUEUED, Frame, Refresh, html_block
+from leaderboard.space.frame import QUEUED, Frame, Refresh, html_block, phone_fold
 from leaderboard.space.views.picture import leader
 from leaderboard.space.views.selection import Filters, TableState, select
 from leaderboard.space.views.tables import page_at, page_number, page_text
@@ -83,7 +83,8 @@ def _controls(frame: Frame) -> tuple[gr.Dropdown, list[Any], gr.Checkbox]:
         )
         info = "The texts are offensive. Press a blurred word to show it."
         rude = gr.Checkbox(label="Show rude words", info=info, elem_id="explorer-rude", min_width=180)
-    with gr.Row():
+    phone_fold("More filters", "explorer-fold", [f"explorer-{name}" for name, *_ in _MENUS])
+    with gr.Row(elem_classes="foldable"):
         menus = [
             gr.Dropdown(list(choices), label=label, elem_id=f"explorer-{name}", filterable=False, min_width=150)
             for name, label, choices in _MENUS

@@ -27,9 +27,9 @@ def render_picture(group: Group | None, records: Sequence[Record]) -> str:
     systems = [r for r in shown if r["kind"] not in YARDSTICKS][:MAX_SYSTEMS]
     if group is None or not systems:
         return ""
-    guides = _guides(group)
+    guides, filtered = _guides(group), len(records) < len(group.records)
     return (
-        f'<figure class="picture"><figcaption>{_verdict(systems, guides, bool(ranked))}</figcaption>'
+        f'<figure class="picture"><figcaption>{_verdict(systems, guides, bool(ranked), filtered)}</figcaption>'
         f"{_plot(systems, guides)}{_legend(systems)}</figure>"
     )
 
@@ -58,11 +58,12 @@ def _name(record: Record) -> str:
     return to_html(record["system"], MAX_NAME)
 
 
-def _verdict(systems: Sequence[Record], guides: Sequence[Record], ranked: bool) -> str:
+def _verdict(systems: Sequence[Record], guides: Sequence[Record], ranked: bool, filtered: bool) -> str:
     """Who leads, and whether the lead is real, in words."""
     best = systems[0]
     interval = f" [{best['j_low']:.3f}, {best['j_high']:.3f}]" if best["j_low"] is not None else ""
-    first = f"<strong>{_name(best)}</strong> leads among the systems with J {best['j']:.3f}{interval}."
+    among = "the systems that pass the filters" if filtered else "the systems"
+    first = f"<strong>{_name(best)}</strong> leads among {among} with J {best['j']:.3f}{interval}."
     if not ranked:
         return f"{first} These rows have no rank: their outputs are not stored, so that nobody can check them."
     same = [r for r in systems[1:] if tied(best, r)]
@@ -71,9 +72,9 @@ def _verdict(systems: Sequence[Record], guides: Sequence[Record], ranked: bool) 
         names = ", ".join(_name(r) for r in same[:3])
         second = f"The lead is not certain: {_TEST} does not tell it apart from {names}{more}."
     elif len(systems) > 1:
-        second = f"The lead is significant: {_TEST} tells it apart from every other system."
+        second = f"The lead is significant: {_TEST} tells it apart from every other one."
     else:
-        second = "No other system has been measured yet."
+        second = f"No other system {'passes the filters' if filtered else 'has been measured yet'}."
     return f"{first} {second} {_beside_guides(best, guides)}"
 
 
@@ -91,8 +92,11 @@ def _plot(systems: Sequence[Record], guides: Sequence[Record]) -> str:
     values = [r[name] for r in (*systems, *guides) for name in ("j", "j_low", "j_high") if r[name] is not None]
     axis = Axis(min(0.0, *values), max(0.1, *values) * 1.04, 0, 100)
     bottom = _TOP + _ROW * len(systems)
-    parts = [_vertical("grid", axis, tick, _TOP, bottom) + _text(axis, tick, bottom + 16, f"{tick:.2g}", "tick")
-             for tick in axis.ticks]  # fmt: skip
+    parts = []
+    for place, tick in enumerate(axis.ticks):
+        parts.append(_vertical("grid", axis, tick, _TOP, bottom))
+        # A phone shows every other number.
+        parts.append(_text(axis, tick, bottom + 16, f"{tick:.2g}", "tick odd" if place % 2 else "tick"))
     ties = _ties(systems)
     parts += [_band(rows) for rows in ties if rows == list(range(rows[0], rows[-1] + 1))]
     parts += [_guide(axis, guide, 14 + 16 * place, bottom) for place, guide in enumerate(guides)]
