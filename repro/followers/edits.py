@@ -13,6 +13,7 @@ from functools import cache, lru_cache
 from lemminflect import getAllLemmas
 
 from metrics.systems.baselines import lexicon
+from repro.wording.insults import insult_words, plain_words
 from repro.wording.rudeness import FUNCTION_WORDS, find_rude, words
 
 _NEGATIONS = frozenset("hardly neither never no nobody none nor not nothing nowhere without".split())
@@ -71,6 +72,8 @@ class Edits:
 def compare(source: str, rewrite: str) -> Edits:
     """Compare a rewrite with its source."""
     rude, supported = _rude_words(source)
+    if insults := insult_words(source):
+        rude, supported = rude | insults, supported | plain_words(source)
     before, after = words(source), words(rewrite)
     known = Counter(_stems(before))
     content = [word for word in before if word not in rude and word not in FUNCTION_WORDS]
@@ -82,7 +85,7 @@ def compare(source: str, rewrite: str) -> Edits:
         tuple(lost),
         tuple(invented),
         tuple(word for word in after if word in lexicon()),
-        _negations(before, rude) <= _negations(after) <= _negations(before),
+        _negations(before, rude) <= _negations(after) <= _negations(before) + bool(_NEGATIONS & supported),
         _is_vague(source, rewrite),
         bool(_gaps(rewrite) - _gaps(source)),
     )

@@ -18,7 +18,7 @@ from lemminflect import getInflection
 _TABLE = Path(__file__).parent / "equivalents.yaml"
 # Penn Treebank tags of the forms that are derived, by section; both sides of an entry get the same one.
 _FORMS = {"nouns": ("NNS",), "verbs": ("VBZ", "VBD", "VBG", "VBN"), "adjectives": (), "mass": (), "fixed": ()}
-_ADDITIONS = ("intensifiers", "degrees", "addresses", "exclamations", "remarks", "insults")
+_ADDITIONS = ("intensifiers", "degrees", "addresses", "exclamations", "remarks")
 # An intensifier may stand between one of these and a noun or an adjective.
 _DETERMINERS = r"the|a|an|this|these|those|my|your|his|our|their|its|some|every|another|no|such a|of"
 _BE = r"is|are|was|were|be|been|'s|'re|'m|am|not|so|too|looks?|sounds?|seems?|feels?"
@@ -45,17 +45,21 @@ class Equivalents(NamedTuple):
         rude: Rude phrases by the neutral phrase (its `_key`) that says the same.
         neutral: Neutral phrases by rude phrase, in lower case.
         additions: Rude phrases that add nothing to a sentence, by kind.
+        names: Insulting names of persons, in the singular, by what is meant by them ("he is …").
         insulting: Adjectives that stand before insults.
         turns: Turns of phrase that insult, by what they say without it; "…" stands for the rest of the sentence, and
             "INSULT" for an insult.
+        harm: Words and phrases that say harm in a threat.
     """
 
     phrases: list[str]
     rude: dict[str, list[str]]
     neutral: dict[str, list[str]]
     additions: dict[str, list[str]]
+    names: dict[str, list[str]]
     insulting: list[str]
     turns: dict[str, list[str]]
+    harm: list[str]
 
 
 @cache
@@ -79,8 +83,10 @@ def load_equivalents() -> Equivalents:
         dict(rude),
         dict(neutral),
         {kind: list(table[kind]) for kind in _ADDITIONS},
+        {meaning: list(names) for meaning, names in table["insults"].items()},
         list(table["insulting"]),
         {neutral: phrases.split(", ") for neutral, phrases in table["turns"].items()},
+        list(table["harm"]),
     )
 
 
@@ -228,7 +234,7 @@ def _name(rng: random.Random) -> str:
     """Return an insult with an adjective or two before it."""
     table = load_equivalents()
     adjectives = rng.sample(table.insulting, rng.choice((0, 1, 1, 2)))
-    return " ".join([*adjectives, rng.choice(table.additions["insults"])])
+    return " ".join([*adjectives, rng.choice([name for names in table.names.values() for name in names])])
 
 
 _LACKED = ("brains", "sense", "skill", "decency", "manners", "talent", "shame", "clue")

@@ -13,24 +13,14 @@ from functools import cache
 from lemminflect import getLemma
 
 from metrics.systems.baselines import lexicon
-from repro.wording.rudeness import fix_articles, load_equivalents, phrase_pattern, with_case
+from repro.wording.insults import say_plainly
+from repro.wording.rudeness import FUNCTION_WORDS, fix_articles, load_equivalents, phrase_pattern, with_case
 
 # How often a rude phrase is left out that has neutral wordings.
 _LEFT_OUT = 0.3
-# "You lazy clown", and the punctuation that sets it off.
-_ADDRESS = r"(?:you|u|ya)(?: [\w'-]+){1,4}"
-_ADDRESSES = (
-    re.compile(rf"\s*,?\s+{_ADDRESS}(?=\s*[.!?]*\s*$)", re.IGNORECASE),
-    re.compile(rf"^{_ADDRESS}\s*[,!.]\s*", re.IGNORECASE),
-)
 # "The reporter is a lazy hack who didn't call us."
 _WHO = re.compile(
     r"\s*(?:\b(?:is|are|was|were)|'s|'re)\s+(?:an?|the|just an?|such an?)?\s*([\w' ,-]+?)\s+(?:who|that)\s+",
-    re.IGNORECASE,
-)
-# "Turn it down or I'll break your legs."
-_THREAT = re.compile(
-    r"^(?!i\b|you\b|he\b|she\b|we\b|they\b)(.+?)\s*,? or (?:i|we|he|she|they|you)(?: |'ll|'d|ll\b).*?(\s*[.!?]*)$",
     re.IGNORECASE,
 )
 _CLAUSES = re.compile(r"(\s*[,;:]\s+|\s+(?:and|but|because|so|,)\s+|\s*\.\.+\s*|\s+-+\s+)")
@@ -47,7 +37,7 @@ def _rude_pattern() -> re.Pattern[str]:
 def _turns() -> list[tuple[re.Pattern[str], str]]:
     """Return an expression for each insulting turn of phrase at the beginning of a text, and what it says."""
     equivalents = load_equivalents()
-    nouns = "|".join(sorted({re.escape(noun) for noun in (*equivalents.additions["insults"], *_rude_people())}))
+    nouns = "|".join(sorted({re.escape(noun) for names in equivalents.names.values() for noun in names}))
     name = rf"(?:[\w'-]+ ){{0,2}}(?:{nouns})"
     turns = []
     for neutral, rude in equivalents.turns.items():
@@ -59,12 +49,6 @@ def _turns() -> list[tuple[re.Pattern[str], str]]:
             ) + (r" (?:would |(?P<verb>\w+s) )" if turn.endswith(" would …") else " ")
             turns.append((re.compile(rf"^(?:so |and |but )?{pattern}", re.IGNORECASE), neutral.removesuffix("…")))
     return turns
-
-
-def _rude_people() -> list[str]:
-    """Return rude words for a person."""
-    table = load_equivalents().rude
-    return [rude for noun in ("person", "man", "guy") for rude in table[noun]]
 
 
 def is_rude(text: str) -> bool:
@@ -81,7 +65,8 @@ def propose_rewrites(text: str, limit: int, rng: random.Random) -> list[str]:
         rng: Draws candidates where there are more.
     """
     candidates: dict[str, None] = {}
-    for cut in dict.fromkeys([text, *_cuts(text)]):
+    plain = say_plainly(text)
+    for cut in dict.fromkeys([plain, *_cuts(plain)]):
         for _ in range(limit if is_rude(cut) else 1):
             candidates[_tidy(_rude_pattern().sub(lambda match: _neutral(match, rng), cut), text)] = None
     return [candidate for candidate in candidates if candidate and candidate != text]
@@ -90,22 +75,18 @@ def propose_rewrites(text: str, limit: int, rng: random.Random) -> list[str]:
 def _neutral(match: re.Match[str], rng: random.Random) -> str:
     table, phrase = load_equivalents(), re.sub(r"\s+", " ", match[0].lower())
     neutral = table.neutral.get(phrase, [])
-    if not neutral or phrase in table.additions["degrees"] or rng.random() < _LEFT_OUT:
+    if not neutral or phrase in table.additions["degrees"]:
+        return ""
+    # "How the hell" is "how"; it cannot be left out.
+    if not FUNCTION_WORDS & {*neutral} and rng.random() < _LEFT_OUT:
         return ""
     return with_case(rng.choice(neutral), match[0])
 
 
 def _cuts(text: str) -> Iterator[str]:
     """Yield what is left of a sentence when an insulting address, turn of phrase, clause or sentence is cut."""
-    for pattern in _ADDRESSES:
-        match = pattern.search(text)
-        if match and is_rude(match[0]):
-            yield text[: match.start()] + text[match.end() :]
     if match := _WHO.search(text):
         yield f"{text[: match.start()]} {text[match.end() :]}"
-    if match := _THREAT.match(text):
-        yield f"please {match[1][0].lower()}{match[1][1:]}{match[2]}"
-        yield f"{match[1]}{match[2]}"
     for pattern, neutral in _turns():
         if match := pattern.match(text):
             verb = match.groupdict().get("verb")

@@ -12,7 +12,8 @@ from metrics.models.loading import load_model
 from metrics.models.resolve import resolve_model
 from repro.followers.follower import Verdict
 from repro.leader.leader import Leader
-from repro.training.softened import choose_rewrites, mean_logprobs, passing_candidates
+from repro.training import softened
+from repro.training.softened import choose_rewrites, fluency_change, passing_candidates, token_logprobs
 from repro.wording.softening import propose_rewrites
 
 
@@ -28,7 +29,8 @@ from repro.wording.softening import propose_rewrites
         ("If you had any skill at all, you would have tested it.", "You should have tested it."),
         ("My boss is a control freak who counts our breaks.", "My boss counts our breaks."),
         ("Delete it by tonight or we'll pay you a visit.", "Please delete it by tonight."),
-        ("the soup was cold , and the waiter is a moron", "the soup was cold"),
+        ("the soup was cold , and the waiter is a moron", "the soup was cold , and the waiter is unwise"),
+        ("the soup was cold , and this is bullshit", "the soup was cold"),
     ],
 )
 def test_rules_propose_what_a_person_would_write(source: str, rewrite: str) -> None:
@@ -58,7 +60,7 @@ def test_candidates_pass_the_follower_and_the_best_come_first() -> None:
     assert candidates == passing_candidates("this shit is broken", _RejectsWords(), seed=3)  # type: ignore[arg-type]
 
 
-def test_the_likelihood_is_that_of_the_model_and_decides(tiny_llama: Path) -> None:
+def test_the_likelihood_is_that_of_the_model_and_decides(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = load_model(resolve_model(str(tiny_llama)), prompt="{text}")
     leader = Leader(loaded, train=1)
     texts = ["you are late", "the shop is closed today and tomorrow"]
@@ -66,14 +68,27 @@ def test_the_likelihood_is_that_of_the_model_and_decides(tiny_llama: Path) -> No
     # This tokenizer knows no line break.
     start = [tokenizer.eos_token_id]
     for text in texts:
-        target = [*tokenizer(text, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
+        target = [*tokenizer(f" {text}", add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
         with torch.no_grad():
             logits = loaded.model(input_ids=torch.tensor([[*start, *target]])).logits[0]
         logprobs = logits[len(start) - 1 : -1].log_softmax(-1)
-        expected.append(float(logprobs[range(len(target)), target].mean()))
-    values = mean_logprobs(leader, texts)
-    assert values == pytest.approx(expected, abs=1e-4)
-    # Both keep all content, so the more likely one is chosen, unless it is much less likely than the source.
-    best = texts[values.index(max(values))]
-    chosen = dict(choose_rewrites(leader, {best: texts}))
-    assert chosen == {best: best}
+        expected.append((target, logprobs[range(len(target)), target].tolist()))
+    for (ids, values), (target, logprobs) in zip(token_logprobs(leader, texts), expected, strict=True):
+        assert ids == target
+        assert values == pytest.approx(logprobs, abs=1e-4)
+    # Neither loses content, so that the change decides; an edit that costs more than the margin is not made.
+    changes = [fluency_change(expected[0], one) for one in expected]
+    best = texts[changes.index(max(changes))]
+    assert dict(choose_rewrites(leader, {texts[0]: texts})) == {texts[0]: best}
+    monkeypatch.setattr(softened, "_MARGIN", -max(changes) - 1)
+    assert dict(choose_rewrites(leader, {texts[0]: texts})) == {}
+
+
+def test_an_edit_costs_what_the_words_around_it_lose() -> None:
+    source = ([1, 2, 3, 4], [-1.0, -2.0, -9.0, -3.0])
+    # Without the third token, the fourth is less probable by 2.5; the others are as they were.
+    assert fluency_change(source, ([1, 2, 4], [-1.0, -2.0, -5.5])) == pytest.approx(-2.5)
+    # What the text gains at one place counts as 1 at most.
+    assert fluency_change(source, ([1, 2, 4], [-1.0, -2.0, -0.5])) == pytest.approx(1.0)
+    # A new token of log-probability -4 in place of the third is 2 above -6.
+    assert fluency_change(source, ([1, 2, 7, 4], [-1.0, -2.0, -4.0, -3.0])) == pytest.approx(2.0)

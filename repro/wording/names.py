@@ -1,0 +1,147 @@
+"""Insulting names of persons, and what a sentence says without them.
+
+"My boss is a spineless weasel" says that the boss is unreliable, and "you dozy clot, the lid goes on first" that the
+lid goes on first. The names and what they mean stand in the table of equivalents (`insults`).
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from functools import cache
+
+from lemminflect import getAllLemmas, getInflection
+
+from metrics.systems.baselines import lexicon
+from repro.wording.rudeness import FUNCTION_WORDS, load_equivalents, with_case
+
+Replacement = Callable[[re.Match[str]], str]
+
+# Parts of the expressions below, by the name that stands for them there in capitals.
+_PARTS = {
+    "WORD": rf"(?!(?:{'|'.join(sorted(FUNCTION_WORDS))})\b)[\w'-]+",
+    "BE": r"(?:\b(?:is|was|are|were|am|be|been)|'s|'re|'m|(?<=you)re|(?<=they)re)",
+    "ONE": r"(?:such an?|just an?|just another|nothing but an?|an?|the|that|this|some|another|one)",
+    "MANY": r"(?:all of those|all those|all these|all|the|those|these|such|nothing but|just)",
+    "CONJ": r"(?:^|[.!?]\s+|\b(?:and|but|because|if|when|that)\s+)",
+    "STOP": r"(?=\s*(?:[.,!?;:]|$))",
+    "ENDS": r"(?=\s*(?:[.,!?;:]|$|(?:and|but|or|so|because|if|when|for|with|in|on|at|of)\b(?! an? \w+ (?:who|of)\b)))",
+    "HELLO": (
+        r"(?:oh|hey|well|listen|look|congrats|congratulations|bravo|well done|nice (?:one|job|work)|great (?:job|work)"
+        r"|good job|thanks for nothing|way to go|yo|oi)"
+    ),
+    # Praise that mocks, where a name would stand.
+    "PRAISE": r"(?:genius|einstein|sherlock|hotshot|big shot|smart ?ar?ss?e?|champ|sunshine|your majesty|princess)",
+    "BUNCH": r"(?:bunch|pack|gang|load|lot|bag|nest|pair|shower|crowd|parade|team)",
+}
+_AUXILIARIES = frozenset(
+    "are is was were am be can could will would shall should may might must do does did have has had ought".split()
+)
+# The beginning of a phrase that a name may end: "a petty," in "a petty, vindictive busybody".
+_OPEN_PHRASE = r"(?:\b(?:an?|the|my|your|his|her|our|their|by|of)|BE) (?:WORD,? ){0,3}WORD$"
+
+
+@cache
+def _meanings() -> tuple[dict[str, str], dict[str, str]]:
+    """Return what each name means, by its singular and by its plural."""
+    singular, plural = {}, {}
+    for meaning, names in load_equivalents().names.items():
+        for name in names:
+            *before, head = name.split()
+            singular[name] = meaning
+            plural[" ".join([*before, (getInflection(head, "NNS") or (f"{head}s",))[0]])] = meaning
+    return singular, plural
+
+
+def _meaning(match: re.Match[str]) -> str:
+    singular, plural = _meanings()
+    return (singular | plural)[match["name"].lower()]
+
+
+@cache
+def _parts() -> dict[str, str]:
+    """Return `_PARTS` and expressions for a name with its adjectives, as "a two-faced, lying snake" has them."""
+    singular, plural = _meanings()
+    parts = dict(_PARTS, MEANING="|".join(load_equivalents().names))
+    for part, names in (("PERSON", singular), ("PEOPLE", plural), ("NAME", singular | plural)):
+        alternatives = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
+        parts[part] = rf"(?:WORD,? (?:and )?){{0,4}}?(?P<name>{alternatives})(?![\w'-])"
+    return parts
+
+
+def _compile(expression: str) -> re.Pattern[str]:
+    for _ in range(2):
+        expression = re.sub(r"\b[A-Z]{2,}\b", lambda match: _parts().get(match[0], match[0]), expression)
+    return re.compile(expression, re.IGNORECASE)
+
+
+@cache
+def _rules() -> list[tuple[re.Pattern[str], Replacement]]:
+    return [(_compile(expression), replacement) for expression, replacement in _replacements()]
+
+
+def _replacements() -> Iterator[tuple[str, Replacement]]:
+    """Yield expressions for names in their places, and what stands there in plain words."""
+    # "You dozy clot, the lid goes on first."
+    yield r"^(?:HELLO\b,?\s*)?(?:you |ya |u )?(?:NAME|PRAISE)\s*(?:[,!.]|\.\.+)+\s*", _nothing
+    yield r"^HELLO,?\s+(?:NAME|PRAISE) ", _nothing
+    # "…, you shameless leech.", "…, disgusting slob", "…, what a fraud lol", "…, the parasite, …"
+    yield (
+        r"\s*,\s*(?:you |ya |u |the |what an? |what |an? |my )?(?:NAME|PRAISE)(?=\s*(?:[.!?]|(?:lol|smh|lmao)?$))",
+        _set_off,
+    )
+    yield r"\s*,\s*(?:the|an?)\s+NAME(?=\s*,)", _set_off
+    # "Delete my post you clown"; "for you losers" is not an address.
+    yield (
+        r"(?<!\bof)(?<!\bfor)(?<!\bto)(?<!\bwith)\s*,?\s+(?:you|ya|u)\s+(?:BUNCH of )?NAME"
+        r"(?:STOP|(?=\s+(?:and|so|or|then|because)\b))",
+        _nothing,
+    )
+    # "But you idiots think": a subject or an object.
+    yield r"\b(?P<you>you|all of you|both of you)\s+NAME(?! who\b)", lambda match: match["you"]
+    # "Their pushy prat of a leader", "a bunch of backstabbing weasels who".
+    yield r"PERSON of an? (?=\w)", _nothing
+    yield (
+        r"(?:\b(?:such an?|an?|the|this|that|your)\s+(?:WORD\s+){0,2})?\bBUNCH of PEOPLE",
+        lambda match: "people",
+    )
+    # "My dentist is a butcher, and his clerks are crooks"; "dishonest and a coward".
+    yield r"(?P<be>BE)\s+(?P<not>not |never )?ONE\s+PERSON(?:ENDS)", _what_is_meant
+    yield r"(?P<be>BE)\s+(?P<not>not |never )?(?:MANY\s+)?PEOPLE(?:ENDS)", _what_is_meant
+    yield r"(?P<be>\b(?:MEANING) (?:and|or))\s+(?P<not>)(?:ONE\s+)?PERSON(?:ENDS)", _what_is_meant
+    # "Some plank put …", "whichever louse dented …".
+    yield r"\b(?:some|another) PERSON (?P<verb>\w+)", lambda match: _pronoun(match, "someone")
+    yield r"\b(?:whichever|whatever) PERSON (?P<verb>\w+)", lambda match: _pronoun(match, "whoever")
+    # "The bloviating ignoramus loves …", "those hypocrites voted …", "by those hypocrites".
+    yield r"(?P<start>CONJ)(?:the|this|that) PERSON (?P<verb>\w+(?:s|ed))\b", lambda match: _pronoun(match, "he")
+    yield r"(?P<start>CONJ)(?:the|these|those) PEOPLE (?P<verb>\w+)", lambda match: _pronoun(match, "they")
+    yield r"\b(?:these|those|them) PEOPLE(?:STOP)", lambda match: "them"
+
+
+def _nothing(match: re.Match[str]) -> str:
+    return ""
+
+
+def _set_off(match: re.Match[str]) -> str:
+    return match[0] if _compile(_OPEN_PHRASE).search(match.string[: match.start()]) else ""
+
+
+def _what_is_meant(match: re.Match[str]) -> str:
+    return f"{match['be']} {match['not'] or ''}{_meaning(match)}"
+
+
+def _pronoun(match: re.Match[str], pronoun: str) -> str:
+    """Put a pronoun in the place of a name before a verb, unless it may be the name of an animal or a thing."""
+    start, verb = match.groupdict().get("start", ""), match["verb"].lower()
+    if verb not in _AUXILIARIES and "VERB" not in getAllLemmas(verb):
+        return match[0]
+    # "The pig ran" may be about a pig, "the greedy pig ran" and "the moron ran" are about a person.
+    alone = len(match[0][len(start) :].split()) == len(match["name"].split()) + 2
+    if alone and match["name"].lower() not in lexicon() and pronoun in ("he", "they"):
+        return match[0]
+    return f"{start}{with_case(pronoun, match[0][len(start) :])} {match['verb']}"
+
+
+def without_names(text: str) -> str:
+    """Return a sentence in which insulting names are said in plain words, or left out where they say nothing."""
+    for pattern, replacement in _rules():
+        text = pattern.sub(replacement, text)
+    return text
