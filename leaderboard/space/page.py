@@ -83,12 +83,14 @@ class Page:
 
 
 def _introduction(board: Leaderboard) -> str:
-    """What the metrics mean, and which rows the page shows, at which revision."""
+    """What the metrics mean, and which rows the page shows, at which revision and of which day."""
     source = "a local folder"
     if board.repo:
         source = external_link(f"https://huggingface.co/datasets/{board.repo}", to_html(board.repo))
+    dates = [str(record["date"])[:10] for record in board.records.values() if record["record"] != "published"]
+    newest = f"The newest result is of {to_html(max(dates), 10)}." if dates else ""
     return Template(asset("introduction.html")).substitute(
-        title=TITLE, source=source, revision=to_html(board.snapshot.revision[:12]),
+        title=TITLE, source=source, revision=to_html(board.snapshot.revision[:12]), newest=newest,
         measured=f"{len(board.records) - len(board.published):,}", published=f"{len(board.published):,}",
     )  # fmt: skip
 

@@ -8,7 +8,9 @@ from metrics.spaces.bundle import METRIC_BUNDLE, bundle, write_space
 # first use: tests/leaderboard/test_space.py checks both.
 _PAGE = {
     "leaderboard": "__init__.py",
-    "leaderboard/board": "__init__.py board.py reading.py recomputed.py tables.py ties.py",
+    "leaderboard/board": (
+        "__init__.py board.py letters.py names.py reading.py recomputed.py replaced.py tables.py ties.py"
+    ),
     "leaderboard/judging": "__init__.py storage.py study.py *.txt",
     "leaderboard/rows": "__init__.py formats.py row.py sentences.py upgrades.py",
     "leaderboard/space": "__init__.py data.py escaping.py frame.py page.py",

@@ -380,6 +380,10 @@ def test_the_address_opens_the_view_again(visitor: Visitor) -> None:
         lambda: "sort=system" not in visitor.chrome.current_url and "sort=-system" in visitor.chrome.current_url
     )
     assert "search=fil" in visitor.chrome.current_url and "group=" not in visitor.chrome.current_url
+    # In a Space the browser shows another address than that of the view.
+    visitor.one("#top .link").click()
+    visitor.until(lambda: "Copied" in visitor.text("#top .link"))
+    assert "The newest result is of 20" in visitor.text("#top")
     ranking = visitor.chrome.current_url
     visitor.all("#ranking .name")[0].click()
     visitor.until(lambda: "Outputs of filler-47" in visitor.text("#sentences"))

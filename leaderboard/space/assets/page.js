@@ -26,11 +26,13 @@ element.addEventListener('click', (event) => {
     const known = button.classList.toggle('known');
     button.firstElementChild.setAttribute('aria-hidden', String(!known));
     button.title = known ? '' : 'rude word';
-  } else if (button.classList.contains('copy')) {
-    const text = button.parentElement.querySelector('code').textContent;
+  } else if (button.matches('.copy, .link')) {
+    // Around a Space the browser's address line shows another address than the view's.
+    const text = button.matches('.link') ? location.href : button.parentElement.querySelector('code').textContent;
+    button.dataset.text ??= button.textContent;
     navigator.clipboard.writeText(text).then(() => {
       button.textContent = 'Copied';
-      setTimeout(() => { button.textContent = 'Copy'; }, 1500);
+      setTimeout(() => { button.textContent = button.dataset.text; }, 1500);
     });
   }
 });
