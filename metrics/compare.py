@@ -17,6 +17,7 @@ Exit codes: 0 done, 2 bad input (one line says what), 130 interrupted.
 from pathlib import Path
 from typing import Any
 
+from metrics.util.characters import printable
 from metrics.util.console import add_judge_option, command_parser
 from metrics.util.errors import InputError, run_command
 
@@ -57,7 +58,7 @@ def _compare_two(first: dict[str, Any], second: dict[str, Any], judge: str | Non
     from metrics.scoring.slices import count_line
 
     differences = compare(first, second)
-    a, b, signature = first["system"]["name"], second["system"]["name"], Signature.parse(first["signature"])
+    a, b, signature = _name(first), _name(second), Signature.parse(first["signature"])
     print(f"A = {a}, B = {b}, n = {len(first['sentences'])}, signature {signature.short}")
     print(f"metric\tA\tB\t{_COLUMNS}")
     for d in differences:
@@ -67,6 +68,11 @@ def _compare_two(first: dict[str, Any], second: dict[str, Any], judge: str | Non
     if judge:
         _ask_judge(judge, first, second)
     return [(f"{a} − {b}", d.interval, d.p) for d in differences if d.metric == "j"]
+
+
+def _name(result: dict[str, Any]) -> str:
+    """The name of a system, which comes from a file, for a terminal."""
+    return printable(result["system"]["name"], 200)
 
 
 def _compare_all(results: list[dict[str, Any]]) -> list[Any]:
@@ -84,7 +90,7 @@ def _compare_all(results: list[dict[str, Any]]) -> list[Any]:
 
     pairs = list(combinations(sorted(results, key=mean_j, reverse=True), 2))
     compared = [{d.metric: d for d in compare(*pair)} for pair in progress(pairs, "comparing", unit="pairs")]
-    names = [tuple(result["system"]["name"] for result in pair) for pair in pairs]
+    names = [tuple(map(_name, pair)) for pair in pairs]
     signature = Signature.parse(results[0]["signature"])
     print(
         f"{len(results)} systems, {len(pairs)} pairs, n = {len(results[0]['sentences'])}, signature {signature.short}"

@@ -232,15 +232,11 @@ def _source_data(row: Row) -> dict[str, Any]:
 
 
 def _generation_config(row: Row) -> dict[str, Any]:
-    """Return the settings that the format names; other settings, and values of another type, become text."""
-    rest, args = dict(row.decoding), {}
-    for name in ("temperature", "top_p", "top_k"):
-        if type(rest.get(name)) in (int, float):
-            args[name] = rest.pop(name)
-    if type(rest.get("max_new_tokens")) is int and rest["max_new_tokens"] >= 1:
-        args["max_tokens"] = rest.pop("max_new_tokens")
-    if isinstance(rest.get("prompt"), str):
-        args["prompt_template"] = rest.pop("prompt")
+    """Return the settings that the format names; other settings become text."""
+    rest = dict(row.decoding)
+    names = {"temperature": "temperature", "top_p": "top_p", "top_k": "top_k"}
+    names |= {"max_new_tokens": "max_tokens", "prompt": "prompt_template"}
+    args = {theirs: rest.pop(ours) for ours, theirs in names.items() if ours in rest}
     return {"generation_args": args, "additional_details": _texts({**rest, **row.cost.model_dump()})}
 
 

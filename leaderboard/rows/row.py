@@ -22,7 +22,7 @@ from pydantic import (
 from leaderboard.rows.upgrades import upgrade_v1
 from metrics.data.languages import ENGLISH
 from metrics.generation.values import require_values
-from metrics.scoring import METRICS
+from metrics.scoring import METRICS, ROUNDING, metric_range
 from metrics.scoring.signature import Signature
 from metrics.util.characters import require_visible
 from metrics.util.dates import Date, is_ahead
@@ -45,10 +45,6 @@ MAX_TEXT = 10_000
 _MAX_SETTINGS = 200_000
 # The integers of the tables have 64 bits.
 _MAX_INTEGER = 2**63 - 1
-# Metrics that are cosines, or products with one; the others are shares.
-_SIGNED = ("sim", "j")
-# A cosine may exceed 1 by a rounding error.
-_ROUNDING = 1e-6
 _RUN_ID_DIGITS = 16
 # Of decoding settings beside those of a generation config.
 _TEXT, _WHOLE = (str, "a text"), (int, "a whole number")
@@ -82,11 +78,6 @@ def _require_readable(values: dict[str, Any]) -> dict[str, Any]:
         elif isinstance(value, list):
             pending += value
     return values
-
-
-def metric_range(metric: str) -> tuple[float, float]:
-    """Return the lowest and the highest value of a metric or of a soft score, with room for rounding."""
-    return (-1.0 if metric in _SIGNED else 0.0) - _ROUNDING, 1.0 + _ROUNDING
 
 
 def _require_types(decoding: dict[str, Any]) -> dict[str, Any]:
@@ -268,7 +259,7 @@ class Row(_Part):
             if (score.low is None) != (score.high is None):
                 raise ValueError(f"scores.{metric}: an interval with one end")
             low, high = (score.mean if end is None else end for end in (score.low, score.high))
-            if not low - _ROUNDING <= score.mean <= high + _ROUNDING or low > high:
+            if not low - ROUNDING <= score.mean <= high + ROUNDING or low > high:
                 raise ValueError(f"scores.{metric}: the interval [{low}, {high}] does not hold the mean {score.mean}")
         return self
 

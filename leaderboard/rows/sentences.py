@@ -9,10 +9,10 @@ from typing import Any, Self
 import numpy as np
 import pyarrow as pa
 
-from leaderboard.rows.row import MAX_TEXT, metric_range
+from leaderboard.rows.row import MAX_TEXT
 from metrics.data.parquet import read_parquet, to_records, write_parquet
 from metrics.data.text import is_copy, length_ratio
-from metrics.scoring import DECIMALS, METRICS
+from metrics.scoring import DECIMALS, METRICS, metric_range
 from metrics.scoring.slices import ScoredSentences
 from metrics.scoring.statistics import mean_interval
 from metrics.util.errors import InputError

@@ -15,14 +15,14 @@ from leaderboard.board.board import Board
 from leaderboard.board.names import name_notes
 from leaderboard.board.replaced import read_replaced
 from leaderboard.board.tables import TABLES, derive
-from leaderboard.rows.row import RESULTS, metric_range
+from leaderboard.rows.row import RESULTS
 from leaderboard.rows.sentences import Sentences
 from leaderboard.space.escaping import MAX_CELL, MAX_NAME
 from leaderboard.stores import open_store
 from leaderboard.stores.base import ForbiddenError, Snapshot
 from metrics.data.languages import ENGLISH
 from metrics.data.parquet import read_parquet
-from metrics.scoring import METRICS
+from metrics.scoring import METRICS, metric_range
 from metrics.scoring.signature import Signature
 from metrics.util.characters import printable
 from metrics.util.errors import InputError

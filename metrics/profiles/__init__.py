@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from metrics.data.text import DETOKENISERS
 from metrics.scorers import COMPARISONS, PAIR_SCORERS, PROMPTED, SCORERS
+from metrics.util.characters import require_visible
 from metrics.util.config import Config, OneOf, read_yaml, validate
 from metrics.util.errors import InputError, suggest
 
@@ -19,7 +20,7 @@ _FOLDER = Path(__file__).parent
 def _check_signature_text(value: str) -> str:
     if not value.strip() or "|" in value or value.splitlines() != [value]:
         raise ValueError("it becomes part of the signature, so it must be one line of text without |")
-    return value
+    return require_visible(value)
 
 
 _Text = Annotated[str, AfterValidator(_check_signature_text)]

@@ -1,6 +1,5 @@
 """Results: the scores of a system on a test set, their JSON document, its file, and the comparison of two of them."""
 
-import json
 import math
 import subprocess
 from dataclasses import asdict, dataclass
@@ -14,7 +13,7 @@ import numpy as np
 
 from metrics import __version__
 from metrics.data.test_sets import TestSet
-from metrics.scoring import DECIMALS, METRICS
+from metrics.scoring import DECIMALS, METRICS, metric_range
 from metrics.scoring.items import SentenceScores
 from metrics.scoring.signature import Signature
 from metrics.scoring.slices import ScoredSentences, slice_scores
@@ -22,7 +21,7 @@ from metrics.scoring.statistics import Interval, mean_interval, paired_differenc
 from metrics.systems.resolve import Rewrites
 from metrics.util.errors import InputError
 from metrics.util.files import read_text
-from metrics.util.nesting import require_shallow
+from metrics.util.nesting import load_json
 
 SCHEMA = 2
 
@@ -120,8 +119,8 @@ def read_results(path: Path, *, single: bool = False) -> list[dict[str, Any]]:
         InputError: The file is of another kind or an older schema, or was altered.
     """
     try:
-        content = require_shallow(json.loads(read_text(path)))
-    except (ValueError, RecursionError) as error:
+        content = load_json(read_text(path))
+    except ValueError as error:
         raise InputError(f"{path}: not JSON ({error})") from None
     several = isinstance(content, dict) and isinstance(content.get("results"), list)
     documents: list[Any] = content["results"] if several else [content]
@@ -130,7 +129,7 @@ def read_results(path: Path, *, single: bool = False) -> list[dict[str, Any]]:
     for document in documents:
         if not isinstance(document, dict) or not {"schema", "system", "signature", "sentences"} <= document.keys():
             raise InputError(f"{path}: not a result; write one with python -m metrics.score … --json FILE")
-        if document["schema"] != SCHEMA:
+        if type(document["schema"]) is not int or document["schema"] != SCHEMA:
             schema = str(document["schema"])[:40]
             raise InputError(f"{path}: schema {schema}, this program reads {SCHEMA}; score the system again")
         if damage := _damage(document):
@@ -146,12 +145,21 @@ def _damage(document: dict[str, Any]) -> str:
     n = Signature.parse(signature).fields()["n"]
     if not isinstance(sentences, list) or not sentences or str(len(sentences)) != n:
         return f"not the {n} sentences of its signature"
+    told = sum(isinstance(sentence, dict) and "fault" in sentence for sentence in sentences)
+    if told not in (0, len(sentences)):
+        return f"{told} of {len(sentences)} sentences have a fault"
     for number, sentence in enumerate(sentences):
-        if not isinstance(sentence, dict) or not isinstance(sentence.get("source"), str):
-            return f"sentence {number} has no source"
+        if not isinstance(sentence, dict) or not all(isinstance(sentence.get(n), str) for n in ("source", "output")):
+            return f"sentence {number} has no source or no output"
+        if not isinstance(sentence.get("fault", ""), str):
+            return f"sentence {number}: its fault is no text"
         values: list[Any] = [sentence.get(metric) for metric in METRICS]
         if not all(type(value) in (int, float) and math.isfinite(value) for value in values):
             return f"sentence {number} lacks a score that is a finite number"
+        for metric, value in zip(METRICS, values, strict=True):
+            lowest, highest = metric_range(metric)
+            if not lowest <= value <= highest:
+                return f"sentence {number}: {metric} is not between {round(lowest)} and {round(highest)}"
         sta, sim, fl, j = values
         if abs(sta * sim * fl - j) > 10**-DECIMALS:
             return f"sentence {number}: j is not sta · sim · fl"

@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, core_schema
 
 from metrics.util.errors import InputError, one_line, suggest
+from metrics.util.files import refuse_device
 from metrics.util.nesting import load_yaml
 
 _NOUNS = {str: "a string", int: "a whole number", float: "a number", bool: "true or false", type(None): "null"}
@@ -67,6 +68,7 @@ def parse_yaml(text: str, where: str) -> Any:
 def read_yaml(path: Path) -> dict[Any, Any]:
     """Read a YAML file; raise an `InputError` if it is missing, not UTF-8, not YAML, or not a mapping."""
     try:
+        refuse_device(path)
         text = path.read_text("utf-8")
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None

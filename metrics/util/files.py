@@ -118,6 +118,7 @@ def read_lines(path: Path) -> list[str]:
 def read_text(path: Path) -> str:
     """Read a UTF-8 file without its byte order mark; raise an `InputError` if it is missing or has another encoding."""
     try:
+        refuse_device(path)
         data = path.read_bytes()
     except (FileNotFoundError, IsADirectoryError):
         raise InputError(f"{path}: no such file") from None
@@ -125,6 +126,12 @@ def read_text(path: Path) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 at byte {error.start}; convert the file to UTF-8") from None
+
+
+def refuse_device(path: Path) -> None:
+    """Raise an InputError for a device: a recipe or profile of somebody else may name /dev/zero, which never ends."""
+    if path.is_char_device() or path.is_block_device():
+        raise InputError(f"{path}: a device, not a file")
 
 
 def sha256_bytes(data: bytes) -> str:

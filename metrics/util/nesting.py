@@ -1,5 +1,6 @@
 """Files of nested lists and mappings from outside, JSON and YAML: limits that keep them from wearing a program out."""
 
+import json
 from typing import Any
 
 # Lists and mappings inside each other; a row has seven. Python ends at about a thousand, in whatever code comes next.
@@ -24,12 +25,37 @@ def _parts(value: list[Any] | dict[Any, Any]) -> Any:
     return value.values() if isinstance(value, dict) else value
 
 
+def load_json(data: str | bytes) -> Any:
+    """Return the value of a JSON document.
+
+    Raises:
+        ValueError: The document is not JSON, is nested too deeply, holds NaN or infinity, or an object has a key twice,
+            of which another program may read the other value.
+    """
+    try:
+        return require_shallow(json.loads(data, object_pairs_hook=_unique, parse_constant=_refuse))
+    except RecursionError:
+        raise ValueError(f"more than {MAX_LEVELS} levels of lists and objects") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        twice = next(name for name in values if sum(key == name for key, _ in pairs) > 1)
+        raise ValueError(f'the key "{twice[:40]}" twice')
+    return values
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is no number")
+
+
 def load_yaml(text: str) -> Any:
     """Return the value of one YAML document.
 
     Raises:
-        ValueError: The document is not YAML, is nested too deeply, or is too long, also by its aliases: nine lines of
-            nine aliases each stand for a billion values.
+        ValueError: The document is not YAML, is nested too deeply, has a key twice in a mapping, or is too long, also
+            by its aliases: nine lines of nine aliases each stand for a billion values.
     """
     import yaml
 
@@ -56,6 +82,7 @@ def _require_small(node: Any) -> None:
         parts: list[Any] = []
         for one in level:
             if isinstance(one.value, list):
+                _require_unique(one.value)
                 # A mapping's value is a list of pairs of nodes.
                 parts += [part for pair in one.value for part in (pair if isinstance(pair, tuple) else (pair,))]
             count += 1
@@ -65,3 +92,12 @@ def _require_small(node: Any) -> None:
         if not level:
             return
     raise ValueError(f"more than {MAX_LEVELS} levels of lists and mappings")
+
+
+def _require_unique(parts: list[Any]) -> None:
+    """Check the keys of a mapping's node, of which PyYAML takes the last; a merge may stand there more than once."""
+    pairs = [part for part in parts if isinstance(part, tuple)]
+    keys = [(key.tag, key.value) for key, _ in pairs if isinstance(key.value, str) and key.value != "<<"]
+    if len(set(keys)) < len(keys):
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f'the key "{twice[1][:40]}" twice')

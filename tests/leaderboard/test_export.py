@@ -171,12 +171,12 @@ def test_scores_are_clipped_to_their_bounds() -> None:
     assert result["score_details"]["score"] == 1.0
 
 
-def test_settings_of_another_type_become_text() -> None:
-    document = aggregate_document(row(decoding={"temperature": "hot", "max_new_tokens": 0, "do_sample": True}))
+def test_settings_that_the_format_has_not_become_text() -> None:
+    document = aggregate_document(row(decoding={"top_p": 0.9, "num_beams": 4, "do_sample": True, "endpoint": "u"}))
     validate(document)
     config = document["evaluation_results"][0]["generation_config"]
-    assert config["generation_args"] == {}
-    assert config["additional_details"] == {"temperature": "hot", "max_new_tokens": "0", "do_sample": "true"}
+    assert config["generation_args"] == {"top_p": 0.9}
+    assert config["additional_details"] == {"num_beams": "4", "do_sample": "true", "endpoint": "u"}
 
 
 def test_the_command_exports_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

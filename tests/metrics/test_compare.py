@@ -107,7 +107,14 @@ def test_every_pair_of_three_systems(tmp_path: Path, capsys: pytest.CaptureFixtu
     [
         (lambda r: r["sentences"][3].pop("j"), "sentence 3 lacks a score"),
         (lambda r: r["sentences"][3].update(j="x"), "sentence 3 lacks a score"),
-        (lambda r: r["sentences"][3].update(sim=float("nan")), "sentence 3 lacks a score"),
+        (lambda r: r["sentences"][3].update(sim=float("nan")), "NaN is no number"),
+        (lambda r: r["sentences"][3].update(sta=True), "sentence 3 lacks a score"),
+        # Where STA is 0, J says nothing about SIM.
+        (lambda r: r["sentences"][3].update(sta=0, j=0, sim=1e300), "sentence 3: sim is not between -1 and 1"),
+        (lambda r: r["sentences"][3].update(fault=[]), "1 of 6 sentences have a fault"),
+        (lambda r: [s.update(fault=[]) for s in r["sentences"]], "sentence 0: its fault is no text"),
+        (lambda r: r["sentences"][3].update(output=None), "sentence 3 has no source or no output"),
+        (lambda r: r.update(schema=2.0), "schema 2.0, this program reads 2"),
         (lambda r: r["sentences"][0].update(sta=0.5), "sentence 0: j is not sta"),
         (lambda r: r["sentences"][1].pop("source"), "sentence 1 has no source"),
         (lambda r: r["sentences"].pop(), "not the 6 sentences of its signature"),
@@ -123,3 +130,17 @@ def test_damaged_results_are_named(tmp_path: Path, edit: Any, message: str) -> N
     (tmp_path / "a.json").write_text(json.dumps(document))
     with pytest.raises(InputError, match=message):
         read_result(tmp_path / "a.json")
+
+
+def test_a_result_has_each_key_once_and_its_name_no_control_characters(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = [tmp_path / "a.json", tmp_path / "b.json"]
+    for path, name in zip(files, ("a\x1b[2J\u202e", "b"), strict=True):
+        path.write_text(json.dumps(result(name, [0.0] * 6)))
+    main([str(path) for path in files])
+    shown = capsys.readouterr().out
+    assert "A = a⟨U+001B⟩[2J⟨U+202E⟩, B = b" in shown and "\x1b" not in shown
+    files[1].write_text(files[1].read_text().replace('"signature":', '"signature": "x", "signature":', 1))
+    with pytest.raises(InputError, match=r'not JSON \(the key "signature" twice'):
+        main([str(path) for path in files])

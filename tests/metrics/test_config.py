@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from metrics.util.config import Config, OneOf, read_yaml, validate
 from metrics.util.errors import InputError
+from metrics.util.files import read_text
 
 
 def without_bar(value: str) -> str:
@@ -144,6 +145,8 @@ MERGES = "a: &a0 {x: 1}\n" + "".join(f"k{i}: &a{i + 1} {{<<: [{', '.join([f'*a{i
         ("a: " + "9" * 5_000, "Exceeds the limit"),
         ("a: !!python/object/apply:os.system [ls]", "could not determine a constructor"),
         ("[1]: 2", "not YAML|unhashable"),
+        ("a: 1\nb: 2\na: 3", 'the key "a" twice'),
+        ("a: [{b: {c: 1, c: 2}}]", 'the key "c" twice'),
     ],
 )
 def test_yaml_that_would_wear_the_program_out_is_refused_in_one_line(tmp_path: Path, text: str, message: str) -> None:
@@ -153,6 +156,14 @@ def test_yaml_that_would_wear_the_program_out_is_refused_in_one_line(tmp_path: P
         read_yaml(path)
     assert str(error.value).startswith(f"{path}: not YAML (") and "\n" not in str(error.value)
     assert len(str(error.value)) < 600
+
+
+def test_what_never_ends_is_refused(tmp_path: Path) -> None:
+    """Reads a device that ends, so that this test does."""
+    (tmp_path / "own.yaml").symlink_to("/dev/null")
+    for read in (read_yaml, read_text):
+        with pytest.raises(InputError, match=r"own\.yaml: a device, not a file"):
+            read(tmp_path / "own.yaml")
 
 
 def test_aliases_and_merges_of_an_honest_file_are_read(tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
+import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -199,6 +201,29 @@ def test_corruptions_and_spellings() -> None:
     assert corrupt("too short", ["oven"], rng) == "too short"
 
 
+def npy_header(shape: tuple[int, ...]) -> bytes:
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f2", "fortran_order": False, "shape": shape})
+    return header.getvalue()
+
+
+def encrypted(data: bytes) -> bytes:
+    """A zip file whose first entry says that it is encrypted, in its own header and in the directory."""
+    changed, entry = bytearray(data), data.index(b"PK\x01\x02")
+    changed[6] |= 1
+    changed[entry + 8] |= 1
+    return bytes(changed)
+
+
+def archive(rows: bytes) -> bytes:
+    """An .npz with these bytes as `rows`."""
+    data = io.BytesIO()
+    np.savez(data, ends=np.array([1, 3, 6]))
+    with zipfile.ZipFile(data, "a") as file:
+        file.writestr("rows.npy", rows)
+    return data.getvalue()
+
+
 def test_damaged_features_in_the_cache_are_computed_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -227,7 +252,9 @@ def test_damaged_features_in_the_cache_are_computed_again(
         {"rows": rows}, {"rows": rows, "ends": np.array([1, 3, 7])}, {"rows": rows, "ends": np.array([-1, 3, 6])},
         {"rows": rows, "ends": np.array([3, 1, 6])}, {"rows": rows, "ends": np.array(["1", "3", "6"])},
         {"rows": rows.astype(object), "ends": ends}, {"rows": rows[:, 0], "ends": ends},
-        {"rows": rows, "ends": ends[1:]},
+        {"rows": rows, "ends": ends[1:]}, {"rows": np.full_like(rows, np.nan), "ends": ends},
+        # An entry that is encrypted, an entry that is no array, and a header that claims terabytes.
+        encrypted(whole), archive(b"hello"), archive(npy_header((10**12, 2))),
     ]  # fmt: skip
     for content in damaged:
         if isinstance(content, bytes):

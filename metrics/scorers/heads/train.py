@@ -5,6 +5,7 @@ acceptable sentences. Both are evaluated on held-out Jigsaw folds, CoLA's develo
 """
 
 import json
+import lzma
 import random
 import sys
 import zipfile
@@ -220,6 +221,13 @@ def _cached_rows(backbone: SmolLM2, texts: list[str], kind: str, feature: Callab
     return [rows[text] for text in texts]
 
 
+# MemoryError: a header that claims terabytes; RuntimeError: an encrypted archive.
+_DAMAGE = (
+    OSError, ValueError, KeyError, EOFError, OverflowError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error,
+    lzma.LZMAError,
+)  # fmt: skip
+
+
 def _stored_rows(path: Path, n: int) -> list[Any] | None:
     """The features of `n` texts in a file of the cache; None if it is missing or damaged."""
     try:
@@ -228,10 +236,12 @@ def _stored_rows(path: Path, n: int) -> list[Any] | None:
             rows, ends = stored["rows"], stored["ends"]
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error):
+    except _DAMAGE:
         rows, ends = np.empty(0), np.empty(0)
-    fits = rows.ndim == 2 and rows.dtype.kind == "f" and ends.shape == (n,) and ends.dtype.kind == "i"
-    if not fits or ends[-1] != len(rows) or (np.diff(ends, prepend=0) < 0).any():
+    # What is no array in the archive is read as bytes.
+    arrays = isinstance(rows, np.ndarray) and isinstance(ends, np.ndarray)
+    fits = arrays and rows.ndim == 2 and rows.dtype.kind == "f" and ends.shape == (n,) and ends.dtype.kind == "i"
+    if not fits or ends[-1] != len(rows) or (np.diff(ends, prepend=0) < 0).any() or not np.isfinite(rows).all():
         print(f"{path}: damaged; its features are computed again", file=sys.stderr)
         return None
     return list(np.split(rows, ends[:-1]))
