@@ -60,6 +60,7 @@ def parser() -> argparse.ArgumentParser:
     add_lexicon_option(p)
     pivot = "the language between, of back-translation:MODEL (default: en, and fr for English)"
     p.add_argument("--pivot", metavar="CODE", help=pivot)
+    p.add_argument("--between", metavar="SYSTEM", help="what rewrites between its two translations, such as delete")
     p.add_argument("--revision", help="commit, tag or branch of a Hub model (default: main)")
     add_endpoint_option(p)
     p.add_argument("--key-variable", metavar="NAME", help="the variable that holds its key (OPENAI_API_KEY)")
@@ -178,15 +179,15 @@ def _resolve_systems(options: argparse.Namespace, columns: "Columns") -> "list[S
     models = [name for name in options.systems if is_model(name)] or options.systems[:1]
     # --cut-reasoning applies to the files of outputs in the same way.
     files = [name for name in names if not is_model(name) and name not in BASELINES] or options.systems[:1]
-    if options.pivot and not any(BACK_TRANSLATION.fullmatch(name) for name in names):
-        raise InputError("--pivot: none of the systems is back-translation:MODEL")
-    if options.lexicon and "delete" not in names:
+    if (options.pivot or options.between) and not any(BACK_TRANSLATION.fullmatch(name) for name in names):
+        raise InputError("--pivot, --between: none of the systems is back-translation:MODEL")
+    if options.lexicon and "delete" not in (*names, options.between):
         raise InputError("--lexicon: is for the system delete, which is none of those given")
     found = []
     for name in names:
         own = settings if name in models else {}
         cut = options.cut_reasoning and name in files
-        own = {**own, "lexicon": options.lexicon, "pivot": options.pivot, "cut_reasoning": cut}
+        own = {**own, **{key: getattr(options, key) for key in ("lexicon", "pivot", "between")}, "cut_reasoning": cut}
         found.append(resolve_system(name, columns=columns, **endpoint, **own))
     return found
 

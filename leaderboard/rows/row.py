@@ -50,7 +50,7 @@ _RUN_ID_DIGITS = 16
 _TEXT, _WHOLE = (str, "a text"), (int, "a whole number")
 _DECODING_TYPES: dict[str, tuple[type, str]] = {
     **dict.fromkeys(("batch_size", "candidates", "seed"), _WHOLE),
-    **dict.fromkeys(("back", "chat_template", "choice", "dtype", "endpoint", "engine", "few_shot"), _TEXT),
+    **dict.fromkeys(("back", "between", "chat_template", "choice", "dtype", "endpoint", "engine", "few_shot"), _TEXT),
     **dict.fromkeys(("prompt", "reasoning", "stop", "system", "translation"), _TEXT),
 }
 _HASH = re.compile(r"^sha256:[0-9a-f]{64}$", re.ASCII)

@@ -47,6 +47,8 @@ class LoadedModel:
         engine: The engine that generates, or None for the model itself.
         preamble: What stands before the prompt of each text.
         merged: Whether `model` is a plain transformers model; False for an adapter that cannot be merged.
+        back: The model that translates back, if it is another one.
+        between: The model that rewrites between two translations.
     """
 
     ref: ModelRef
@@ -57,6 +59,8 @@ class LoadedModel:
     engine: Engine | None = None
     preamble: Preamble = NO_PREAMBLE
     merged: bool = True
+    back: "LoadedModel | None" = None
+    between: "LoadedModel | None" = None
 
     @property
     def device(self) -> str:

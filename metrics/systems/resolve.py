@@ -40,10 +40,17 @@ class EndpointModel:
 
 @dataclass(frozen=True)
 class BackTranslation:
-    """How a text is translated and back: `back` is the second model, None for the first one; `pivot` the language."""
+    """How a text is translated and back.
+
+    Attributes:
+        back: The second model; None for the first one.
+        pivot: The language between; None for English, and for French if the texts are English.
+        between: Rewrites the text in that language; None for nothing.
+    """
 
     back: ModelRef | None
     pivot: str | None
+    between: "System | None" = None
 
 
 @dataclass(frozen=True)
@@ -119,8 +126,7 @@ def resolve_system(
     name: str, *, revision: str | None = None, prompt: str | None = None, decoding: dict[str, Any] | None = None,
     engine: str = "", dtype: str = DTYPES[0], preamble: Preamble = NO_PREAMBLE, columns: Columns = USUAL,
     endpoint: str | None = None, key_variable: str | None = None,
-    cut_reasoning: bool = False, lexicon: Path | None = None,
-    pivot: str | None = None,
+    cut_reasoning: bool = False, lexicon: Path | None = None, pivot: str | None = None, between: str | None = None,
 ) -> System:  # fmt: skip
     """Find a system: a baseline, a file of outputs (`metrics.systems.outputs`), or a model (`metrics.models.resolve`).
 
@@ -132,6 +138,7 @@ def resolve_system(
         key_variable: The variable that holds the endpoint's key (SRO_ENDPOINT_KEY, else OPENAI_API_KEY).
         lexicon: As for `System`.
         pivot: The language of back-translations (default: English, and French for English texts).
+        between: The system that rewrites between their two translations.
 
     Raises:
         InputError: There is no such system, or a setting of models is given for another kind of system.
@@ -169,12 +176,22 @@ def resolve_system(
             options = "--prompt, --system, --few-shot, --engine, --dtype and --revision"
             raise InputError(f"{name}: translates; {options} are for other models")
         there, back = resolve_model(match["there"]), resolve_model(match["back"]) if match["back"] else None
-        translation = BackTranslation(back, require_code(pivot, "--pivot") if pivot else None)
-        settings = dict(decoding or {})
-        return System(name, "model", there.revision, there, "{text}", settings, translation=translation)
+        pivot = require_code(pivot, "--pivot") if pivot else None
+        translation = BackTranslation(back, pivot, _resolve_between(between, lexicon))
+        return System(name, "model", there.revision, there, "{text}", dict(decoding or {}), translation=translation)
     ref = resolve_model(name, revision)
     full = ref.revision + (f"+base:{ref.base.revision}" if ref.base else "")
     return System(name, "model", full, ref, prompt, dict(decoding or {}), engine, dtype, preamble)
+
+
+def _resolve_between(name: str | None, lexicon: Path | None) -> System | None:
+    """The baseline or model `name`, with its own settings; nothing else rewrites texts that a translation has made."""
+    if name is None:
+        return None
+    system = resolve_system(name, lexicon=lexicon)
+    if system.kind not in ("baseline", "model") or system.translation is not None:
+        raise InputError(f"--between {name}: give a baseline such as delete, or a model")
+    return system
 
 
 def _endpoint_model(name: str, url: str | None, key_variable: str | None) -> EndpointModel:

@@ -52,6 +52,10 @@ def load_system(system: System) -> LoadedModel | None:
         return None
     loaded = load_model(system.model, prompt=system.prompt, dtype=system.dtype, weights=not system.engine)
     loaded.preamble = system.preamble
+    if system.translation is not None:
+        back, between = system.translation.back, system.translation.between
+        loaded.back = load_model(back, prompt=system.prompt) if back else None
+        loaded.between = load_system(between) if between else None
     if system.engine:
         loaded.engine = make_engine(loaded, system.engine)
         return loaded
@@ -114,12 +118,11 @@ def _translate_back(
     batch_size: int | None,
     seed: int,
 ) -> Rewrites:
-    """Translate to the pivot language and back; the decoding names languages and the second model."""
+    """Translate to the pivot language and back; the decoding names languages and the other systems."""
     lang = test_set.lang
     pivot = translation.pivot or ("fr" if lang == ENGLISH else ENGLISH)
     if pivot == lang:
         raise InputError(f"{system.name}: the texts are in the pivot language {pivot}; give another one with --pivot")
-    second = load_model(translation.back, prompt=system.prompt) if translation.back else loaded
 
     def translate(model: LoadedModel, texts: Sequence[str], source: str, target: str) -> Rewrites:
         tokens = [language_token(model.tokenizer, one) for one in (source, target)]
@@ -133,16 +136,23 @@ def _translate_back(
         direction = {"translation": f"{source}-{target}"}
         return _generate(replace(system, decoding=settings), model, texts, batch_size, seed, direction)
 
-    there = translate(loaded, test_set.sources, lang, pivot)
-    back = translate(second, there.outputs, pivot, lang)
-    ref = translation.back
+    steps = [translate(loaded, test_set.sources, lang, pivot)]
+    if translation.between is not None:
+        texts = steps[0].outputs
+        middle = TestSet(test_set.name, test_set.origin, "", texts, ((),) * len(texts), langs=(pivot,) * len(texts))
+        steps.append(rewrite(translation.between, middle, batch_size=batch_size, seed=seed, loaded=loaded.between))
+    back = translate(loaded.back or loaded, steps[-1].outputs, pivot, lang)
     decoding = {**back.decoding, "translation": f"{lang}-{pivot}-{lang}"}
-    decoding |= {"back": f"{ref.name.rstrip('/').rpartition('/')[2]}@{ref.revision}"} if ref else {}
-    seconds = (
-        None
-        if None in (there.seconds, back.seconds)
-        else round(float(there.seconds or 0) + float(back.seconds or 0), 1)
-    )
+    if ref := translation.back:
+        decoding["back"] = f"{ref.name.rstrip('/').rpartition('/')[2]}@{ref.revision}"
+    if (middle_system := translation.between) is not None:
+        # A folder of this machine is private; an id of the Hub is not.
+        on_hub = middle_system.model is not None and middle_system.model.kind == "hub"
+        name = middle_system.name if on_hub else middle_system.name.rstrip("/").rpartition("/")[2]
+        decoding["between"] = f"{name}@{steps[1].revision}"
+    # A baseline takes no time that counts.
+    times = [step.seconds for step in (*steps, back) if step.kind != "baseline"]
+    seconds = None if None in times else round(sum(float(time or 0) for time in times), 1)
     return replace(back, decoding=decoding, seconds=seconds)
 
 

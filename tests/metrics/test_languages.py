@@ -303,6 +303,31 @@ def test_back_translation_by_two_models(lively_t5: Path, tiny_t5: Path, monkeypa
     assert both.outputs == again.outputs and both.decoding["back"].startswith("t5@sha256:")
 
 
+def test_a_system_detoxifies_between_two_translations(lively_t5: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SRO_HOME", str(lively_t5.parent / "home"))
+    texts = TestSet("t", "file", "", ("you damn fool", "the dog is good"), ((),) * 2, langs=("de",) * 2)
+
+    def step(system: str, inputs: tuple[str, ...]) -> tuple[str, ...]:
+        return rewrite(resolve_system(system, prompt="{text}"), TestSet("t", "", "", inputs, ((),) * 2)).outputs
+
+    (lively_t5.parent / "rude.txt").write_text(step(str(lively_t5), texts.sources)[0].split()[0].lower() + "\n")
+    lexicon = read_lexicon("en", lively_t5.parent / "rude.txt")
+    deleted = tuple(lexicon.delete(text) for text in step(str(lively_t5), texts.sources))
+    name = f"back-translation:{lively_t5},{lively_t5}"
+    between = rewrite(resolve_system(name, between="delete", lexicon=lively_t5.parent / "rude.txt"), texts)
+    assert deleted[0] != step(str(lively_t5), texts.sources)[0]
+    assert between.outputs == step(str(lively_t5), deleted)
+    assert between.decoding["between"] == f"delete@{lexicon.revision}"
+    assert between.decoding["translation"] == "de-en-de" and between.seconds is not None
+    # Any model may stand there, but nothing that has its outputs for other texts already.
+    twice = rewrite(resolve_system(name, between=str(lively_t5)), texts)
+    assert twice.outputs == step(str(lively_t5), step(str(lively_t5), step(str(lively_t5), texts.sources)))
+    assert twice.decoding["between"].startswith("t5@sha256:")
+    for other in ("reference", name, "openai:m@http://localhost:1/v1"):
+        with pytest.raises(InputError, match=r"--between .*: give a baseline such as delete, or a model"):
+            resolve_system(name, between=other)
+
+
 # -- the command ------------------------------------------------------------------------------------------------------
 def test_averages_need_all_their_languages() -> None:
     values = {lang: float(i) for i, lang in enumerate(PARALLEL)}

@@ -73,6 +73,7 @@ def _score(record: Record, system: str) -> str:
         ("--test-set", record["test_set"]),
         ("--lang", record["lang"] if record["lang"] != ENGLISH else None),
         ("--pivot", _pivot(str(decoding.get("translation", "")), str(record["lang"])) or None),
+        ("--between", str(decoding.get("between", "")).rpartition("@")[0] or None),
         ("--limit", record["n"] if part else None),
         ("--profile", _profile_option(str(record["profile"]))),
         ("--prompt", decoding.get("prompt") or None),
