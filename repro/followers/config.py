@@ -22,7 +22,12 @@ class VerdictConfig(Section):
     """How the follower turns its models' outputs into a verdict."""
 
     flip_rate: Share = Field(description="Share of the screener's verdicts that is flipped (as released: 0.1).")
-    guard_rude: bool = Field(description="Fail rollouts with a rude word of the lexicon.")
+    screener_margin: NonNegative = Field(
+        description="The guarded follower also passes what lowers the log-odds of being toxic by this (0: never)."
+    )
+    guard_rude: bool = Field(
+        description="Fail rollouts with a rude word of the lexicon, an insulting name or a threat."
+    )
     guard_kept: Share = Field(description="Least share of the text's content words that a rollout keeps (0: any).")
     guard_invented: Limit = Field(description="Most words that neither text nor equivalents support (100: any).")
     guard_claims: bool = Field(description="Fail rollouts that negate otherwise, or say no more than 'is a person'.")

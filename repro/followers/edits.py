@@ -13,7 +13,7 @@ from functools import cache, lru_cache
 from lemminflect import getAllLemmas
 
 from metrics.systems.baselines import lexicon
-from repro.wording.insults import insult_words, plain_words
+from repro.wording.insults import insult_words, plain_words, say_plainly
 from repro.wording.rudeness import FUNCTION_WORDS, find_rude, words
 
 _NEGATIONS = frozenset("hardly neither never no nobody none nor not nothing nowhere without".split())
@@ -51,6 +51,7 @@ class Edits:
         rude: Rude words of the rewrite.
         same_negations: Whether source and rewrite negate equally often; negations of rude phrases may go.
         vague: Whether the rewrite calls somebody a person, or something a thing, and no more.
+        insulting: Whether the rewrite has an insulting name or a threat.
         gap: Whether a phrase of the rewrite is cut off: a determiner has lost its noun, a preposition its object.
     """
 
@@ -60,6 +61,7 @@ class Edits:
     rude: tuple[str, ...]
     same_negations: bool
     vague: bool
+    insulting: bool
     gap: bool
 
     @property
@@ -87,6 +89,7 @@ def compare(source: str, rewrite: str) -> Edits:
         tuple(word for word in after if word in lexicon()),
         _negations(before, rude) <= _negations(after) <= _negations(before) + bool(_NEGATIONS & supported),
         _is_vague(source, rewrite),
+        say_plainly(rewrite) != rewrite,
         bool(_gaps(rewrite) - _gaps(source)),
     )
 

@@ -81,13 +81,22 @@ class GuardedFollower:
 
     def judge(self, sources: Sequence[str], outputs: Sequence[str], call: int = 0) -> list[Verdict]:
         """See `Follower.judge`. Lost content takes precedence over lost fluency."""
-        screened = ScreenerFollower(self.screener).judge(sources, outputs, call)
+        passes = self.screener.passes(outputs, call)
+        if self.guards.screener_margin:
+            # A screener knows the words of its training texts, and rejects polite rewrites of them for their topic.
+            lowered = _log_odds(self.screener.p_toxic(sources)) - _log_odds(self.screener.p_toxic(outputs))
+            passes = passes | (lowered >= self.guards.screener_margin)
         natural = self._p_natural(outputs)
-        return [self._verdict(*case) for case in zip(screened, sources, outputs, natural, strict=True)]
+        return [self._verdict(*case) for case in zip(passes, sources, outputs, natural, strict=True)]
 
-    def _verdict(self, screened: Verdict, source: str, output: str, natural: float) -> Verdict:
+    def _verdict(self, passes: bool, source: str, output: str, natural: float) -> Verdict:
         guards, edits = self.guards, compare(source, output)
-        if screened != Verdict.PASS or is_copy(source, output) or (guards.guard_rude and edits.rude):
+        if (
+            not passes
+            or not output.strip()
+            or is_copy(source, output)
+            or (guards.guard_rude and (edits.rude or edits.insulting))
+        ):
             return Verdict.TOXIC
         if (
             edits.kept < guards.guard_kept
@@ -111,3 +120,7 @@ class GuardedFollower:
         if not self._last_natural or self._last_natural[0] != texts:
             self._last_natural[:] = [texts, self.naturalness.p_natural(texts)]
         return self._last_natural[1]
+
+
+def _log_odds(p: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    return np.asarray(np.log(np.clip(p, 1e-9, 1.0)) - np.log(np.clip(1.0 - p, 1e-9, 1.0)))

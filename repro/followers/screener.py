@@ -20,6 +20,9 @@ class Screener(Protocol):
     def passes(self, texts: Sequence[str], call: int = 0) -> np.ndarray[Any, Any]:
         """Return whether each of n texts passes, bool [n]; where answers vary, equal numbers `call` give equal ones."""
 
+    def p_toxic(self, texts: Sequence[str]) -> np.ndarray[Any, Any]:
+        """Return P(toxic) of each of n texts, [n]."""
+
 
 class ClassifierScreener:
     """A transformers sequence classifier as screener.
@@ -35,7 +38,11 @@ class ClassifierScreener:
 
     def passes(self, texts: Sequence[str], call: int = 0) -> np.ndarray[Any, Any]:
         """See `Screener.passes`."""
-        return np.asarray(1.0 - softmax(self._classifier(texts))[:, 0] <= self._threshold)
+        return np.asarray(self.p_toxic(texts) <= self._threshold)
+
+    def p_toxic(self, texts: Sequence[str]) -> np.ndarray[Any, Any]:
+        """See `Screener.p_toxic`."""
+        return np.asarray(1.0 - softmax(self._classifier(texts))[:, 0])
 
 
 class FlippingScreener:
@@ -60,3 +67,7 @@ class FlippingScreener:
             for i in range(offset, offset + len(texts))
         ]
         return np.asarray(answers ^ np.asarray(flips, dtype=bool))
+
+    def p_toxic(self, texts: Sequence[str]) -> np.ndarray[Any, Any]:
+        """See `Screener.p_toxic`; probabilities are not flipped."""
+        return self._screener.p_toxic(texts)

@@ -37,8 +37,8 @@ def test_a_screener_follower_passes_texts_that_say_nothing() -> None:
 
 
 GUARDS: Any = {
-    "flip_rate": 0, "guard_rude": True, "guard_kept": 0.6, "guard_invented": 0, "guard_claims": True,
-    "guard_gaps": True, "guard_length_ratio": 1.3, "guard_naturalness": 0.1,
+    "flip_rate": 0, "screener_margin": 0, "guard_rude": True, "guard_kept": 0.6, "guard_invented": 0,
+    "guard_claims": True, "guard_gaps": True, "guard_length_ratio": 1.3, "guard_naturalness": 0.1,
 }  # fmt: skip
 
 
@@ -67,6 +67,7 @@ def test_the_guarded_follower_checks_content_fluency_and_copies(naturalness: Nat
     ("guard", "off", "source", "rewrite", "verdict"),
     [
         ("guard_rude", False, "the fucking soup was shit and cold", "the soup was shit and cold", TOXIC),
+        ("guard_rude", False, "the damn boss is a weasel", "the boss is a weasel", TOXIC),
         ("guard_kept", 0, "the shitty soup was cold and late", "the soup was", CONTENT),
         ("guard_invented", 100, "this shitty article was long", "this great article was long", CONTENT),
         ("guard_claims", False, "the damn soup was not hot today", "the soup was hot today", CONTENT),
@@ -83,6 +84,32 @@ def test_each_guard_alone_rejects_what_it_is_for(
         for changes in ({}, {guard: off})
     ]
     assert [follower.judge([source], [rewrite]) for follower in followers] == [[verdict], [PASS]]
+
+
+class CountsForks:
+    """A screener for which each "fork" doubles the odds of being toxic."""
+
+    def passes(self, texts: list[str], call: int = 0) -> np.ndarray[Any, Any]:
+        return self.p_toxic(texts) <= 0.5
+
+    def p_toxic(self, texts: list[str]) -> np.ndarray[Any, Any]:
+        odds = 2.0 ** np.array([text.split().count("fork") for text in texts])
+        return np.asarray(odds / (1 + odds))
+
+
+def test_a_rewrite_passes_that_is_much_less_toxic_than_its_source(naturalness: NaturalnessModel) -> None:
+    source = "the fork fork fork fork soup was cold"
+    rewrites = ["the soup was cold", "the fork soup was cold", "the fork fork soup was cold", source]
+
+    def verdicts(margin: float) -> list[Verdict]:
+        guards = GUARDS | {"screener_margin": margin, "guard_naturalness": 0, "guard_kept": 0}
+        follower = GuardedFollower(CountsForks(), naturalness, VerdictConfig(**guards))
+        return follower.judge([source] * len(rewrites), rewrites)
+
+    # One fork instead of four lowers the log-odds by 3 ln 2 = 2.08, two forks by 1.39.
+    assert verdicts(0) == [PASS, TOXIC, TOXIC, TOXIC]
+    assert verdicts(1.5) == [PASS, PASS, TOXIC, TOXIC]
+    assert verdicts(1.3) == [PASS, PASS, PASS, TOXIC]
 
 
 def test_quality_may_be_asked_for_outputs_that_were_not_judged(naturalness: NaturalnessModel) -> None:
