@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from leaderboard.rows.upgrades import upgrade_v1
-from metrics.data.languages import ENGLISH
+from metrics.data.languages import CODE_PATTERN, ENGLISH
 from metrics.generation.values import require_values
 from metrics.scoring import METRICS, ROUNDING, metric_range
 from metrics.scoring.signature import Signature
@@ -99,7 +99,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0, le=_MAX_INTEGER)]
 # Some 30 years in seconds, and more words than `MAX_TEXT` has characters.
 Amount = Annotated[float, Field(ge=0, le=1e9)]
-Lang = Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[a-z0-9]{2,8})*$", max_length=40)]
+Lang = Annotated[str, Field(pattern=CODE_PATTERN, max_length=40)]
 # A pattern instead of Literal: names from METRICS index `Row.scores` without a cast.
 Metric = Annotated[str, Field(pattern=f"^({'|'.join(METRICS)})$")]
 # Of a verification. unchecked: none is stored. unverifiable: outputs, test set or models are missing.

@@ -136,20 +136,19 @@ def _on_filters(frame: Frame, tabs: dict[str, gr.Tab], refreshes: dict[str, Refr
     inputs = [component for refresh in refreshes.values() for component in refresh.inputs]
     outputs = [component for refresh in refreshes.values() for component in refresh.outputs]
 
-    def update(tab: str, key: str | None, *values: Any) -> dict[Any, Any]:
-        filters, values = Filters(*values[: len(CHOICES) + 1]), values[len(CHOICES) + 1 :]
-        for name, refresh in refreshes.items():
-            own, values = values[: len(refresh.inputs)], values[len(refresh.inputs) :]
-            if name == tab:
-                new = refresh.update(frame.group_at(key), filters, *own)
-                return dict(zip(refresh.outputs, new, strict=True))
-        return {}
-
     def opened(tab: str, key: str | None, *values: Any) -> dict[Any, Any]:
         filters, own = Filters(*values[: len(CHOICES) + 1]), values[len(CHOICES) + 1 :]
         # By component: gradio takes a list for the value of a single one.
         new = refreshes[tab].update(frame.group_at(key), filters, *own)
         return dict(zip(refreshes[tab].outputs, new, strict=True))
+
+    def update(tab: str, key: str | None, *values: Any) -> dict[Any, Any]:
+        filters, others = values[: len(CHOICES) + 1], values[len(CHOICES) + 1 :]
+        for name, refresh in refreshes.items():
+            own, others = others[: len(refresh.inputs)], others[len(refresh.inputs) :]
+            if name == tab:
+                return opened(tab, key, *filters, *own)
+        return {}
 
     # Not `input`: gradio's text box sends none when a letter is deleted, and its menu sends two per choice.
     changes = [component.change for component in frame.filters]

@@ -14,6 +14,7 @@ import pyarrow as pa
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from metrics.data.judged import ASPECTS, JudgedPairs, JudgedRewrites
+from metrics.data.languages import CODE_PATTERN
 from metrics.data.parquet import read_parquet, to_records, write_parquet
 from metrics.data.text import well_formed
 from metrics.util.characters import require_visible
@@ -62,7 +63,7 @@ def _require_text(text: str) -> str:
 Text = Annotated[str, Field(max_length=MAX_TEXT), AfterValidator(_require_text)]
 StudyName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,59}$")]
 Version = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]{0,39}$")]
-Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[a-z0-9]{2,8})*$")]
+Language = Annotated[str, Field(pattern=CODE_PATTERN)]
 Annotator = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 Time = Annotated[Date, AfterValidator(_in_milliseconds)]
 # Not Literal[1], which takes true and 1.0.

@@ -8,7 +8,8 @@ from metrics.util.errors import InputError
 
 # Texts whose language nobody states are English, and so are rows that were made before rows had a language.
 ENGLISH = "en"
-_CODE = re.compile(r"[a-z]{2,3}(-[a-z0-9]{2,8})*")
+# An ISO 639 code, with subtags such as zh-hant or without.
+CODE_PATTERN = r"^[a-z]{2,3}(-[a-z0-9]{2,8})*$"
 # TextDetox at CLEF 2025: languages with parallel training texts, which are those of 2024, and new ones without.
 PARALLEL = ("am", "ar", "de", "en", "es", "hi", "ru", "uk", "zh")
 NON_PARALLEL = ("fr", "he", "hin", "it", "ja", "tt")
@@ -23,7 +24,7 @@ def require_code(lang: str, where: str) -> str:
         InputError: It has not the form of an ISO 639 code, with subtags such as zh-hant or without.
     """
     code = lang.strip().lower()
-    if not _CODE.fullmatch(code):
+    if not re.fullmatch(CODE_PATTERN, code):
         raise InputError(
             f"{where}: {lang[:40]!r} is no ISO 639 code of a language; write de for German, ja for Japanese"
         )

@@ -15,9 +15,15 @@ from metrics.util.errors import InputError
 _Key = tuple[str, ...]
 
 
-def read_outputs(path: Path, expected: int) -> list[str]:
-    """Read outputs, one per line, from a text file; raise an `InputError` if it has not the `expected` lines."""
+def read_outputs(path: Path, expected: int, places: Sequence[int] = (), total: int = 0) -> list[str]:
+    """Read outputs, one per line, from a text file; of one with `total` lines, those at `places`, if any are given.
+
+    Raises:
+        InputError: It has another number of lines than `expected`.
+    """
     lines = read_texts(path)
+    if places and len(lines) == total:
+        return [lines[place] for place in places]
     if len(lines) != expected:
         counts = f"{len(lines)} lines for {expected} test sentences"
         raise InputError(f"{path}: {counts}; write one output per line, empty ones too")
@@ -36,11 +42,8 @@ def outputs_for(path: Path, test_set: TestSet, columns: Columns = USUAL) -> list
         InputError: A sentence of the test set has no output or more than one, or an output belongs to no sentence.
     """
     if not is_table(path):
-        total = len(test_set.sources) + len(test_set.left_out)
-        lines = read_texts(path)
-        if test_set.places and len(lines) == total:
-            return [lines[place] for place in test_set.places]
-        return read_outputs(path, len(test_set.sources))
+        n = len(test_set.sources)
+        return read_outputs(path, n, test_set.places, n + len(test_set.left_out))
     rows = _Rows.of(read_table(path), test_set, columns)
     wanted: dict[_Key, list[int]] = {}
     for i, sentence in enumerate(test_set.keys()):

@@ -1,7 +1,13 @@
 """Marks on a scale that is as wide as the page lets it be: SVG whose horizontal positions are percentages."""
 
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
 from leaderboard.space.data import Record
 from leaderboard.space.views.tables import number
+from metrics.scoring import FACTORS
 
 
 def percent(value: float, low: float = 0.0, high: float = 1.0) -> str:
@@ -30,9 +36,16 @@ def score_cell(record: Record, metric: str) -> str:
     )
 
 
-def meter(name: str, value: float, css: str = "") -> str:
-    """Return the score of one sentence as a name, a bar and a number; `css` is a class, such as that of the lowest."""
-    return (
-        f'<span class="meter {css}"><span class="label">{name}</span>{bar(value)}'
+def meters(values: Mapping[str, np.ndarray[Any, Any]], i: int, lowest: str) -> str:
+    """Return the scores of sentence `i` as bars with their numbers; `lowest` in capitals names the one that stands out.
+
+    Args:
+        values: The scores [n] of all sentences, by metric.
+    """
+    scores = {metric.upper(): float(values[metric][i]) for metric in (*FACTORS, "j")}
+    bars = (
+        f'<span class="meter {"lowest" if name == lowest else ""}"><span class="label">{name}</span>{bar(value)}'
         f'<span class="value">{value:.2f}</span></span>'
+        for name, value in scores.items()
     )
+    return f'<div class="meters">{"".join(bars)}</div>'

@@ -5,7 +5,7 @@ import numpy as np
 from leaderboard.rows.sentences import Sentences
 from leaderboard.space.data import Leaderboard
 from leaderboard.space.escaping import MAX_NAME, is_rude, to_html
-from leaderboard.space.views.bars import meter
+from leaderboard.space.views.bars import meters
 from leaderboard.space.views.texts.differences import mark_differences
 from metrics.scoring import FACTORS
 from metrics.scoring.slices import lowest_metric
@@ -67,13 +67,9 @@ def _first(among: np.ndarray, values: np.ndarray) -> int | None:
 
 def _card(sentences: Sentences, title: str, i: int, lowest: str) -> str:
     source, output = mark_differences(sentences.source[i], sentences.output[i], False)
-    meters = "".join(
-        meter(metric.upper(), float(sentences.values[metric][i]), "lowest" if metric.upper() == lowest else "")
-        for metric in (*FACTORS, "j")
-    )
     why = f" <span>{lowest} sinks it</span>" if lowest else ""
     css = "bad" if lowest else "good"
     return (
         f'<article class="example {css}"><h3>{title}{why}</h3><p class="before">{source}</p>'
-        f'<p class="after">{output}</p><div class="meters">{meters}</div></article>'
+        f'<p class="after">{output}</p>{meters(sentences.values, i, lowest)}</article>'
     )

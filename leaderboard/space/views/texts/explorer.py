@@ -59,6 +59,8 @@ class Explorer:
     def __init__(self, board: Leaderboard) -> None:
         self.board = board
         self._labels = lru_cache(_CACHED)(self._label)
+        # Kept: to start threads takes longer than to show sentences that are in memory.
+        self._readers = ThreadPoolExecutor(_READERS)
 
     def systems(self, records: Sequence[Record], key: str | None) -> list[tuple[Record, Sentences]]:
         """Return the records of `key`'s sentences with theirs: the first ones in the order of `records`, and `key`.
@@ -70,8 +72,7 @@ class Explorer:
         first = [r for r in records if r["key"] != key][: MAX_SYSTEMS - 1]
         place = next((i for i, r in enumerate(records) if r["key"] == key), 0)
         chosen = [*first[:place], self.board.records[key or ""], *first[place:]]
-        with ThreadPoolExecutor(_READERS) as readers:
-            found = list(readers.map(self._read, (record["key"] for record in chosen)))
+        found = list(self._readers.map(self._read, [record["key"] for record in chosen]))
         # Files under one signature may hold other sentences; those cannot stand beside these.
         return [(r, s) for r, s in zip(chosen, found, strict=True) if s is not None and s.source == own.source]
 

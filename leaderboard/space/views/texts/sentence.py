@@ -8,7 +8,7 @@ import numpy as np
 from leaderboard.rows.sentences import Sentences
 from leaderboard.space.data import Record
 from leaderboard.space.escaping import MAX_NAME, MISSING, blur_rude_words, to_attribute, to_html
-from leaderboard.space.views.bars import meter
+from leaderboard.space.views.bars import meters
 from leaderboard.space.views.columns import system_name
 from leaderboard.space.views.faults import SINKS
 from leaderboard.space.views.selection import ANY
@@ -68,12 +68,10 @@ def _about_profiles(explorer: Explorer, key: str, choice: Choice) -> str:
 def _item(own: Sentences, i: int, sunk: str, picked: bool, show_rude: bool) -> str:
     current = ' aria-current="true"' if picked else ""
     source, output = mark_differences(own.source[i], own.output[i], show_rude)
-    values = {metric: float(own.values[metric][i]) for metric in (*FACTORS, "j")}
-    meters = "".join(meter(m.upper(), value, "lowest" if m.upper() == sunk else "") for m, value in values.items())
     pick = f'<button type="button" class="plain" data-event="pick" data-value="{i}">Sentence {i + 1:,}</button>'
     return (
         f"<li{current}>{pick}<span>{_badge(sunk)}</span>"
-        f'<p class="before">{source}</p><p class="after">{output}</p><div class="meters">{meters}</div></li>'
+        f'<p class="before">{source}</p><p class="after">{output}</p>{meters(own.values, i, sunk)}</li>'
     )
 
 
@@ -117,15 +115,11 @@ def _profiles(others: Mapping[str, np.ndarray[Any, Any]], own: Sentences, place:
 
 def _rewrite(record: Record, sentences: Sentences, i: int, chosen: bool, show_rude: bool) -> str:
     output = mark_differences(sentences.source[i], sentences.output[i], show_rude)[1]
-    values = {metric: float(sentences.values[metric][i]) for metric in (*FACTORS, "j")}
-    sunk = lowest_metric({metric: sentences.values[metric][i : i + 1] for metric in values})[0]
-    meters = "".join(
-        meter(metric.upper(), value, "lowest" if metric.upper() == sunk else "") for metric, value in values.items()
-    )
+    sunk = lowest_metric({metric: sentences.values[metric][i : i + 1] for metric in (*FACTORS, "j")})[0]
     fault = f'<span class="source">{to_html(sentences.faults[i])}</span>' if sentences.faults else ""
     rank = "" if record["rank"] is None else f'<span class="source">{record["rank"]}.</span> '
     css = ' class="chosen"' if chosen else ""
     return (
         f'<tr{css}><th scope="row">{rank}{system_name(record)}</th><td class="text">{output}</td>'
-        f'<td><div class="meters">{meters}</div></td><td>{_badge(sunk) or MISSING}{fault}</td></tr>'
+        f"<td>{meters(sentences.values, i, sunk)}</td><td>{_badge(sunk) or MISSING}{fault}</td></tr>"
     )
