@@ -12,15 +12,12 @@ the input, minus the start-up of the command. The caches are the command's own a
 """
 
 import json
-import os
-import subprocess
-import sys
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from soak import die_with_parent, isolated_environment
+from measuring import measure_module
+from soak import isolated_environment
 
 from metrics.data.sources import data_folder
 from metrics.util.console import command_parser
@@ -45,17 +42,8 @@ class Workspace:
     def run(self, *arguments: str) -> tuple[float, float]:
         """Run `python -m …`; return its wall-clock seconds and its peak resident memory (MiB)."""
         env = {**isolated_environment(self.folder / "caches"), "SRO_DATA_DIR": str(self.data)}
-        command = [sys.executable, "-m", *arguments]
-        start = time.perf_counter()
-        with (self.folder / "log.txt").open("wb") as log:
-            process = subprocess.Popen(command, env=env, stdout=log, stderr=log, preexec_fn=die_with_parent)
-            _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - start
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            last = (self.folder / "log.txt").read_text("utf-8", "replace").strip().splitlines()[-1:]
-            raise InputError(f"{arguments[0]}: exit code {process.returncode}: {''.join(last)}")
-        return seconds, usage.ru_maxrss / 1024
+        seconds, _, memory = measure_module(arguments, env, self.folder / "log.txt")
+        return seconds, memory
 
 
 def _score(space: Workspace, times: int) -> tuple[float, float]:

@@ -8,14 +8,12 @@ rewrites. The lexicon of a language has the ten words that most of its sentences
 The table has seconds of the processor and peak memory, and what each further sentence takes of both.
 """
 
-import os
-import subprocess
-import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
 
 import yaml
+from measuring import measure_module
 from soak import isolated_environment
 
 from metrics.data.sources import data_folder
@@ -25,6 +23,7 @@ from metrics.util.console import command_parser
 from metrics.util.errors import InputError, run_command
 
 TEST_SET = "clef2025-dev"
+PROFILES = ("clef2024", "clef2025")
 _MODELS = {
     "sta_scorer": "profanity-check", "sta_model": "alt-profanity-check", "sta_label": 0, "sta_revision": None,
     "sim_model": "minilm-l6", "sim_revision": None,
@@ -54,15 +53,9 @@ def _prepare(folder: Path, data: Path, per_language: int) -> tuple[Path, Path]:
 
 def _run(folder: Path, *arguments: str) -> tuple[float, float]:
     """Run `metrics.score`; return the processor's seconds and the peak resident memory (MiB)."""
-    with (folder / "log.txt").open("wb") as log:
-        command = [sys.executable, "-m", "metrics.score", *arguments, "--no-cache"]
-        process = subprocess.Popen(command, env=isolated_environment(folder / "caches"), stdout=log, stderr=log)
-        _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        last = (folder / "log.txt").read_text("utf-8", "replace").strip().splitlines()[-1:]
-        raise InputError(f"metrics.score: exit code {process.returncode}: {''.join(last)}")
-    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+    command = ["metrics.score", *arguments, "--no-cache"]
+    _, seconds, memory = measure_module(command, isolated_environment(folder / "caches"), folder / "log.txt")
+    return seconds, memory
 
 
 def main(argv: list[str]) -> None:
@@ -72,6 +65,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument(
         "--per-language", type=int, nargs="+", default=[25, 50, 100], metavar="N", help="sizes, at most 100 (25 50 100)"
     )
+    parser.add_argument("--profiles", nargs="+", choices=PROFILES, default=PROFILES, help="(clef2024 clef2025)")
     options = parser.parse_args(argv)
     data = data_folder(options.data_dir)
     if data is None:
@@ -81,7 +75,7 @@ def main(argv: list[str]) -> None:
     print("| profile | system | sentences | CPU seconds | MiB | ms per further sentence | KiB per further sentence |")
     print("|---|---|--:|--:|--:|--:|--:|")
     with tempfile.TemporaryDirectory() as scratch:
-        for name in ("clef2024", "clef2025"):
+        for name in options.profiles:
             profile = load_profile(name).model_copy(update=_MODELS)
             path = Path(scratch, f"{name}.yaml")
             path.write_text(yaml.safe_dump(profile.model_dump()), "utf-8")

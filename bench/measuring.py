@@ -1,13 +1,17 @@
 """What the benches share: the times of variants that take turns, processes of their own, and the machine's name."""
 
+import os
 import platform
 import statistics
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
+from soak import die_with_parent
 
 from metrics.util.errors import InputError
 
@@ -45,3 +49,24 @@ def run_process(name: str, command: Sequence[str], env: Mapping[str, str] | None
         last = (done.stderr.strip().splitlines() or [f"ended with exit code {done.returncode}"])[-1]
         raise InputError(f"{name}: {last}")
     return done.stdout
+
+
+def measure_module(command: Sequence[str], env: Mapping[str, str], log: Path) -> tuple[float, float, float]:
+    """Run `python -m` with `command`; return its wall-clock seconds, the processor's, and its peak memory (MiB).
+
+    What it prints goes to `log`.
+
+    Raises:
+        InputError: It failed; the message has the last line that it printed.
+    """
+    start = time.perf_counter()
+    with log.open("wb") as out:
+        run = [sys.executable, "-m", *command]
+        process = subprocess.Popen(run, env=env, stdout=out, stderr=out, preexec_fn=die_with_parent)
+        _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - start
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        last = log.read_text("utf-8", "replace").strip().splitlines()[-1:]
+        raise InputError(f"{command[0]}: exit code {process.returncode}: {''.join(last)}")
+    return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
