@@ -16,6 +16,7 @@ searches, downloads and comparisons that the page takes, one after the other.
 import multiprocessing
 import os
 import random
+import resource
 import shutil
 import socket
 import statistics
@@ -268,7 +269,7 @@ def measure_peer(watch: Stopwatch, repeats: int) -> None:
 
 def measure_start(board: Path, repeats: int) -> None:
     """Print how long a newly staged Space takes to its first response, each time from a folder without bytecode."""
-    times = []
+    times, before = [], resource.getrusage(resource.RUSAGE_CHILDREN)
     for _ in range(repeats):
         with tempfile.TemporaryDirectory() as name:
             space = Path(name) / "space"
@@ -276,9 +277,14 @@ def measure_start(board: Path, repeats: int) -> None:
             start = time.perf_counter()
             with serving([sys.executable, "-c", SPACE, str(board)], space):
                 times.append(time.perf_counter() - start)
+    # Other programs make the start slower, but not its work more.
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    work = (after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime) / repeats
     over = f"{sum(value > LIMIT_START_SECONDS for value in times)} of {len(times)} over"
-    median, worst = statistics.median(times), max(times)
-    print(f"start of the Space: limit {LIMIT_START_SECONDS} s, median {median:.1f} s, worst {worst:.1f} s, {over}")
+    print(
+        f"start of the Space: limit {LIMIT_START_SECONDS} s, median {statistics.median(times):.1f} s, "
+        f"worst {max(times):.1f} s, {over}; {work:.1f} s of a processor"
+    )
 
 
 def compare(rows: int, repeats: int) -> None:
@@ -354,7 +360,7 @@ def attack(address: str, ends: float) -> None:
     words = "a e o b - / 0 x"
     while time.monotonic() < ends:
         for text in (words, "a " * 100_000, "x" * 400_000, words.upper()):
-            client.call("search", "change", search=text)
+            client.call("filtered-ranking", "change", search=text)
         client.call("csv", "click", search="")
         client.call(
             "compared", "change", compared=" ".join(client.values[client.ids[side]] for side in ("left", "right"))
@@ -378,7 +384,7 @@ def hostile(rows: int, clients: int = 6, seconds: float = 30) -> None:
                 while time.monotonic() < ends:
                     for text in ("lab12", "gemma", ""):
                         start = time.monotonic()
-                        status = client.call("search", "change", search=text)
+                        status = client.call("filtered-ranking", "change", search=text)
                         times.append((time.monotonic() - start) * 1_000)
                         if status != 200:
                             raise InputError(f"a filter was answered with {status}")

@@ -1,5 +1,6 @@
 """The gradio page: what stands above the tabs, the tabs, and which parts an event updates. All rows are in memory."""
 
+import json
 from collections.abc import Callable
 from functools import partial
 from string import Template
@@ -133,31 +134,27 @@ def _groups_in(frame: Frame, lang: str, key: str) -> gr.Dropdown:
 
 def _on_filters(frame: Frame, tabs: dict[str, gr.Tab], refreshes: dict[str, Refresh]) -> None:
     """Render the open tab again when the filters change, and a tab when it is opened."""
-    inputs = [component for refresh in refreshes.values() for component in refresh.inputs]
-    outputs = [component for refresh in refreshes.values() for component in refresh.outputs]
 
-    def opened(tab: str, key: str | None, *values: Any) -> dict[Any, Any]:
+    def render(tab: str, key: str | None, *values: Any) -> dict[Any, Any]:
         filters, own = Filters(*values[: len(CHOICES) + 1]), values[len(CHOICES) + 1 :]
         # By component: gradio takes a list for the value of a single one.
         new = refreshes[tab].update(frame.group_at(key), filters, *own)
         return dict(zip(refreshes[tab].outputs, new, strict=True))
 
-    def update(tab: str, key: str | None, *values: Any) -> dict[Any, Any]:
-        filters, others = values[: len(CHOICES) + 1], values[len(CHOICES) + 1 :]
-        for name, refresh in refreshes.items():
-            own, others = others[: len(refresh.inputs)], others[len(refresh.inputs) :]
-            if name == tab:
-                return opened(tab, key, *filters, *own)
-        return {}
-
+    # Changed filters raise the number of the open tab, whose change renders it. One event for all tabs would have the
+    # outputs of all, and gradio makes each output that an event skips anew, which takes longer than the rendering.
+    numbers = {name: gr.Textbox("0", visible=False, elem_id=f"filtered-{name}") for name in refreshes}
+    raised = f"(tab, ...old) => {json.dumps(list(numbers))}.map((name, i) => String(Number(old[i]) + (name === tab)))"
     # Not `input`: gradio's text box sends none when a letter is deleted, and its menu sends two per choice.
-    changes = [component.change for component in frame.filters]
-    gr.on(changes, update, [frame.open_tab, *frame.filters, *inputs], outputs, trigger_mode="always_last", **UNQUEUED)
+    changes, signals = [component.change for component in frame.filters], list(numbers.values())
+    gr.on(changes, None, [frame.open_tab, *signals], signals, js=raised, queue=False, trigger_mode="always_last")
     for name, tab in tabs.items():
         # The browser alone knows which tab it opened last.
         tab.select(None, None, frame.open_tab, js=f"() => '{name}'", queue=False)
         if own := refreshes.get(name):
-            tab.select(partial(opened, name), [*frame.filters, *own.inputs], list(own.outputs), **UNQUEUED)
+            events = [tab.select, numbers[name].change]
+            inputs, outputs = [*frame.filters, *own.inputs], list(own.outputs)
+            gr.on(events, partial(render, name), inputs, outputs, trigger_mode="always_last", **UNQUEUED)
 
 
 def _on_choose(frame: Frame) -> None:
