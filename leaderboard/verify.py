@@ -15,7 +15,7 @@ Exit codes: 0 no mismatch; 1 at least one; 2 invalid arguments or input (one lin
 
 import sys
 
-from metrics.util.console import add_lexicon_option, command_parser
+from metrics.util.console import add_judge_option, add_lexicon_option, command_parser
 from metrics.util.errors import run_command
 
 
@@ -27,6 +27,7 @@ def main(argv: list[str]) -> None:
     add("--repo", metavar="ORG/NAME", help="a leaderboard on the Hub")
     add("--only", action="append", metavar="RUN_ID", help="verify this row only; may be repeated")
     add("--profile", action="append", default=[], metavar="FILE", help="a profile that is not built in")
+    add_judge_option(parser, "the model of the judged metrics (profile judge)")
     add("--test-set", action="append", default=[], metavar="FILE", help="a test set of your own, as in metrics.score")
     add_lexicon_option(parser)
     add("--data-dir", metavar="DIR", help="folder with the corpora (default: SRO_DATA_DIR)")
@@ -38,7 +39,7 @@ def main(argv: list[str]) -> None:
     from metrics.util.characters import printable
 
     store = open_store(repo=options.repo, local=options.local or (None if options.repo else DEFAULT_FOLDER))
-    context = VerificationContext(options.data_dir, options.profile, options.test_set, options.lexicon)
+    context = VerificationContext(options.data_dir, options.profile, options.test_set, options.lexicon, options.judge)
     report = verify(store, context, options.only)
     for outcome in [*report.rows, *report.files]:
         print(f"{outcome.status}\t{printable(outcome.path)}\t{outcome.note}")

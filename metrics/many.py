@@ -19,6 +19,7 @@ from pathlib import Path
 from metrics.util.console import (
     add_columns_options,
     add_endpoint_option,
+    add_judge_option,
     add_language_option,
     add_lexicon_option,
     command_parser,
@@ -35,6 +36,7 @@ def argument_parser() -> argparse.ArgumentParser:
     add_columns_options(parser)
     parser.add_argument("--limit", type=int, metavar="N", help="use only the first N sentences of each language")
     parser.add_argument("--profile", action="append", metavar="NAME", help="may be repeated (default: offline)")
+    add_judge_option(parser)
     parser.add_argument("--data-dir", metavar="DIR", help="the folder with the corpora (default: SRO_DATA_DIR)")
     parser.add_argument("--system", metavar="TEXT", help="the system message of models (as in metrics.score)")
     parser.add_argument("--few-shot", metavar="FILE", type=Path, help="examples for models (as in metrics.score)")
@@ -55,7 +57,7 @@ def main(argv: list[str]) -> None:
     options = argument_parser().parse_args(argv)
     from metrics.data.test_sets import load_test_set
     from metrics.models.loading import require_dtype
-    from metrics.profiles import load_profile
+    from metrics.profiles import load_profiles
     from metrics.scoring.jobs import Job, content_of, content_of_test_set, run_groups
     from metrics.systems.outputs import parse_columns
     from metrics.systems.preamble import read_preamble
@@ -67,7 +69,8 @@ def main(argv: list[str]) -> None:
         raise InputError("--batch-size: at least 1; --workers, --gpus: at least 0")
     require_dtype(options.dtype)
     test_sets = list(dict.fromkeys(options.test_set or ["paradetox-test"]))
-    profiles = tuple(dict.fromkeys(options.profile or ["offline"]))
+    load_profiles(options.profile, options.judge)
+    profiles = tuple(dict.fromkeys(options.profile or ["judge" if options.judge else "offline"]))
     columns = parse_columns(options.columns, options.test_set_columns, options.systems, test_sets)
     tests: list[tuple[str, str, str]] = []
     for name in test_sets:
@@ -77,15 +80,13 @@ def main(argv: list[str]) -> None:
         codes = [part.lang for part in parts] if len(parts) > 1 or options.lang not in (None, "all") else [""]
         content = content_of_test_set(name)
         tests += [(name, content, code) for code in codes]
-    for name in profiles:
-        load_profile(name)
     preamble = read_preamble(options.system, options.few_shot)
     settings = options.limit, profiles, options.data_dir, options.batch_size, options.dtype, preamble, *columns
     systems = [with_endpoint(name, options.endpoint) for name in options.systems]
     contents = {system: content_of(system, options.lexicon) for system in dict.fromkeys(systems)}
     jobs = [
         [
-            Job(one, content, name, *settings, hash_, lang, options.lexicon if one == "delete" else None)
+            Job(one, content, name, *settings, hash_, lang, options.lexicon if one == "delete" else None, options.judge)
             for name, hash_, lang in tests
         ]
         for one, content in contents.items()

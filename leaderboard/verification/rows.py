@@ -101,17 +101,20 @@ def _short(value: Any) -> str:
 
 
 class VerificationContext:
-    """The test sets of `data_dir` and evaluators, each loaded once; also files of profiles and of test sets."""
+    """The test sets of `data_dir` and evaluators, each loaded once; also files of profiles and of test sets.
+
+    `judge` is the model of the judged metrics.
+    """
 
     def __init__(
         self, data_dir: str | None = None, profiles: Iterable[str] = (), test_sets: Iterable[str] = (),
-        lexicon: Path | None = None,
+        lexicon: Path | None = None, judge: str | None = None,
     ) -> None:  # fmt: skip
         self._data_dir = data_dir
         # The file of rude words of `delete`.
         self.lexicon = lexicon
         # `load_profile` also reads files: a row must not name one, so it names one of these.
-        loaded = map(load_profile, (*profile_names(), *profiles))
+        loaded = (load_profile(name).with_judge(judge) for name in (*profile_names(), *profiles))
         self._profiles: dict[str, Profile] = {f"{p.name}.v{p.version}": p for p in loaded}
         # A row must not name a file here either.
         files = (load_test_set(name, data_dir) for name in test_sets)

@@ -128,8 +128,10 @@ class Profile(Config):
         """The metrics ("sta", "sim", "fl") that a judge answers for."""
         return [metric for metric in ("sta", "sim", "fl") if getattr(self, f"{metric}_scorer") in PROMPTED]
 
-    def with_judge(self, judge: str) -> Self:
-        """Return this profile with `judge`, MODEL or MODEL@URL, as the model of its judged metrics."""
+    def with_judge(self, judge: str | None) -> Self:
+        """Return this profile with `judge`, MODEL or MODEL@URL, as the model of its judged metrics; None: as it is."""
+        if judge is None:
+            return self
         fields = {f"{metric}_model": judge for metric in self.judged_metrics}
         revisions: dict[str, str | None] = {f"{metric}_revision": None for metric in self.judged_metrics}
         return self.model_copy(update={**fields, **revisions})
@@ -190,8 +192,6 @@ def load_profiles(names: Sequence[str] | None, judge: str | None = None) -> list
         InputError: As `load_profile`; or a judge without a profile that asks one.
     """
     profiles = [load_profile(name) for name in dict.fromkeys(names or ["judge" if judge else "offline"])]
-    if judge is None:
-        return profiles
-    if not any(profile.judged_metrics for profile in profiles):
+    if judge and not any(profile.judged_metrics for profile in profiles):
         raise InputError("--judge: none of the profiles asks a judge; add --profile judge")
     return [profile.with_judge(judge) for profile in profiles]

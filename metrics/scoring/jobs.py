@@ -32,7 +32,8 @@ class Job:
     """One system on one language of a test set: names and options of `metrics.score`, and hashes of files.
 
     The hash `content` is "" for a system without files here (see `content_of`), `test_content` for a test set that is
-    no file of the user's own, and `lang` for a test set of one language. `lexicon` is the file of `delete`.
+    no file of the user's own, and `lang` for a test set of one language. `lexicon` is the file of `delete`, `judge` the
+    model of the judged metrics.
     """
 
     system: str
@@ -49,13 +50,17 @@ class Job:
     test_content: str = ""
     lang: str = ""
     lexicon: Path | None = None
+    judge: str | None = None
 
     @property
     def file_name(self) -> str:
         """The name of the result file: readable, and different for every job that gives another result."""
         readable = re.sub(r"[^\w.-]+", "__", f"{self.system}--{self.test_set}{self.lang and f'--{self.lang}'}")[-100:]
         # Fields that jobs of earlier versions lack are hashed if they are set: results of these jobs are still found.
-        later = {"preamble": NO_PREAMBLE, "columns": USUAL, "test_columns": USUAL, "test_content": "", "lang": ""}
+        later = {
+            "preamble": NO_PREAMBLE, "columns": USUAL, "test_columns": USUAL, "test_content": "", "lang": "",
+            "judge": None,
+        }  # fmt: skip
         # The hash of a lexicon is the content of `delete`.
         left_out = {"lexicon", *(name for name, default in later.items() if getattr(self, name) == default)}
         hashed = {name: value for name, value in asdict(self).items() if name not in left_out}
@@ -100,10 +105,12 @@ def run_jobs(jobs: Sequence[Job]) -> Iterator[JobResult]:
             test_set = _load_test_set(job.test_set, job.data_dir, job.test_columns)
             test_set = (test_set.by_language(job.lang)[0] if job.lang else test_set).limit(job.limit)
             for name in job.profiles:
-                require_served(_evaluator(name).profile, test_set)
+                require_served(_evaluator(name, job.judge).profile, test_set)
             loaded = loaded or load_system(system)
             rewrites = rewrite(system, test_set, batch_size=job.batch_size, loaded=loaded)
-            documents = [result_document(_evaluator(name).evaluate(rewrites, test_set)) for name in job.profiles]
+            documents = [
+                result_document(_evaluator(name, job.judge).evaluate(rewrites, test_set)) for name in job.profiles
+            ]
         except InputError as error:
             yield JobResult(job, {}, " ".join(str(error).split()))
             continue
@@ -153,6 +160,6 @@ def _run_group(jobs: Sequence[Job]) -> list[JobResult]:
 
 
 @functools.cache
-def _evaluator(profile: str) -> Evaluator:
+def _evaluator(profile: str, judge: str | None) -> Evaluator:
     # Without a score cache: each node of a cluster would have its own.
-    return Evaluator(load_profile(profile))
+    return Evaluator(load_profile(profile).with_judge(judge))

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shlex
 from pathlib import Path
+
+import pytest
 
 from leaderboard.space.data import open_leaderboard
 from leaderboard.space.views.details import render_details
@@ -54,3 +57,24 @@ def test_a_rewriter_of_a_recipe_that_asks_an_endpoint_is_verified(tmp_path: Path
         done = run_module(*command, "--local", str(board))
         assert done.returncode == 0, done.stderr
     assert "1 verified, 0 mismatch, 0 unverifiable" in done.stdout
+
+
+def test_rows_of_a_judge_are_scored_in_many_and_verified_by_that_judge(tmp_path: Path) -> None:
+    """Another judge's answers are another signature, and without a judge nothing is recomputed."""
+    board = tmp_path / "board"
+    many = ["duplicate", "delete", "--test-set", "sample", "--limit", "3", "--out", str(tmp_path / "many")]
+    verify = ["leaderboard.verify", "--local", str(board)]
+    # P(yes) = .6 / (.6 + .2)
+    with judge_server(lambda body, n: completion("Yes", [("Yes", math.log(0.6)), ("No", math.log(0.2))])) as server:
+        done = run_module("metrics.many", *many, "--judge", f"m@{server.url}")
+        assert done.returncode == 0, done.stderr
+        results = sorted(str(path) for path in (tmp_path / "many").glob("*.json"))
+        assert run_module("leaderboard.publish", *results, "--local", str(board)).returncode == 0
+        rows = [json.loads(path.read_text("utf-8")) for path in board.glob("results/*/*.json")]
+        assert [row["scores"]["sta"]["mean"] for row in rows] == [pytest.approx(0.75)] * 2
+        done = run_module(*verify, "--judge", f"m@{server.url}")
+        assert "2 verified, 0 mismatch, 0 unverifiable" in done.stdout, done.stdout + done.stderr
+        done = run_module(*verify, "--judge", f"other@{server.url}")
+        assert "signature.sta" in done.stdout and "0 verified, 2 mismatch" in done.stdout
+    done = run_module(*verify)
+    assert "give --judge MODEL[@URL]" in done.stdout and "0 verified, 0 mismatch, 2 unverifiable" in done.stdout
