@@ -81,6 +81,6 @@ def _store_answers(collector: "Collector", reader: gr.HTML) -> None:
         collector.save(dict(value["document"]), str(value["name"]))
         return {"problem": ""}
 
-    told = "(reply) => { window.dispatchEvent(new CustomEvent('judge-reply', { detail: reply })); }"
+    dispatch = "(reply) => { window.dispatchEvent(new CustomEvent('judge-reply', { detail: reply })); }"
     for connect, act in ((reader.enter, enter), (reader.store, store)):
-        connect(replying(act), None, reply, **_STORING).then(None, reply, None, js=told)
+        connect(replying(act), None, reply, **_STORING).then(None, reply, None, js=dispatch)
