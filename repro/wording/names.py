@@ -103,6 +103,8 @@ def _replacements() -> Iterator[tuple[str, Replacement]]:
         r"(?:\b(?:such an?|an?|the|this|that|your)\s+(?:WORD\s+){0,2})?\bBUNCH of PEOPLE",
         lambda match: "people",
     )
+    # "The border guard was a petty bully who enjoyed it."
+    yield r"\s*(?:BE)\s+ONE\s+PERSON\s+(?:who|that)\s+", lambda match: " "
     # "My dentist is a butcher, and his clerks are crooks"; "dishonest and a coward".
     yield r"(?P<be>BE)\s+(?P<not>not |never )?ONE\s+PERSON(?:ENDS)", _what_is_meant
     yield r"(?P<be>BE)\s+(?P<not>not |never )?(?:MANY\s+)?PEOPLE(?:ENDS)", _what_is_meant

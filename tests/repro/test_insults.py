@@ -23,6 +23,7 @@ from repro.wording.threats import find_request
         ("The minister is a liar and a coward.", "The minister is dishonest and afraid."),
         ("Our housing is run by petty, vindictive busybodies.", "Our housing is run by petty, vindictive busybodies."),
         ("Bus lane cheats are smug, entitled freeloaders.", "Bus lane cheats are not generous."),
+        ("The border guard was a petty bully who enjoyed it.", "The border guard enjoyed it."),
         # In place of somebody.
         ("some plank put it behind the copier", "someone put it behind the copier"),
         ("I work with a bunch of backstabbing weasels who gossip.", "I work with people who gossip."),
