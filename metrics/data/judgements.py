@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from metrics.data.judged import ASPECTS, STYLE_QUESTIONS, JudgedRewrites
+from metrics.data.languages import require_code
 from metrics.data.sources import data_file
-from metrics.data.tables import read_cells
+from metrics.data.tables import is_table, read_cells
 from metrics.util.errors import InputError
 from metrics.util.files import atomic_file, read_lines
 
@@ -78,9 +79,8 @@ def judgements_by_language(path: Path) -> dict[str, JudgedRewrites]:
     groups: dict[str, list[_Row]] = {}
     questions: dict[str, str] = {}
     for number, (record, row) in enumerate(zip(records, rows, strict=True), start=2):
-        language, question = record.get("lang", "en").strip().lower(), record.get("style_question", "absolute")
-        if not language:
-            raise InputError(f"{path}: row {number}: lang is empty")
+        language = require_code(record.get("lang", "en"), f"{path}: row {number}: lang")
+        question = record.get("style_question", "absolute")
         if question not in STYLE_QUESTIONS or questions.setdefault(language, question) != question:
             allowed = f"{' or '.join(STYLE_QUESTIONS)}, the same for all rows of a language"
             raise InputError(f"{path}: row {number}: style_question is {question!r}; it must be {allowed}")
@@ -142,10 +142,19 @@ def _clef_files(path: Path) -> list[Path]:
     """The files of a folder of teams, of a team's folder, or the file itself."""
     if not path.is_dir():
         return [path]
-    for pattern in ("*/*.tsv", "*.tsv"):
-        if files := sorted(path.glob(pattern)):
-            return files
-    raise InputError(f"{path}: no folder of a team with files such as German.tsv")
+    # Hidden files are those that programs add.
+    levels = [
+        [file for file in sorted(path.glob(pattern)) if is_table(file) and not file.name.startswith(".")]
+        for pattern in ("*.*", "*/*.*")
+    ]
+    files = [file for level in levels for file in level]
+    if all(levels):
+        raise InputError(f"{path}: holds {levels[0][0].name} beside folders of teams; put it into one, or remove it")
+    if unread := [file for file in files if file.suffix != ".tsv"]:
+        raise InputError(f"{unread[0]}: not a file of a team, which are called LANGUAGE.tsv; rename or remove it")
+    if not files:
+        raise InputError(f"{path}: no folder of a team with files such as German.tsv")
+    return files
 
 
 def _clef_rows(path: Path) -> list[dict[str, str]]:
@@ -189,7 +198,8 @@ def _rows(path: Path, records: Iterable[Mapping[str, str]], columns: Mapping[str
     rows: list[_Row] = []
     for number, record in enumerate(records, start=2):
         try:
-            values = [float(record[columns[aspect]]) for aspect in ASPECTS]
+            # Python reads 1_0 as ten.
+            values = [float(record[columns[aspect]].replace("_", " _ ")) for aspect in ASPECTS]
         except ValueError:
             raise InputError(f"{path}: row {number}: style, meaning and fluency must be numbers") from None
         if not all(np.isfinite(values)):

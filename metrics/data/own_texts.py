@@ -71,7 +71,20 @@ def read_own_texts(path: Path, columns: Columns = USUAL) -> OwnTexts:
                 raise InputError(f"{path}: line {number} is empty; write one sentence per line")
     if not sources:
         raise InputError(f"{path}: contains no sentence")
+    if all(map(_is_number, sources)):
+        problem = f"its sources are numbers, such as {sources[0].strip()[:40]}, and no sentences"
+        raise InputError(f"{path}: {problem}; name the column of the sentences with --columns source=…")
     return OwnTexts(path.name, f"sha256:{sha256_file(path)}", sources, references, langs, ids)
+
+
+def _is_number(text: str) -> bool:
+    """Whether a text can be a label or an id that stands in a column named like sources."""
+    try:
+        float(text.replace(",", "."))
+    except ValueError:
+        return False
+    # Python also reads these words.
+    return any(character.isdigit() for character in text)
 
 
 _Columns = tuple[tuple[str, ...], tuple[tuple[str, ...], ...], tuple[str, ...], tuple[str, ...]]

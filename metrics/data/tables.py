@@ -6,6 +6,7 @@ A .zip holds one such table, as the shared tasks ask of submissions.
 import csv
 import io
 import json
+import re
 import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -58,6 +59,10 @@ class Table:
         for text in values:
             if not isinstance(text, str):
                 raise InputError(f"{self.path}: {self.places[row]}: {column} holds {one_line(repr(text))[:80]}")
+            if _is_written_list(text):
+                problem = f"{column} is a list that was written as text, {quoted(text)}"
+                action = "give a column for each text, or a list in .jsonl or .parquet"
+                raise InputError(f"{self.path}: {self.places[row]}: {problem}; {action}")
         return [well_formed(text) for text in values if text.strip()]
 
     def key(self, row: int, column: str) -> str:
@@ -91,13 +96,10 @@ def read_table(path: Path) -> Table:
     elif suffix in _JSON:
         columns, rows, places = _read_json_lines(path)
     else:
-        header, *cells = read_cells(path)
-        columns = [name.strip() for name in header]
+        columns, *cells = read_cells(path)
         rows = [dict(zip(columns, row, strict=True)) for row in cells]
         places = [f"row {number}" for number in range(2, len(cells) + 2)]
-    twice = sorted({name for name in columns if columns.count(name) > 1})
-    if twice:
-        raise InputError(f"{path}: more than one column {', '.join(twice)}; rename one")
+    _require_unique(path, columns)
     return Table(path, tuple(columns), rows, places)
 
 
@@ -105,7 +107,8 @@ def read_cells(path: Path) -> list[list[str]]:
     """Read a TSV or CSV, the header included; its first line tells which of tab, comma and semicolon parts cells.
 
     Raises:
-        InputError: The file has no header, or a row has too few or too many columns.
+        InputError: The file has no header or repeats it, two columns have one name, or a row has too few or too many
+            columns.
     """
     text = read_text(path)
     csv.field_size_limit(1 << 27)
@@ -129,10 +132,22 @@ def read_cells(path: Path) -> list[list[str]]:
         # Where quotes join lines that are rows by themselves, they are no quotes of cells.
         joined = len(unquoted[0]) > 1 and len(rows) < len(unquoted)
         if not _ragged(unquoted) and (problem or joined):
-            return unquoted
+            rows, problem = unquoted, ""
     if problem:
         raise InputError(f"{path}: {problem}; is it complete, and are its quotes doubled inside quoted cells?")
-    return rows
+    header = [name.strip() for name in rows[0]]
+    _require_unique(path, header)
+    for number, row in enumerate(rows[1:], start=2):
+        # Files that were joined, each perhaps with its byte order mark. A lone word may be a text.
+        if len(header) > 1 and [cell.strip("\ufeff ") for cell in row] == header:
+            raise InputError(f"{path}: row {number} repeats the names of the columns; remove it")
+    return [header, *rows[1:]]
+
+
+def _require_unique(path: Path, columns: Sequence[str]) -> None:
+    twice = sorted({name for name in columns if columns.count(name) > 1})
+    if twice:
+        raise InputError(f"{path}: more than one column {', '.join(twice)}; rename one")
 
 
 def read_texts(path: Path) -> list[str]:
@@ -165,6 +180,11 @@ def _ragged(rows: Sequence[Sequence[str]]) -> str:
             few = "few" if len(row) < len(rows[0]) else "many"
             return f"row {number} has too {few} columns ({len(row)}, the first has {len(rows[0])})"
     return ""
+
+
+def _is_written_list(text: str) -> bool:
+    """Whether a text is a list of texts as Python, NumPy or JSON write it, which no sentence looks like."""
+    return re.fullmatch(r"""\s*\[\s*(["']).*\1\s*\]\s*""", text, re.DOTALL) is not None
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -122,6 +122,10 @@ def read_text(path: Path) -> str:
         data = path.read_bytes()
     except (FileNotFoundError, IsADirectoryError):
         raise InputError(f"{path}: no such file") from None
+    # Without its mark, UTF-16 may be valid UTF-8: of blanks and Latin letters one byte is zero, always on one side.
+    halves = data[::2], data[1::2]
+    if any(0 not in one and 8 * other.count(0) > len(other) for one, other in (halves, halves[::-1])):
+        raise InputError(f"{path}: UTF-16, not UTF-8; convert the file to UTF-8")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -112,6 +112,10 @@ def test_system_level_statistics_use_the_means(tmp_path: Path) -> None:
         (HEADER + "a\tb\tc\t1\t1\t4\n", "fluency is 4 in every row"),
         (HEADER + "a\tb\tc\t1\t1\tnan\n", "row 2: a judgement that is not finite"),
         (HEADER + "a\tb\tc\t1\n", "row 2 has too few columns"),
+        # Python reads 1_0 as ten, which would become the scale's end.
+        (HEADER + "a\tb\tc\t1_0\t1\t1\nd\te\tc\t0\t1\t1\n", "row 2: style, meaning and fluency must be"),
+        ("style\t" + HEADER + "0\ta\tb\tc\t1\t1\t1\n", "more than one column style"),
+        (HEADER.replace("\n", "\tlang\n") + "a\tb\tc\t1\t1\t1\tGerman\n", "row 2: lang: 'German' is no ISO 639"),
         ("original\trewritten\tsource\tstyle\tmeaning\tfluency\na\tb\tc\t1\t1\t1\n", "--convert OUT makes them"),
     ],
 )
@@ -205,6 +209,22 @@ def test_clef_folders_and_files_are_converted_with_their_language(tmp_path: Path
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no folder of a team"):
         convert(tmp_path / "empty", out)
+
+
+def test_no_file_of_a_clef_folder_is_passed_over(tmp_path: Path) -> None:
+    folder, out = clef_folder(tmp_path / "clef"), tmp_path / "out.tsv"
+    # macOS adds such files; notes are no table.
+    (folder / "a" / "._German.tsv").write_bytes(b"\x00\x05\x16\x07")
+    (folder / "a" / "notes.txt").write_text("x")
+    assert convert(folder, out) == 3
+    for name, message in (
+        ("French.tsv", "holds French.tsv beside folders of teams"), ("a/Spanish.csv", "Spanish.csv: not a file of a t"),
+        ("b/Spanish.TSV", "Spanish.TSV: not a file of a team, which are called LANGUAGE.tsv"),
+    ):  # fmt: skip
+        (folder / name).write_text(CLEF_HEADER + "s\tz\tes\t0\t1\t1.0\n")
+        with pytest.raises(InputError, match=message):
+            convert(folder, out)
+        (folder / name).unlink()
 
 
 def test_each_language_has_its_table_which_says_that_style_is_pairwise(

@@ -161,6 +161,12 @@ def test_texts_that_only_look_like_tables_are_read(tmp_path: Path, data_dir: Pat
         ("a.csv", "toxic_sentence,lang\na,b,en\n", "row 2 has too many columns"),
         ("a.tsv", "toxic_sentence\tlang\na\n", "row 2 has too few columns"),
         ("a.csv", "lang,lang\na,b\n", "more than one column lang"),
+        # Two files that were joined, the second with its byte order mark.
+        ("a.tsv", "text\tlang\na\ten\n\ufefftext\tlang\nb\ten\n", "row 3 repeats the names of the columns"),
+        ("a.csv", "text,lang\na,en\ntext,lang\nb,en\n", "row 3 repeats the names of the columns"),
+        # UTF-16 without its mark, of Latin and of Cyrillic letters.
+        ("a.csv", "".join(f"{letter}\0" for letter in "text,lang\na,en\n"), "UTF-16, not UTF-8"),
+        ("a.csv", "\0t\0e\0x\0t\0\n\x04>\x04=\x04>\0 \x04>\x04=\0\n", "UTF-16, not UTF-8"),
         ("a.csv", "", "empty; the first line must name the columns"),
         ("a.jsonl", '{"id": 1, "text": "a", "text": "b"}\n', "line 1 is not JSON .a key stands twice"),
         ("a.jsonl", '{"id": 1, "text": "a"}\n{"id": 2,', "line 2 is not JSON"),
@@ -248,6 +254,12 @@ def test_rows_of_one_source_are_one_sentence_with_several_references(
         ("a.tsv", "id\ttext\n1\ta\n1\tb\n", "id 1 stands in row 2 and row 3"),
         ("a.tsv", "toxic_sentence\tlang\na\t\n", "row 2: lang is ''"),
         ("a.tsv", "source\ttoxic\na\tb\n", "source and toxic could each be its source; choose with --columns source="),
+        # Labels in a column that is called like ParaDetox's sources.
+        ("a.csv", "text,toxic\nbad dog,1\ngood dog,0\n", "its sources are numbers, such as 1, and no sentences"),
+        ("a.tsv", "text\ttoxic\nbad dog\t0,75\n", "its sources are numbers, such as 0,75"),
+        # As pandas writes a column of lists.
+        ("a.csv", "text,references\na,\"['b', 'c']\"\n", "row 2: references is a list that was written as text"),
+        ("a.csv", 'text,reference\na,"[""b"", ""c""]"\n', "row 2: reference is a list that was written as text"),
         ("a|b.txt", "a\n", "rename the file"),
         ("sample", "a\n", "has the name of a test set of the suite"),
     ],
