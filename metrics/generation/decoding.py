@@ -48,6 +48,9 @@ def decoding_settings(
         raise InputError(
             "generation_config.json: guidance_scale: transformers has it for causal models only; remove it"
         )
+    if model.config.is_encoder_decoder and tokens["decoder_start_token_id"] is tokens["bos_token_id"] is None:
+        problem = "it names neither decoder_start_token_id nor bos_token_id, with which outputs begin"
+        raise InputError(f"generation_config.json: {problem}; add the one that the model was trained with")
     if settings.get("num_beam_groups", 1) != 1:
         raise InputError(f"decoding num_beam_groups: refused, because {REFUSED_FIELDS['num_beam_groups'][1]}")
     if "max_new_tokens" in settings:

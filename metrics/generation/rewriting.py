@@ -69,7 +69,8 @@ def generate_ids(
             stopping_criteria=StoppingCriteriaList(stops), **options,
         )  # fmt: skip
     new = output[:, 1 if seq2seq else ids.shape[1] :]
-    return [cut_after_eos(row, eos_token_ids) for row in new.tolist()]
+    rows = [cut_after_eos(row, eos_token_ids) for row in new.tolist()]
+    return [stops[0].cut(row) for row in rows] if stops else rows
 
 
 def _generate_by_length(

@@ -25,6 +25,21 @@ class StopStrings(StoppingCriteria):  # type: ignore[misc]
         # A token has at least a byte; special tokens may stand between.
         self._window = 2 * max(len(string.encode("utf-8")) for string in self._strings) + 8
 
+    def cut(self, row: Sequence[int]) -> list[int]:
+        """Return the new tokens of a row up to the one that completes the first stop string.
+
+        transformers only stops adding tokens to such a row while others go on if the model has an EOS token.
+        """
+        text = self._tokenizer.decode(row, clean_up_tokenization_spaces=False)
+        if not any(string in text for string in self._strings):
+            return list(row)
+        for end in range(1, len(row) + 1):
+            start = max(0, end - self._window)
+            text = self._tokenizer.decode(row[start:end], clean_up_tokenization_spaces=False)
+            if any(string in text for string in self._strings):
+                return list(row[:end])
+        return list(row)
+
     def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
         """Return a tensor [rows] that says which rows contain a stop string near their end."""
         new = input_ids[:, max(self._start, input_ids.shape[1] - self._window) :]

@@ -1,5 +1,6 @@
 """Load the tokenizer of a resolved model: an adapter's own, where it has one, else its base's."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,12 @@ from metrics.util.files import read_text
 
 CHAT_TEMPLATE = "chat_template.jinja"
 _TOKENIZER, _SETTINGS = "tokenizer.json", "tokenizer_config.json"
+_FIRST_WORD = "a"
+# Of these, different tokenizers make different tokens: digits, contractions, signs, white space; case and scripts.
+_PROBES = (
+    f"{_FIRST_WORD} how are you? i don't know, it's 2023 (12345): a_b-c @user #tag x.y/z  two\n\nlines\tab...!!! 3$",
+    f"{_FIRST_WORD} You ARE Straße, ñandú, Привет мир, 你好, مرحبا, ｆｕｌｌ… 😀",
+)
 _PARTS = (_TOKENIZER, _SETTINGS, "special_tokens_map.json", "added_tokens.json")
 
 
@@ -26,7 +33,7 @@ def load_tokenizer(ref: ModelRef) -> Any:
     Raises:
         InputError: There is no tokenizer, or it has no vocabulary or needs code from the model repository.
     """
-    from transformers import AutoConfig, AutoTokenizer
+    from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerFast
 
     base = ref.base or ref
     folder = ref.folder if has_own_tokenizer(ref) else base.folder
@@ -34,6 +41,10 @@ def load_tokenizer(ref: ModelRef) -> Any:
         # An adapter's folder has no config, from which transformers reads the kind of model.
         config = AutoConfig.from_pretrained(base.folder, trust_remote_code=False)
         tokenizer = AutoTokenizer.from_pretrained(folder, config=config, trust_remote_code=False)
+        if (file := folder / _TOKENIZER).is_file() and not _splits_as(file, tokenizer):
+            kind = type(tokenizer).__name__
+            print(f"{ref.name}: {_TOKENIZER} is followed; {kind} of transformers splits otherwise", file=sys.stderr)
+            tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
     _require_vocabulary(folder, tokenizer, ref.name)
     longest = tokenizer.model_max_length
     if type(longest) not in (int, float) or not longest >= 1:
@@ -42,6 +53,33 @@ def load_tokenizer(ref: ModelRef) -> Any:
     if ref.base is not None and folder != ref.folder and (ref.folder / CHAT_TEMPLATE).is_file():
         tokenizer.chat_template = read_text(ref.folder / CHAT_TEMPLATE)
     return tokenizer
+
+
+def _splits_as(file: Path, tokenizer: Any) -> bool:
+    """Whether a tokenizer splits and joins texts as its `tokenizer.json` says.
+
+    transformers 5 rebuilds many kinds of tokenizers from the vocabulary alone: the file's own normalizer, rules for
+    digits and decoder, with which the model was trained, would be lost. Special tokens are not compared, nor the first
+    word and, in BERT's kind, case and accents: further settings decide these.
+    """
+    from tokenizers import Tokenizer
+    from tokenizers.normalizers import BertNormalizer
+
+    own = getattr(tokenizer, "backend_tokenizer", None)
+    if own is None:
+        return True
+    stored = Tokenizer.from_file(str(file))
+    probes = _PROBES[:1] if isinstance(stored.normalizer, BertNormalizer) else _PROBES
+    for probe in probes:
+        rows = []
+        for one in (stored, own):
+            encoding = one.encode(probe, add_special_tokens=False)
+            pairs = zip(encoding.ids, encoding.offsets, strict=True)
+            rows.append([token for token, (_, end) in pairs if end > len(_FIRST_WORD)])
+        texts = [one.decode(rows[0], skip_special_tokens=False).split() for one in (stored, own)]
+        if rows[0] != rows[1] or texts[0] != texts[1]:
+            return False
+    return True
 
 
 def _require_vocabulary(folder: Path, tokenizer: Any, name: str) -> None:

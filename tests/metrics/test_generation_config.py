@@ -132,6 +132,29 @@ def test_stop_strings_end_an_output_with_the_token_that_completes_one(
     assert found.outputs != plain and found.decoding["stop_strings"] == stops
 
 
+def test_a_stop_string_ends_an_output_of_a_model_that_has_no_end_of_sequence(
+    lively: dict[str, Path], tmp_path: Path
+) -> None:
+    """transformers goes on with such a row while the others of its batch have not ended."""
+    tokens = {"eos_token_id": None, "bos_token_id": None}
+    folder = with_config(lively["gpt2"], tmp_path / "plain", tokens)
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps({**settings, "eos_token": None}))
+    plain = rewrites_of(folder, max_new_tokens=12).outputs
+    stop = plain[0].split()[2]
+    found = rewrites_of(with_config(folder, tmp_path / "stops", {"stop_strings": stop}), max_new_tokens=12).outputs
+    words = [output.split() for output in plain]
+    assert list(found) == [" ".join(w[: w.index(stop) + 1] if stop in w else w) for w in words]
+    assert any(stop not in w for w in words) and found != plain
+
+
+def test_an_encoder_decoder_without_a_first_token_is_one_line(lively: dict[str, Path], tmp_path: Path) -> None:
+    stored = {"decoder_start_token_id": None, "bos_token_id": None}
+    folder = with_config(lively["t5"], tmp_path / "model", stored)
+    with pytest.raises(InputError, match="it names neither decoder_start_token_id nor bos_token_id"):
+        rewrites_of(folder)
+
+
 @pytest.mark.parametrize(
     "stored",
     [

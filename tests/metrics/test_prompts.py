@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -16,14 +17,19 @@ from metrics.data.test_sets import TestSet
 from metrics.generation.prompts import prompt_ids, tokenize_prompts
 from metrics.models.loading import load_model
 from metrics.models.prompts import Preamble
-from metrics.models.resolve import resolve_model
+from metrics.models.resolve import ModelRef, resolve_model
+from metrics.models.tokenizers import load_tokenizer
 from metrics.systems.preamble import read_preamble
 from metrics.systems.resolve import resolve_system
 from metrics.systems.rewriting import rewrite
 from metrics.util.errors import InputError
 
 TEXTS = ["you are a fool", "  two  blanks and\na line end ", "", "…é 你好", "</s> in the text <|im_end|>"]
-CORPUS = ["you are a damn fool, and so is the dog", "paraphrase: be polite! <user> <assistant> system"] * 3
+CORPUS = [
+    "you are a damn fool, and so is the dog",
+    "call 12345 in 2023",
+    "paraphrase: be polite! <user> <assistant> system",
+] * 3
 # Kind: model of the vocabulary, special tokens, template of the post-processor.
 KINDS: dict[str, tuple[str, tuple[str, ...], str]] = {
     "llama2": ("metaspace", ("<unk>", "<s>", "</s>"), "<s> $A"),
@@ -94,6 +100,41 @@ def test_prompts_are_what_the_tokenizer_gives_without_its_end(kind: str) -> None
     for text, ids in zip(TEXTS, prompts, strict=True):
         expected = tokenizer(f"polite: {text}").input_ids
         assert ids == expected[: len(expected) - behind]
+
+
+# What a tokenizer_config.json names, and what tokenizer.json says: OLMo 2 (digits), a Llama's vocabulary under another
+# kind's name, and texts in lower case.
+@pytest.mark.parametrize(
+    ("class_name", "kind", "change"),
+    [
+        ("GPT2Tokenizer", "gpt2", "digits"), ("Qwen2Tokenizer", "llama2", ""), ("T5Tokenizer", "t5", "lower"),
+        ("GPT2Tokenizer", "gpt2", ""), ("PreTrainedTokenizerFast", "gpt2", "digits"),
+    ],
+)  # fmt: skip
+def test_a_tokenizer_splits_texts_as_its_file_says(
+    class_name: str, kind: str, change: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """transformers 5 rebuilds tokenizers of most kinds from their vocabulary, and passes over the rest of the file."""
+    backend = make_tokenizer(kind).backend_tokenizer
+    if change == "digits":
+        backend.pre_tokenizer = pre_tokenizers.Sequence(
+            [pre_tokenizers.Digits(individual_digits=True), backend.pre_tokenizer]
+        )
+    if change == "lower":
+        backend.normalizer = normalizers.Lowercase()
+    PreTrainedTokenizerFast(tokenizer_object=backend).save_pretrained(tmp_path)
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": class_name}))
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama"}))
+    file = tokenizers.Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    found = load_tokenizer(ModelRef("own", "folder", tmp_path, "1"))
+    rebuilt = class_name != "PreTrainedTokenizerFast" and (change or kind == "llama2")
+    assert (f"own: tokenizer.json is followed; {class_name} of" in capsys.readouterr().err) == bool(rebuilt)
+    for text in ("You are 10 of 2023 fools, don't", "you  are"):
+        expected = file.encode(text, add_special_tokens=False).ids
+        assert found(text, add_special_tokens=False)["input_ids"] == expected
+        assert found.decode(expected, clean_up_tokenization_spaces=False) == file.decode(
+            expected, skip_special_tokens=False
+        )
 
 
 def test_the_beginning_of_text_of_a_post_processor_is_kept() -> None:
