@@ -169,6 +169,9 @@ def _resolve_folder(name: str, folder: Path, adapter: str = "") -> ModelRef:
             return ModelRef(name, "gguf", converted, f"sha256:{digest}-dequantised")
         raise InputError(f"{name}: no config.json, adapter_config.json or .gguf file: not a model folder")
     weight_files(folder, name)
+    if is_adapter and (whole := next((file for file in (WEIGHTS, INDEX) if (folder / file).is_file()), None)):
+        problem = f"holds an adapter ({ADAPTER_WEIGHTS}) and a whole model ({whole})"
+        raise InputError(f"{name}: {problem}; move one of them to a folder of its own")
     if not is_adapter:
         return ModelRef(name, "folder", folder, f"sha256:{sha256_folder(folder)}")
     base, base_revision = _read_base(name, folder)

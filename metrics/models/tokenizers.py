@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from metrics.models.resolve import ModelRef
-from metrics.models.weights import loading_errors
+from metrics.models.weights import loading_errors, require_own_code
 from metrics.util.errors import InputError
 from metrics.util.files import read_text
 
@@ -46,6 +46,9 @@ def load_tokenizer(ref: ModelRef) -> Any:
             print(f"{ref.name}: {_TOKENIZER} is followed; {kind} of transformers splits otherwise", file=sys.stderr)
             tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
     _require_vocabulary(folder, tokenizer, ref.name)
+    code = tokenizer.init_kwargs.get("auto_map")
+    code = code.get("AutoTokenizer") if isinstance(code, dict) else code
+    require_own_code(ref.name, _SETTINGS, code, type(tokenizer).__name__)
     longest = tokenizer.model_max_length
     if type(longest) not in (int, float) or not longest >= 1:
         raise InputError(f"{ref.name}/{_SETTINGS}: model_max_length is {longest!r}; write a number of tokens, or null")

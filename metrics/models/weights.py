@@ -5,6 +5,7 @@ error. So is a file of weights that would not be read, or would be read as a pic
 """
 
 import json
+import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -15,6 +16,15 @@ from metrics.util.errors import InputError, one_line
 
 WEIGHTS, INDEX, ADAPTER_WEIGHTS = "model.safetensors", "model.safetensors.index.json", "adapter_model.safetensors"
 ADAPTER_CONFIG = "adapter_config.json"
+# The ends of the names of architectures whose head a class would leave out, or take for its own.
+_HEADS = (
+    "ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering", "ForMultipleChoice",
+    "ForNextSentencePrediction", "ForMaskedLM", "ForPreTraining",
+)  # fmt: skip
+_OTHER_HEADS = {
+    "AutoModelForCausalLM": _HEADS, "AutoModelForSeq2SeqLM": _HEADS,
+    "AutoModelForSequenceClassification": ("ForTokenClassification", "ForMultipleChoice"),
+}  # fmt: skip
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 # quant_method of a config -> the packages (as they are imported, and as pip calls them) that read such weights.
 _QUANTIZATION_PACKAGES = {
@@ -98,19 +108,11 @@ def load_base(
         InputError: Weights are missing, unknown or of another shape than the config says, or need a package that is
             not installed.
     """
-    from safetensors import SafetensorError, safe_open
     from transformers import AutoConfig
 
     with loading_errors(name):
-        integers: set[str] = set()
-        for path in weight_files(folder, name):
-            try:
-                with safe_open(path, "np") as file:
-                    kinds = {key: file.get_slice(key).get_dtype() for key in file.keys()}  # noqa: SIM118
-                    integers |= {key for key, kind in kinds.items() if kind.startswith(("I", "U", "BOOL"))}
-            except SafetensorError as error:
-                reason = f"not a safetensors file ({one_line(error)})"
-                raise InputError(f"{name}/{path.name}: cannot be loaded: {reason}; copy it again") from None
+        kinds = _tensor_kinds(folder, name)
+        integers = {key for key, kind in kinds.items() if kind.startswith(("I", "U", "BOOL"))}
         config = options.setdefault("config", AutoConfig.from_pretrained(folder, trust_remote_code=False))
         require_quantization(config, name)
         model, info = auto_class.from_pretrained(
@@ -132,7 +134,58 @@ def load_base(
         problems += [f"{key} holds integers, and the config names no quantization" for key in cast]
     refuse_weights(name, missing, unexpected, problems)
     require_finite(model, name)
+    _require_task(model, auto_class.__name__, name)
     return model.eval()
+
+
+def _tensor_kinds(folder: Path, name: str) -> dict[str, str]:
+    """The dtype of each tensor in a model's files of weights; an `InputError` if two files hold the same one."""
+    from safetensors import SafetensorError, safe_open
+
+    kinds: dict[str, str] = {}
+    for path in weight_files(folder, name):
+        try:
+            with safe_open(path, "np") as file:
+                own = {key: file.get_slice(key).get_dtype() for key in file.keys()}  # noqa: SIM118
+        except SafetensorError as error:
+            reason = f"not a safetensors file ({one_line(error)})"
+            raise InputError(f"{name}/{path.name}: cannot be loaded: {reason}; copy it again") from None
+        # transformers takes the last one, whatever the index says.
+        if twice := sorted(kinds.keys() & own.keys()):
+            raise InputError(
+                f"{name}/{path.name}: cannot be loaded: another file holds {twice[0]} too; save the model again"
+            )
+        kinds |= own
+    return kinds
+
+
+def _require_task(model: Any, auto_class: str, name: str) -> None:
+    """Refuse weights of a model for another task, and those whose config names code of their own for this one."""
+    config, used = model.config, type(model).__name__
+    declared = [str(architecture) for architecture in config.architectures or ()]
+    if declared and all(one.endswith(_OTHER_HEADS.get(auto_class, ())) for one in declared):
+        problem = f"its config says {declared[0][:80]}, whose head {used} does not have"
+        raise InputError(f"{name}: {problem}; name a model that was trained for this task")
+    require_own_code(name, "config.json", (getattr(config, "auto_map", None) or {}).get(auto_class), used)
+
+
+def require_own_code(name: str, file: str, code: Any, used: str) -> None:
+    """Refuse code of a model's own: another class of transformers would take its place.
+
+    The code of many models is a part of transformers by now, under the same name: it is used, and a line says so.
+
+    Args:
+        name: The model's name.
+        file: The file that names the code.
+        code: What `auto_map` there says: a class behind a path, or a list of them.
+        used: The class of transformers in its place.
+    """
+    named = [str(one).rpartition(".")[2] for one in (code if isinstance(code, list | tuple) else [code]) if one]
+    if named and used.removesuffix("Fast") not in [one.removesuffix("Fast") for one in named]:
+        problem = f"{file} names code of its own, {named[0][:80]} (auto_map), which is not run"
+        raise InputError(f"{name}: {problem}; remove it there if {used} of transformers is the same model")
+    if named:
+        print(f"{name}: {used} of transformers takes the place of the code that {file} names", file=sys.stderr)
 
 
 def require_finite(model: Any, name: str) -> None:

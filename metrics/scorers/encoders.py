@@ -122,6 +122,17 @@ class SequenceClassifier(_Encoder):
 
     auto_class = "AutoModelForSequenceClassification"
 
+    @cached_property
+    def _loaded(self) -> tuple[Any, Any]:
+        model, tokenizer = super()._loaded
+        problem = getattr(model.config, "problem_type", None)
+        # Its labels do not exclude each other, or are no classes: a softmax over them means nothing.
+        if problem not in (None, "single_label_classification"):
+            raise InputError(
+                f"{self.ref.name}: its problem_type is {problem}; a profile needs single_label_classification"
+            )
+        return model, tokenizer
+
     def _pool(self, output: Any, mask: Any) -> Any:
         return output.logits
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -138,6 +139,78 @@ def test_shards_with_an_index_give_the_same_outputs(llama: Path, tmp_path: Path)
     index.write_text(kept)
     shards[0].unlink()
     assert f"{shards[0].name} is missing" in refusal(sharded)
+
+
+def test_a_weight_that_two_shards_hold_is_refused_by_name(llama: Path, tmp_path: Path) -> None:
+    """transformers takes the last one, also where the index names the first."""
+    sharded = tmp_path / "sharded"
+    AutoModelForCausalLM.from_pretrained(llama).save_pretrained(sharded, max_shard_size="20KB")
+    AutoTokenizer.from_pretrained(llama).save_pretrained(sharded)
+    first, *_, last = sorted(sharded.glob("model-*.safetensors"))
+    name, value = next(iter(load_file(first).items()))
+    change(sharded, lambda tensors: {**tensors, name: value + 1}, last.name)
+    assert f"{last.name}: cannot be loaded: another file holds {name} too" in refusal(sharded)
+
+
+def test_a_whole_model_beside_an_adapter_is_refused(llama: Path, tmp_path: Path) -> None:
+    write_adapter(llama, tmp_path / "adapter", adapter_configs()["lora"])
+    for file in ("config.json", "model.safetensors"):
+        shutil.copy(llama / file, tmp_path / "adapter")
+    with pytest.raises(InputError, match=r"holds an adapter \(adapter_model.safetensors\) and a whole model"):
+        resolve_model(str(tmp_path / "adapter"))
+
+
+def save_as(kind: str, tokenizer: Path, folder: Path) -> Path:
+    """A tiny model of a class of transformers, with tied embeddings."""
+    sizes = {
+        "vocab_size": len(AutoTokenizer.from_pretrained(tokenizer)), "hidden_size": 32, "intermediate_size": 64,
+        "num_hidden_layers": 2, "num_attention_heads": 4, "tie_word_embeddings": True, "pad_token_id": 0,
+    }  # fmt: skip
+    family = next(name for name in ("Llama", "Bert", "Roberta") if kind.startswith(name))
+    getattr(transformers, kind)(getattr(transformers, f"{family}Config")(**sizes)).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(tokenizer).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["LlamaForSequenceClassification", "LlamaForTokenClassification", "BertForMaskedLM"])
+def test_a_model_of_another_task_does_not_rewrite(kind: str, tokenizer_folder: Path, tmp_path: Path) -> None:
+    """Its embeddings would stand for the head that it lacks, and its own head would be left out."""
+    assert f"its config says {kind}, whose head" in refusal(save_as(kind, tokenizer_folder, tmp_path))
+
+
+def test_a_classifier_of_tokens_does_not_classify_texts(tokenizer_folder: Path, tmp_path: Path) -> None:
+    folder = save_as("LlamaForTokenClassification", tokenizer_folder, tmp_path)
+    with pytest.raises(InputError, match="its config says LlamaForTokenClassification, whose head LlamaForSequenceCl"):
+        SequenceClassifier(str(folder))(["you"])
+
+
+@pytest.mark.parametrize("problem", ["multi_label_classification", "regression"])
+def test_labels_that_are_no_classes_are_refused(problem: str, tokenizer_folder: Path, tmp_path: Path) -> None:
+    folder = save_as("RobertaForSequenceClassification", tokenizer_folder, tmp_path)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "problem_type": "single_label_classification"}))
+    assert SequenceClassifier(str(folder))(["you"]).shape == (1, 2)
+    (folder / "config.json").write_text(json.dumps({**config, "problem_type": problem}))
+    with pytest.raises(InputError, match=f"its problem_type is {problem}; a profile needs single_label"):
+        SequenceClassifier(str(folder))(["you"])
+
+
+def test_code_of_a_models_own_is_refused_unless_transformers_has_it(
+    llama: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """transformers silently takes its own class of the same model_type: LLM2Vec's attend to both sides, it does not."""
+    config = json.loads((llama / "config.json").read_text())
+    for code, used in (("modeling_x.LlamaBiForCausalLM", False), ("modeling_llama.LlamaForCausalLM", True)):
+        (llama / "config.json").write_text(json.dumps({**config, "auto_map": {"AutoModelForCausalLM": code}}))
+        if used:
+            assert outputs(load(llama)) == by_transformers(AutoModelForCausalLM.from_pretrained(llama))
+            assert "LlamaForCausalLM of transformers takes the place of the code that config" in capsys.readouterr().err
+        else:
+            assert "config.json names code of its own, LlamaBiForCausalLM (auto_map)" in refusal(llama)
+    settings = json.loads((llama / "tokenizer_config.json").read_text())
+    own = {"auto_map": {"AutoTokenizer": ["tokenization_x.OtherTokenizer", None]}}
+    (llama / "tokenizer_config.json").write_text(json.dumps({**settings, **own}))
+    assert "tokenizer_config.json names code of its own, OtherTokenizer (auto_map)" in refusal(llama)
 
 
 def test_a_file_of_weights_with_another_name_is_not_read(llama: Path) -> None:
