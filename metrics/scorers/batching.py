@@ -16,9 +16,16 @@ _CHARACTERS_PER_TOKEN = 64
 _CHUNK = 1024
 
 
-def truncate(texts: Sequence[str], max_tokens: int) -> list[str]:
-    """Return well-formed texts without characters that cannot be among the first `max_tokens` tokens."""
-    return [well_formed(text)[: max_tokens * _CHARACTERS_PER_TOKEN] for text in texts]
+def truncate(texts: Sequence[str], max_tokens: int, side: str = "right") -> list[str]:
+    """Return well-formed texts without characters that cannot be among the `max_tokens` tokens that stay.
+
+    Args:
+        texts: The texts.
+        max_tokens: The greatest number of tokens of a text.
+        side: The side on which a tokenizer truncates, "right" or "left".
+    """
+    size = max_tokens * _CHARACTERS_PER_TOKEN
+    return [well_formed(text)[-size:] if side == "left" else well_formed(text)[:size] for text in texts]
 
 
 def score_unique(items: Sequence[Hashable], score: Callable[[list[Any]], Array]) -> Array:

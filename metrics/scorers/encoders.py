@@ -80,7 +80,8 @@ class _Encoder:
 
     def __call__(self, texts: Sequence[str]) -> Array:
         """Return the values [n, width] of n texts."""
-        return score_unique(truncate(texts, self.max_tokens), self._score)
+        side = self._loaded[1].truncation_side
+        return score_unique(truncate(texts, self.max_tokens, side), self._score)
 
     def _score(self, texts: list[str]) -> Array:
         import torch
@@ -132,6 +133,12 @@ class SequenceClassifier(_Encoder):
                 f"{self.ref.name}: its problem_type is {problem}; a profile needs single_label_classification"
             )
         return model, tokenizer
+
+    @property
+    def labels(self) -> list[str]:
+        """The names of the classes, as the model's config has them."""
+        names = self._loaded[0].config.id2label
+        return [str(names[index]) for index in sorted(names)]
 
     def _pool(self, output: Any, mask: Any) -> Any:
         return output.logits

@@ -16,6 +16,11 @@ from metrics.scorers.batching import Array
 from metrics.util.errors import InputError
 from metrics.util.files import content_hash
 
+# Names of classes that the class of neutral (STA) or acceptable (FL) texts cannot have.
+_OPPOSITES = {
+    "sta": {"toxic", "toxicity", "hate", "hateful", "hate speech", "offensive", "abusive", "insult", "rude"},
+    "fl": {"unacceptable", "not acceptable", "ungrammatical", "incorrect"},
+}  # fmt: skip
 # (source, output, references); without references where no measure needs them
 Item = tuple[str, str, tuple[str, ...]]
 
@@ -104,12 +109,16 @@ class Measure(ABC):
         return p
 
     def _classify(self, texts: Sequence[str]) -> Array:
-        """Logits [n, classes]; refuses models that lack the class with the profile's label."""
+        """Logits [n, classes]; refuses models that lack the class with the profile's label, or call it by its opposite."""
         logits: Array = self._scorer(texts)
         label, model, classes = self._choices["label"], self._choices["model"], logits.shape[-1]
         if classes <= max(1, label):
             where = f"profile {self._profile.name}: {self.metric}_label {label}"
             raise InputError(f"{where}, but {model} has {classes} class(es)")
+        names = getattr(self._scorer, "labels", [])
+        if names and names[label].lower().replace("_", " ").strip() in _OPPOSITES[self.metric]:
+            where = f"profile {self._profile.name}: {self.metric}_label {label} is the class of good texts"
+            raise InputError(f"{where}, but {model} calls it {names[label]}; its classes are {', '.join(names)[:200]}")
         return logits
 
 

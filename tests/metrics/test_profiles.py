@@ -299,6 +299,45 @@ def test_swapped_classes_change_the_score_as_the_label_says(tmp_path: Path, metr
     np.testing.assert_allclose(relabelled, values, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("metric", "make", "names"),
+    [
+        ("sta", Style, ["Toxic", "neutral"]),
+        ("sta", Style, ["hate_speech", "ok"]),
+        ("fl", Fluency, ["unacceptable", "1"]),
+    ],
+)
+def test_a_label_that_the_model_calls_by_its_opposite_is_refused(
+    metric: str, make: Any, names: list[str], tmp_path: Path
+) -> None:
+    """A classifier whose first class is the toxic one would give the most toxic text the best score."""
+    folder = write_roberta(tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "id2label": dict(enumerate(names))}))
+    profile = local(load_profile("paradetox"), metric, folder)
+    with pytest.raises(
+        InputError, match=f"{metric}_label 0 is the class of good texts, but .* calls it {names[0]}; its"
+    ):
+        make(profile)(ITEMS)
+    assert make(replace(profile, **{f"{metric}_label": 1}))(ITEMS).shape == (len(ITEMS), 2)
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_texts_are_truncated_on_the_side_that_the_tokenizer_says(side: str, tmp_path: Path) -> None:
+    """Also those whose characters are cut before they are tokenized, 64 for each of 16 tokens."""
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    folder = write_roberta(tmp_path)
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps({**settings, "truncation_side": side}))
+    text = " ".join([*[WORDS[0]] * 1_000, *WORDS[1:9], *[WORDS[9]] * 8])
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    expected = model(**tokenizer([text], truncation=True, max_length=16, return_tensors="pt")).logits.tolist()
+    found = SequenceClassifier(str(folder), max_tokens=16)([text])
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
 @pytest.mark.parametrize(("classes", "label", "message"), [(1, 0, "sta_label 0"), (2, 2, "sta_label 2")])
 def test_a_classifier_without_the_class_is_refused(tmp_path: Path, classes: int, label: int, message: str) -> None:
     folder = write_roberta(tmp_path / "model", classes=classes)
