@@ -156,8 +156,11 @@ def read_texts(path: Path) -> list[str]:
         raise InputError(f"{path}: {path.suffix} is not read; convert it to {FORMATS}")
     if path.is_file():
         with path.open("rb") as file:
-            if file.read(4) == b"PAR1":
-                raise InputError(f"{path}: holds Parquet; rename it to {path.stem}.parquet")
+            start = file.read(9)
+        if start.startswith(b"PAR1"):
+            raise InputError(f"{path}: holds Parquet; rename it to {path.stem}.parquet")
+        if start.lower() == b"<!doctype":
+            raise InputError(f"{path}: a page of HTML, not plain texts; download the file itself")
     lines = read_lines(path)
     if len(lines) == 1 and "\r" in lines[0].strip("\r"):
         raise InputError(f"{path}: its lines end with carriage returns alone; write one text per line, with line feeds")
@@ -222,7 +225,8 @@ def _read_parquet(path: Path) -> tuple[list[str], list[dict[str, Any]], list[str
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(path)
+        # Nothing of the path becomes a column, and columns of one name are read.
+        table = pq.ParquetFile(path).read()
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except (pa.ArrowException, OSError) as error:

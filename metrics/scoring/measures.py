@@ -109,7 +109,7 @@ class Measure(ABC):
         return p
 
     def _classify(self, texts: Sequence[str]) -> Array:
-        """Logits [n, classes]; refuses models that lack the class with the profile's label, or call it by its opposite."""
+        """Logits [n, classes]; refuses a model that lacks the class of good texts, or calls it by its opposite."""
         logits: Array = self._scorer(texts)
         label, model, classes = self._choices["label"], self._choices["model"], logits.shape[-1]
         if classes <= max(1, label):

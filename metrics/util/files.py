@@ -122,6 +122,8 @@ def read_text(path: Path) -> str:
         data = path.read_bytes()
     except (FileNotFoundError, IsADirectoryError):
         raise InputError(f"{path}: no such file") from None
+    if data.startswith(b"version https://git-lfs.github.com/spec/"):
+        raise InputError(f"{path}: a pointer of Git LFS in place of the file; fetch it with git lfs pull")
     # Without its mark, UTF-16 may be valid UTF-8: of blanks and Latin letters one byte is zero, always on one side.
     halves = data[::2], data[1::2]
     if any(0 not in one and 8 * other.count(0) > len(other) for one, other in (halves, halves[::-1])):

@@ -134,6 +134,11 @@ def test_a_sentence_that_the_test_set_repeats_needs_one_output(tmp_path: Path) -
         ('[\n{"id": "1", "text": "a"}\n]\n', "lines are JSON"),
         ("toxic_sentence\tneutral_sentence\na\tb\n", r"its lines are TSV.*rename it to o.tsv"),
         ("a\tb\nc\td\n", "lines are TSV"),
+        (
+            "version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 9\n",
+            "a pointer of Git LFS in place of the f",
+        ),
+        ("<!DOCTYPE html>\n<html>\n</html>\n", "a page of HTML, not plain texts"),
         ('toxic_sentence,neutral_sentence,lang\n"a","b",en\n', r"its lines are CSV.*rename it to o.csv"),
     ],
 )
@@ -186,6 +191,16 @@ def test_damaged_tables_are_refused(tmp_path: Path, name: str, text: str | None,
         assert read_table(path).rows == [{"toxic_sentence": '"cut off', "lang": "en"}]
         return
     with pytest.raises(InputError, match=message):
+        read_table(path)
+
+
+def test_parquet_columns_come_from_the_file_alone(tmp_path: Path) -> None:
+    """pyarrow takes further columns from a path such as lang=de, and cannot read two columns of one name."""
+    (tmp_path / "lang=de").mkdir()
+    path = write(tmp_path / "lang=de" / "a.parquet", [{"text": "a b"}])
+    assert read_table(path).columns == ("text",)
+    pq.write_table(pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["text", "text"]), path)
+    with pytest.raises(InputError, match="more than one column text; rename one"):
         read_table(path)
 
 
