@@ -83,9 +83,28 @@ def sampler_supports(model: Any) -> bool:
     return (
         getattr(model.config, "model_type", None) in LLAMA_LIKE
         and not is_unmerged(model)
+        and rescaling_position(model) is None
         and set(getattr(model.config, "layer_types", None) or _layer_types(model.config)) == {"full_attention"}
         and model.generation_config.to_diff_dict().keys() <= _NEUTRAL_FIELDS
     )
+
+
+def rescaling_position(model: Any) -> int | None:
+    """Return the position from which LongRoPE (Ding et al. 2024) turns all rows of a batch by other angles, or None.
+
+    transformers takes the longest row to decide for all.
+    """
+    config = model.config.get_text_config()
+    rope = getattr(config, "rope_parameters", None) or {}
+    # Some models have parameters for each kind of layer.
+    parameters = [rope, *(value for value in rope.values() if isinstance(value, dict))]
+    original = getattr(config, "original_max_position_embeddings", None)
+    starts = [
+        one.get("original_max_position_embeddings") or original or config.max_position_embeddings
+        for one in parameters
+        if one.get("rope_type") == "longrope"
+    ]
+    return min(starts, default=None)
 
 
 def _layer_types(config: Any) -> list[str]:

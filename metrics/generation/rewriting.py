@@ -10,7 +10,7 @@ from transformers import StoppingCriteriaList
 
 from metrics.data.text import well_formed
 from metrics.generation.batching import BATCH_SIZE, length_sorted_batches
-from metrics.generation.decoding import is_unmerged, sampler_supports_decoding
+from metrics.generation.decoding import is_unmerged, rescaling_position, sampler_supports_decoding
 from metrics.generation.fields import OVERRIDDEN_FIELDS
 from metrics.generation.lengths import fit_lengths
 from metrics.generation.prompts import tokenize_prompts
@@ -53,6 +53,9 @@ def generate_ids(
     # Padding would lie between an adapter's vectors and the prompt, and move them apart; max_length would count it.
     counted = not seq2seq and "max_new_tokens" not in settings
     unpadded = counted or is_unmerged(model) or any(stored.get(key) for key in _NGRAM_FIELDS)
+    # A longer row of the batch must not decide about the angles of the others.
+    reach = max(map(len, prompts)) + settings.get("max_new_tokens", 0)
+    unpadded = unpadded or reach > (rescaling_position(model) or reach)
     if unpadded and len(set(map(len, prompts))) > 1:
         return _generate_by_length(model, tokenizer, prompts, seq2seq, settings)
     strings = options.pop("stop_strings", model.generation_config.stop_strings)

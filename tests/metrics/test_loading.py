@@ -107,6 +107,17 @@ def test_a_llama_with_a_sliding_window_writes_what_transformers_writes(llama: Pa
     assert outputs(load(llama)) == by_transformers(AutoModelForCausalLM.from_pretrained(llama))
 
 
+def test_a_long_prompt_does_not_change_the_positions_of_the_others(llama: Path) -> None:
+    """LongRoPE takes other angles from position 6 on; transformers, for the whole batch."""
+    factors = {"short_factor": [1.0] * 4, "long_factor": [4.0] * 4, "factor": 4.0, "rope_theta": 10_000.0}
+    rope = {"rope_type": "longrope", "original_max_position_embeddings": 6, **factors}
+    config = json.loads((llama / "config.json").read_text())
+    (llama / "config.json").write_text(json.dumps({**config, "rope_parameters": rope, "max_position_embeddings": 64}))
+    prompts = [*PROMPTS, [20], [21, 22]]
+    model = AutoModelForCausalLM.from_pretrained(llama)
+    assert outputs(load(llama), prompts) == by_transformers(model, prompts)
+
+
 @pytest.mark.parametrize("length", ["12", 0, -1, True])
 def test_a_maximal_length_that_is_no_number_is_refused(length: Any, llama: Path) -> None:
     settings = json.loads((llama / "tokenizer_config.json").read_text())
