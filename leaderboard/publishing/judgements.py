@@ -11,7 +11,7 @@ from leaderboard.stores.base import ForbiddenError, Snapshot, Store
 from leaderboard.stores.hub import HubStore
 from metrics.data.judgement_files import Judgement, from_parquet, read_judgement_files
 from metrics.util.errors import InputError
-from metrics.util.files import content_hash
+from metrics.util.files import content_hash, read_bytes
 
 # Tables of answers; a .json is a file of the page.
 TABLES = (".tsv", ".csv", ".jsonl")
@@ -72,13 +72,7 @@ def read_file(path: Path, snapshot: Snapshot) -> list[Judgement]:
         return read_judgement_files(path)
     if path.suffix.lower() in TABLES:
         return read_answer_table(path, snapshot)
-    try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise InputError(f"{path}: more than {_MAX_BYTES:,} bytes")
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    return read_answers(data, str(path), snapshot)
+    return read_answers(read_bytes(path, _MAX_BYTES), str(path), snapshot)
 
 
 def _commit(

@@ -20,6 +20,7 @@ from metrics.data.text import well_formed
 from metrics.util.characters import require_visible
 from metrics.util.dates import Date, is_ahead
 from metrics.util.errors import InputError, one_line
+from metrics.util.files import read_bytes
 
 FOLDER = "judgements"
 # Question -> its answers, in the order of the keys 1, 2 and 3. The first three are about one rewrite.
@@ -181,10 +182,7 @@ def read_judgement_files(path: Path) -> list[Judgement]:
         # A link may point anywhere.
         if path.is_dir() and (file.is_symlink() or not file.is_file()):
             continue
-        try:
-            judgements += from_parquet(file.read_bytes(), str(file))
-        except OSError as error:
-            raise InputError(f"{file}: cannot be read ({error.strerror})") from None
+        judgements += from_parquet(read_bytes(file, _MAX_UNPACKED), str(file))
     if not judgements:
         raise InputError(f"{path}: holds no judgements; give a file of them, or a leaderboard folder that has some")
     return latest(judgements)

@@ -16,7 +16,7 @@ from typing import Any
 
 from metrics.data.text import well_formed
 from metrics.util.errors import InputError, one_line
-from metrics.util.files import read_lines, read_text
+from metrics.util.files import read_bytes, read_lines, read_text
 
 _DELIMITED = (".tsv", ".csv")
 _JSON = (".jsonl", ".ndjson", ".json")
@@ -226,9 +226,7 @@ def _read_parquet(path: Path) -> tuple[list[str], list[dict[str, Any]], list[str
 
     try:
         # Nothing of the path becomes a column, and columns of one name are read.
-        table = pq.ParquetFile(path).read()
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
+        table = pq.ParquetFile(io.BytesIO(read_bytes(path))).read()
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{path}: not a Parquet file ({one_line(error)}); copy it again") from None
     rows = table.to_pylist() if len(set(table.column_names)) == table.num_columns else []
@@ -238,7 +236,7 @@ def _read_parquet(path: Path) -> tuple[list[str], list[dict[str, Any]], list[str
 def _read_zip(path: Path) -> Table:
     """The only table of an archive; folders and files that hide, as macOS adds them, are passed over."""
     try:
-        with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory() as folder:
+        with zipfile.ZipFile(io.BytesIO(read_bytes(path))) as archive, tempfile.TemporaryDirectory() as folder:
             members = [one for one in archive.infolist() if not one.is_dir() and not _hides(one.filename)]
             suffix = Path(members[0].filename).suffix.lower() if len(members) == 1 else ""
             if suffix not in TABLE_SUFFIXES or suffix == _ZIP:
@@ -252,8 +250,6 @@ def _read_zip(path: Path) -> Table:
             unpacked = Path(folder, f"{path.stem}{suffix}")
             unpacked.write_bytes(data)
             return replace(read_table(unpacked), path=path)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
         raise InputError(f"{path}: not a .zip that can be read ({one_line(error)}); pack it again") from None
 

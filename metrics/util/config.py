@@ -16,8 +16,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, core_schema
 
 from metrics.util.errors import InputError, one_line, suggest
-from metrics.util.files import refuse_device
-from metrics.util.nesting import load_yaml
+from metrics.util.files import read_bytes
+from metrics.util.nesting import MAX_YAML, load_yaml
 
 _NOUNS = {str: "a string", int: "a whole number", float: "a number", bool: "true or false", type(None): "null"}
 # PyYAML reads YAML 1.1, in which a float has a dot and a signed exponent: 1e-4 and 1.0e4 arrive as strings.
@@ -68,10 +68,8 @@ def parse_yaml(text: str, where: str) -> Any:
 def read_yaml(path: Path) -> dict[Any, Any]:
     """Read a YAML file; raise an `InputError` if it is missing, not UTF-8, not YAML, or not a mapping."""
     try:
-        refuse_device(path)
-        text = path.read_text("utf-8")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+        # A character takes four bytes at most.
+        text = read_bytes(path, 4 * MAX_YAML).decode("utf-8")
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not YAML (not UTF-8 at byte {error.start})") from None
     values = parse_yaml(text, str(path))

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -12,6 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from metrics.util.errors import InputError
+
+# Bytes of a file that is read whole; the texts of a training corpus take a tenth.
+MAX_BYTES = 1_000_000_000
+_CHUNK = 1_000_000
 
 
 def cache_dir() -> Path:
@@ -117,11 +122,7 @@ def read_lines(path: Path) -> list[str]:
 
 def read_text(path: Path) -> str:
     """Read a UTF-8 file without its byte order mark; raise an `InputError` if it is missing or has another encoding."""
-    try:
-        refuse_device(path)
-        data = path.read_bytes()
-    except (FileNotFoundError, IsADirectoryError):
-        raise InputError(f"{path}: no such file") from None
+    data = read_bytes(path)
     if data.startswith(b"version https://git-lfs.github.com/spec/"):
         raise InputError(f"{path}: a pointer of Git LFS in place of the file; fetch it with git lfs pull")
     # Without its mark, UTF-16 may be valid UTF-8: of blanks and Latin letters one byte is zero, always on one side.
@@ -134,10 +135,50 @@ def read_text(path: Path) -> str:
         raise InputError(f"{path}: not UTF-8 at byte {error.start}; convert the file to UTF-8") from None
 
 
-def refuse_device(path: Path) -> None:
-    """Raise an InputError for a device: a recipe or profile of somebody else may name /dev/zero, which never ends."""
-    if path.is_char_device() or path.is_block_device():
+def read_bytes(path: Path, limit: int = MAX_BYTES) -> bytes:
+    """Read a file, or a pipe such as a shell's `<(command)`.
+
+    Args:
+        limit: The most bytes; of a larger file none is read.
+
+    Raises:
+        InputError: The file is missing, a device or too large, cannot be read, or is a pipe into which nothing writes.
+    """
+    require_file(path, limit)
+    data = bytearray()
+    try:
+        # A FIFO without a writer would never open.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            os.set_blocking(file.fileno(), True)
+            # The sizes of pipes, and of files that the system makes up, are unknown.
+            while len(data) <= limit and (chunk := file.read(_CHUNK)):
+                data += chunk
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    if len(data) > limit:
+        raise InputError(f"{path}: more than {limit:,} bytes, which is the limit")
+    if not data and path.is_fifo():
+        raise InputError(f"{path}: a FIFO into which no program writes; give a file")
+    return bytes(data)
+
+
+def require_file(path: Path, limit: int = MAX_BYTES) -> None:
+    """Raise an InputError unless `path` is a file of at most `limit` bytes, or a pipe.
+
+    A recipe, a profile or a folder of somebody else may name /dev/zero, which never ends, or a file without end.
+    """
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(f"{path}: no such file") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    if stat.S_ISDIR(found.st_mode):
+        raise InputError(f"{path}: no such file")
+    if not stat.S_ISREG(found.st_mode) and not stat.S_ISFIFO(found.st_mode):
         raise InputError(f"{path}: a device, not a file")
+    if found.st_size > limit:
+        raise InputError(f"{path}: {found.st_size:,} bytes; the limit is {limit:,}")
 
 
 def sha256_bytes(data: bytes) -> str:
@@ -146,7 +187,8 @@ def sha256_bytes(data: bytes) -> str:
 
 
 def sha256_file(path: Path) -> str:
-    """Return the SHA-256 of a file's content."""
+    """Return the SHA-256 of a file's content, which may be as large as the weights of a model."""
+    require_file(path, 1 << 63)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

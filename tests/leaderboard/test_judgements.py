@@ -170,11 +170,16 @@ def test_files_that_are_no_json_or_too_large_are_refused(folder: Path) -> None:
     for text, message in (
         ("{", "not JSON"),
         ("[" * 90_000, "not JSON"),
-        ("[" + "1," * 2_100_000 + "1]", "4,000,000 bytes"),
+        ("[" + "1," * 2_100_000 + "1]", "4,200,003 bytes; the limit is 4,000,000"),
     ):
         file.write_text(text)
         with pytest.raises(InputError, match=message):
             main(["import", str(file), "--local", str(folder)])
+    # The size of a device is 0, whatever it holds.
+    file.unlink()
+    file.symlink_to("/dev/null")
+    with pytest.raises(InputError, match=r"x\.json: a device, not a file"):
+        main(["import", str(file), "--local", str(folder)])
 
 
 def test_answers_about_other_texts_are_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

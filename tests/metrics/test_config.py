@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
 from pydantic import AfterValidator, Field, model_validator
 
+from metrics.data.judgement_files import read_judgement_files
+from metrics.data.tables import is_table, read_table, read_texts
 from metrics.util.config import Config, OneOf, read_yaml, validate
 from metrics.util.errors import InputError
-from metrics.util.files import read_text
+from metrics.util.files import read_text, sha256_file
 
 
 def without_bar(value: str) -> str:
@@ -119,7 +123,7 @@ def test_unreadable_files_are_refused_in_one_line(tmp_path: Path, content: bytes
     with pytest.raises(InputError, match=rf"own\.yaml: {message}") as error:
         read_yaml(path)
     assert "\n" not in str(error.value)
-    with pytest.raises(InputError, match=r"gone\.yaml: cannot be read \(No such file"):
+    with pytest.raises(InputError, match=r"gone\.yaml: no such file"):
         read_yaml(tmp_path / "gone.yaml")
 
 
@@ -158,12 +162,42 @@ def test_yaml_that_would_wear_the_program_out_is_refused_in_one_line(tmp_path: P
     assert len(str(error.value)) < 600
 
 
-def test_what_never_ends_is_refused(tmp_path: Path) -> None:
-    """Reads a device that ends, so that this test does."""
-    (tmp_path / "own.yaml").symlink_to("/dev/null")
-    for read in (read_yaml, read_text):
-        with pytest.raises(InputError, match=r"own\.yaml: a device, not a file"):
-            read(tmp_path / "own.yaml")
+@pytest.mark.parametrize("read", [read_yaml, read_text, read_table, read_texts, read_judgement_files, sha256_file])
+def test_what_never_ends_is_refused(tmp_path: Path, read: Callable[[Path], Any]) -> None:
+    """Reads a device that ends, so that this test does, and a file with a hole of 10 GB, which no memory would hold."""
+    device, huge = tmp_path / "device.txt", tmp_path / "huge.txt"
+    device.symlink_to("/dev/null")
+    with pytest.raises(InputError, match=r"device\.txt: a device, not a file"):
+        read(device)
+    if read is not sha256_file:
+        huge.touch()
+        os.truncate(huge, 10_000_000_000)
+        with pytest.raises(InputError, match=r"huge\.txt: 10,000,000,000 bytes; the limit is [\d,]+$"):
+            read(huge)
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.tsv", "a.jsonl", "a.parquet", "a.zip"])
+def test_a_fifo_does_not_keep_a_command_waiting(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    os.mkfifo(path)
+    read = read_table if is_table(path) else read_texts
+    with pytest.raises(InputError, match=rf"{name}: a FIFO into which no program writes; give a file"):
+        read(path)
+
+
+def test_a_shells_pipe_is_read() -> None:
+    """As of <(command); its name is all that the reader gets."""
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "wb") as file:
+        file.write(b"one\ntwo\n")
+    assert read_texts(Path(f"/dev/fd/{reading}")) == ["one", "two"]
+    os.close(reading)
+
+
+def test_errors_of_the_system_are_one_line() -> None:
+    """Its size is 0, and no byte can be read at its start."""
+    with pytest.raises(InputError, match=r"/proc/self/mem: cannot be read \(Input/output error\)"):
+        read_text(Path("/proc/self/mem"))
 
 
 def test_aliases_and_merges_of_an_honest_file_are_read(tmp_path: Path) -> None:
