@@ -26,6 +26,7 @@ from metrics.util.errors import InputError
 
 # The file of rows of schema version 1.
 V1_ROWS = "rows.parquet"
+VERIFICATIONS = "verification"
 _ROW_FILE = re.compile(r"^results/[\w.-]+/([0-9a-f]{16})\.json$", re.ASCII)
 
 
@@ -166,7 +167,7 @@ def _v1_rows(snapshot: Snapshot) -> dict[str, Row]:
 
 def verification_path(run: str) -> str:
     """Return the path of the verification of the row with the run id `run`."""
-    return f"verification/{run}.json"
+    return f"{VERIFICATIONS}/{run}.json"
 
 
 def verification_file(run: str, verification: Verification) -> tuple[str, bytes]:
@@ -180,3 +181,11 @@ def read_verification(snapshot: Snapshot, path: str) -> Verification:
         return _checked(read_json(snapshot.read(path), path))
     except ValidationError as error:
         raise InputError(f"{path}: not a verification ({first_problem(error)})") from None
+
+
+def stored_verification(snapshot: Snapshot, row: Row) -> Verification | None:
+    """Return the stored verification of this version of a row; None if there is none, or no valid one."""
+    with suppress(InputError):
+        verification = read_verification(snapshot, verification_path(row.run_id))
+        return verification if verification.row == row.sha256 else None
+    return None

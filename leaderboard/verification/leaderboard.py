@@ -1,14 +1,22 @@
 """Verifies a leaderboard: each row, its tables and files; and stores the verifications."""
 
 import datetime
-import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
 from leaderboard.board.board import Verification
-from leaderboard.board.reading import V1_ROWS, load_board, read_row, row_files, verification_file
+from leaderboard.board.reading import (
+    V1_ROWS,
+    VERIFICATIONS,
+    load_board,
+    read_row,
+    row_files,
+    stored_verification,
+    verification_file,
+)
 from leaderboard.board.recomputed import RECOMPUTED, recomputed_file
 from leaderboard.board.tables import TABLES, derive, table_changes
 from leaderboard.rows.row import NewerSchemaError
@@ -19,6 +27,9 @@ from metrics import __version__
 from metrics.data.parquet import read_parquet
 from metrics.util.errors import InputError
 from metrics.util.progress import progress
+
+# Run ids in a line. A leaderboard may have thousands.
+_MAX_NAMED = 10
 
 
 @dataclass(frozen=True)
@@ -86,25 +97,50 @@ def verify_rows(snapshot: Snapshot, context: VerificationContext, only: Sequence
 
 
 def check_tables(snapshot: Snapshot) -> list[Outcome]:
-    """Return an outcome for each derived table that does not follow from the rows that it lists; warn of other rows."""
-    full = TABLES["full"]
-    if full not in snapshot.files:
-        return []
+    """Return an outcome for each derived table that does not follow from the rows, or lacks some of them.
+
+    Rows of merged pull requests are in no table before the next commit. Without a table, or without rows that no
+    verification names, tables are therefore unverifiable; one missing table, or a verified row that they lack, is a
+    mismatch, because the program writes all tables and the verifications at once.
+    """
+    full, paths = TABLES["full"], row_files(snapshot)
+    if not snapshot.files & set(TABLES.values()):
+        verified = any(path.startswith(f"{VERIFICATIONS}/") for path in snapshot.files)
+        problem = "not here; run python -m leaderboard.rebuild"
+        lacking = Outcome(full, findings=[f"table: {problem}"]) if verified else Outcome(full, missing=[problem])
+        return [lacking] if paths else []
+    outcomes = {path: Outcome(path) for path in TABLES.values()}
     try:
         listed = set(map(str, read_parquet(snapshot.read(full), full).column("run_id").to_pylist()))
-    except (InputError, KeyError, ValueError) as error:
-        return [Outcome(full, findings=[f"table: not readable ({error})"])]
-    unlisted = {path for path, run in row_files(snapshot).items() if run not in listed}
-    if unlisted:
-        print(f"{full}: lacks {len(unlisted)} stored rows; run python -m leaderboard.rebuild", file=sys.stderr)
+    except (InputError, KeyError, ValueError):
+        # Named below. The others are compared with all rows.
+        listed = set(paths.values())
+    unlisted = {path for path, run in paths.items() if run not in listed}
+    _check_unlisted(snapshot, unlisted, outcomes[full])
     board = load_board(replace(snapshot, files=snapshot.files - unlisted, oids={}))
-    outcomes = {path: Outcome(path) for path in TABLES.values()}
     for path, data in derive(board).items():
         try:
             _compare_tables(read_parquet(snapshot.read(path), path), read_parquet(data, path), outcomes[path])
         except (InputError, KeyError, TypeError, ValueError) as error:
             outcomes[path].findings.append(f"table: not readable ({error})")
-    return [outcome for outcome in outcomes.values() if outcome.findings]
+    return [outcome for outcome in outcomes.values() if outcome.status != "verified"]
+
+
+def _check_unlisted(snapshot: Snapshot, unlisted: Iterable[str], outcome: Outcome) -> None:
+    """Tell rows that were removed from the tables from rows that came by a pull request since."""
+    merged = []
+    for path in sorted(unlisted):
+        with suppress(InputError):
+            row = read_row(snapshot, path)
+            if stored := stored_verification(snapshot, row):
+                found = f"run {row.run_id}: not listed, and yet its verification is of {stored.date}"
+                outcome.findings.append(f"{found}; run python -m leaderboard.rebuild")
+            else:
+                merged.append(row.run_id)
+    if merged:
+        more = f" and {len(merged) - _MAX_NAMED} more" if len(merged) > _MAX_NAMED else ""
+        lacks = f"lacks the stored rows {', '.join(merged[:_MAX_NAMED])}{more}"
+        outcome.missing.append(f"{lacks}; run python -m leaderboard.rebuild")
 
 
 def _compare_tables(stored: pa.Table, rebuilt: pa.Table, outcome: Outcome) -> None:

@@ -19,7 +19,7 @@ from leaderboard.board.copies import (
     is_lexicon_row,
     only_deletes,
 )
-from leaderboard.board.reading import read_verification, verification_path
+from leaderboard.board.reading import stored_verification
 from leaderboard.board.recomputed import Recomputed
 from leaderboard.rows.published import published_rows
 from leaderboard.rows.results import expected_fields
@@ -354,8 +354,5 @@ def check_copies(snapshot: Snapshot, outcomes: Sequence[Outcome]) -> None:
 
 
 def _was_verified(row: Row, snapshot: Snapshot) -> bool:
-    try:
-        verification = read_verification(snapshot, verification_path(row.run_id))
-    except InputError:
-        return False
-    return verification.status == "verified" and verification.row == row.sha256
+    verification = stored_verification(snapshot, row)
+    return verification is not None and verification.status == "verified"

@@ -529,11 +529,54 @@ def test_a_superseded_row_does_not_come_back(board: Path) -> None:
 
 
 def test_rows_that_tables_do_not_list_yet_are_no_mismatch(board: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A merged pull request, in a leaderboard with tables and in one that had no row before; then its rebuild."""
     row, sentences = own(board, "polite")
     other = replace(sentences, output=tuple(f"{text} indeed" for text in sentences.output))
-    store_sentences(board, renamed(row, "merged"), other)
+    merged = store_sentences(board, renamed(row, "merged"), other)
+    (outcome,) = check_tables(LocalStore(board).snapshot())
+    note = f"lacks the stored rows {merged.run_id}; run python -m leaderboard.rebuild"
+    assert (outcome.path, outcome.status, outcome.note) == (TABLES["full"], "unverifiable", note)
+    shutil.rmtree(board / "data")
+    (outcome,) = check_tables(LocalStore(board).snapshot())
+    assert (outcome.path, outcome.status) == (TABLES["full"], "unverifiable")
+    rebuild(LocalStore(board))
     assert check_tables(LocalStore(board).snapshot()) == []
-    assert "lacks 1 stored rows; run python -m leaderboard.rebuild" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_a_missing_table_is_a_mismatch_and_hides_no_altered_one(board: Path, table: str) -> None:
+    """`full` lists the rows; without it the others are compared all the same."""
+    altered = "paired" if table == "latest" else "latest"
+    frame = pd.read_parquet(board / TABLES[altered])
+    frame.iloc[::-1].to_parquet(board / TABLES[altered], index=False)
+    (board / TABLES[table]).unlink()
+    notes = {o.path: (o.status, o.note) for o in check_tables(LocalStore(board).snapshot())}
+    assert set(notes) == {TABLES[table], TABLES[altered]} and {status for status, _ in notes.values()} == {"mismatch"}
+    assert "not in this leaderboard" in notes[TABLES[table]][1] and "its order or types" in notes[TABLES[altered]][1]
+
+
+def test_tables_cannot_leave_a_verified_row_out(board: Path, tmp_path: Path) -> None:
+    """Tables that follow from the other rows; tables of no row; and no table at all."""
+    main(["--local", str(board), "--write"])
+    row, _ = own(board, "polite")
+
+    def findings(removed: str) -> list[str]:
+        """Of the board with the tables of one without the files that `removed` matches."""
+        shutil.rmtree(tmp_path / "other", ignore_errors=True)
+        shutil.copytree(board, tmp_path / "other")
+        for path in (tmp_path / "other/results").glob(removed):
+            path.unlink()
+        rebuild(LocalStore(tmp_path / "other"))
+        shutil.copytree(tmp_path / "other/data", board / "data", dirs_exist_ok=True)
+        return [line for o in check_tables(LocalStore(board).snapshot()) for line in o.findings]
+
+    (found,) = findings("polite/*")
+    assert found.startswith(f"run {row.run_id}: not listed, and yet its verification is of ")
+    assert len(findings("*/*")) == 3 and findings("nothing") == []
+    shutil.rmtree(board / "data")
+    assert [o.note for o in check_tables(LocalStore(board).snapshot())] == [
+        "table: not here; run python -m leaderboard.rebuild"
+    ]
 
 
 def test_files_that_readers_would_load_belong_to_a_row(board: Path) -> None:
