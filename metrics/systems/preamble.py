@@ -35,6 +35,9 @@ def read_preamble(system: str | None, few_shot: Path | None) -> Preamble:
         cells = line.split("\t")
         if len(cells) != 2 or not all(map(str.strip, cells)):
             raise InputError(f"--few-shot {few_shot}, line {number}: write a source, a tab and its rewrite")
+        # No text has quotes around it and doubled ones inside; the model would imitate them.
+        if any(cell[:1] == cell[-1:] == '"' and '""' in cell[1:-1] for cell in map(str.strip, cells)):
+            raise InputError(f"--few-shot {few_shot}, line {number}: quoted as a table; write plain texts")
         if number == 1 and all(cell.strip().lower() in names for cell, names in zip(cells, _HEADERS, strict=True)):
             continue
         examples.append((cells[0], cells[1]))

@@ -260,6 +260,7 @@ def test_examples_are_pairs_in_a_file(tmp_path: Path) -> None:
         ("a\tb\nc\n", "line 2: write a source, a tab and its rewrite"),
         ("a\t \n", "line 1: write"),
         ("a\tb\tc\n", "line 1: write"),
+        ('a\tb\n"so ""nice"" "\tc\n', "line 2: quoted as a table; write plain texts"),
         ("", "no example"),
     ):
         path.write_text(content, "utf-8")
