@@ -225,7 +225,7 @@ def _read_parquet(path: Path) -> tuple[list[str], list[dict[str, Any]], list[str
     import pyarrow.parquet as pq
 
     try:
-        # Nothing of the path becomes a column, and columns of one name are read.
+        # `read_table` cannot read two columns of one name, and the message would be about something else.
         table = pq.ParquetFile(io.BytesIO(read_bytes(path))).read()
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{path}: not a Parquet file ({one_line(error)}); copy it again") from None
