@@ -16,6 +16,7 @@ from leaderboard.board.reading import (
     row_files,
     stored_verification,
     verification_file,
+    verification_path,
 )
 from leaderboard.board.recomputed import RECOMPUTED, recomputed_file
 from leaderboard.board.tables import TABLES, derive, table_changes
@@ -59,14 +60,16 @@ def _count(outcomes: Sequence[Outcome], statuses: Sequence[str]) -> str:
 
 
 def verify(store: Store, context: VerificationContext, only: Sequence[str] | None = None) -> Report:
-    """Verify a leaderboard, or only the rows with the run ids `only`, without tables and files.
+    """Verify a leaderboard, or only the rows with the run ids `only` and their verifications, without other files.
 
     Raises:
         InputError: A run id of `only` has no row, or the store cannot be read.
     """
     snapshot = store.snapshot(prefetch=True)
     rows = verify_rows(snapshot, context, only)
-    files = [] if only else [*check_tables(snapshot), *check_files(snapshot)]
+    files = check_statuses(snapshot, rows)
+    if not only:
+        files += [*check_tables(snapshot), *check_files(snapshot)]
     return Report(rows, files, 0 if only else len(row_files(snapshot).keys() - {outcome.path for outcome in rows}))
 
 
@@ -94,6 +97,21 @@ def verify_rows(snapshot: Snapshot, context: VerificationContext, only: Sequence
     if V1_ROWS in snapshot.files and not only:
         outcomes.append(Outcome(V1_ROWS, missing=["rows of schema version 1 have no stored outputs"]))
     return outcomes
+
+
+def check_statuses(snapshot: Snapshot, outcomes: Iterable[Outcome]) -> list[Outcome]:
+    """Return an outcome for each stored verification that disproves a row which is verified here.
+
+    It would take the row out of the ranking. One that is unverifiable only says what its verifier lacked.
+    """
+    files = []
+    for row in (outcome.row for outcome in outcomes if outcome.status == "verified"):
+        stored = stored_verification(snapshot, row) if row else None
+        if row and stored and stored.status == "mismatch":
+            outcome = Outcome(verification_path(row.run_id))
+            outcome.compare("status", stored.status, "verified")
+            files.append(outcome)
+    return files
 
 
 def check_tables(snapshot: Snapshot) -> list[Outcome]:

@@ -460,6 +460,31 @@ def test_a_verification_belongs_to_one_version_of_a_row(board: Path) -> None:
     assert latest.loc["polite", "verification"] == "verified"
 
 
+def test_a_forged_verification_takes_no_row_out_of_the_ranking(board: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of an honest row: "mismatch" is one; "unverifiable" is what a verifier without the test set stores."""
+    main(["--local", str(board), "--write"])
+    row, _ = own(board, "polite")
+    path = board / "verification" / f"{row.run_id}.json"
+    honest = json.loads(path.read_text())
+    path.write_text(json.dumps({**honest, "status": "unverifiable", "note": "no test set"}))
+    rebuild(LocalStore(board))
+    main(["--local", str(board)])
+    path.write_text(json.dumps({**honest, "status": "mismatch", "note": "sta: stored 1, recomputed 0"}))
+    rebuild(LocalStore(board))
+    for only in ([], ["--only", row.run_id]):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main(["--local", str(board), *only])
+        assert ended.value.code == 1
+        found = f"mismatch\tverification/{row.run_id}.json\tstatus: stored mismatch, recomputed verified\n"
+        assert found in capsys.readouterr().out
+    # Storing what was found heals it.
+    with pytest.raises(SystemExit):
+        main(["--local", str(board), "--write"])
+    main(["--local", str(board)])
+    assert set(pd.read_parquet(board / TABLES["latest"])["rank"]) == {1, 2, 3}
+
+
 def test_altered_tables_are_a_mismatch(board: Path, capsys: pytest.CaptureFixture[str]) -> None:
     frame = pd.read_parquet(board / TABLES["latest"])
     frame.loc[0, "j"] = 0.99
