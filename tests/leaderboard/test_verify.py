@@ -256,6 +256,9 @@ def look_alikes(text: str) -> str:
         (lambda text: f"{text} 🙂 ×", N),
         (lambda text: unicodedata.normalize("NFD", text.replace("e", "é")), N),
         (look_alikes, N),
+        # Letters without ink, and with what no decomposition takes away.
+        (lambda text: f"{text}\u3164\u115f\u1160\uffa0", N),
+        (lambda text: text.translate(str.maketrans("odeatlhi", "øđᴇᴀŧłħɨ")), N),
         (lambda text: text.upper().replace(" ", "\u00ad "), N),
         (lambda text: text, N - 1),
     ],
