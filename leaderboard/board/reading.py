@@ -71,7 +71,7 @@ def load_board(snapshot: Snapshot) -> Board:
                 known = cached_j.get(row.run_id) if row.path in cached_rows else None
                 j[row.run_id] = read_sentences(snapshot, row).values["j"] if known is None else known
     with _skip_invalid():
-        return Board(rows, j, verifications, read_recomputed(snapshot, rows.values()), replaced)
+        return Board(rows, j, verifications, read_recomputed(snapshot, rows.values(), j), replaced)
     return Board(rows, j, verifications, replaced=replaced)
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 from leaderboard.rows.row import TOLERANCE, Row, Score
 from leaderboard.rows.sentences import Sentences, summarise
 from leaderboard.stores.base import Snapshot
-from metrics.data.parquet import read_records, write_parquet
+from metrics.data.parquet import read_parquet, to_records, write_parquet
 from metrics.scoring import METRICS
 from metrics.util.errors import InputError
 
@@ -47,9 +47,14 @@ class Recomputed:
         values = {name: summary["scores"][metric][part] for name, (metric, part) in _PARTS.items()}
         return cls(row.sha256, {**values, **{name: summary[name] for name in _SOFT}}, sentences.values["j"])
 
-    def belongs_to(self, row: Row) -> bool:
-        """Return whether these are values that a verification of `row` can have found: no further than `TOLERANCE`."""
+    def belongs_to(self, row: Row, j: np.ndarray[Any, Any] | None) -> bool:
+        """Return whether a verification of `row` can have found these values: none is further than `TOLERANCE`.
+
+        `j` [n] is that of the row's stored sentences, None where they are not read.
+        """
         if not row.complete or self.row != row.sha256 or len(self.j) != row.test_set.n:
+            return False
+        if j is not None and (len(j) != len(self.j) or (np.abs(self.j - j) > TOLERANCE + _ROUNDING).any()):
             return False
         stored = {name: getattr(row.scores[metric], part) for name, (metric, part) in _PARTS.items()}
         stored |= {name: getattr(row, name) for name in _SOFT}
@@ -74,23 +79,36 @@ def recomputed_file(recomputed: Mapping[str, Recomputed]) -> bytes:
     return write_parquet(pa.Table.from_pylist(list(records), _SCHEMA))
 
 
-def read_recomputed(snapshot: Snapshot, rows: Iterable[Row]) -> dict[str, Recomputed]:
-    """Return the recomputed values of `rows`, by run id, without those of other versions of a row.
+def read_recomputed(
+    snapshot: Snapshot, rows: Iterable[Row], j: Mapping[str, np.ndarray[Any, Any]]
+) -> dict[str, Recomputed]:
+    """Return the recomputed values that belong to `rows`, whose stored J is `j`, by run id; raise as `read_stored`."""
+    stored = read_stored(snapshot)
+    found = ((row, stored.get(row.run_id)) for row in rows)
+    return {row.run_id: one for row, one in found if one is not None and one.belongs_to(row, j.get(row.run_id))}
+
+
+def read_stored(snapshot: Snapshot) -> dict[str, Recomputed]:
+    """Return all values of the file by run id, whether a row has them or not; {} without the file.
 
     Raises:
-        InputError: The file is damaged, or lacks a column or a value.
+        InputError: The file is damaged, has other columns or types than `recomputed_file` writes, lacks a value, or
+            has a run id twice.
     """
     if RECOMPUTED not in snapshot.files:
         return {}
-    by_run = {row.run_id: row for row in rows}
-    found = {}
-    for record in read_records(snapshot.read(RECOMPUTED), RECOMPUTED):
-        try:
-            values = {name: float(record[name]) for name in (*_PARTS, *_SOFT)}
-            one = Recomputed(str(record["row"]), values, np.array(record["j"], dtype=np.float64))
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{RECOMPUTED}: damaged ({str(error)[:100]}); run leaderboard.verify --write") from None
-        row = by_run.get(str(record["run_id"]))
-        if row is not None and np.isfinite([*values.values(), *one.j]).all() and one.belongs_to(row):
-            found[row.run_id] = one
+    table = read_parquet(snapshot.read(RECOMPUTED), RECOMPUTED)
+    # Versions of the Parquet writer name the values of a list, and the types of texts, differently.
+    types = [str(kind).replace("element", "item").removeprefix("large_") for kind in table.schema.types]
+    if (table.column_names, types) != (_SCHEMA.names, list(map(str, _SCHEMA.types))):
+        raise InputError(f"{RECOMPUTED}: other columns than leaderboard.verify --write gives it; run it")
+    found: dict[str, Recomputed] = {}
+    for number, record in enumerate(to_records(table, RECOMPUTED)):
+        run, row, own, values = record.pop("run_id"), record.pop("row"), record.pop("j"), record
+        numbers = [*values.values(), *(own or [None])]
+        # A value may be null, and a number NaN.
+        if None in (run, row, *numbers) or run in found or not np.isfinite(numbers).all():
+            fault = "a run id twice" if run in found else "no value"
+            raise InputError(f"{RECOMPUTED}: row {number} has {fault}; run leaderboard.verify --write")
+        found[run] = Recomputed(row, values, np.array(own, dtype=np.float64))
     return found

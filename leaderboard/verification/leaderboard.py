@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pyarrow as pa
 
 from leaderboard.board.board import Verification
@@ -18,9 +19,9 @@ from leaderboard.board.reading import (
     verification_file,
     verification_path,
 )
-from leaderboard.board.recomputed import RECOMPUTED, recomputed_file
+from leaderboard.board.recomputed import RECOMPUTED, read_stored, recomputed_file
 from leaderboard.board.tables import TABLES, derive, table_changes
-from leaderboard.rows.row import NewerSchemaError
+from leaderboard.rows.row import TOLERANCE, NewerSchemaError
 from leaderboard.stores.base import Snapshot, Store, retry
 from leaderboard.verification.files import check_files
 from leaderboard.verification.rows import Outcome, VerificationContext, check_copies, check_published, check_row
@@ -69,7 +70,7 @@ def verify(store: Store, context: VerificationContext, only: Sequence[str] | Non
     rows = verify_rows(snapshot, context, only)
     files = check_statuses(snapshot, rows)
     if not only:
-        files += [*check_tables(snapshot), *check_files(snapshot)]
+        files += [*check_recomputed(snapshot, rows), *check_tables(snapshot), *check_files(snapshot)]
     return Report(rows, files, 0 if only else len(row_files(snapshot).keys() - {outcome.path for outcome in rows}))
 
 
@@ -112,6 +113,38 @@ def check_statuses(snapshot: Snapshot, outcomes: Iterable[Outcome]) -> list[Outc
             outcome.compare("status", stored.status, "verified")
             files.append(outcome)
     return files
+
+
+def check_recomputed(snapshot: Snapshot, outcomes: Iterable[Outcome]) -> list[Outcome]:
+    """Return an outcome for the file of recomputed values, if it has others than those of the verified rows.
+
+    Values of rows that have left, or that have changed since, have no effect.
+    """
+    if RECOMPUTED not in snapshot.files:
+        return []
+    outcome = Outcome(RECOMPUTED)
+    try:
+        stored = read_stored(snapshot)
+    except InputError as error:
+        outcome.findings.append(f"file: {error}")
+        return [outcome]
+    for row, here in ((o.row, o.recomputed if o.status == "verified" else None) for o in outcomes):
+        own = stored.get(row.run_id) if row else None
+        if row is None or own is None or own.row != row.sha256:
+            verification = stored_verification(snapshot, row) if row else None
+            if row and verification and verification.status == "verified":
+                outcome.findings.append(f"run {row.run_id}: lacks the values of its verification")
+        elif here is None:
+            if not own.belongs_to(row, None):
+                outcome.findings.append(f"run {row.run_id}: no verification of this row can have given its values")
+        elif len(own.j) != len(here.j):
+            outcome.compare(f"run {row.run_id}: n", len(own.j), len(here.j))
+        else:
+            for name, value in here.values.items():
+                outcome.compare(f"run {row.run_id}: {name}", own.values[name], value, TOLERANCE)
+            for i in np.flatnonzero(np.abs(own.j - here.j) > TOLERANCE).tolist():
+                outcome.compare(f"run {row.run_id}: j of sentence {i}", float(own.j[i]), float(here.j[i]))
+    return [outcome] if outcome.findings else []
 
 
 def check_tables(snapshot: Snapshot) -> list[Outcome]:
@@ -190,10 +223,15 @@ def write_verifications(store: Store, outcomes: Sequence[Outcome]) -> None:
         current = {run: v for run, v in verifications.items() if run in board.rows and board.rows[run].sha256 == v.row}
         kept = {run: one for run, one in board.recomputed.items() if run not in current}
         kept |= {run: one for run, one in recomputed.items() if run in current}
-        board = replace(board, verifications={**board.verifications, **current}, recomputed=kept)
+        board = replace(board, verifications={**board.verifications, **current})
+        verified = {run for run, row in board.rows.items() if board.status(row).status == "verified"}
+        # The file has the values of all verified rows, so that one that it lacks is found. Older versions of this
+        # program wrote none: it begins once all these rows are verified again.
+        begun = RECOMPUTED in snapshot.files or kept.keys() >= verified
+        board = replace(board, recomputed=kept if begun else {})
         changes = dict(verification_file(run, verification) for run, verification in current.items())
         changes |= table_changes(board, snapshot)
-        if kept or RECOMPUTED in snapshot.files:
+        if begun and (kept or RECOMPUTED in snapshot.files):
             changes[RECOMPUTED] = recomputed_file(kept)
         if changes:
             store.commit(changes, snapshot.revision, "Verify rows")

@@ -353,6 +353,75 @@ def test_values_raised_within_the_tolerance_win_nothing(board: Path) -> None:
     assert load_board(LocalStore(board).snapshot()).recomputed == {}
 
 
+def _of_first(**columns: Any) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    """An edit of the first row's values."""
+
+    def edit(frame: pd.DataFrame) -> pd.DataFrame:
+        for name, value in columns.items():
+            frame[name] = pd.Series([value, *frame[name][1:]], dtype=object)
+        return frame
+
+    return edit
+
+
+def _swapped(frame: pd.DataFrame) -> pd.DataFrame:
+    """J of two sentences raised and lowered, so that the mean stays."""
+    for i, j in enumerate(frame["j"]):
+        frame.at[i, "j"] = j + np.array([0.1, -0.1, *[0.0] * (N - 2)])
+    return frame
+
+
+@pytest.mark.parametrize(
+    ("edit", "found"),
+    [
+        (_of_first(j=None), "row 0 has no value"),
+        (_of_first(j=[float("nan")] * N), "row 0 has no value"),
+        (lambda f: f.assign(j=0.5), "other columns"),
+        (lambda f: f.assign(j=[[[0.5]] * N] * len(f)), "other columns"),
+        (lambda f: f.assign(run_id=range(len(f))), "other columns"),
+        (lambda f: f.assign(award="gold"), "other columns"),
+        (_of_first(run_id=None), "row 0 has no value"),
+        (lambda f: pd.concat([f, f]), "row 3 has a run id twice"),
+        (_swapped, "j of sentence 0: stored"),
+        (lambda f: f.assign(j=[j[:-1] for j in f["j"]]), f": n: stored {N - 1}, recomputed {N}"),
+        (lambda f: f.assign(sta_low=f["sta_low"] + 0.001), ": sta_low: stored"),
+        (lambda f: f.iloc[1:], "lacks the values of its verification"),
+        (None, "not a Parquet file"),
+    ],
+)
+def test_a_forged_file_of_recomputed_values_is_named_and_changes_nothing(
+    board: Path, edit: Callable[[pd.DataFrame], pd.DataFrame] | None, found: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["--local", str(board), "--write"])
+    honest = pd.read_parquet(board / TABLES["latest"])[["system", "rank", "ties"]]
+    if edit is None:
+        (board / RECOMPUTED).write_bytes(b"junk")
+    else:
+        edit(pd.read_parquet(board / RECOMPUTED)).to_parquet(board / RECOMPUTED, index=False)
+    rebuild(LocalStore(board))
+    show([str(board)])
+    assert pd.read_parquet(board / TABLES["latest"])[["system", "rank", "ties"]].equals(honest)
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        main(["--local", str(board)])
+    (line,) = [line for line in capsys.readouterr().out.split("\n") if line.startswith("mismatch")]
+    assert line.startswith(f"mismatch\t{RECOMPUTED}\t") and found in line
+
+
+def test_recomputed_values_begin_with_those_of_all_verified_rows(board: Path) -> None:
+    """A leaderboard that an older version verified has no such file; one row alone does not begin it."""
+    main(["--local", str(board), "--write"])
+    (board / RECOMPUTED).unlink()
+    row, _ = own(board, "polite")
+    main(["--local", str(board), "--only", row.run_id, "--write"])
+    assert not (board / RECOMPUTED).exists()
+    main(["--local", str(board)])
+    main(["--local", str(board), "--write"])
+    assert len(pd.read_parquet(board / RECOMPUTED)) == 3
+    main(["--local", str(board), "--only", row.run_id, "--write"])
+    main(["--local", str(board)])
+
+
 def test_a_hostile_row_ends_nothing(board: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Rows and verifications that no table can hold are named and passed over by every command, and by the page."""
     main(["--local", str(board), "--write"])
