@@ -2,8 +2,9 @@
 
 RESULT is a file of `python -m metrics.score … --json FILE`, or a local leaderboard folder such as a run leaves, whose
 rows are published with their sentences. The command shows what changes, then makes one commit with the rows, their
-sentences and the derived tables. Without write access it opens a pull request. Rows are never overwritten: publishing
-a run again changes nothing, and another result for the same run is refused.
+sentences and the derived tables. Without write access it opens a pull request. Publishing a run
+again changes nothing. Another result for the same run is refused, unless the first one lies there without sentences,
+from which anybody could recompute it.
 
 Exit codes: 0 published, now or earlier; 2 nothing was published (one line says why); 130 interrupted.
 """

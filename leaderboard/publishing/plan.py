@@ -70,8 +70,10 @@ class Plan:
         return "\n".join(lines + [line for row, _ in self.additions.values() for line in self._others(row)])
 
     def _others(self, row: Row) -> list[str]:
-        """Lines about the rows that stay beside a new row of the same system."""
-        return [
+        """Lines about the row whose place a new one takes, and those that stay beside it."""
+        old = self.before.rows.get(row.run_id, row)
+        taken = f"{row.system.name}: takes the place of {old.submitter}'s row {old.run_id}, which has no sentences"
+        return ([] if old.agrees(row) else [taken]) + [
             f"{row.system.name}: row {old.run_id} of {old.date:%Y-%m-%d} stays in the ranking; "
             f"--replaces {old.run_id} takes it out if it is yours"
             for old in self.after.latest
@@ -83,26 +85,32 @@ def plan(snapshot: Snapshot, entries: Sequence[Entry], replaces: Sequence[str] =
     """Return the effect of publishing `entries` in a leaderboard, in place of the rows with the run ids `replaces`.
 
     Raises:
-        InputError: The leaderboard has another result for a run, or a row is a copy of another system's, uses a
-            baseline's name or kind, or is dated in the future, or cannot replace a row of `replaces`.
+        InputError: The leaderboard has another result for a run, unless only the new one has its sentences; or a row is
+            a copy of another system's, uses a baseline's name or kind, or is dated in the future, or cannot replace a
+            row of `replaces`.
     """
     board = load_board(snapshot)
     present = {run for run, row in board.rows.items() if row.sentences_path in snapshot.files}
     # `load_board` read the sentences of the latest rows, and left damaged ones out of `board.j`.
     stored = present - (board.latest_ids - board.j.keys())
-    new = any(row.run_id not in board.rows for row, _ in entries)
+    new = any(row.run_id not in board.rows or not board.rows[row.run_id].agrees(row) for row, _ in entries)
     originals = _originals([board.rows[run] for run in sorted(stored)], snapshot) if new else Originals()
     additions: dict[str, Entry] = {}
     for row, sentences in entries:
         existing = board.rows.get(row.run_id)
-        if existing is None:
+        # Nobody can recompute the scores of a row without its sentences: it would keep this run for good.
+        claimed = existing is not None and not existing.agrees(row) and existing.sentences_path not in snapshot.files
+        if existing is None or (claimed and sentences is not None):
             _check_identity(row, sentences)
             _check_copy(row, sentences, originals)
             additions[row.run_id] = row, sentences
         elif not existing.agrees(row):
             values = f"J {_j(existing)}, yours {_j(row)}"
             taken = f"{existing.submitter} published another result for this run ({values})"
-            raise InputError(f"{row.path}: {taken}; rows are never overwritten")
+            action = "rows with sentences are never overwritten"
+            if claimed:
+                action = "it has no sentences: publish yours with its own, without --without-texts"
+            raise InputError(f"{row.path}: {taken}; {action}")
         elif sentences is not None and row.run_id not in stored:
             # An interrupted publisher, or --without-texts, left a row without its sentences.
             if existing.sentences != sentences.sha256:

@@ -125,6 +125,22 @@ def test_another_result_for_the_same_run_is_refused(tmp_path: Path) -> None:
     assert [row.submitter for row in load_board(store.snapshot()).rows.values()] == ["ann"]
 
 
+def test_a_row_without_sentences_keeps_nobody_from_publishing_its_run(tmp_path: Path) -> None:
+    """Its scores cannot be recomputed: it may be a claim, by which a rival's run would be taken."""
+    store, shown = LocalStore(tmp_path), list[str]()
+    publish(store, [(entry("x", [0, 0, 0], submitter="eve")[0], None)], show=quiet)
+    row, sentences = entry("x", [1, 0, 1], submitter="ann")
+    with pytest.raises(InputError, match=r"eve published another result .* it has no sentences: publish yours with"):
+        publish(store, [(row, None)], show=quiet)
+    publish(store, [(row, sentences)], show=shown.append)
+    assert f"x: takes the place of eve's row {row.run_id}, which has no sentences" in "\n".join(shown)
+    board = load_board(store.snapshot())
+    assert [stored.submitter for stored in board.rows.values()] == ["ann"] and board.placing(row).rank == 1
+    # Now nobody takes it.
+    with pytest.raises(InputError, match=r"ann published another result .* rows with sentences are never overwritten"):
+        publish(store, [entry("x", [1, 1, 1], submitter="eve")], show=quiet)
+
+
 def test_a_copy_under_another_name_is_refused(tmp_path: Path) -> None:
     store = LocalStore(tmp_path)
     same = tuple(f"out {i}" for i in range(30))

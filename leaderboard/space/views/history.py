@@ -25,9 +25,10 @@ def render_history(board: Leaderboard, key: str | None) -> str:
     head += headings(("Checked", "Submitter", "Row"))
     more = f" The newest {MAX_ROWS} of {len(found):,}." if len(found) > MAX_ROWS else ""
     return (
-        "<h2>History</h2><p>Every row of this name and kind, newest first, whoever published it. Rows are never "
-        "overwritten, and replaced only where the leaderboard's owner says so in replaced.json; J under two "
-        f"profiles, test sets or versions cannot be compared.{more}</p>{table('history', head, rows, 'History')}"
+        "<h2>History</h2><p>Every row of this name and kind, newest first, whoever published it. Rows with "
+        "sentences are never overwritten, and replaced only where the leaderboard's owner says so in replaced.json; "
+        f"J under two profiles, test sets or versions cannot be compared.{more}</p>"
+        f"{table('history', head, rows, 'History')}"
     )
 
 
