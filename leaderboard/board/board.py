@@ -43,6 +43,7 @@ class Board:
     Attributes:
         j: J of each sentence [n], for the latest rows whose sentences are stored.
         replaced: What `leaderboard.board.replaced` reads.
+        stored: Run ids of the rows whose sentences are stored.
         recomputed: What verification recomputed; `shown` and `paired_j` put it in place of the stored values.
     """
 
@@ -51,6 +52,7 @@ class Board:
     verifications: dict[str, Verification] = field(default_factory=dict)
     recomputed: dict[str, Recomputed] = field(default_factory=dict)
     replaced: dict[str, str] = field(default_factory=dict)
+    stored: frozenset[str] = frozenset()
 
     def status(self, row: Row) -> Verification:
         """Return the row's verification: "unchecked" if it is of another version of the row, or its outputs left."""
@@ -76,15 +78,24 @@ class Board:
         return [row for row in rows if self.successor(row) is None]
 
     def successor(self, row: Row) -> Row | None:
-        """Return the row that replaces `row` at last; None if none does, or if rows replace each other in a circle."""
+        """Return the row that replaces `row`; None if none does, or if rows replace each other in a circle.
+
+        Of a chain of rows it is the last one that can have a rank. A row that cannot, as one that was published without
+        its texts, replaces only another such row: else a system would lose its rank.
+        """
         seen = {row.run_id}
-        last = row
+        last, able = row, None
         while (new := self.rows.get(self.replaced.get(last.run_id, ""))) and is_replacement(last, new):
             if new.run_id in seen:
                 return None
             seen.add(new.run_id)
             last = new
-        return None if last is row else last
+            able = new if self._can_rank(new) else able
+        return able if last is row or able or self._can_rank(row) else last
+
+    def _can_rank(self, row: Row) -> bool:
+        """Whether a row can have a rank if no verification disproves it; J itself is read of latest rows only."""
+        return row.record == "measured" and row.complete and row.run_id in self.stored
 
     def _recomputed(self, row: Row) -> Recomputed | None:
         """The values that the row's verification recomputed; None for rows that are not verified."""
@@ -169,4 +180,4 @@ class Board:
         """Return this board with `entries` (by run id) added."""
         rows = {run: row for run, (row, _) in entries.items()}
         j = {run: sentences.values["j"] for run, (_, sentences) in entries.items() if sentences is not None}
-        return replace(self, rows={**self.rows, **rows}, j={**self.j, **j})
+        return replace(self, rows={**self.rows, **rows}, j={**self.j, **j}, stored=self.stored | j.keys())

@@ -3,8 +3,9 @@
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -65,14 +66,20 @@ def load_board(snapshot: Snapshot) -> Board:
     replaced: dict[str, str] = {}
     with _skip_invalid():
         replaced = read_replaced(snapshot)
-    for row in Board(rows, replaced=replaced).latest:
-        if row.sentences and row.sentences_path in snapshot.files:
+    board = Board(rows, j, verifications, replaced=replaced, stored=stored_sentences(snapshot, rows.values()))
+    for row in board.latest:
+        if row.run_id in board.stored:
             with _skip_invalid():
                 known = cached_j.get(row.run_id) if row.path in cached_rows else None
                 j[row.run_id] = read_sentences(snapshot, row).values["j"] if known is None else known
     with _skip_invalid():
-        return Board(rows, j, verifications, read_recomputed(snapshot, rows.values(), j), replaced)
-    return Board(rows, j, verifications, replaced=replaced)
+        return replace(board, recomputed=read_recomputed(snapshot, rows.values(), j))
+    return board
+
+
+def stored_sentences(snapshot: Snapshot, rows: Iterable[Row]) -> frozenset[str]:
+    """Return the run ids of the rows whose sentences are in a snapshot."""
+    return frozenset(row.run_id for row in rows if row.sentences and row.sentences_path in snapshot.files)
 
 
 class _Stored(BaseModel):

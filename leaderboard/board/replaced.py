@@ -6,11 +6,14 @@ by who may write to the leaderboard, and its history says who did.
 
 import json
 import re
+import sys
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from leaderboard.rows.formats import read_json
 from leaderboard.rows.row import Row
 from leaderboard.stores.base import Snapshot
+from metrics.util.characters import printable
 from metrics.util.errors import InputError
 
 REPLACED = "replaced.json"
@@ -18,14 +21,31 @@ _RUN_ID = re.compile(r"[0-9a-f]{16}", re.ASCII)
 
 
 def read_replaced(snapshot: Snapshot) -> dict[str, str]:
-    """Return which row replaces which, by run id; raises InputError if the file is damaged."""
+    """Return which row replaces which, by run id. Lines without two run ids are skipped, each with a warning.
+
+    Raises:
+        InputError: The file is damaged.
+    """
+    lines = read_lines(snapshot)
+    replaced = {old: new for old, new in lines.items() if is_line(old, new)}
+    for old in lines.keys() - replaced.keys():
+        print(f"warning: {REPLACED}: {printable(old, 40)}: not two run ids; skipped", file=sys.stderr)
+    return replaced
+
+
+def read_lines(snapshot: Snapshot) -> dict[str, Any]:
+    """Return the lines of the file as they are; raise as `read_replaced` does."""
     if REPLACED not in snapshot.files:
         return {}
     document = read_json(snapshot.read(REPLACED), REPLACED)
-    pairs = list(document.items()) if isinstance(document, dict) else [("", "")]
-    if not all(isinstance(new, str) and _RUN_ID.fullmatch(old) and _RUN_ID.fullmatch(new) for old, new in pairs):
+    if not isinstance(document, dict):
         raise InputError(f"{REPLACED}: not an object of run ids; correct it, or delete it to rank all rows")
-    return dict(pairs)
+    return document
+
+
+def is_line(old: str, new: Any) -> bool:
+    """Return whether a line has two run ids."""
+    return isinstance(new, str) and bool(_RUN_ID.fullmatch(old) and _RUN_ID.fullmatch(new))
 
 
 def replaced_file(replaced: Mapping[str, str]) -> bytes:

@@ -1,12 +1,14 @@
 """Verifies the files of a leaderboard that are no rows: nothing may lie there that readers load unchecked."""
 
 import re
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from leaderboard.board.board import Board
-from leaderboard.board.reading import V1_ROWS, read_row, read_verification, row_files
+from leaderboard.board.reading import V1_ROWS, read_row, read_verification, row_files, stored_sentences
 from leaderboard.board.recomputed import RECOMPUTED
-from leaderboard.board.replaced import REPLACED, read_replaced
+from leaderboard.board.replaced import REPLACED, is_line, read_lines
 from leaderboard.board.tables import TABLES
 from leaderboard.judging.storage import answer_files, check_file
 from leaderboard.judging.study import Runs, read_study, stored_studies, study_items, study_path
@@ -76,19 +78,31 @@ def _verification(snapshot: Snapshot, path: str) -> list[Outcome]:
 
 
 def _replaced(snapshot: Snapshot) -> list[Outcome]:
-    """The list of replaced rows, if an entry has no effect."""
+    """The list of replaced rows, if a line has no effect."""
     outcome = Outcome(REPLACED)
     try:
-        replaced = read_replaced(snapshot)
-        named = {*replaced, *replaced.values()}
-        rows = {run: read_row(snapshot, path) for path, run in row_files(snapshot).items() if run in named}
-        board = Board(rows, replaced=replaced)
-        for old, new in replaced.items():
-            if old not in rows or board.successor(rows[old]) is None:
-                outcome.findings.append(f"{old}: {new} cannot replace it; correct or remove this line")
+        lines = read_lines(snapshot)
     except InputError as error:
-        outcome.findings.append(f"file: {error}")
-    return [outcome] if outcome.findings else []
+        return [Outcome(REPLACED, findings=[f"file: {error}"])]
+    replaced = {old: new for old, new in lines.items() if is_line(old, new)}
+    outcome.findings += [f"{old[:40]}: not two run ids; remove this line" for old in lines.keys() - replaced.keys()]
+    named = {*replaced, *replaced.values()}
+    rows = {}
+    for path, run in row_files(snapshot).items():
+        if run in named:
+            with suppress(InputError):
+                rows[run] = read_row(snapshot, path)
+    board = Board(rows, replaced=replaced, stored=stored_sentences(snapshot, rows.values()))
+    # With no sentences stored anywhere, names and signatures alone decide.
+    bare = replace(board, stored=frozenset())
+    for old, new in replaced.items():
+        if old in rows and board.successor(rows[old]):
+            continue
+        if old in rows and bare.successor(rows[old]):
+            outcome.missing.append(f"{old}: stays in the ranking, because {new} has no stored outputs, and so no rank")
+        else:
+            outcome.findings.append(f"{old}: {new} cannot replace it; correct or remove this line")
+    return [outcome] if outcome.status != "verified" else []
 
 
 def _of_people(snapshot: Snapshot) -> list[Outcome]:

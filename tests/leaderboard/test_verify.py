@@ -625,6 +625,29 @@ def test_a_superseded_row_does_not_come_back(board: Path) -> None:
     assert any("no such row" in o.note for o in check_tables(LocalStore(board).snapshot()))
 
 
+def test_a_row_without_outputs_takes_no_rank_from_another(board: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Published with --without-texts in place of a row that has a rank. A line without run ids voids no other line."""
+    (row, sentences), (delete, _) = own(board, "polite"), own(board, "delete")
+    newer = renamed(row, "polite", revision=pin("2"))
+    newer = newer.model_copy(update={"run_id": expected_run_id(newer), "outputs": "0" * 64})
+    publish(LocalStore(board), [(newer, None)], replaces=[row.run_id], show=lambda change: None)
+    ranks = pd.read_parquet(board / TABLES["latest"]).set_index("run_id")["rank"]
+    assert ranks.loc[row.run_id] > 0 and pd.isna(ranks.loc[newer.run_id])
+    (outcome,) = check_files(LocalStore(board).snapshot())
+    assert (outcome.path, outcome.status) == ("replaced.json", "unverifiable")
+    assert outcome.note.startswith(f"{row.run_id}: stays in the ranking, because {newer.run_id} has no stored outputs")
+    assert check_tables(LocalStore(board).snapshot()) == []
+    # With its texts it takes the place.
+    other = replace(sentences, output=tuple(f"{text} indeed" for text in sentences.output))
+    store_sentences(board, newer, other)
+    (board / "replaced.json").write_text(json.dumps({"x": 1, delete.run_id: "y", row.run_id: newer.run_id}))
+    rebuild(LocalStore(board))
+    assert row.run_id not in set(pd.read_parquet(board / TABLES["latest"])["run_id"])
+    assert "replaced.json: x: not two run ids; skipped" in capsys.readouterr().err
+    (outcome,) = check_files(LocalStore(board).snapshot())
+    assert sorted(outcome.findings) == sorted(f"{o}: not two run ids; remove this line" for o in ("x", delete.run_id))
+
+
 def test_rows_that_tables_do_not_list_yet_are_no_mismatch(board: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A merged pull request, in a leaderboard with tables and in one that had no row before; then its rebuild."""
     row, sentences = own(board, "polite")
