@@ -138,7 +138,11 @@ def row_files(snapshot: Snapshot) -> dict[str, str]:
 
 def read_row(snapshot: Snapshot, path: str) -> Row:
     """Return the row in a file; one whose run id or path does not follow from its configuration raises InputError."""
-    row = load_row(read_json(snapshot.read(path), path), path)
+    document = read_json(snapshot.read(path), path)
+    # Such a row has no outputs, and so nothing of it could be recomputed.
+    if isinstance(document, dict) and document.get("schema_version") == 1:
+        raise InputError(f"{path}: schema version 1, whose rows stand in {V1_ROWS}")
+    row = load_row(document, path)
     _require_run_id(row, path)
     if row.path != path:
         raise InputError(f"{path}: holds the row of {row.path}")

@@ -1,6 +1,7 @@
 """Verifies a leaderboard: each row, its tables and files; and stores the verifications."""
 
 import datetime
+import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from leaderboard.board.reading import (
     VERIFICATIONS,
     load_board,
     read_row,
+    read_verification,
     row_files,
     stored_verification,
     verification_file,
@@ -85,7 +87,11 @@ def verify_rows(snapshot: Snapshot, context: VerificationContext, only: Sequence
         try:
             row = read_row(snapshot, path)
         except NewerSchemaError as error:
-            outcomes.append(Outcome(path, missing=[f"{str(error).removeprefix(f'{path}: ')}; install a newer one"]))
+            problem = str(error).removeprefix(f"{path}: ")
+            if verifier := _past_verifier(snapshot, runs[path]):
+                outcomes.append(Outcome(path, findings=[f"row: {problem}, and yet version {verifier} has verified it"]))
+            else:
+                outcomes.append(Outcome(path, missing=[f"{problem}; install a newer one"]))
         except InputError as error:
             outcomes.append(Outcome(path, findings=[f"row: {error}"]))
         else:
@@ -98,6 +104,18 @@ def verify_rows(snapshot: Snapshot, context: VerificationContext, only: Sequence
     if V1_ROWS in snapshot.files and not only:
         outcomes.append(Outcome(V1_ROWS, missing=["rows of schema version 1 have no stored outputs"]))
     return outcomes
+
+
+def _past_verifier(snapshot: Snapshot, run: str) -> str:
+    """The version of a stored verification, if it is of this program or an older one, which read this row; else ""."""
+
+    def number(version: str) -> list[int]:
+        return [int(digits) for digits in re.findall(r"\d+", version)]
+
+    with suppress(InputError):
+        version = read_verification(snapshot, verification_path(run)).version
+        return version if number(version) <= number(__version__) else ""
+    return ""
 
 
 def check_statuses(snapshot: Snapshot, outcomes: Iterable[Outcome]) -> list[Outcome]:

@@ -157,6 +157,8 @@ class VerificationContext:
 
 def check_row(row: Row, snapshot: Snapshot, context: VerificationContext) -> Outcome:
     """Verify a measured row of a leaderboard against its stored sentences."""
+    if not row.sentences and row.sentences_path in snapshot.files:
+        return Outcome(row.path, row, findings=[f"sentences: stored none, but {row.sentences_path} is here"])
     if not row.sentences:
         return Outcome(row.path, row, missing=["no stored outputs"])
     if row.sentences_path not in snapshot.files:

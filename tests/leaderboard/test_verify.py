@@ -844,6 +844,37 @@ def test_rows_of_version_one_are_unverifiable_and_unranked(board: Path, capsys: 
     assert "unverifiable\trows.parquet\trows of schema version 1" in capsys.readouterr().out
 
 
+def test_a_row_cannot_pass_as_one_of_another_schema(board: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Version 1 has no outputs to recompute, and a newer version cannot be read; version 2 without outputs has none."""
+    main(["--local", str(board), "--write"])
+    path, parquet = files(board, "polite")
+    row = load_row(json.loads(path.read_text()), "x")
+    flat = {f"{m}{end}": 0.99 for m in ("sta", "sim", "fl", "j") for end in ("", "_low", "_high")}
+    test_set = {"test_set": "sample", "test_set_origin": "sample", "test_set_sha256": row.test_set.sha256, "n": N}
+    system = {"system": "polite", "kind": "outputs", "revision": pin("1"), "decoding": "{}", "provenance": "{}"}
+    first = {"schema_version": 1, "row_id": row.run_id, "signature": row.comparable, "length_ratio": 1.0, "copies": 0.0}
+    first = {**first, **flat, **test_set, **system}
+    assert expected_run_id(load_row(first, "x")) == row.run_id
+    path.write_text(json.dumps(first))
+    status, note = check(board)["polite"]
+    assert status == "mismatch" and note.endswith("schema version 1, whose rows stand in rows.parquet")
+    show([str(board)])
+    assert "0.990" not in capsys.readouterr().out
+    path.write_text(row.model_copy(update={"sentences": "", "outputs": ""}).to_json())
+    relative = parquet.relative_to(board).as_posix()
+    assert check(board)["polite"] == ("mismatch", f"sentences: stored none, but {relative} is here")
+    path.write_text(json.dumps({**json.loads(row.to_json()), "schema_version": 4}))
+    rebuild(LocalStore(board))
+    status, note = check(board)["polite"]
+    assert status == "mismatch" and note.startswith(
+        "row: schema version 4, this program reads 1 to 3, and yet version "
+    )
+    # A newer version of this program may have written and verified such a row.
+    verification = board / "verification" / path.name
+    verification.write_text(json.dumps({**json.loads(verification.read_text()), "version": "99.0.0"}))
+    assert check(board)["polite"][0] == "unverifiable"
+
+
 def test_control_characters_are_escaped(board: Path) -> None:
     forge(board, lambda f: f.loc.__setitem__((2, "source"), "a \x1b[2Jnice\u202e sentence"))
     assert "a ⟨U+001B⟩[2Jnice⟨U+202E⟩ sentence" in check(board)["polite"][1]
