@@ -246,6 +246,9 @@ def test_damaged_features_in_the_cache_are_computed_again(
     (path,) = (tmp_path / "features").glob("*.npz")
     whole = path.read_bytes()
     rows, ends = np.zeros((6, 2), np.float16), np.array([1, 3, 6])
+    # Which unpacks to a thousand times its size.
+    packed = io.BytesIO()
+    np.savez_compressed(packed, rows=rows, ends=ends)
     damaged: list[bytes | dict[str, Any]] = [
         b"", whole[: len(whole) // 2], whole[:-1], b"PK\x03\x04" + bytes(200), b"\x93NUMPY" + bytes(100), b"[1]",
         whole.replace(b"rows.npy", b"cows.npy"), whole[:150] + b"\xff" * 20 + whole[170:],
@@ -254,7 +257,7 @@ def test_damaged_features_in_the_cache_are_computed_again(
         {"rows": rows.astype(object), "ends": ends}, {"rows": rows[:, 0], "ends": ends},
         {"rows": rows, "ends": ends[1:]}, {"rows": np.full_like(rows, np.nan), "ends": ends},
         # An entry that is encrypted, an entry that is no array, and a header that claims terabytes.
-        encrypted(whole), archive(b"hello"), archive(npy_header((10**12, 2))),
+        encrypted(whole), archive(b"hello"), archive(npy_header((10**12, 2))), packed.getvalue(),
     ]  # fmt: skip
     for content in damaged:
         if isinstance(content, bytes):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import subprocess
 import sys
@@ -145,17 +146,44 @@ def test_a_fault_that_does_not_exist_is_damage(tmp_path: Path) -> None:
     assert cache.faults.read(["a"]) == {"a": (len(FAULTS) - 1,)}
 
 
-def test_a_locked_cache_is_not_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", ["link", "dangling link", "folder", "fifo"])
+def test_what_is_no_file_is_set_aside(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is written where a link leads, and nothing waits for a FIFO's other end."""
+    path, elsewhere = tmp_path / "home/scores.sqlite", tmp_path / "elsewhere"
+    path.parent.mkdir()
+    if kind == "link":
+        elsewhere.write_bytes(b"")
+    if "link" in kind:
+        path.symlink_to(elsewhere)
+    elif kind == "folder":
+        path.mkdir()
+        # An earlier one.
+        (tmp_path / "home/scores.sqlite.damaged").mkdir()
+    else:
+        os.mkfifo(path)
+    cache = ScoreCache(path)
+    cache.write([("a", (1, 1, 1, 1, 1))])
+    assert ScoreCache(path).read(["a"]) == {"a": (1, 1, 1, 1, 1)}
+    assert not elsewhere.exists() or elsewhere.read_bytes() == b""
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"{path}: not a usable score cache (no file, but a link") and "scores.sqlite.damaged" in line
+
+
+def test_a_locked_cache_is_not_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command goes on without it, and says so once."""
     path = tmp_path / "scores.sqlite"
     cache = ScoreCache(path)
     cache.write([("a", (1, 1, 1, 1, 1))])
-    connect = sqlite3.connect
-    monkeypatch.setattr(sqlite3, "connect", lambda path, timeout: connect(path, timeout=0.01))
-    with closing(connect(path, isolation_level=None)) as other:
+    monkeypatch.setattr("metrics.util.number_cache._PATIENCE", 0.01)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
-        with pytest.raises(sqlite3.OperationalError, match="locked"):
-            cache.read(["a"])
-    assert cache.read(["a"]) and not (tmp_path / "scores.sqlite.damaged").exists()
+        assert cache.read(["a"]) == {}
+        cache.write([("b", (1, 1, 1, 1, 1))])
+    message = f"{path}: another process keeps the score cache locked; going on without it"
+    assert capsys.readouterr().err.splitlines() == [message]
+    assert cache.read(["a", "b"]).keys() == {"a"} and not (tmp_path / "scores.sqlite.damaged").exists()
 
 
 def test_several_processes_write_at_once(tmp_path: Path) -> None:

@@ -233,6 +233,10 @@ def _stored_rows(path: Path, n: int) -> list[Any] | None:
     try:
         # Of an archive only: `np.load` would also take a single array.
         with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as stored:
+            # `np.savez` does not compress: an array takes no more memory than the file.
+            entries = stored.zip.infolist() if stored.zip else []
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+                raise ValueError("compressed")
             rows, ends = stored["rows"], stored["ends"]
     except FileNotFoundError:
         return None
