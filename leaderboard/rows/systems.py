@@ -38,6 +38,7 @@ def read_about(path: Path) -> About:
 
 def _about(facts: Mapping[str, Any], where: str) -> About:
     try:
-        return About.model_validate_json(json.dumps(facts, default=str))
-    except (ValidationError, RecursionError) as error:
+        # YAML has keys that JSON has not, such as dates.
+        return About.model_validate_json(json.dumps({str(name): value for name, value in facts.items()}, default=str))
+    except (ValidationError, RecursionError, TypeError) as error:
         raise InputError(f"{where}: {first_problem(error)} (fields: {', '.join(About.model_fields)})") from None

@@ -154,7 +154,8 @@ def _damage(document: dict[str, Any]) -> str:
         if not isinstance(sentence.get("fault", ""), str):
             return f"sentence {number}: its fault is no text"
         values: list[Any] = [sentence.get(metric) for metric in METRICS]
-        if not all(type(value) in (int, float) and math.isfinite(value) for value in values):
+        # A whole number of 400 digits is no float.
+        if not all(type(value) is int or (type(value) is float and math.isfinite(value)) for value in values):
             return f"sentence {number} lacks a score that is a finite number"
         for metric, value in zip(METRICS, values, strict=True):
             lowest, highest = metric_range(metric)

@@ -9,6 +9,8 @@ MAX_LEVELS = 50
 MAX_YAML = 200_000
 # Values of a YAML document, those that aliases and merges repeat counted each time.
 _MAX_VALUES = 100_000
+# Characters of a whole number. In hexadecimal, one of thousands is read, but Python refuses to write it.
+_MAX_DIGITS = 100
 
 
 def require_shallow(value: Any) -> Any:
@@ -66,7 +68,7 @@ def load_yaml(text: str) -> Any:
         node = loader.get_single_node()
         if node is None:
             return None
-        _require_small(node)
+        _require_small(node, loader)
         return loader.construct_document(node)
     except RecursionError:
         raise ValueError(f"more than {MAX_LEVELS} levels of lists and mappings") from None
@@ -75,16 +77,18 @@ def load_yaml(text: str) -> Any:
         raise ValueError(str(error) or "a value does not fit its tag") from None
 
 
-def _require_small(node: Any) -> None:
+def _require_small(node: Any, loader: Any) -> None:
     """Check the values and levels of a node of PyYAML before they are made; an alias is the node itself once more."""
     level, count = [node], 0
     for _ in range(MAX_LEVELS + 1):
         parts: list[Any] = []
         for one in level:
             if isinstance(one.value, list):
-                _require_unique(one.value)
+                _require_unique(one.value, loader)
                 # A mapping's value is a list of pairs of nodes.
                 parts += [part for pair in one.value for part in (pair if isinstance(pair, tuple) else (pair,))]
+            elif one.tag.endswith(":int") and len(one.value) > _MAX_DIGITS:
+                raise ValueError(f"a whole number of {len(one.value):,} characters, the limit is {_MAX_DIGITS}")
             count += 1
             if count + len(parts) > _MAX_VALUES:
                 raise ValueError(f"more than {_MAX_VALUES:,} values, with those that aliases repeat")
@@ -94,10 +98,13 @@ def _require_small(node: Any) -> None:
     raise ValueError(f"more than {MAX_LEVELS} levels of lists and mappings")
 
 
-def _require_unique(parts: list[Any]) -> None:
+def _require_unique(parts: list[Any], loader: Any) -> None:
     """Check the keys of a mapping's node, of which PyYAML takes the last; a merge may stand there more than once."""
-    pairs = [part for part in parts if isinstance(part, tuple)]
-    keys = [(key.tag, key.value) for key, _ in pairs if isinstance(key.value, str) and key.value != "<<"]
-    if len(set(keys)) < len(keys):
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f'the key "{twice[1][:40]}" twice')
+    keys = set()
+    for key in (part[0] for part in parts if isinstance(part, tuple)):
+        if isinstance(key.value, str) and key.value != "<<":
+            # As Python compares them: 1, 0x1, 1.0 and true are one key.
+            value = loader.construct_object(key)
+            if value in keys:
+                raise ValueError(f'the key "{key.value[:40]}" twice')
+            keys.add(value)

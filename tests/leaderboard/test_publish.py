@@ -363,6 +363,10 @@ def test_invalid_rows_in_the_store_are_skipped(tmp_path: Path, capsys: pytest.Ca
         (["--local", "{tmp}/file.json"], "no such folder"),
         (["--repo", "../x"], "needs the id of a Hub data set"),
         (["--local", "{tmp}/b", "--about", "{tmp}/about.yaml"], "sise: Extra inputs are not permitted .fields: size"),
+        (
+            ["--local", "{tmp}/b", "--about", "{tmp}/dates.yaml"],
+            "dates.yaml: 2026-01-02: Extra inputs are not permitted",
+        ),
         (["--local", "{tmp}/b", "--name", "bad\u202ename"], "U\\+202E is not allowed"),
         (["--local", "{tmp}/b", "--to-model"], "give --repo"),
         (["--local", "{tmp}/b", "--pr"], "--pr: pull requests are for the Hub"),
@@ -376,6 +380,7 @@ def test_invalid_rows_in_the_store_are_skipped(tmp_path: Path, capsys: pytest.Ca
 def test_invalid_arguments_are_refused(tmp_path: Path, arguments: list[str], message: str) -> None:
     path = result_file(tmp_path, "file", [1, 0, 1])
     (tmp_path / "about.yaml").write_text("sise: 5\n")
+    (tmp_path / "dates.yaml").write_text("2026-01-02: 5\n")
     with pytest.raises(InputError, match=message):
         main([str(path), *(argument.replace("{tmp}", str(tmp_path)) for argument in arguments)])
     assert not (tmp_path / "b").exists() or not any((tmp_path / "b").rglob("*.json"))

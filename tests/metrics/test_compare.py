@@ -111,6 +111,7 @@ def test_every_pair_of_three_systems(tmp_path: Path, capsys: pytest.CaptureFixtu
         (lambda r: r["sentences"][3].update(sta=True), "sentence 3 lacks a score"),
         # Where STA is 0, J says nothing about SIM.
         (lambda r: r["sentences"][3].update(sta=0, j=0, sim=1e300), "sentence 3: sim is not between -1 and 1"),
+        (lambda r: r["sentences"][3].update(fl=10**400), "sentence 3: fl is not between 0 and 1"),
         (lambda r: r["sentences"][3].update(fault=[]), "1 of 6 sentences have a fault"),
         (lambda r: [s.update(fault=[]) for s in r["sentences"]], "sentence 0: its fault is no text"),
         (lambda r: r["sentences"][3].update(output=None), "sentence 3 has no source or no output"),
