@@ -10,6 +10,7 @@ import re
 import time
 from collections import OrderedDict
 from typing import Any
+from urllib.parse import parse_qsl
 
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -50,7 +51,9 @@ class Gate:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         path, writes = str(scope["path"]), scope["method"] == "POST"
         allowed = _WRITE if writes else _READ if scope["method"] in ("GET", "HEAD") else None
-        if allowed is None or not allowed.fullmatch(path):
+        # By `page`, gradio looks for a second page, which these apps do not have, and fails.
+        pages = any(name == b"page" for name, _ in parse_qsl(scope["query_string"]))
+        if allowed is None or not allowed.fullmatch(path) or pages:
             return await _refuse(send, 404, "this page has no such address")
         client = self._client(scope)
         if (writes and _QUEUED.fullmatch(path) and not client.may_queue()) or not client.enter(writes, path):

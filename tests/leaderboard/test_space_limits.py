@@ -61,6 +61,12 @@ def test_routes_that_take_or_give_files_are_closed(client: httpx.Client, method:
         assert response.status_code in (404, 405), (method, path, response.status_code)
 
 
+def test_addresses_of_pages_that_do_not_exist_are_no_errors_of_the_server(client: httpx.Client) -> None:
+    for address in ("/?page=2", "/config?page=2", "/?a=b&page=2", "/?p%61ge=2"):
+        assert (address, client.get(address).status_code) == (address, 404)
+    assert client.get("/?q=page").status_code == 200
+
+
 def test_the_page_and_its_filters_work_through_the_gate(client: httpx.Client) -> None:
     assert client.get("/").status_code == 200
     found = search(client, "polite")
