@@ -288,7 +288,7 @@ def test_a_row_leaves_the_ranking_only_if_its_publisher_says_so(
     assert pd.read_parquet(tmp_path / "b" / TABLES["latest"])["run_id"].tolist() == [new.run_id]
     (tmp_path / "b/replaced.json").write_text('{"x": 1}')
     assert len(load_board(LocalStore(tmp_path / "b").snapshot()).latest) == 2
-    assert "replaced.json: not an object of run ids" in capsys.readouterr().err
+    assert "replaced.json: x: not two run ids" in capsys.readouterr().err
 
 
 def test_what_a_killed_publisher_left_is_removed(tmp_path: Path) -> None:
