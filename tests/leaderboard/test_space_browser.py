@@ -127,8 +127,15 @@ class Visitor:
         button.click()
 
     def choose(self, elem_id: str, choice: str) -> None:
-        self.one(f"#{elem_id} input").click()
-        self.until(lambda: next((o for o in self.all("[role=option]") if choice in o.text), None)).click()
+        # A node may be replaced before it is clicked.
+        self.until(lambda: self.one(f"#{elem_id} input").click() or True)
+        self.until(lambda: self._click_option(choice))
+
+    def _click_option(self, choice: str) -> bool:
+        option = next((o for o in self.all("[role=option]") if choice in o.text), None)
+        if option is not None:
+            option.click()
+        return option is not None
 
     def systems(self) -> list[str]:
         return [str(cell) for cell in self.chrome.execute_script(

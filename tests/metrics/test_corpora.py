@@ -56,7 +56,7 @@ def test_an_index_for_known_queries_answers_like_a_complete_one(texts: list[str]
         (HEADER.encode() + b"you fool\t\t\n", "row 1 has no rewrite"),
         (b"id,text\n1,2\n", "is this ParaDetox's TSV"),
         ((HEADER + "caf\u00e9\tyou\t\n").encode("latin-1"), "not UTF-8 at byte 27"),
-        ((HEADER + "you fool\tyou\t\n").encode("utf-16"), "not UTF-8 at byte 0"),
+        ((HEADER + "you fool\tyou\t\n").encode("utf-16"), "UTF-16, not UTF-8"),
     ],
 )
 def test_damaged_paradetox_is_named(data: bytes, message: str, tmp_path: Path) -> None:

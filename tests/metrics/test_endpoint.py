@@ -339,7 +339,9 @@ def test_the_commands(tmp_path: Path) -> None:
     assert (
         document["system"]["usage"].items() >= {"prompt_tokens": 40, "completion_tokens": 4, "cost": 0.000044}.items()
     )
-    assert f"decoding:do_sample=False,endpoint={server.url},model=m,max_new_tokens=64,prompt=#" in document["signature"]
+    assert (
+        f'decoding:do_sample=False,endpoint="{server.url},model=m",max_new_tokens=64,prompt=#' in document["signature"]
+    )
     assert [sentence["output"] for sentence in document["sentences"]] == [hostile] * 4
     wrong = run_module("metrics.score", "delete", "--endpoint", "http://localhost", "--test-set", "sample")
     assert wrong.returncode == 2 and "--endpoint, --key-variable: none of the systems is openai:MODEL" in wrong.stderr
