@@ -145,9 +145,9 @@ def _damage(document: dict[str, Any]) -> str:
     n = Signature.parse(signature).fields()["n"]
     if not isinstance(sentences, list) or not sentences or str(len(sentences)) != n:
         return f"not the {n} sentences of its signature"
-    told = sum(isinstance(sentence, dict) and "fault" in sentence for sentence in sentences)
-    if told not in (0, len(sentences)):
-        return f"{told} of {len(sentences)} sentences have a fault"
+    with_fault = sum(isinstance(sentence, dict) and "fault" in sentence for sentence in sentences)
+    if with_fault not in (0, len(sentences)):
+        return f"{with_fault} of {len(sentences)} sentences have a fault"
     for number, sentence in enumerate(sentences):
         if not isinstance(sentence, dict) or not all(isinstance(sentence.get(n), str) for n in ("source", "output")):
             return f"sentence {number} has no source or no output"

@@ -53,7 +53,8 @@ def _meanings() -> tuple[dict[str, str], dict[str, str]]:
 
 def _meaning(match: re.Match[str]) -> str:
     singular, plural = _meanings()
-    return (singular | plural)[match["name"].lower()]
+    name = match["name"].lower()
+    return plural.get(name) or singular[name]
 
 
 @cache
@@ -67,15 +68,11 @@ def _parts() -> dict[str, str]:
     return parts
 
 
+@cache
 def _compile(expression: str) -> re.Pattern[str]:
     for _ in range(2):
         expression = re.sub(r"\b[A-Z]{2,}\b", lambda match: _parts().get(match[0], match[0]), expression)
     return re.compile(expression, re.IGNORECASE)
-
-
-@cache
-def _rules() -> list[tuple[re.Pattern[str], Replacement]]:
-    return [(_compile(expression), replacement) for expression, replacement in _replacements()]
 
 
 def _replacements() -> Iterator[tuple[str, Replacement]]:
@@ -144,6 +141,6 @@ def _pronoun(match: re.Match[str], pronoun: str) -> str:
 
 def without_names(text: str) -> str:
     """Return a sentence in which insulting names are said in plain words, or left out where they say nothing."""
-    for pattern, replacement in _rules():
-        text = pattern.sub(replacement, text)
+    for expression, replacement in _replacements():
+        text = _compile(expression).sub(replacement, text)
     return text

@@ -61,6 +61,11 @@ class Equivalents(NamedTuple):
     turns: dict[str, list[str]]
     harm: list[str]
 
+    @property
+    def all_names(self) -> list[str]:
+        """All insulting names, whatever is meant by them."""
+        return [name for names in self.names.values() for name in names]
+
 
 @cache
 def load_equivalents() -> Equivalents:
@@ -234,7 +239,7 @@ def _name(rng: random.Random) -> str:
     """Return an insult with an adjective or two before it."""
     table = load_equivalents()
     adjectives = rng.sample(table.insulting, rng.choice((0, 1, 1, 2)))
-    return " ".join([*adjectives, rng.choice([name for names in table.names.values() for name in names])])
+    return " ".join([*adjectives, rng.choice(table.all_names)])
 
 
 _LACKED = ("brains", "sense", "skill", "decency", "manners", "talent", "shame", "clue")

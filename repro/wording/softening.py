@@ -37,7 +37,7 @@ def _rude_pattern() -> re.Pattern[str]:
 def _turns() -> list[tuple[re.Pattern[str], str]]:
     """Return an expression for each insulting turn of phrase at the beginning of a text, and what it says."""
     equivalents = load_equivalents()
-    nouns = "|".join(sorted({re.escape(noun) for names in equivalents.names.values() for noun in names}))
+    nouns = "|".join(sorted({re.escape(noun) for noun in equivalents.all_names}))
     name = rf"(?:[\w'-]+ ){{0,2}}(?:{nouns})"
     turns = []
     for neutral, rude in equivalents.turns.items():
