@@ -29,19 +29,21 @@ COLUMNS = (
     *("kind", "revision", "size", "licence", "base", "training_data", "parallel_data", "contamination", "note"),
     *("test_set", "lang", "test_set_origin", "test_set_revision", "test_set_sha256", "test_set_size"),
     *("profile", "signature", "comparable", "decoding", "soft_sta", "soft_fl", "length_ratio", "copies", "empty"),
-    *("seconds", "device", "provenance", "submitter", "date", "record", "source", "source_url", "run_id", "path"),
+    *("seconds", "device", "prompt_tokens", "completion_tokens", "token_cost"),
+    *("provenance", "submitter", "date", "record", "source", "source_url", "run_id", "path"),
     "schema_version",
 )
 # Types of the columns that are no strings.
-_TYPES = dict.fromkeys(("rank", "n", "size", "test_set_size", "empty", "schema_version"), pa.int64())
-_TYPES |= dict.fromkeys((*_SCORES, "soft_sta", "soft_fl", "length_ratio", "copies", "seconds"), pa.float64())
+_INTEGERS = ("rank", "n", "size", "test_set_size", "empty", "prompt_tokens", "completion_tokens", "schema_version")
+_FLOATS = (*_SCORES, "soft_sta", "soft_fl", "length_ratio", "copies", "seconds", "token_cost")
+_TYPES = {**dict.fromkeys(_INTEGERS, pa.int64()), **dict.fromkeys(_FLOATS, pa.float64())}
 _TYPES |= {"training_data": pa.list_(pa.string()), "parallel_data": pa.bool_()}
 _SCHEMA = pa.schema([(name, _TYPES.get(name, pa.string())) for name in COLUMNS])
 
 
 def record(row: Row, verification: Verification, placing: Placing) -> dict[str, Any]:
     """Return a row as a record of the tables, with the keys `COLUMNS`."""
-    test_set, source = row.test_set, row.source
+    test_set, source, usage = row.test_set, row.source, row.usage
     values = {
         **vars(placing),
         "system": row.system.name,
@@ -58,6 +60,9 @@ def record(row: Row, verification: Verification, placing: Placing) -> dict[str, 
         "test_set_size": test_set.of,
         "decoding": json.dumps(row.decoding, sort_keys=True, ensure_ascii=False),
         **row.cost.model_dump(),
+        "prompt_tokens": usage.prompt_tokens if usage else None,
+        "completion_tokens": usage.completion_tokens if usage else None,
+        "token_cost": usage.cost if usage else None,
         "provenance": json.dumps(row.provenance.model_dump(mode="json"), sort_keys=True, ensure_ascii=False),
         "date": row.date.astimezone(datetime.UTC).strftime("%Y-%m-%d %H:%M:%S"),
         "source": source.title if source else "",

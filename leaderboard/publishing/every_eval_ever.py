@@ -237,7 +237,8 @@ def _generation_config(row: Row) -> dict[str, Any]:
     names = {"temperature": "temperature", "top_p": "top_p", "top_k": "top_k"}
     names |= {"max_new_tokens": "max_tokens", "prompt": "prompt_template"}
     args = {theirs: rest.pop(ours) for ours, theirs in names.items() if ours in rest}
-    return {"generation_args": args, "additional_details": _texts({**rest, **row.cost.model_dump()})}
+    usage = row.usage.model_dump() if row.usage else {}
+    return {"generation_args": args, "additional_details": _texts({**rest, **row.cost.model_dump(), **usage})}
 
 
 def _texts(values: Mapping[str, Any]) -> dict[str, str]:

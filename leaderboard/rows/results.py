@@ -29,6 +29,7 @@ class _System(_Document):
     revision: str
     decoding: dict[str, Any]
     cost: dict[str, Any] = {}
+    usage: dict[str, Any] = {}
     card: dict[str, Any] = {}
 
 
@@ -82,8 +83,10 @@ def row_from_result(
     _check(result, summary, signature.fields(), where)
     name = public_name(system.name, system.revision, system.kind) if name is None else name
     facts = system_facts(name, result.test_set.name, system.card, about).model_dump(mode="json")
+    # A server that counts no tokens reports 0 of each.
+    usage = system.usage if any(system.usage.get(f"{kind}_tokens") for kind in ("prompt", "completion")) else None
     row = {
-        "schema_version": schema_version(result.test_set.lang),
+        "schema_version": schema_version(result.test_set.lang, counted=usage is not None),
         "run_id": run_id(name, system.revision, system.decoding, signature.key),
         "system": {"name": name, "kind": system.kind, "revision": system.revision, "about": facts},
         "test_set": {**result.test_set.model_dump(), "of": result.test_set.of or result.test_set.n},
@@ -92,6 +95,7 @@ def row_from_result(
         "decoding": system.decoding,
         **summary,
         "cost": system.cost,
+        "usage": usage,
         "provenance": {"recipe": recipe, "packages": result.versions, "git_commit": result.git_commit},
         "submitter": submitter,
         "date": date.isoformat(),

@@ -4,6 +4,7 @@ A row is results/<org>__<model>/<run_id>.json, with its sentences in <run_id>.pa
 """
 
 import json
+import math
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -21,6 +22,7 @@ from pydantic import (
 
 from leaderboard.rows.upgrades import upgrade_v1
 from metrics.data.languages import CODE_PATTERN, ENGLISH
+from metrics.generation.endpoint import cost_of
 from metrics.generation.values import require_values
 from metrics.scoring import METRICS, ROUNDING, metric_range
 from metrics.scoring.signature import Signature
@@ -30,9 +32,9 @@ from metrics.util.errors import InputError
 from metrics.util.files import content_hash
 from metrics.util.nesting import require_shallow
 
-# Version 3 is version 2 with the language of the test set. Rows in English stay at version 2, and so do their hashes,
-# by which verifications name them.
-SCHEMA_VERSION = 3
+# Version 3 is version 2 with the language of the test set, version 4 has the tokens of an endpoint. A row has the
+# lowest version that holds it, so that the hashes of older rows stay, by which verifications name them.
+SCHEMA_VERSION = 4
 # A file, not generated text: leaderboards hold a copy of it. A test compares it with `Row`.
 SCHEMA_FILE = Path(__file__).parent / f"row-v{SCHEMA_VERSION}.schema.json"
 RESULTS = "results"
@@ -99,6 +101,8 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0, le=_MAX_INTEGER)]
 # Some 30 years in seconds, and more words than `MAX_TEXT` has characters.
 Amount = Annotated[float, Field(ge=0, le=1e9)]
+# Some thousand times what a test set of 10,000 sentences takes.
+Tokens = Annotated[int, Field(ge=0, le=10**12)]
 Lang = Annotated[str, Field(pattern=CODE_PATTERN, max_length=40)]
 # A pattern instead of Literal: names from METRICS index `Row.scores` without a cast.
 Metric = Annotated[str, Field(pattern=f"^({'|'.join(METRICS)})$")]
@@ -184,6 +188,26 @@ class Cost(_Part):
     device: Line = ""
 
 
+class Usage(_Part):
+    """The tokens that an endpoint counted and, with a price of a million of each, what they cost in its currency."""
+
+    prompt_tokens: Tokens
+    completion_tokens: Tokens
+    price: tuple[Amount, Amount] | None = None
+    cost: Amount | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.price is None) != (self.cost is None):
+            raise ValueError("a cost has a price, and a price a cost")
+        if self.price is not None and self.cost is not None:
+            expected = cost_of((self.prompt_tokens, self.completion_tokens), self.price)
+            # Best-of-k adds the rounded costs of its requests.
+            if not math.isclose(self.cost, expected, rel_tol=1e-9, abs_tol=TOLERANCE):
+                raise ValueError(f"cost {self.cost}: its tokens cost {expected:.6f} at its price")
+        return self
+
+
 class Provenance(_Part):
     """What reproduces the row. `recipe` is the lock of a training run, None for systems without one."""
 
@@ -208,10 +232,11 @@ class Row(_Part):
         scores: By metric; a row without all of `METRICS` is incomplete and has no rank.
         sentences: Content hash of the sentences and their scores; "" for published figures and version 1.
         outputs: Content hash of the texts alone, by which copies are found; "" likewise.
+        usage: Of rows of an endpoint that counts tokens. None is not written.
         date: When the row was made (UTC).
     """
 
-    schema_version: Literal[2, 3] = 2
+    schema_version: Literal[2, 3, 4] = 2
     record: Literal["measured", "published"] = "measured"
     run_id: RunId
     system: System
@@ -226,6 +251,7 @@ class Row(_Part):
     copies: Share | None = None
     empty: Count | None = None
     cost: Cost = Cost()
+    usage: Usage | None = None
     provenance: Provenance = Provenance()
     sentences: Line = ""
     outputs: Line = ""
@@ -235,8 +261,12 @@ class Row(_Part):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.schema_version != schema_version(self.test_set.lang):
-            raise ValueError(f"schema version {self.schema_version} with the language {self.test_set.lang}")
+        expected = schema_version(self.test_set.lang, counted=self.usage is not None)
+        if self.schema_version != expected:
+            contents = f"the language {self.test_set.lang} and {'a' if self.usage else 'no'} usage"
+            raise ValueError(f"schema version {self.schema_version} with {contents}; it must be {expected}")
+        if self.usage is not None and "endpoint" not in self.decoding:
+            raise ValueError("usage: only a row whose decoding names an endpoint has one")
         if self.record == "published":
             if self.source is None or self.signature or any(score.low is not None for score in self.scores.values()):
                 raise ValueError("a published figure has a source, no signature and no interval")
@@ -262,6 +292,11 @@ class Row(_Part):
             if not low - ROUNDING <= score.mean <= high + ROUNDING or low > high:
                 raise ValueError(f"scores.{metric}: the interval [{low}, {high}] does not hold the mean {score.mean}")
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_no_usage(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = handler(self)
+        return {name: value for name, value in values.items() if (name, value) != ("usage", None)}
 
     @property
     def complete(self) -> bool:
@@ -321,9 +356,11 @@ class Row(_Part):
         return json.dumps(self.model_dump(mode="json"), indent=1, ensure_ascii=False, sort_keys=True) + "\n"
 
 
-def schema_version(lang: str) -> int:
-    """Return the schema version in which a row on sentences in a language is written."""
-    return 2 if lang == ENGLISH else SCHEMA_VERSION
+def schema_version(lang: str, *, counted: bool = False) -> int:
+    """Return the schema version in which a row on sentences in a language is written; `counted`: with usage."""
+    if counted:
+        return SCHEMA_VERSION
+    return 2 if lang == ENGLISH else 3
 
 
 def run_id(system: str, revision: str, decoding: dict[str, Any], comparable: str) -> str:

@@ -93,8 +93,7 @@ def rewrite_at_endpoint(system: System, sources: Sequence[str], seed: int) -> Re
     file = "".join(f"{output}\n" for output in outputs).encode()
     return Rewrites(
         system.name, "outputs", f"sha256:{sha256_bytes(file)}", decoding, outputs,
-        round(sum(a["seconds"] for a in used), 1), _device(endpoint.host, tokens, price), {"note": _NOTE},
-        usage(tokens, price),
+        round(sum(a["seconds"] for a in used), 1), f"endpoint {endpoint.host}", {"note": _NOTE}, usage(tokens, price),
     )  # fmt: skip
 
 
@@ -116,12 +115,6 @@ def usage(tokens: tuple[int, int], price: tuple[float, float] | None) -> dict[st
     """Return what (prompt, completion) tokens were used and, with a price per million of each, their cost."""
     counts: dict[str, Any] = {"prompt_tokens": tokens[0], "completion_tokens": tokens[1]}
     return counts if price is None else {**counts, "price": list(price), "cost": round(cost_of(tokens, price), 6)}
-
-
-def _device(host: str, tokens: tuple[int, int], price: tuple[float, float] | None) -> str:
-    """Where the model ran and, because a row has no field for it, what it cost."""
-    cost = "" if price is None else f", cost {cost_of(tokens, price):.6f}"
-    return f"endpoint {host}, {tokens[0]:,} prompt and {tokens[1]:,} completion tokens{cost}"
 
 
 def _asker(endpoint: Endpoint, preamble: Preamble, decoding: dict[str, Any]) -> Callable[[str], Completion]:

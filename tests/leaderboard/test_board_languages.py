@@ -106,9 +106,13 @@ def test_the_page_keeps_languages_apart(tmp_path: Path) -> None:
     assert "--lang" not in reproduce_command(made["en"])
 
 
-def test_a_table_without_languages_is_english(tmp_path: Path) -> None:
-    """As programs wrote it before rows had one."""
-    table = pq.read_table(BytesIO(derive(board(entry("a", [0.5] * 3)))[LATEST])).drop(["lang"])
+def test_a_table_without_languages_is_english_and_one_without_tokens_has_none(tmp_path: Path) -> None:
+    """As programs wrote it before rows had them."""
+    later = ["lang", "prompt_tokens", "completion_tokens", "token_cost"]
+    table = pq.read_table(BytesIO(derive(board(entry("a", [0.5] * 3)))[LATEST])).drop(later)
     (tmp_path / LATEST).parent.mkdir()
     pq.write_table(table, tmp_path / LATEST)
-    assert [group.lang for group in open_leaderboard(local=tmp_path).groups.values()] == ["en"]
+    page = open_leaderboard(local=tmp_path)
+    assert [group.lang for group in page.groups.values()] == ["en"]
+    (record,) = page.records.values()
+    assert [record[name] for name in later] == ["en", None, None, None]

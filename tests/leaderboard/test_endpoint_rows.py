@@ -21,8 +21,9 @@ def test_a_row_is_published_verified_and_remade(tmp_path: Path) -> None:
     """The URL is not part of the name; two runs in different cache folders ask the same."""
     first, second, board = tmp_path / "first.json", tmp_path / "second.json", tmp_path / "board"
     arguments = ["--test-set", "sample", "--limit", "4", "--profile", "offline-v2", "--decoding", "do_sample=true"]
+    priced = {**os.environ, "SRO_ENDPOINT_PRICE": "0.5,2"}
     with judge_server(lambda body, n: completion(f"kind {len(body['messages'][0]['content'])}")) as server:
-        done = run_module("metrics.score", f"openai:me/m@{server.url}", *arguments, "--json", str(first))
+        done = run_module("metrics.score", f"openai:me/m@{server.url}", *arguments, "--json", str(first), env=priced)
         assert done.returncode == 0, done.stderr
         for command in (["leaderboard.publish", str(first)], ["leaderboard.verify", "--write"]):
             done = run_module(*command, "--local", str(board))
@@ -31,8 +32,11 @@ def test_a_row_is_published_verified_and_remade(tmp_path: Path) -> None:
         (record,) = page.records.values()
         assert (record["system"], record["kind"], record["verification"]) == ("openai:me/m", "outputs", "verified")
         assert record["revision"].startswith("sha256:") and "weights cannot be pinned" in record["note"]
-        assert record["device"] == "endpoint 127.0.0.1, 40 prompt and 4 completion tokens"
-        assert "look at the host first" in render_details(page, record["key"])
+        assert record["device"] == "endpoint 127.0.0.1"
+        # (40 · 0.5 + 4 · 2) / 1,000,000
+        assert [record[name] for name in ("prompt_tokens", "completion_tokens", "token_cost")] == [40, 4, 0.000028]
+        details = render_details(page, record["key"])
+        assert "look at the host first" in details and "40 prompt, 4 completion; they cost 0.000028" in details
         command = shlex.split(reproduce_command(record))
         assert command[3:6] == ["openai:me/m", "--endpoint", server.url]
         empty = {**os.environ, "SRO_HOME": str(tmp_path / "other")}

@@ -172,11 +172,14 @@ def test_scores_are_clipped_to_their_bounds() -> None:
 
 
 def test_settings_that_the_format_has_not_become_text() -> None:
-    document = aggregate_document(row(decoding={"top_p": 0.9, "num_beams": 4, "do_sample": True, "endpoint": "u"}))
+    decoding = {"top_p": 0.9, "num_beams": 4, "do_sample": True, "endpoint": "u"}
+    usage = {"prompt_tokens": 40, "completion_tokens": 4, "price": [0.5, 2.0], "cost": 0.000028}
+    document = aggregate_document(row(decoding=decoding, schema_version=4, usage=usage))
     validate(document)
     config = document["evaluation_results"][0]["generation_config"]
     assert config["generation_args"] == {"top_p": 0.9}
-    assert config["additional_details"] == {"num_beams": "4", "do_sample": "true", "endpoint": "u"}
+    counts = {"prompt_tokens": "40", "completion_tokens": "4", "price": "[0.5, 2.0]", "cost": "2.8e-05"}
+    assert config["additional_details"] == {"num_beams": "4", "do_sample": "true", "endpoint": "u", **counts}
 
 
 def test_the_command_exports_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -403,7 +403,7 @@ def test_one_commit_holds_everything(hub: HubServer, store: HubStore) -> None:
     commits = store.api.list_repo_commits(REPO, repo_type="dataset")
     assert commits[0].commit_id != head and commits[1].commit_id == head
     snapshot = store.snapshot()
-    assert {*TABLES.values(), "README.md", "eval.yaml", "row-v3.schema.json", "tests/sample.parquet"} <= snapshot.files
+    assert {*TABLES.values(), "README.md", "eval.yaml", "row-v4.schema.json", "tests/sample.parquet"} <= snapshot.files
     board = load_board(snapshot)
     assert derive(board) == {path: snapshot.read(path) for path in TABLES.values()}
     for row in board.rows.values():

@@ -16,7 +16,16 @@ from jsonschema import Draft202012Validator
 import leaderboard
 from leaderboard.rows.formats import read_json
 from leaderboard.rows.results import row_from_result
-from leaderboard.rows.row import SCHEMA_VERSION, About, Row, expected_run_id, folder_name, json_schema, load_row
+from leaderboard.rows.row import (
+    SCHEMA_VERSION,
+    About,
+    Row,
+    Usage,
+    expected_run_id,
+    folder_name,
+    json_schema,
+    load_row,
+)
 from leaderboard.rows.sentences import Sentences
 from metrics.data.parquet import read_parquet, write_parquet
 from metrics.util.errors import InputError
@@ -76,18 +85,64 @@ def test_rows_of_older_versions_load_and_stay_english(version: int) -> None:
     Draft202012Validator(json_schema()).validate(json.loads(row.to_json()))
 
 
-def test_rows_in_other_languages_have_the_newest_version() -> None:
+def test_rows_in_other_languages_have_version_3() -> None:
     stored = (GOLDEN / "row-v3.json").read_text("utf-8")
     row = load_row(json.loads(stored), "golden")
-    assert (row.schema_version, row.test_set.lang, row.test_set.title) == (SCHEMA_VERSION, "de", "german.tsv:de")
+    assert (row.schema_version, row.test_set.lang, row.test_set.title) == (3, "de", "german.tsv:de")
     assert "|lang:de|n:3|" in row.signature and expected_run_id(row) == row.run_id and row.to_json() == stored
     Draft202012Validator(json_schema()).validate(json.loads(stored))
-    for version, lang in ((2, "de"), (3, "en"), (3, "German")):
+    for version, lang in ((2, "de"), (4, "de"), (3, "en"), (3, "German")):
         document = json.loads(stored)
         document["schema_version"] = version
         document["test_set"]["lang"] = lang
         with pytest.raises(InputError, match=r"schema version . with the language|test_set\.lang"):
             load_row(document, "x")
+
+
+def test_rows_with_the_tokens_of_an_endpoint_have_the_newest_version() -> None:
+    stored = (GOLDEN / "row-v4.json").read_text("utf-8")
+    row = load_row(json.loads(stored), "golden")
+    assert (row.schema_version, row.test_set.lang, row.system.name) == (SCHEMA_VERSION, "en", "openai:m")
+    # (40 · 0.5 + 4 · 2) / 1,000,000
+    assert row.usage == Usage(prompt_tokens=40, completion_tokens=4, price=(0.5, 2.0), cost=0.000028)
+    assert expected_run_id(row) == row.run_id and row.to_json() == stored
+    Draft202012Validator(json_schema()).validate(json.loads(stored))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"usage": None}, "schema version 4 with the language en and no usage; it must be 2"),
+        ({"schema_version": 2}, "schema version 2 with the language en and a usage; it must be 4"),
+        ({"decoding": {}}, "only a row whose decoding names an endpoint"),
+        ({"usage": {"prompt_tokens": -1, "completion_tokens": 4}}, "usage.prompt_tokens: .* or equal to 0"),
+        ({"usage": {"prompt_tokens": 1, "completion_tokens": 10**13}}, "usage.completion_tokens"),
+        ({"usage": {"prompt_tokens": 1}}, "usage.completion_tokens: Field required"),
+        ({"usage": {"prompt_tokens": 1, "completion_tokens": 1, "cost": 1.0}}, "a cost has a price"),
+        ({"usage": {"prompt_tokens": 1, "completion_tokens": 1, "price": [1.0, 1.0]}}, "a price a cost"),
+        ({"usage": {"prompt_tokens": 1, "completion_tokens": 1, "price": [1.0], "cost": 0.0}}, "usage.price"),
+        ({"usage": {"prompt_tokens": 1, "completion_tokens": 1, "price": [-1.0, 1.0], "cost": 0.0}}, "usage.price"),
+        ({"usage": {"prompt_tokens": 0, "completion_tokens": 0, "price": [1.0, 1.0], "cost": -1.0}}, "usage.cost"),
+        # A million tokens at 0.5 cost 0.5.
+        (
+            {"usage": {"prompt_tokens": 10**6, "completion_tokens": 0, "price": [0.5, 1.0], "cost": 0.4}},
+            "cost 0.4: its tokens cost 0.500000",
+        ),
+    ],
+)
+def test_usage_is_of_an_endpoint_within_bounds_and_costs_what_its_tokens_cost(
+    change: dict[str, Any], message: str
+) -> None:
+    document = json.loads((GOLDEN / "row-v4.json").read_text("utf-8"))
+    with pytest.raises(InputError, match=message):
+        load_row(document | change, "x")
+
+
+def test_a_server_that_counts_no_tokens_leaves_the_row_without_usage() -> None:
+    made = document("x", [1, 0, 1])
+    made["system"]["usage"] = {"prompt_tokens": 0, "completion_tokens": 0, "price": [1.0, 1.0], "cost": 0.0}
+    row, _ = row_from_result(made, "x", submitter="ann", date=TODAY)
+    assert (row.schema_version, row.usage) == (2, None) and "usage" not in row.to_json()
 
 
 def test_stored_rows_of_the_example_keep_their_bytes() -> None:
@@ -123,7 +178,7 @@ def test_rows_agree_within_rounding() -> None:
 
 
 def test_a_newer_version_is_refused() -> None:
-    with pytest.raises(InputError, match="somewhere: schema version 99, this program reads 1 to 3"):
+    with pytest.raises(InputError, match="somewhere: schema version 99, this program reads 1 to 4"):
         load_row({"schema_version": 99}, "somewhere")
 
 
@@ -275,13 +330,14 @@ def test_contradictory_results_are_refused() -> None:
     "path",
     [
         "system", "system.name", "system.kind", "system.revision", "system.decoding", "system.card", "system.cost",
-        "system.card.training_data", "test_set", "test_set.name", "test_set.sha256", "test_set.n", "signature",
-        "summary", "summary.sta", "summary.sta.mean", "sentences", "versions",
+        "system.card.training_data", "system.usage", "test_set", "test_set.name", "test_set.sha256", "test_set.n",
+        "signature", "summary", "summary.sta", "summary.sta.mean", "sentences", "versions",
     ],
 )  # fmt: skip
 def test_invalid_results_give_one_short_line(path: str, value: Any) -> None:
     """Any value in any field gives a valid row or an InputError."""
     broken = document("x", [1, 0, 1])
+    broken["system"]["usage"] = {}
     *parents, last = path.split(".")
     place = broken
     for parent in parents:

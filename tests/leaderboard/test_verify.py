@@ -747,13 +747,13 @@ def test_every_other_file_is_checked_or_named(board: Path) -> None:
     (board / "evil.py").write_text("import os")
     (board / "README.md").write_text("---\nconfigs: [{config_name: latest, data_files: evil.parquet}]\n---\n")
     (board / "eval.yaml").write_text("tasks: []\n")
-    (board / "row-v3.schema.json").write_text("{}")
+    (board / "row-v4.schema.json").write_text("{}")
     found = {o.path: (o.status, o.note) for o in check_files(LocalStore(board).snapshot())}
     assert {path: status for path, (status, _) in found.items()} == {
         **{"README.md": "unverifiable", "eval.yaml": "unverifiable", "evil.py": "unverifiable"},
         **{
             "replaced.json": "mismatch",
-            "row-v3.schema.json": "mismatch",
+            "row-v4.schema.json": "mismatch",
             f"verification/{'a' * 16}.json": "unverifiable",
         },
     }
@@ -863,11 +863,11 @@ def test_a_row_cannot_pass_as_one_of_another_schema(board: Path, capsys: pytest.
     path.write_text(row.model_copy(update={"sentences": "", "outputs": ""}).to_json())
     relative = parquet.relative_to(board).as_posix()
     assert check(board)["polite"] == ("mismatch", f"sentences: stored none, but {relative} is here")
-    path.write_text(json.dumps({**json.loads(row.to_json()), "schema_version": 4}))
+    path.write_text(json.dumps({**json.loads(row.to_json()), "schema_version": 5}))
     rebuild(LocalStore(board))
     status, note = check(board)["polite"]
     assert status == "mismatch" and note.startswith(
-        "row: schema version 4, this program reads 1 to 3, and yet version "
+        "row: schema version 5, this program reads 1 to 4, and yet version "
     )
     # A newer version of this program may have written and verified such a row.
     verification = board / "verification" / path.name
@@ -920,10 +920,10 @@ def test_missing_inputs_make_a_row_unverifiable(board: Path) -> None:
     assert replaced("|version:", "|version:9")[1].startswith("measured by version 9")
     status, note = replaced("profile:offline", "profile:ours")
     assert status == "unverifiable" and "ours" in note
-    alter(board, lambda r: r.update(schema_version=4), "delete")
+    alter(board, lambda r: r.update(schema_version=5), "delete")
     assert check(board)["delete"] == (
         "unverifiable",
-        "schema version 4, this program reads 1 to 3; install a newer one",
+        "schema version 5, this program reads 1 to 4; install a newer one",
     )
     with pytest.raises(InputError, match="no row with run id 0123"):
         verify_rows(LocalStore(board).snapshot(), VerificationContext(), ["0123"])

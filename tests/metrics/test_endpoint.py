@@ -216,7 +216,7 @@ def test_sampling_and_what_is_recorded(tmp_path: Path, monkeypatch: pytest.Monke
     file = tmp_path / "outputs.txt"
     file.write_text("be kind\n" * 3)
     assert (done.kind, done.revision) == ("outputs", resolve_system(str(file)).revision)
-    assert done.device == "endpoint 127.0.0.1, 30 prompt and 3 completion tokens, cost 0.000021"
+    assert done.device == "endpoint 127.0.0.1"
     assert done.usage == {"prompt_tokens": 30, "completion_tokens": 3, "price": [0.5, 2.0], "cost": 0.000021}
 
 

@@ -116,9 +116,17 @@ def _sections(board: Leaderboard, r: Record) -> dict[str, list[tuple[str, str]]]
             ("Code", to_html(provenance.get("git_commit"))),
             ("Packages", to_html(_pairs(packages) if isinstance(packages, dict) else "", _LONG)),
             ("Generation time", "" if r["seconds"] is None else f"{r['seconds']:.0f} s on {to_html(r['device'])}"),
+            ("Tokens", _tokens(r)),
             ("Schema version", number(r["schema_version"], 0)),
         ],
     }
+
+
+def _tokens(r: Record) -> str:
+    if r["prompt_tokens"] is None or r["completion_tokens"] is None:
+        return ""
+    counts = f"{number(r['prompt_tokens'], 0)} prompt, {number(r['completion_tokens'], 0)} completion"
+    return counts if r["token_cost"] is None else f"{counts}; they cost {number(r['token_cost'], 6)}"
 
 
 def _training_data(r: Record) -> str:
