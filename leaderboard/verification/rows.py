@@ -329,7 +329,7 @@ def check_published(row: Row) -> Outcome:
     outcome = Outcome(row.path, row)
     stored, expected = (one.model_dump(mode="json") for one in (row, listed))
     for name in Row.model_fields:
-        outcome.compare(name, stored[name], expected[name])
+        outcome.compare(name, stored.get(name), expected.get(name))
     return outcome
 
 
