@@ -1,5 +1,6 @@
 """Load the tokenizer of a resolved model: an adapter's own, where it has one, else its base's."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,13 @@ _PROBES = (
     f"{_FIRST_WORD} how are you? i don't know, it's 2023 (12345): a_b-c @user #tag x.y/z  two\n\nlines\tab...!!! 3$",
     f"{_FIRST_WORD} You ARE Straße, ñandú, Привет мир, 你好, مرحبا, ｆｕｌｌ… 😀",
 )
+# What tokenizer_config.json may state: fields of BERT's normalizer, and which ends of a text have a special token.
+_CASE = {
+    "lowercase": "do_lower_case",
+    "strip_accents": "strip_accents",
+    "handle_chinese_chars": "tokenize_chinese_chars",
+}
+_ENDS = ("add_bos_token", "add_eos_token")
 _PARTS = (_TOKENIZER, _SETTINGS, "special_tokens_map.json", "added_tokens.json")
 
 
@@ -33,22 +41,19 @@ def load_tokenizer(ref: ModelRef) -> Any:
     Raises:
         InputError: There is no tokenizer, or it has no vocabulary or needs code from the model repository.
     """
-    from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerFast
+    from transformers import AutoConfig, AutoTokenizer
 
     base = ref.base or ref
     folder = ref.folder if has_own_tokenizer(ref) else base.folder
     with loading_errors(ref.name):
         # An adapter's folder has no config, from which transformers reads the kind of model.
         config = AutoConfig.from_pretrained(base.folder, trust_remote_code=False)
-        tokenizer = AutoTokenizer.from_pretrained(folder, config=config, trust_remote_code=False)
-        if (file := folder / _TOKENIZER).is_file() and not _splits_as(file, tokenizer):
-            kind = type(tokenizer).__name__
-            print(f"{ref.name}: {_TOKENIZER} is followed; {kind} of transformers splits otherwise", file=sys.stderr)
-            tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+        found = AutoTokenizer.from_pretrained(folder, config=config, trust_remote_code=False)
+        tokenizer = _as_stored(found, folder, ref.name)
     _require_vocabulary(folder, tokenizer, ref.name)
     code = tokenizer.init_kwargs.get("auto_map")
     code = code.get("AutoTokenizer") if isinstance(code, dict) else code
-    require_own_code(ref.name, _SETTINGS, code, type(tokenizer).__name__)
+    require_own_code(ref.name, _SETTINGS, code, type(found).__name__)
     longest = tokenizer.model_max_length
     if type(longest) not in (int, float) or not longest >= 1:
         raise InputError(f"{ref.name}/{_SETTINGS}: model_max_length is {longest!r}; write a number of tokens, or null")
@@ -58,31 +63,101 @@ def load_tokenizer(ref: ModelRef) -> Any:
     return tokenizer
 
 
-def _splits_as(file: Path, tokenizer: Any) -> bool:
-    """Whether a tokenizer splits and joins texts as its `tokenizer.json` says.
+def _as_stored(tokenizer: Any, folder: Path, name: str) -> Any:
+    """Return the tokenizer, or one in its place that makes of texts what `tokenizer.json` says.
 
     transformers 5 rebuilds many kinds of tokenizers from the vocabulary alone: the file's own normalizer, rules for
-    digits and decoder, with which the model was trained, would be lost. Special tokens are not compared, nor the first
-    word and, in BERT's kind, case and accents: further settings decide these.
+    digits, prefix space, special tokens and decoder, with which the model was trained, would be lost. As in
+    transformers, case and prefix space that `tokenizer_config.json` states go first.
     """
     from tokenizers import Tokenizer
-    from tokenizers.normalizers import BertNormalizer
+    from transformers import PreTrainedTokenizerFast
 
     own = getattr(tokenizer, "backend_tokenizer", None)
-    if own is None:
-        return True
-    stored = Tokenizer.from_file(str(file))
-    probes = _PROBES[:1] if isinstance(stored.normalizer, BertNormalizer) else _PROBES
-    for probe in probes:
+    if own is None or not (folder / _TOKENIZER).is_file():
+        return tokenizer
+    kind, stored = type(tokenizer).__name__, Tokenizer.from_file(str(folder / _TOKENIZER))
+    stated = json.loads(read_text(folder / _SETTINGS)) if (folder / _SETTINGS).is_file() else {}
+    _set_case(stored, own, stated)
+    _set_lengths(stored, own)
+    prefix = stated.get("add_prefix_space")
+    if not _splits_as(stored, own, first_word=not isinstance(prefix, bool)):
+        print(f"{name}: {_TOKENIZER} is followed; {kind} of transformers splits otherwise", file=sys.stderr)
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+        own = tokenizer.backend_tokenizer
+        own.normalizer = stored.normalizer
+    # This class does not read the setting.
+    if type(tokenizer) is PreTrainedTokenizerFast and isinstance(prefix, bool):
+        words = own.encode(f"{_FIRST_WORD} {_FIRST_WORD}", add_special_tokens=False).tokens
+        marked = [word[0] in "Ġ▁" for word in words]
+        if any(marked) and marked[0] != prefix:
+            raise InputError(
+                f"{name}: {_SETTINGS} says add_prefix_space {prefix}, and {_TOKENIZER} does not; change one"
+            )
+    _set_special_tokens(tokenizer, stored, stated, name)
+    return tokenizer
+
+
+def _set_case(stored: Any, own: Any, stated: dict[str, Any]) -> None:
+    """Let tokenizers of BERT's kind treat case, accents and Chinese characters as stated, else as `stored` does."""
+    from tokenizers.normalizers import BertNormalizer
+
+    normalizer = stored.normalizer
+    if isinstance(normalizer, BertNormalizer):
+        for field, setting in _CASE.items():
+            if isinstance(stated.get(setting), bool):
+                setattr(normalizer, field, stated[setting])
+        stored.normalizer = normalizer
+        if isinstance(own.normalizer, BertNormalizer):
+            own.normalizer = normalizer
+
+
+def _set_lengths(stored: Any, own: Any) -> None:
+    """Let two tokenizers truncate and pad alike."""
+    stored.no_truncation()
+    stored.no_padding()
+    if own.truncation:
+        stored.enable_truncation(**own.truncation)
+    if own.padding:
+        stored.enable_padding(**own.padding)
+
+
+def _splits_as(stored: Any, own: Any, *, first_word: bool) -> bool:
+    """Whether two tokenizers split and join texts alike, special tokens aside; `first_word` includes the first one."""
+    start = 0 if first_word else len(_FIRST_WORD)
+    for probe in _PROBES:
         rows = []
         for one in (stored, own):
             encoding = one.encode(probe, add_special_tokens=False)
             pairs = zip(encoding.ids, encoding.offsets, strict=True)
-            rows.append([token for token, (_, end) in pairs if end > len(_FIRST_WORD)])
+            rows.append([token for token, (_, end) in pairs if end > start])
         texts = [one.decode(rows[0], skip_special_tokens=False).split() for one in (stored, own)]
         if rows[0] != rows[1] or texts[0] != texts[1]:
             return False
     return True
+
+
+def _set_special_tokens(tokenizer: Any, stored: Any, stated: dict[str, Any], name: str) -> None:
+    """Let a tokenizer add the special tokens that `tokenizer.json` says."""
+    # Where there is a tokenizer.json, transformers passes over what the settings say.
+    for setting, token, ids in zip(_ENDS, ("bos_token_id", "eos_token_id"), _special_tokens(stored), strict=True):
+        if isinstance(stated.get(setting), bool) and stated[setting] != (getattr(tokenizer, token) in ids):
+            says = f"{_SETTINGS} says {setting} {stated[setting]}"
+            print(f"{name}: {_TOKENIZER} is followed; {says}", file=sys.stderr)
+    own, kind = tokenizer.backend_tokenizer, type(tokenizer).__name__
+    # Where texts have a language, it is one of the special tokens.
+    if not hasattr(tokenizer, "src_lang") and _special_tokens(own) != _special_tokens(stored):
+        print(f"{name}: {_TOKENIZER} is followed; {kind} of transformers adds other special tokens", file=sys.stderr)
+        own.post_processor = stored.post_processor
+
+
+def _special_tokens(backend: Any) -> tuple[list[int], list[int]]:
+    """The special tokens that a tokenizer adds before and behind a text."""
+    encoding = backend.encode(_FIRST_WORD)
+    special = [bool(mask) for mask in encoding.special_tokens_mask]
+    first = special.index(False) if False in special else len(special)
+    last = len(special) - special[::-1].index(False) if False in special else first
+    return encoding.ids[:first], encoding.ids[last:]
 
 
 def _require_vocabulary(folder: Path, tokenizer: Any, name: str) -> None:

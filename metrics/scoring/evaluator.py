@@ -13,7 +13,7 @@ from metrics.data.test_sets import TestSet
 from metrics.profiles import Profile, load_profile, profile_names
 from metrics.scorers import FAULTS
 from metrics.scoring import COLUMNS
-from metrics.scoring.cache import ScoreCache
+from metrics.scoring.cache import CACHE_VERSION, ScoreCache
 from metrics.scoring.items import CHUNK, SentenceScores, Texts, score_chunks, to_items
 from metrics.scoring.measures import MEASURES, Similarity
 from metrics.scoring.result import Result
@@ -106,7 +106,7 @@ class Evaluator:
         items = to_items(sources, outputs, references, measures)
         # A judge has a cache of its own, and each run must count the answers that it cannot use.
         cache = None if self.profile.judged_metrics else self.cache
-        keys = {} if cache is None else {i: content_hash([self.signature_fields, *i]) for i in items}
+        keys = {} if cache is None else {i: self._key(*i) for i in items}
         cached = {} if cache is None else cache.read(sorted(set(keys.values())))
         scored: dict[Any, Sequence[float]] = {item: cached[key] for item, key in keys.items() if key in cached}
         pending = [item for item in items if item not in scored]
@@ -127,7 +127,7 @@ class Evaluator:
         if not isinstance(similarity, Similarity) or not similarity.tells_faults:
             return ()
         pairs = [(source, output) for source, output, _ in to_items(sources, outputs, None, ())]
-        keys = {pair: content_hash([self.signature_fields, FAULTS, *pair]) for pair in pairs if pair[1].strip()}
+        keys = {pair: self._key(FAULTS, *pair) for pair in pairs if pair[1].strip()}
         cached = {} if self.cache is None else self.cache.faults.read(sorted(keys.values()))
         found = {pair: FAULTS[int(cached[key][0])] for pair, key in keys.items() if key in cached}
         pending = [pair for pair in keys if pair not in found]
@@ -138,6 +138,10 @@ class Evaluator:
             if self.cache is not None:
                 self.cache.faults.write((keys[p], [FAULTS.index(name)]) for p, name in new.items())
         return tuple(found.get(pair, "lost") for pair in pairs)
+
+    def _key(self, *parts: Any) -> str:
+        """The key of a cached number."""
+        return content_hash([CACHE_VERSION, self.signature_fields, *parts])
 
     @cached_property
     def signature_fields(self) -> dict[str, str]:

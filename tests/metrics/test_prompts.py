@@ -103,19 +103,28 @@ def test_prompts_are_what_the_tokenizer_gives_without_its_end(kind: str) -> None
 
 
 # What a tokenizer_config.json names, and what tokenizer.json says: OLMo 2 (digits), a Llama's vocabulary under another
-# kind's name, and texts in lower case.
+# kind's name, texts in lower case, a space before the first word, and special tokens before a text.
 @pytest.mark.parametrize(
     ("class_name", "kind", "change"),
     [
         ("GPT2Tokenizer", "gpt2", "digits"), ("Qwen2Tokenizer", "llama2", ""), ("T5Tokenizer", "t5", "lower"),
         ("GPT2Tokenizer", "gpt2", ""), ("PreTrainedTokenizerFast", "gpt2", "digits"),
+        ("GPT2Tokenizer", "gpt2", "prefix"), ("RobertaTokenizer", "bart", "special"),
+        ("BertTokenizer", "words", ""),
     ],
 )  # fmt: skip
 def test_a_tokenizer_splits_texts_as_its_file_says(
     class_name: str, kind: str, change: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """transformers 5 rebuilds tokenizers of most kinds from their vocabulary, and passes over the rest of the file."""
-    backend = make_tokenizer(kind).backend_tokenizer
+    backend = word_pieces() if kind == "words" else make_tokenizer(kind).backend_tokenizer
+    if change == "prefix":
+        backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    if change == "special":
+        last = KINDS[kind][1][1]
+        backend.post_processor = processors.TemplateProcessing(
+            single=f"{last} $A", special_tokens=[(last, backend.token_to_id(last))]
+        )
     if change == "digits":
         backend.pre_tokenizer = pre_tokenizers.Sequence(
             [pre_tokenizers.Digits(individual_digits=True), backend.pre_tokenizer]
@@ -130,11 +139,47 @@ def test_a_tokenizer_splits_texts_as_its_file_says(
     rebuilt = class_name != "PreTrainedTokenizerFast" and (change or kind == "llama2")
     assert (f"own: tokenizer.json is followed; {class_name} of" in capsys.readouterr().err) == bool(rebuilt)
     for text in ("You are 10 of 2023 fools, don't", "you  are"):
+        assert found(text)["input_ids"] == file.encode(text).ids
         expected = file.encode(text, add_special_tokens=False).ids
         assert found(text, add_special_tokens=False)["input_ids"] == expected
         assert found.decode(expected, clean_up_tokenization_spaces=False) == file.decode(
             expected, skip_special_tokens=False
         )
+
+
+def word_pieces() -> tokenizers.Tokenizer:
+    """BERT's kind: cased, with its own special tokens."""
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "You", "you", "are", "fools", "don", "t", "'", ",", "of", "á", "a"]
+    backend = tokenizers.Tokenizer(models.WordPiece({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
+    backend.normalizer = normalizers.BertNormalizer(lowercase=False, strip_accents=False)
+    backend.pre_tokenizer, backend.decoder = pre_tokenizers.BertPreTokenizer(), decoders.WordPiece()
+    backend.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    return backend
+
+
+def test_what_the_settings_of_a_tokenizer_state_goes_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As in transformers; what the settings do not state, tokenizer.json says."""
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama"}))
+
+    def ids(backend: tokenizers.Tokenizer, text: str, **settings: Any) -> list[int]:
+        backend.save(str(tmp_path / "tokenizer.json"))
+        (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
+        found: list[int] = load_tokenizer(ModelRef("own", "folder", tmp_path, "1"))(text)["input_ids"]
+        return found
+
+    bert: dict[str, Any] = {"tokenizer_class": "BertTokenizer"}
+    assert ids(word_pieces(), "You á", **bert, do_lower_case=True) == [2, 5, 13, 3]
+    assert ids(word_pieces(), "You á", **bert, do_lower_case=True, strip_accents=True) == [2, 5, 14, 3]
+    gpt2 = make_tokenizer("gpt2").backend_tokenizer
+    spaced, plain = gpt2.encode(" you").ids, gpt2.encode("you").ids
+    assert ids(gpt2, "you", tokenizer_class="GPT2Tokenizer", add_prefix_space=True) == spaced != plain
+    with pytest.raises(InputError, match=r"says add_prefix_space True, and tokenizer\.json does not"):
+        ids(gpt2, "you", tokenizer_class="PreTrainedTokenizerFast", add_prefix_space=True)
+    # About special tokens tokenizer.json decides, and a line says so.
+    backend = make_tokenizer("bart").backend_tokenizer
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "</s>", "add_eos_token": False}
+    assert ids(backend, "you", **settings) == backend.encode("you").ids
+    assert "tokenizer_config.json says add_eos_token False" in capsys.readouterr().err
 
 
 def test_the_beginning_of_text_of_a_post_processor_is_kept() -> None:
