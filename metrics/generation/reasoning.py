@@ -88,7 +88,7 @@ def decode_without_reasoning(tokenizer: Any, rows: Sequence[Sequence[int]], reas
 
     Special tokens may be the markers, so that they are removed last.
     """
-    texts = tokenizer.batch_decode(rows, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+    texts = tokenizer.batch_decode(rows, skip_special_tokens=False)
     added = tokenizer.added_tokens_decoder.values()
     special = {str(token) for token in added if token.special} | set(tokenizer.all_special_tokens)
     pattern = "|".join(map(re.escape, sorted(special, key=len, reverse=True)))

@@ -185,7 +185,7 @@ def _rewrite_batch(
     if reasoning := find_reasoning(loaded):
         texts = decode_without_reasoning(tokenizer, tokens, reasoning)
     else:
-        texts = tokenizer.batch_decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        texts = tokenizer.batch_decode(tokens, skip_special_tokens=True)
     eos_token_ids = get_eos_token_ids(loaded.model, tokenizer)
     short = max_new_tokens < settings.get("max_new_tokens", 0)
     cut_off = [short and (not row or row[-1] not in eos_token_ids) for row in tokens]

@@ -5,10 +5,13 @@ from typing import Any
 
 
 def get_eos_token_ids(model: Any, tokenizer: Any) -> set[int]:
-    """Return every token that ends an output: those of the generation config and the tokenizer's EOS token."""
+    """Return every token that ends an output: those of the generation config, as in transformers.
+
+    Where it names none, an output ends with the tokenizer's EOS token; transformers would write on.
+    """
     stored = model.generation_config.eos_token_id
     eos_token_ids = {stored} if isinstance(stored, int) else set(stored or [])
-    if tokenizer.eos_token_id is not None:
+    if not eos_token_ids and tokenizer.eos_token_id is not None:
         eos_token_ids.add(tokenizer.eos_token_id)
     return eos_token_ids
 

@@ -37,7 +37,7 @@ from metrics.util.errors import InputError, name_option
 from metrics.util.files import append_json_lines, cache_dir, content_hash, is_duration, read_json_lines
 
 # Counts the changes to prompts and generation after which cached rewrites of the same decoding may be others.
-_CACHE_VERSION = 3
+_CACHE_VERSION = 4
 # Keys beside the outputs of a cached batch: the time that it took, and its outputs that the token limit cut off.
 _SECONDS, _UNFINISHED = "seconds", "unfinished"
 

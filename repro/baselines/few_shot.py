@@ -92,7 +92,8 @@ def _ends_at_line(ref: ModelRef, tokenizer: Any) -> ModelRef:
         else:
             config = GenerationConfig.from_model_config(AutoConfig.from_pretrained(ref.folder, trust_remote_code=False))
         own: Any = config.eos_token_id
-        ends = own if isinstance(own, list) else [own, tokenizer.eos_token_id]
+        own = tokenizer.eos_token_id if own is None else own
+        ends = own if isinstance(own, list) else [own]
         stored = {**config.to_dict(), "eos_token_id": sorted({*ids, *(end for end in ends if end is not None)})}
         with atomic_folder(folder) as target:
             # All files are linked except the one that differs.

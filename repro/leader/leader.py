@@ -16,6 +16,7 @@ from torch import nn
 from metrics.generation.decoding import LLAMA_LIKE
 from metrics.generation.lengths import model_positions
 from metrics.generation.prompts import prompt_ids
+from metrics.generation.tokens import get_eos_token_ids
 from metrics.models.loading import LoadedModel
 from metrics.util.errors import InputError
 from repro.distributed import full_tensor, shard_like
@@ -101,13 +102,19 @@ class Leader:
             for name, value in state.items():
                 parameters[name].copy_(shard_like(value, parameters[name]))
 
+    @property
+    def eos_token_id(self) -> int:
+        """The tokenizer's end of sequence, or the first one of the generation config if that names others."""
+        ends, own = get_eos_token_ids(self.loaded.model, self.tokenizer), self.tokenizer.eos_token_id
+        return int(own if own in ends else min(ends))
+
     def prompt_ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the token ids of each text in the leader's prompt, truncated to `max_length`."""
         return prompt_ids(self.tokenizer, self.prompt, texts, self.seq2seq, self.max_length)
 
     def target_ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the token ids of each text as an output of the model, with the end of sequence."""
-        eos, most = self.tokenizer.eos_token_id, self.max_length - 1
+        eos, most = self.eos_token_id, self.max_length - 1
         return [[*self.tokenizer(text, add_special_tokens=False)["input_ids"][:most], eos] for text in texts]
 
     def decode(self, outputs: Tokens) -> list[str]:

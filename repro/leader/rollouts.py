@@ -80,7 +80,7 @@ class RolloutGenerator:
             else:
                 with dropout(self.current_model(), config.rollout_dropout) as model:
                     outputs = self._generate(model, prompts, settings, seed)
-        return [tokens or [self.leader.tokenizer.eos_token_id] for tokens in outputs]
+        return [tokens or [self.leader.eos_token_id] for tokens in outputs]
 
     def current_model(self) -> Any:
         """Return a model with the leader's current weights in the dtype of rollouts."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,36 @@ def test_fields_that_change_the_text_give_the_text_of_transformers_and_are_recor
     assert list(found.outputs) == by_transformers(lively[kind], kind == "t5", stored)
     ((name, value),) = stored.items()
     assert found.decoding[name] == value
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "t5"])
+def test_outputs_end_where_the_generation_config_says(kind: str, lively: dict[str, Path], tmp_path: Path) -> None:
+    """A tokenizer's own end of sequence is no end where the config names another; without a config's, it is one."""
+    plain = rewrites_of(lively[kind], max_new_tokens=12).outputs
+    word = plain[0].split()[2]
+    token = AutoTokenizer.from_pretrained(lively[kind]).convert_tokens_to_ids(word)
+    assert isinstance(token, int)
+    folder = with_config(lively[kind], tmp_path / "model", {"eos_token_id": 1})
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps({**settings, "eos_token": word}))
+    found = rewrites_of(folder, max_new_tokens=12)
+    assert list(found.outputs) == by_transformers(folder, kind == "t5", {"eos_token_id": 1})
+    # The word itself is a special token, which no text shows.
+    assert [output.split() for output in found.outputs] == [[w for w in o.split() if w != word] for o in plain]
+    none = with_config(folder, tmp_path / "none", {"eos_token_id": None})
+    shorter = rewrites_of(none, max_new_tokens=12).outputs
+    assert [output.split() for output in shorter] == [list(takewhile(lambda w: w != word, o.split())) for o in plain]
+
+
+def test_blanks_before_signs_are_removed_where_the_tokenizer_says_so(lively: dict[str, Path], tmp_path: Path) -> None:
+    stored = {"sequence_bias": [[[6], 9.0]]}
+    folder = with_config(lively["t5"], tmp_path / "model", stored)
+    assert any(" !" in output for output in rewrites_of(folder, max_new_tokens=12).outputs)
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps({**settings, "clean_up_tokenization_spaces": True}))
+    found = rewrites_of(folder, max_new_tokens=12)
+    assert list(found.outputs) == by_transformers(folder, True, stored)
+    assert not any(" !" in output for output in found.outputs)
 
 
 def test_max_length_counts_each_prompt_without_its_padding(lively: dict[str, Path], tmp_path: Path) -> None:
