@@ -7,10 +7,22 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from metrics.models.weights import ADAPTER_CONFIG, loading_errors, refuse_weights, require_finite, weight_files
+from metrics.models.weights import (
+    ADAPTER_CONFIG,
+    OTHER_HEADS,
+    loading_errors,
+    refuse_weights,
+    require_finite,
+    weight_files,
+)
 from metrics.util.errors import InputError, one_line
 
 _PREFIX = "base_model.model."
+# What a class of transformers loads a model for, and the task_type of adapters that are trained for it.
+_TASKS = {
+    "AutoModelForCausalLM": ("CAUSAL_LM", "SEQ_2_SEQ_LM"), "AutoModelForSeq2SeqLM": ("CAUSAL_LM", "SEQ_2_SEQ_LM"),
+    "AutoModelForSequenceClassification": ("SEQ_CLS",),
+}  # fmt: skip
 # Kinds of adapters that a text alone does not serve.
 _NEED_MORE_INPUT = {
     "POLY": "the number of a task with each text", "MULTITASK_PROMPT_TUNING": "the number of a task with each text",
@@ -39,7 +51,7 @@ def adapter_weights(folder: Path, name: str) -> dict[str, tuple[int, ...]]:
 
 
 def load_adapter(
-    folder: Path, name: str, build_base: Callable[[frozenset[str]], Any], vocabulary: int | None
+    folder: Path, name: str, build_base: Callable[[frozenset[str]], Any], vocabulary: int | None, auto_class: str = ""
 ) -> tuple[Any, bool]:
     """Load an adapter onto its base model, and merge it into the base's weights where its kind can be merged.
 
@@ -48,6 +60,7 @@ def load_adapter(
         name: What error messages call it.
         build_base: Loads the base model; its argument names the base's weights that the adapter brings with it.
         vocabulary: The number of tokens of the adapter's own tokenizer, None if it has none. Embeddings grow to it.
+        auto_class: The name of the class of transformers that loads the base, such as "AutoModelForCausalLM".
 
     Returns:
         The model, and whether the adapter is merged into it.
@@ -60,7 +73,7 @@ def load_adapter(
 
     shapes = adapter_weights(folder, name)
     with loading_errors(name):
-        _require_known_settings(folder, name)
+        _require_known_settings(folder, name, auto_class)
         config = PeftConfig.from_pretrained(str(folder))
     supplied = frozenset(key.removeprefix(_PREFIX) for key in shapes)
 
@@ -90,14 +103,26 @@ def load_adapter(
     return model.eval(), merged
 
 
-def _require_known_settings(folder: Path, name: str) -> None:
-    """Refuse settings that the installed peft does not know, which it would pass over; those that are off may be."""
+def _require_known_settings(folder: Path, name: str, auto_class: str) -> None:
+    """Refuse an adapter for another task, and settings that the installed peft does not know.
+
+    peft would pass over them; those that are off may be there. Without a task_type, the weights alone decide.
+    """
     from peft import PEFT_TYPE_TO_CONFIG_MAPPING
 
     config = json.loads((folder / ADAPTER_CONFIG).read_text("utf-8"))
     kind = str(config.get("peft_type", "LORA"))
     if kind not in PEFT_TYPE_TO_CONFIG_MAPPING:
         raise InputError(f"{name}/{ADAPTER_CONFIG}: peft_type {kind[:80]} is unknown to the installed peft")
+    task, tasks = config.get("task_type"), _TASKS.get(auto_class, ())
+    if tasks and task and task not in tasks:
+        problem = f"task_type {str(task)[:80]} is another task; this one needs {' or '.join(tasks)}"
+        raise InputError(f"{name}/{ADAPTER_CONFIG}: {problem}")
+    mapping = config.get("auto_mapping")
+    declared = str((mapping if isinstance(mapping, dict) else {}).get("base_model_class"))
+    if declared.endswith(OTHER_HEADS.get(auto_class, ())):
+        problem = f"auto_mapping names {declared[:80]}, a model for another task"
+        raise InputError(f"{name}/{ADAPTER_CONFIG}: {problem}; name an adapter that was trained for this one")
     if kind in _NEED_MORE_INPUT:
         raise InputError(f"{name}/{ADAPTER_CONFIG}: peft_type {kind} needs {_NEED_MORE_INPUT[kind]}; not supported")
     known = {field.name for field in dataclasses.fields(PEFT_TYPE_TO_CONFIG_MAPPING[kind])}

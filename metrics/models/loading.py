@@ -136,7 +136,8 @@ def load_weights(
             supplied=supplied, **options,
         )  # fmt: skip
 
-    return load_adapter(ref.folder, ref.name, build, len(tokenizer) if has_own_tokenizer(ref) else None)
+    vocabulary = len(tokenizer) if has_own_tokenizer(ref) else None
+    return load_adapter(ref.folder, ref.name, build, vocabulary, auto_class.__name__)
 
 
 def require_merged(loaded: LoadedModel, what: str) -> None:

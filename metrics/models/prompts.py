@@ -14,6 +14,7 @@ from metrics.util.errors import InputError
 from metrics.util.files import write_json
 
 REWRITER_FILE = "rewriter.json"
+_SCHEMA = 1
 CHAT_PREFIX = "chat:"
 CHAT_PROMPT = (
     "chat:Rewrite this text politely. Keep its meaning, drop rude words. Answer with the rewritten text only.\n\n{text}"
@@ -61,14 +62,11 @@ def default_prompt(ref: ModelRef, tokenizer: Any, seq2seq: bool) -> str:
     model, else `CHAT_PROMPT` for models whose `tokenizer` has a chat template, and the text alone for others.
 
     Raises:
-        InputError: `rewriter.json` has no prompt.
+        InputError: `rewriter.json` has no prompt, or says anything else.
     """
     for resolved in (ref, ref.base):
         if resolved and (path := resolved.folder / REWRITER_FILE).is_file():
-            try:
-                return str(json.loads(path.read_text("utf-8"))["prompt"])
-            except (ValueError, KeyError, TypeError):
-                raise InputError(f"{path}: not a JSON object with a prompt") from None
+            return _read_prompt(path)
     if ref.name in KNOWN_PROMPTS:
         return KNOWN_PROMPTS[ref.name]
     if seq2seq:
@@ -76,6 +74,20 @@ def default_prompt(ref: ModelRef, tokenizer: Any, seq2seq: bool) -> str:
     return CHAT_PROMPT if tokenizer.chat_template else "{text}\n"
 
 
+def _read_prompt(path: Path) -> str:
+    try:
+        stored = json.loads(path.read_text("utf-8"))
+        prompt, others = stored["prompt"], sorted(stored.keys() - {"schema", "prompt"})
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise InputError(f"{path}: not a JSON object with a prompt") from None
+    if not isinstance(prompt, str):
+        raise InputError(f"{path}: its prompt is no text")
+    if others or stored.get("schema", _SCHEMA) != _SCHEMA:
+        unknown = others[0][:80] if others else f"schema {str(stored['schema'])[:80]}"
+        raise InputError(f"{path}: {unknown} is unknown; it holds a prompt and schema {_SCHEMA}")
+    return prompt
+
+
 def write_prompt(folder: Path, prompt: str) -> None:
     """Store a rewriter's prompt template in its model folder, where `default_prompt` finds it."""
-    write_json(folder / REWRITER_FILE, {"schema": 1, "prompt": prompt})
+    write_json(folder / REWRITER_FILE, {"schema": _SCHEMA, "prompt": prompt})

@@ -21,7 +21,7 @@ _HEADS = (
     "ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering", "ForMultipleChoice",
     "ForNextSentencePrediction", "ForMaskedLM", "ForPreTraining",
 )  # fmt: skip
-_OTHER_HEADS = {
+OTHER_HEADS = {
     "AutoModelForCausalLM": _HEADS, "AutoModelForSeq2SeqLM": _HEADS,
     "AutoModelForSequenceClassification": ("ForTokenClassification", "ForMultipleChoice"),
 }  # fmt: skip
@@ -163,10 +163,12 @@ def _require_task(model: Any, auto_class: str, name: str) -> None:
     """Refuse weights of a model for another task, and those whose config names code of their own for this one."""
     config, used = model.config, type(model).__name__
     declared = [str(architecture) for architecture in config.architectures or ()]
-    if declared and all(one.endswith(_OTHER_HEADS.get(auto_class, ())) for one in declared):
+    if declared and all(one.endswith(OTHER_HEADS.get(auto_class, ())) for one in declared):
         problem = f"its config says {declared[0][:80]}, whose head {used} does not have"
         raise InputError(f"{name}: {problem}; name a model that was trained for this task")
-    require_own_code(name, "config.json", (getattr(config, "auto_map", None) or {}).get(auto_class), used)
+    code = getattr(config, "auto_map", None) or {}
+    require_own_code(name, "config.json", code.get("AutoConfig"), type(config).__name__)
+    require_own_code(name, "config.json", code.get(auto_class), used)
 
 
 def require_own_code(name: str, file: str, code: Any, used: str) -> None:

@@ -218,6 +218,10 @@ def test_code_of_a_models_own_is_refused_unless_transformers_has_it(
             assert "LlamaForCausalLM of transformers takes the place of the code that config" in capsys.readouterr().err
         else:
             assert "config.json names code of its own, LlamaBiForCausalLM (auto_map)" in refusal(llama)
+    own = {"auto_map": {"AutoConfig": "configuration_x.LlamaBiConfig"}}
+    (llama / "config.json").write_text(json.dumps({**config, **own}))
+    assert "config.json names code of its own, LlamaBiConfig (auto_map)" in refusal(llama)
+    (llama / "config.json").write_text(json.dumps(config))
     settings = json.loads((llama / "tokenizer_config.json").read_text())
     own = {"auto_map": {"AutoTokenizer": ["tokenization_x.OtherTokenizer", None]}}
     (llama / "tokenizer_config.json").write_text(json.dumps({**settings, **own}))
@@ -345,6 +349,13 @@ def test_adapters_that_do_not_fit_are_refused_by_name(llama: Path, tmp_path: Pat
     assert "size mismatch" in configured(r=4)
     assert "v_proj.lora_A.weight and 7 more are unknown" in configured(target_modules=["q_proj"])
     assert "POLY needs the number of a task" in configured(peft_type="POLY")
+    for task in ("SEQ_CLS", "FEATURE_EXTRACTION"):
+        assert f"adapter_config.json: task_type {task} is another task" in configured(task_type=task)
+    mapping = {"base_model_class": "LlamaForSequenceClassification", "parent_library": "transformers"}
+    assert "auto_mapping names LlamaForSequenceClassification" in configured(task_type=None, auto_mapping=mapping)
+    with pytest.raises(InputError, match=r"task_type CAUSAL_LM is another task; this one needs SEQ_CLS"):
+        (folder / "adapter_config.json").write_text(json.dumps(config))
+        SequenceClassifier(str(folder))(["you"])
     (folder / "adapter_config.json").write_text(json.dumps(config))
     shutil.copytree(folder, tmp_path / "second")
     assert "is an adapter too" in configured(base_model_name_or_path="../second")
@@ -567,3 +578,17 @@ def test_the_built_in_models_load_whole(name: str) -> None:
         assert SentenceEncoder(name).cosine(["a dog"], ["a dog"])[0] == pytest.approx(1, abs=1e-6)
         return
     assert load_model(resolve_model(name), weights=False).merged
+
+
+@pytest.mark.parametrize(
+    ("stored", "message"),
+    [
+        ({"prompt": ["polite: {text}"]}, "its prompt is no text"),
+        ({"prompt": "polite: {text}", "system": "Stay kind"}, "system is unknown; it holds a prompt and schema 1"),
+        ({"prompt": "polite: {text}", "schema": 2}, "schema 2 is unknown"),
+    ],
+)
+def test_a_rewriter_file_that_says_more_is_refused(stored: dict[str, Any], message: str, llama: Path) -> None:
+    (llama / "rewriter.json").write_text(json.dumps(stored))
+    with pytest.raises(InputError, match=message):
+        load_model(resolve_model(str(llama)), device="cpu")
