@@ -106,7 +106,7 @@ def without_held_out(corpus: Corpus, held_out: Iterable[str]) -> tuple[Corpus, i
 
 
 def _own_corpus(path: Path, lang: str) -> Corpus:
-    texts = read_own_texts(path)
+    texts = read_own_texts(path, may_repeat=True)
     chosen = [i for i in range(len(texts.sources)) if not lang or (texts.langs and texts.langs[i] == lang)]
     if not chosen:
         raise InputError(f"{path}: no sentence in the language {lang}; it has {sorted(set(texts.langs)) or 'none'}")

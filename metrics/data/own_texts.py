@@ -44,11 +44,12 @@ def own_file(name: str) -> tuple[Path, str] | None:
     return None
 
 
-def read_own_texts(path: Path, columns: Columns = USUAL) -> OwnTexts:
+def read_own_texts(path: Path, columns: Columns = USUAL, *, may_repeat: bool = False) -> OwnTexts:
     """Read a file: text with one sentence per line, or a table (see `metrics.data.tables`) with the given columns.
 
     Cells are taken as they are, line breaks included. References are empty cells where a sentence has none. Without
-    ids, rows with the same source and language are one sentence with the references of all.
+    ids, rows with the same source and language are one sentence with the references of all. Lines of text may repeat
+    each other if `may_repeat`, as in corpora.
 
     Raises:
         InputError: The file is missing or damaged, lacks a column, or has an empty sentence, a doubled id, or a doubled
@@ -69,12 +70,22 @@ def read_own_texts(path: Path, columns: Columns = USUAL) -> OwnTexts:
         for number, source in enumerate(sources, start=1):
             if not source.strip():
                 raise InputError(f"{path}: line {number} is empty; write one sentence per line")
+        if not may_repeat:
+            _require_single(path, sources)
     if not sources:
         raise InputError(f"{path}: contains no sentence")
     if all(map(_is_number, sources)):
         problem = f"its sources are numbers, such as {sources[0].strip()[:40]}, and no sentences"
         raise InputError(f"{path}: {problem}; name the column of the sentences with --columns source=…")
     return OwnTexts(path.name, f"sha256:{sha256_file(path)}", sources, references, langs, ids)
+
+
+def _require_single(path: Path, lines: tuple[str, ...]) -> None:
+    """Raise an `InputError` if a line stands twice: as in tables, a sentence counts once."""
+    firsts: dict[str, int] = {}
+    for number, line in enumerate(lines, start=1):
+        if (first := firsts.setdefault(line, number)) != number:
+            raise InputError(f"{path}: {quoted(line)} stands in line {first} and line {number}; remove one")
 
 
 def _is_number(text: str) -> bool:
@@ -99,6 +110,9 @@ def _columns(table: Table, columns: Columns) -> _Columns:
         columns.find_test_source(table),
     )
     reference_columns = [name for name in columns.find_references(table) if name != source_column]
+    used = {id_column, lang_column, source_column, *reference_columns}
+    if unread := [name for name in table.columns if name not in used]:
+        print(f"{table.path}: columns that are not read: {', '.join(unread)[:200]}", file=sys.stderr)
     sources = tuple(table.text(i, source_column) for i in numbers)
     for place, source in zip(table.places, sources, strict=True):
         if not source.strip():

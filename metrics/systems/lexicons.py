@@ -2,6 +2,7 @@
 
 import functools
 import json
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
@@ -11,6 +12,7 @@ from typing import Any
 
 import regex
 
+from metrics.data.columns import Columns
 from metrics.data.languages import require_code
 from metrics.data.sources import hub_files
 from metrics.data.tables import is_table, read_table, read_texts
@@ -22,6 +24,8 @@ HUB_LEXICON = "textdetox/multilingual_toxic_lexicon"
 _COLUMNS = ("text", "word", "toxic")
 # Unlike re, regex counts vowel signs and accents that follow a letter as parts of words: Hindi, Hebrew, Arabic.
 _WORD = regex.compile(r"[\w'*@$\u200c\u200d]+")
+# What a line of several entries, or with a remark behind an entry, holds, and a word or phrase does not.
+_SEPARATORS = (",", ";", "\t", " #", "、", "，", "；")
 # Packages that split the languages without blanks between words.
 _TOKENISERS = {"zh": ("jieba",), "ja": ("sudachipy", "sudachidict_small")}
 # Written without blanks between words, and served by no tokeniser here.
@@ -84,8 +88,18 @@ def read_lexicon(lang: str, file: Path | None = None) -> Lexicon:
     if not entries:
         raise InputError(f"{file or HUB_LEXICON}: has no entry in the language {lang}")
     # A missing tokeniser ends the command here, before the first text.
-    _words(lang)("")
+    words = _words(lang)
+    words("")
+    if words is _spaced and (useless := sorted(entry for entry in entries if not _is_phrase(entry))):
+        count = f"{len(useless)} entries begin or end with a sign that is no part of a word"
+        print(f"{file or HUB_LEXICON}: {count}, and match nothing: {', '.join(useless)[:80]}", file=sys.stderr)
     return Lexicon(lang, entries)
+
+
+def _is_phrase(entry: str) -> bool:
+    """Whether an entry begins with a word and ends with one."""
+    spans = list(_spaced(entry))
+    return bool(spans) and spans[0][0] == 0 and spans[-1][1] == len(entry)
 
 
 def _from_file(path: Path, lang: str) -> list[str]:
@@ -97,14 +111,21 @@ def _from_file(path: Path, lang: str) -> list[str]:
         if isinstance(values, list) and all(isinstance(value, str) for value in values):
             return values
     if not is_table(path):
-        return [line for line in read_texts(path) if not line.startswith("#")]
+        return [_entry(path, number, line) for number, line in enumerate(read_texts(path), 1) if line[:1] != "#"]
     table = read_table(path)
-    column = next((name for name in _COLUMNS if name in table.columns), "")
+    column = next((name for wanted in _COLUMNS for name in table.columns if name.lower() == wanted), "")
     if not column:
         raise InputError(f"{path}: no column text; it has {', '.join(table.columns)[:200]}")
-    states = "lang" in table.columns
+    states = Columns().find_lang(table)
     rows = range(len(table.rows))
-    return [table.text(i, column) for i in rows if not states or table.key(i, "lang").strip().lower() == lang]
+    return [table.text(i, column) for i in rows if not states or table.key(i, states).strip().lower() == lang]
+
+
+def _entry(path: Path, number: int, line: str) -> str:
+    if any(sign in line.strip() for sign in _SEPARATORS):
+        problem = f'line {number}, "{line.strip()[:60]}", looks like several entries or a remark'
+        raise InputError(f"{path}: {problem}; write one word or phrase per line, or a JSON array")
+    return line
 
 
 def _from_hub(lang: str) -> list[str]:

@@ -191,12 +191,13 @@ def test_entries_are_deleted_at_boundaries_of_words(lang: str, entries: list[str
     assert deletes_only(text, kept) and not deletes_only(text, f"{kept}x")
 
 
-def test_lexicons_of_every_format(tmp_path: Path) -> None:
+def test_lexicons_of_every_format(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = {
         "a.txt": "# rude\nDepp\nDu  Narr\n",
         "a.json": '["Depp", "Du Narr"]',
         "a.tsv": "text\tlang\nDepp\tde\nfool\ten\nDu Narr\tDE\n",
         "a.csv": "word,other\nDepp,1\nDu Narr,2\n",
+        "c.tsv": "Text\tlanguage\nDepp\tde\nfool\ten\nDu Narr\tDE\n",
     }
     for name, text in words.items():
         (tmp_path / name).write_text(text)
@@ -204,6 +205,18 @@ def test_lexicons_of_every_format(tmp_path: Path) -> None:
     assert {lexicon.entries for lexicon in found} == {frozenset({"depp", "du narr"})}
     assert len({lexicon.revision for lexicon in found}) == 1
     assert found[0].revision != read_lexicon("ru", tmp_path / "a.txt").revision
+    (tmp_path / "b.txt").write_text("Depp\nDepp!\n")
+    read_lexicon("de", tmp_path / "b.txt")
+    assert (
+        "1 entries begin or end with a sign that is no part of a word, and match nothing: depp!"
+        in capsys.readouterr().err
+    )
+    for line in ("narr, depp", "narr;depp", "narr\tdepp", "narr # mild", "傻瓜、笨蛋"):
+        (tmp_path / "c.txt").write_text(f"# several, or one\nDepp\n{line}\n")
+        with pytest.raises(
+            InputError, match=r'c\.txt: line 3, ".*", looks like .* or a remark; write one word or phrase'
+        ):
+            read_lexicon("de", tmp_path / "c.txt")
     with pytest.raises(InputError, match=r"a\.tsv: has no entry in the language fr"):
         read_lexicon("fr", tmp_path / "a.tsv")
     (tmp_path / "b.tsv").write_text("x\ty\n1\t2\n")

@@ -227,11 +227,14 @@ def test_a_test_set_of_ones_own(tmp_path: Path, suffix: str) -> None:
     assert (toxic.toxic, toxic.pairs, toxic.origin) == ((SOURCES[1],), ((SOURCES[1], "r1"),), "file")
 
 
-def test_lists_of_references_and_plain_lines(tmp_path: Path) -> None:
+def test_lists_of_references_and_plain_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write(tmp_path / "a.jsonl", [{"text": "a b", "references": ["c", "d"]}, {"text": "e", "references": None}])
     assert load_test_set(str(path)).references == (("c", "d"), ())
     (tmp_path / "b.txt").write_text("a b\nc d\n")
     assert load_test_set(str(tmp_path / "b.txt")).sources == ("a b", "c d")
+    other = write(tmp_path / "c.tsv", [{"text": "a b", "target": "c", "label": "1"}])
+    assert load_test_set(str(other)).references == ((),)
+    assert "c.tsv: columns that are not read: target, label" in capsys.readouterr().err
     named = load_test_set(str(path), columns=Columns.parse(["source=text", "reference=references"]))
     assert named.references == (("c", "d"), ())
 
@@ -260,6 +263,7 @@ def test_rows_of_one_source_are_one_sentence_with_several_references(
         ("a.tsv", "toxic_sentence\treference\na\tb\na\t\n", '"a" stands in row 2 and row 3; remove one'),
         ("a.tsv", "id\ttext\treference\n1\ta\tb\n1\ta\tc\n", "id 1 stands in row 2 and row 3"),
         ("a.txt", "a\n\nb\n", "line 2 is empty"),
+        ("a.txt", "a\nb\na\n", '"a" stands in line 1 and line 3; remove one'),
         ("a.txt", "", "contains no sentence"),
         ("a.tsv", "toxic_sentence\tlang\n \ten\n", "row 2: its toxic_sentence is empty"),
         ("a.tsv", "toxic_sentence\tlang\na\ten\nb\ten\na\ten\n", '"a" stands in row 2 and row 4'),
@@ -302,9 +306,10 @@ def test_the_inputs_of_the_shared_tasks(data_dir: Path, capsys: pytest.CaptureFi
 
 
 def test_texts_of_the_test_set_leave_the_corpus(tmp_path: Path) -> None:
-    (tmp_path / "a.txt").write_text("you are such a damn fool\ngo away you idiot now please\n")
+    """Those of a corpus may repeat each other."""
+    (tmp_path / "a.txt").write_text("you are such a damn fool\n" * 2 + "go away you idiot now please\n")
     kept, dropped = without_held_out(load_corpus(str(tmp_path / "a.txt")), ["You are such a damn fool!"])
-    assert (kept.toxic, dropped) == (("go away you idiot now please",), 1)
+    assert (kept.toxic, dropped) == (("go away you idiot now please",), 2)
 
 
 def test_scores_name_the_file_and_its_hash(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
