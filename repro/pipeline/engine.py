@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from metrics.util.errors import InputError
 from metrics.util.files import content_hash, link_folder, remove_folder, remove_temporaries, sha256_file, write_json
 from metrics.util.progress import ProgressBar
 from repro.config.inputs import Inputs, identity
@@ -83,11 +84,16 @@ class Engine:
         self._current = ""
 
     def run(self, stages: Sequence[Stage[Any]]) -> None:
-        """Build the stages that are not complete yet, in their order."""
-        # The main process alone: when the others arrive, it may already work on new temporary files.
-        broadcast_from_main(lambda: remove_temporaries(self._out))
-        for number, stage in enumerate(stages, 1):
-            self._run_stage(stage, f"[{number}/{len(stages)}] {stage.name}")
+        """Build the stages that are not complete yet, in their order.
+
+        Raises:
+            InputError: Another run works in the same folder.
+        """
+        with _only_run(self._out):
+            # The main process alone: when the others arrive, it may already work on new temporary files.
+            broadcast_from_main(lambda: remove_temporaries(self._out))
+            for number, stage in enumerate(stages, 1):
+                self._run_stage(stage, f"[{number}/{len(stages)}] {stage.name}")
 
     def log(self, event: Mapping[str, Any]) -> None:
         """Append an event of the current stage to the log; only the main process writes."""
@@ -169,6 +175,21 @@ def exclusive_lock(path: Path) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def _only_run(out: Path) -> Iterator[None]:
+    """Keep other runs out of a folder; the lock of a killed process is released."""
+    if not is_main_process():
+        yield
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"{out}: another run works in this folder; wait for it, or choose another --out") from None
         yield
 
 

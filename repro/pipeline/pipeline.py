@@ -21,7 +21,7 @@ from repro.pipeline.rewriting import REWRITING
 from repro.pipeline.scoring import ROWS, SCORING
 from repro.pipeline.screener import SCREENER
 from repro.pipeline.softening import SOFTENING
-from repro.pipeline.training import CHOICE, TRAINING
+from repro.pipeline.training import CHOICE, TRAINING, select_texts
 from repro.pipeline.warm_up import WARM_UP
 from repro.training.tracking import require_trackers
 
@@ -43,6 +43,9 @@ def run(recipe: Recipe, data_dir: str | None, out: Path, shared: Path | None = N
         raise InputError(f"method {recipe.method} trains in one process only; start the run without accelerate")
     require_trackers(recipe.report_to)
     inputs = main_process_first(lambda: resolve_inputs(recipe, data_dir))
+    if recipe.method != "none" and inputs.toxic.origin == "file":
+        # Before the first stage. The suite's own corpora have such texts.
+        select_texts(inputs.toxic, recipe, recipe.seed)
     engine = Engine(recipe, inputs, out, shared)
     with _logged_messages(engine.log, verbose):
         engine.run(stages(recipe))

@@ -88,7 +88,7 @@ def _train(run: StageRun[_TrainingConfig]) -> None:
         return
     config, inputs = run.config, run.inputs
     leader = load_leader(paraphraser(inputs.leader, run.folders["warm-up"]), config)
-    texts = _select_texts(inputs.toxic, config, config.seed)
+    texts = select_texts(inputs.toxic, config, config.seed)
     evaluate = partial(_score_development, leader, inputs, config)
     follower = load_follower(run.folders["screener"], config)
     pairs = inputs.parallel.pairs if inputs.parallel else ()
@@ -102,8 +102,8 @@ def _train(run: StageRun[_TrainingConfig]) -> None:
         remove_folder(run.work / "training")
 
 
-def _select_texts(corpus: Corpus, config: TextsConfig, seed: int) -> list[str]:
-    """The toxic texts to roll out on, shuffled by `seed`."""
+def select_texts(corpus: Corpus, config: TextsConfig, seed: int) -> list[str]:
+    """Return the toxic texts to roll out on, shuffled by `seed`; raise an `InputError` if the settings leave none."""
     longest = config.toxic_max_words or 10**9
     texts = [text for text in corpus.toxic if _MIN_WORDS <= len(text.split()) <= longest]
     if config.toxic_min_content:
@@ -112,7 +112,9 @@ def _select_texts(corpus: Corpus, config: TextsConfig, seed: int) -> list[str]:
     random.Random(seed).shuffle(texts)
     texts = texts[: config.toxic_limit or None]
     if not texts:
-        raise InputError(f"{config.toxic_corpus}: no toxic text of at most {longest} words; set toxic_max_words higher")
+        limits = f"toxic_max_words={config.toxic_max_words} and toxic_min_content={config.toxic_min_content}"
+        problem = f"none of its {len(corpus.toxic)} toxic texts has {_MIN_WORDS} words and is within {limits}"
+        raise InputError(f"{config.toxic_corpus}: {problem}; 0 turns a limit off")
     return texts
 
 
