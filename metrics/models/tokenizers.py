@@ -10,7 +10,7 @@ from metrics.models.weights import loading_errors, require_own_code
 from metrics.util.errors import InputError
 from metrics.util.files import read_text
 
-CHAT_TEMPLATE = "chat_template.jinja"
+CHAT_TEMPLATE, _PROCESSORS_TEMPLATE = "chat_template.jinja", "chat_template.json"
 _TOKENIZER, _SETTINGS = "tokenizer.json", "tokenizer_config.json"
 _FIRST_WORD = "a"
 # Of these, different tokenizers make different tokens: digits, contractions, signs, white space; case and scripts.
@@ -60,6 +60,9 @@ def load_tokenizer(ref: ModelRef) -> Any:
     tokenizer.model_max_length = int(min(longest, 1e30))
     if ref.base is not None and folder != ref.folder and (ref.folder / CHAT_TEMPLATE).is_file():
         tokenizer.chat_template = read_text(ref.folder / CHAT_TEMPLATE)
+    if tokenizer.chat_template is None and (folder / _PROCESSORS_TEMPLATE).is_file():
+        problem = f"{_PROCESSORS_TEMPLATE} is for processors of images or sound, and its tokenizer has no template"
+        raise InputError(f"{ref.name}: {problem}; write it to {CHAT_TEMPLATE}, or remove it")
     return tokenizer
 
 

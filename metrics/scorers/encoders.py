@@ -132,6 +132,11 @@ class SequenceClassifier(_Encoder):
             raise InputError(
                 f"{self.ref.name}: its problem_type is {problem}; a profile needs single_label_classification"
             )
+        numbers = model.config.label2id or {}
+        for index, label in model.config.id2label.items():
+            if numbers.get(label, index) != index:
+                problem = f"{label} is {index} in its id2label and {numbers[label]} in its label2id"
+                raise InputError(f"{self.ref.name}/config.json: {problem}; correct the wrong one")
         return model, tokenizer
 
     @property

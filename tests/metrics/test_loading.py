@@ -204,6 +204,10 @@ def test_labels_that_are_no_classes_are_refused(problem: str, tokenizer_folder: 
     (folder / "config.json").write_text(json.dumps({**config, "problem_type": problem}))
     with pytest.raises(InputError, match=f"its problem_type is {problem}; a profile needs single_label"):
         SequenceClassifier(str(folder))(["you"])
+    labels = {"id2label": {"0": "neutral", "1": "toxic"}, "label2id": {"neutral": 1, "toxic": 0}}
+    (folder / "config.json").write_text(json.dumps({**config, **labels}))
+    with pytest.raises(InputError, match="neutral is 0 in its id2label and 1 in its label2id"):
+        SequenceClassifier(str(folder))(["you"])
 
 
 def test_code_of_a_models_own_is_refused_unless_transformers_has_it(
@@ -405,6 +409,9 @@ def test_a_tokenizer_without_special_tokens_rewrites_alone_as_in_a_batch(llama: 
 
 
 def test_a_tokenizer_that_does_not_belong_to_the_model_is_refused(llama: Path) -> None:
+    (llama / "chat_template.json").write_text('{"chat_template": "{{ messages[0].content }}"}')
+    assert "chat_template.json is for processors" in refusal(llama)
+    (llama / "chat_template.json").unlink()
     tokenizer = AutoTokenizer.from_pretrained(llama)
     tokenizer.add_tokens(["<rude>"])
     tokenizer.save_pretrained(llama)
