@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import sys
 import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -72,6 +73,8 @@ def load_adapter(
     from peft import PeftConfig, PeftModel
 
     shapes = adapter_weights(folder, name)
+    if (folder / "config.json").is_file():
+        print(f"{name}: config.json is not read; as in peft, the config is its base's", file=sys.stderr)
     with loading_errors(name):
         _require_known_settings(folder, name, auto_class)
         config = PeftConfig.from_pretrained(str(folder))

@@ -307,7 +307,9 @@ def test_every_kind_of_adapter_writes_what_peft_writes(
     assert loaded.merged == (kind in ("lora", "dora", "ia3", "loha"))
 
 
-def test_an_adapter_brings_its_tokenizer_chat_template_and_tokens(llama: Path, tmp_path: Path) -> None:
+def test_an_adapter_brings_its_tokenizer_chat_template_and_tokens(
+    llama: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     from peft import LoraConfig, get_peft_model
 
     tokenizer = AutoTokenizer.from_pretrained(llama)
@@ -332,6 +334,10 @@ def test_an_adapter_brings_its_tokenizer_chat_template_and_tokens(llama: Path, t
     write_adapter(llama, tmp_path / "templated", LoraConfig(task_type="CAUSAL_LM"))
     (tmp_path / "templated" / "chat_template.jinja").write_text("{{ messages[0].content }}!")
     assert load(tmp_path / "templated").tokenizer.chat_template == "{{ messages[0].content }}!"
+    assert "config.json is not read" not in capsys.readouterr().err
+    shutil.copy(llama / "config.json", tmp_path / "templated")
+    load(tmp_path / "templated")
+    assert "config.json is not read; as in peft, the config is its base's" in capsys.readouterr().err
 
 
 def test_adapters_that_do_not_fit_are_refused_by_name(llama: Path, tmp_path: Path) -> None:
