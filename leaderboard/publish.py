@@ -27,7 +27,7 @@ def main(argv: list[str]) -> None:
     add("--name", help="the system's name on the board (one result only)")
     add("--about", metavar="FILE", help="YAML: the system's size, licence and so on (docs/leaderboard.md)")
     add("--published", action="store_true", help="also publish the figures of rows/published.yaml")
-    text = "take an earlier row of the same system out of the ranking; may be repeated"
+    text = "take your own earlier row of the same system out of the ranking; may be repeated"
     add("--replaces", action="append", default=[], metavar="RUN_ID", help=text)
     add("--without-texts", action="store_true", help="publish rows without sentences, for restricted texts")
     add("--submitter", default="local", help="for --local; on the Hub it is the token's user")

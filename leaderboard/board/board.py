@@ -81,17 +81,23 @@ class Board:
         """Return the row that replaces `row`; None if none does, or if rows replace each other in a circle.
 
         Of a chain of rows it is the last one that can have a rank. A row that cannot, as one that was published without
-        its texts, replaces only another such row: else a system would lose its rank.
+        its texts, replaces only another such row: else a system would lose its rank. A mismatch replaces nothing.
         """
         seen = {row.run_id}
-        last, able = row, None
+        last, standing, able = row, None, None
         while (new := self.rows.get(self.replaced.get(last.run_id, ""))) and is_replacement(last, new):
             if new.run_id in seen:
                 return None
             seen.add(new.run_id)
             last = new
-            able = new if self._can_rank(new) else able
-        return able if last is row or able or self._can_rank(row) else last
+            if not self.disproved(new):
+                standing, able = new, new if self._can_rank(new) else able
+        return able if able or self._can_rank(row) else standing
+
+    def disproved(self, row: Row) -> bool:
+        """Return whether the stored verification of this version of a row says mismatch, as `status` then does."""
+        verification = self.verifications.get(row.run_id)
+        return verification is not None and (verification.status, verification.row) == ("mismatch", row.sha256)
 
     def _can_rank(self, row: Row) -> bool:
         """Whether a row can have a rank if no verification disproves it; J itself is read of latest rows only."""

@@ -3,7 +3,7 @@
 import json
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Annotated, Any, Literal
@@ -62,19 +62,30 @@ def load_board(snapshot: Snapshot) -> Board:
         if path in snapshot.files:
             with _skip_invalid():
                 verifications[run] = cached_verifications.get(path) or read_verification(snapshot, path)
-    j: dict[str, np.ndarray[Any, Any]] = {}
     replaced: dict[str, str] = {}
     with _skip_invalid():
         replaced = read_replaced(snapshot)
-    board = Board(rows, j, verifications, replaced=replaced, stored=stored_sentences(snapshot, rows.values()))
-    for row in board.latest:
-        if row.run_id in board.stored:
-            with _skip_invalid():
-                known = cached_j.get(row.run_id) if row.path in cached_rows else None
-                j[row.run_id] = read_sentences(snapshot, row).values["j"] if known is None else known
+    board = Board(rows, {}, verifications, replaced=replaced, stored=stored_sentences(snapshot, rows.values()))
+    known = {row.run_id for row in board.latest if row.path in cached_rows and row.run_id in board.stored}
+    board = replace(board, j={run: j for run, j in cached_j.items() if run in known})
+    board = with_latest_j(board, snapshot)
     with _skip_invalid():
-        return replace(board, recomputed=read_recomputed(snapshot, rows.values(), j))
+        return replace(board, recomputed=read_recomputed(snapshot, rows.values(), board.j))
     return board
+
+
+def with_latest_j(board: Board, snapshot: Snapshot, known: Container[str] = ()) -> Board:
+    """Return a board with J of its latest rows, but for those whose run id is in `known`, which it has already.
+
+    A row is one of the latest again as soon as the row in its place turns out to be a mismatch. Damaged sentences are
+    skipped, each with a warning.
+    """
+    j = dict(board.j)
+    for row in board.latest:
+        if row.run_id in board.stored and row.run_id not in j and row.run_id not in known:
+            with _skip_invalid():
+                j[row.run_id] = read_sentences(snapshot, row).values["j"]
+    return replace(board, j=j)
 
 
 def stored_sentences(snapshot: Snapshot, rows: Iterable[Row]) -> frozenset[str]:

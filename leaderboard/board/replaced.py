@@ -54,13 +54,18 @@ def replaced_file(replaced: Mapping[str, str]) -> bytes:
 
 
 def is_replacement(old: Row, new: Row) -> bool:
-    """Return whether a row can stand in another's place: one system by name and kind, under one signature."""
-    first, second = ((row.system.name, row.system.kind, row.comparable) for row in (old, new))
+    """Return whether a row can stand in another's place: of one system and one submitter, under one signature."""
+    first, second = ((row.submitter, row.system.name, row.system.kind, row.comparable) for row in (old, new))
     return first == second and old.run_id != new.run_id
 
 
 def with_replaced(rows: Mapping[str, Row], entries: Sequence[Row], old_runs: Sequence[str]) -> dict[str, str]:
-    """Return what `entries` replace among `rows`, the rows with the run ids `old_runs`.
+    """Return what `entries`, which name who publishes them now, replace: the rows with the run ids `old_runs`.
+
+    Args:
+        rows: The board's rows, those of the entries among them, which somebody else may have published before.
+        entries: The rows that are published.
+        old_runs: Run ids of the rows that they replace.
 
     Raises:
         InputError: A run id has no row, or none of the entries, or several of them, can stand in its place.
@@ -69,10 +74,14 @@ def with_replaced(rows: Mapping[str, Row], entries: Sequence[Row], old_runs: Seq
     for run in old_runs:
         if run not in rows:
             raise InputError(f"--replaces {run[:40]}: no row with this run id")
-        new = [row.run_id for row in entries if is_replacement(rows[run], row)]
+        old = rows[run]
+        new = [r.run_id for r in entries if is_replacement(old, r) and is_replacement(old, rows[r.run_id])]
+        others = {own.submitter for row in entries for own in (row, rows[row.run_id])} - {old.submitter}
+        if not new and others:
+            problem = f"{old.submitter} submitted it, not {', '.join(sorted(others))}"
+            raise InputError(f"--replaces {run}: {problem}; only its own submitter can replace a row")
         if len(new) != 1:
-            system = rows[run].system.name
-            problem = f"{len(new)} of the results are of {system} under its signature; give one"
+            problem = f"{len(new)} of the results are of {old.system.name} under its signature; give one"
             raise InputError(f"--replaces {run}: {problem}")
         found[run] = new[0]
     return found

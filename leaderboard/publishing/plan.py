@@ -15,7 +15,7 @@ from leaderboard.board.copies import (
     only_deletes,
 )
 from leaderboard.board.markdown import table
-from leaderboard.board.reading import load_board, read_sentences
+from leaderboard.board.reading import load_board, read_sentences, with_latest_j
 from leaderboard.board.replaced import REPLACED, is_replacement, replaced_file, with_replaced
 from leaderboard.board.tables import table_changes
 from leaderboard.publishing.card import missing_files
@@ -119,10 +119,11 @@ def plan(snapshot: Snapshot, entries: Sequence[Entry], replaces: Sequence[str] =
             additions[row.run_id] = existing, sentences
     row_files = {row.path: row.to_json().encode() for row, _ in additions.values()}
     row_files |= {row.sentences_path: s.to_parquet() for row, s in additions.values() if s is not None}
-    replaced = board.replaced | with_replaced(board.rows, [row for row, _ in entries], replaces)
+    after = board.with_entries(additions)
+    replaced = board.replaced | with_replaced(after.rows, [row for row, _ in entries], replaces)
     if replaced != board.replaced:
         row_files[REPLACED] = replaced_file(replaced)
-    after = replace(board.with_entries(additions), replaced=replaced)
+    after = with_latest_j(replace(after, replaced=replaced), snapshot, board.latest_ids)
     changes = {**row_files, **missing_files(snapshot), **table_changes(after, snapshot)}
     return Plan(board, after, additions, row_files, changes)
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from leaderboard.board.board import Board
-from leaderboard.board.reading import V1_ROWS, read_row, read_verification, row_files, stored_sentences
+from leaderboard.board.reading import V1_ROWS, read_row, read_verification, row_files, stored_sentences, stored_verification
 from leaderboard.board.recomputed import RECOMPUTED
 from leaderboard.board.replaced import REPLACED, is_line, read_lines
 from leaderboard.board.tables import TABLES
@@ -92,16 +92,20 @@ def _replaced(snapshot: Snapshot) -> list[Outcome]:
         if run in named:
             with suppress(InputError):
                 rows[run] = read_row(snapshot, path)
-    board = Board(rows, replaced=replaced, stored=stored_sentences(snapshot, rows.values()))
-    # With no sentences stored anywhere, names and signatures alone decide.
-    bare = replace(board, stored=frozenset())
+    found = {run: one for run, row in rows.items() if (one := stored_verification(snapshot, row))}
+    board = Board(rows, verifications=found, replaced=replaced, stored=stored_sentences(snapshot, rows.values()))
+    # With no sentences and no verifications stored anywhere, submitters, names and signatures alone decide.
+    bare = replace(board, stored=frozenset(), verifications={})
     for old, new in replaced.items():
         if old in rows and board.successor(rows[old]):
             continue
         if old in rows and bare.successor(rows[old]):
-            outcome.missing.append(f"{old}: stays in the ranking, because {new} has no stored outputs, and so no rank")
+            disproved = new in rows and board.disproved(rows[new])
+            reason = "is a mismatch" if disproved else "has no stored outputs, and so no rank"
+            outcome.missing.append(f"{old}: stays in the ranking, because {new} {reason}")
         else:
-            outcome.findings.append(f"{old}: {new} cannot replace it; correct or remove this line")
+            reason = "not here, in a circle, or of another submitter, system or signature"
+            outcome.findings.append(f"{old}: {new} cannot replace it ({reason}); correct or remove this line")
     return [outcome] if outcome.status != "verified" else []
 
 

@@ -20,6 +20,7 @@ from leaderboard.board.reading import (
     stored_verification,
     verification_file,
     verification_path,
+    with_latest_j,
 )
 from leaderboard.board.recomputed import RECOMPUTED, read_stored, recomputed_file
 from leaderboard.board.tables import TABLES, derive, table_changes
@@ -241,7 +242,9 @@ def write_verifications(store: Store, outcomes: Sequence[Outcome]) -> None:
         current = {run: v for run, v in verifications.items() if run in board.rows and board.rows[run].sha256 == v.row}
         kept = {run: one for run, one in board.recomputed.items() if run not in current}
         kept |= {run: one for run, one in recomputed.items() if run in current}
-        board = replace(board, verifications={**board.verifications, **current})
+        # Rows that one of these mismatches replaced are ranked again.
+        found = replace(board, verifications={**board.verifications, **current})
+        board = with_latest_j(found, snapshot, board.latest_ids)
         verified = {run for run, row in board.rows.items() if board.status(row).status == "verified"}
         # The file has the values of all verified rows, so that one that it lacks is found. Older versions of this
         # program wrote none: it begins once all these rows are verified again.

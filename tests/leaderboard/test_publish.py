@@ -291,6 +291,21 @@ def test_a_row_leaves_the_ranking_only_if_its_publisher_says_so(
     assert "replaced.json: x: not two run ids" in capsys.readouterr().err
 
 
+def test_only_its_submitter_replaces_a_row(tmp_path: Path) -> None:
+    """Not by a result of one's own, and not by publishing again what its submitter has published, with texts or none."""
+    store, (old, _) = LocalStore(tmp_path), entry("x", [1, 1, 1])
+    publish(store, [(old, None), entry("x", [1, 0, 1], revision=pin("2"))], show=quiet)
+    for revision in ("2", "3"):
+        given = entry("x", [1, 0, 1], revision=pin(revision), submitter="eve")
+        with pytest.raises(InputError, match=f"--replaces {old.run_id}: ann submitted it, not eve; only its own"):
+            publish(store, [given], replaces=[old.run_id], show=quiet)
+    (new, sentences) = entry("x", [1, 0, 1], revision=pin("3"), submitter="eve")
+    publish(store, [(new, sentences)], show=quiet)
+    (tmp_path / "replaced.json").write_text(json.dumps({old.run_id: new.run_id}))
+    board = load_board(store.snapshot())
+    assert old in board.latest and derive(board) == derive(replace(board, replaced={}))
+
+
 def test_what_a_killed_publisher_left_is_removed(tmp_path: Path) -> None:
     store, (row, sentences) = LocalStore(tmp_path), entry("x", [1, 0, 1])
     killed = f"""

@@ -28,6 +28,7 @@ from leaderboard.rows.sentences import Sentences, summarise
 from leaderboard.show import main as show
 from leaderboard.space.data import open_leaderboard
 from leaderboard.space.views.charts import render_charts
+from leaderboard.space.views.history import render_history
 from leaderboard.stores.local import LocalStore
 from leaderboard.verification.leaderboard import check_files, check_tables, verify_rows
 from leaderboard.verification.rows import Outcome, VerificationContext, _check_origin
@@ -646,6 +647,28 @@ def test_a_row_without_outputs_takes_no_rank_from_another(board: Path, capsys: p
     assert "replaced.json: x: not two run ids; skipped" in capsys.readouterr().err
     (outcome,) = check_files(LocalStore(board).snapshot())
     assert sorted(outcome.findings) == sorted(f"{o}: not two run ids; remove this line" for o in ("x", delete.run_id))
+
+
+def test_a_mismatch_displaces_no_row(board: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The old row is ranked again as soon as verification finds that the new one has invented scores, page included."""
+    main(["--local", str(board), "--write"])
+    row, sentences = own(board, "polite")
+    other = replace(sentences, output=tuple(f"{text} indeed" for text in sentences.output))
+    newer = store_sentences(board, renamed(row, "polite", revision=pin("2")), other)
+    publish(LocalStore(board), [(newer, other)], replaces=[row.run_id], show=lambda change: None)
+    assert row.run_id not in set(pd.read_parquet(board / TABLES["latest"])["run_id"])
+    with pytest.raises(SystemExit):
+        main(["--local", str(board), "--write"])
+    latest = pd.read_parquet(board / TABLES["latest"]).set_index("run_id")
+    assert latest.loc[row.run_id, "rank"] > 0 and pd.isna(latest.loc[newer.run_id, "rank"])
+    assert latest.loc[row.run_id, "verification"] == "verified"
+    assert check_tables(LocalStore(board).snapshot()) == []
+    (outcome,) = check_files(LocalStore(board).snapshot())
+    note = f"{row.run_id}: stays in the ranking, because {newer.run_id} is a mismatch"
+    assert (outcome.path, outcome.status, outcome.note) == ("replaced.json", "unverifiable", note)
+    page = open_leaderboard(local=board)
+    history = render_history(page, row.run_id)
+    assert page.records[row.run_id]["rank"] > 0 and "replaced by <bdi>" not in history
 
 
 def test_rows_that_tables_do_not_list_yet_are_no_mismatch(board: Path, capsys: pytest.CaptureFixture[str]) -> None:
