@@ -137,7 +137,8 @@ def check_statuses(snapshot: Snapshot, outcomes: Iterable[Outcome]) -> list[Outc
 def check_recomputed(snapshot: Snapshot, outcomes: Iterable[Outcome]) -> list[Outcome]:
     """Return an outcome for the file of recomputed values, if it has others than those of the verified rows.
 
-    Values of rows that have left, or that have changed since, have no effect.
+    Values of rows that have left, or that have changed since, have no effect. Where a verification was deleted,
+    nothing else tells that there was one.
     """
     if RECOMPUTED not in snapshot.files:
         return []
@@ -163,7 +164,11 @@ def check_recomputed(snapshot: Snapshot, outcomes: Iterable[Outcome]) -> list[Ou
                 outcome.compare(f"run {row.run_id}: {name}", own.values[name], value, TOLERANCE)
             for i in np.flatnonzero(np.abs(own.j - here.j) > TOLERANCE).tolist():
                 outcome.compare(f"run {row.run_id}: j of sentence {i}", float(own.j[i]), float(here.j[i]))
-    return [outcome] if outcome.findings else []
+    runs = set(row_files(snapshot).values())
+    for run in sorted(run for run in stored if verification_path(run) not in snapshot.files):
+        lost = "verification was" if run in runs else "row and verification were"
+        outcome.missing.append(f"run {run}: its {lost} deleted; if you agree, run leaderboard.verify --write")
+    return [outcome] if outcome.status != "verified" else []
 
 
 def check_tables(snapshot: Snapshot) -> list[Outcome]:
@@ -198,12 +203,17 @@ def check_tables(snapshot: Snapshot) -> list[Outcome]:
 
 def _check_unlisted(snapshot: Snapshot, unlisted: Iterable[str], outcome: Outcome) -> None:
     """Tell rows that were removed from the tables from rows that came by a pull request since."""
-    merged = []
+    merged, recomputed = [], {}
+    with suppress(InputError):
+        recomputed = read_stored(snapshot)
     for path in sorted(unlisted):
         with suppress(InputError):
             row = read_row(snapshot, path)
             if stored := stored_verification(snapshot, row):
                 found = f"run {row.run_id}: not listed, and yet its verification is of {stored.date}"
+                outcome.findings.append(f"{found}; run python -m leaderboard.rebuild")
+            elif row.run_id in recomputed and recomputed[row.run_id].row == row.sha256:
+                found = f"run {row.run_id}: not listed, and yet {RECOMPUTED} has its values"
                 outcome.findings.append(f"{found}; run python -m leaderboard.rebuild")
             else:
                 merged.append(row.run_id)

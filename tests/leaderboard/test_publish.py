@@ -292,7 +292,7 @@ def test_a_row_leaves_the_ranking_only_if_its_publisher_says_so(
 
 
 def test_only_its_submitter_replaces_a_row(tmp_path: Path) -> None:
-    """Not by a result of one's own, and not by publishing again what its submitter has published, with texts or none."""
+    """Not by a result of one's own, and not by publishing again what its submitter has published."""
     store, (old, _) = LocalStore(tmp_path), entry("x", [1, 1, 1])
     publish(store, [(old, None), entry("x", [1, 0, 1], revision=pin("2"))], show=quiet)
     for revision in ("2", "3"):

@@ -8,6 +8,7 @@ import os
 import shutil
 import unicodedata
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -720,6 +721,37 @@ def test_tables_cannot_leave_a_verified_row_out(board: Path, tmp_path: Path) -> 
     assert [o.note for o in check_tables(LocalStore(board).snapshot())] == [
         "table: not here; run python -m leaderboard.rebuild"
     ]
+
+
+def test_a_deleted_verification_leaves_one_line(
+    board: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Alone, with the row, and with the row's lines in the tables: the recomputed values tell that there was one."""
+    main(["--local", str(board), "--write"])
+    row, _ = own(board, "polite")
+    copy = tmp_path / "other"
+    shutil.copytree(board, copy)
+
+    def lines(code: int) -> list[str]:
+        capsys.readouterr()
+        with nullcontext() if code == 0 else pytest.raises(SystemExit):
+            main(["--local", str(board)])
+        return [line for line in capsys.readouterr().out.splitlines()[:-1] if not line.startswith("verified")]
+
+    action = "deleted; if you agree, run leaderboard.verify --write"
+    (board / "verification" / f"{row.run_id}.json").unlink()
+    rebuild(LocalStore(board))
+    assert lines(0) == [f"unverifiable\t{RECOMPUTED}\trun {row.run_id}: its verification was {action}"]
+    shutil.rmtree(copy / "results/polite")
+    rebuild(LocalStore(copy))
+    shutil.copytree(copy / "data", board / "data", dirs_exist_ok=True)
+    assert any(
+        line.startswith(f"mismatch\t{TABLES['full']}\trun {row.run_id}: not listed, and yet") for line in lines(1)
+    )
+    shutil.rmtree(board / "results/polite")
+    assert lines(0) == [f"unverifiable\t{RECOMPUTED}\trun {row.run_id}: its row and verification were {action}"]
+    main(["--local", str(board), "--write"])
+    assert lines(0) == []
 
 
 def test_files_that_readers_would_load_belong_to_a_row(board: Path) -> None:
