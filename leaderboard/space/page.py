@@ -21,6 +21,7 @@ from leaderboard.space.tabs.submit import submit_tab
 from leaderboard.space.tabs.system import system_tab
 from leaderboard.space.tabs.try_it import try_it_tab
 from leaderboard.space.views.selection import ANY, CHOICES, MAX_SEARCH, Filters
+from metrics.spaces.blocks import Blocks
 from metrics.spaces.gate import launch_options
 from metrics.spaces.theme import theme
 from metrics.util.errors import InputError
@@ -67,7 +68,7 @@ class Page:
     def build(self) -> gr.Blocks:
         """Return the page as a gradio app."""
         frame = Frame(self.board, tuple(TABS), local=self.local, collector=self.collector)
-        with gr.Blocks(title=TITLE, analytics_enabled=False) as demo:
+        with Blocks(title=TITLE, analytics_enabled=False) as demo:
             html_block(_introduction(self.board), "top")
             _filters(frame)
             frame.open_tab = frame.keep("tab", gr.Textbox(frame.tab_names[0], visible=False), frame.tab_names)

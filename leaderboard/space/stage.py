@@ -26,7 +26,7 @@ _PAGE = {
     "metrics/systems": "__init__.py baselines.py lexicon.txt names.py",
 }
 # Of the metrics' own Spaces, all but their page.
-_SCORING = METRIC_BUNDLE | {"metrics/spaces": "__init__.py gate.py theme.py"}
+_SCORING = METRIC_BUNDLE | {"metrics/spaces": "__init__.py blocks.py gate.py theme.py"}
 PAGE_BUNDLE = {folder: f"{_PAGE.get(folder, '')} {_SCORING.get(folder, '')}" for folder in _PAGE | _SCORING}
 
 

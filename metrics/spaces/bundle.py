@@ -28,7 +28,7 @@ METRIC_BUNDLE = {
     "metrics/scorers/heads/content": "*",
     "metrics/scorers/judge": "*.py",
     "metrics/scoring": "__init__.py functions.py items.py measures.py",
-    "metrics/spaces": "__init__.py adapter.py gate.py page.py theme.py page.css",
+    "metrics/spaces": "__init__.py adapter.py blocks.py gate.py page.py theme.py page.css",
     "metrics/util": "*.py",
 }
 _APP = '''"""Serves the page of a metric: `python app.py`."""

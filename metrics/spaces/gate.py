@@ -7,6 +7,7 @@ recordings, proxies and components that these pages do not use. `launch_options`
 import asyncio
 import os
 import re
+import sys
 import time
 from collections import OrderedDict
 from typing import Any
@@ -14,6 +15,8 @@ from urllib.parse import parse_qsl
 
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from metrics.util.characters import printable
 
 # A route that is missing here does not exist: those of a later version of gradio are closed until somebody adds them.
 _STREAMS = r"/gradio_api/(heartbeat/[^/]+|queue/data|call/(v2/)?[^/]+/[^/]+)"
@@ -58,6 +61,7 @@ class Gate:
         client = self._client(scope)
         if (writes and _QUEUED.fullmatch(path) and not client.may_queue()) or not client.enter(writes, path):
             return await _refuse(send, 429, "too many requests at once; try again in a few seconds")
+        answer = _Answer(send, writes)
         try:
             if writes:
                 try:
@@ -67,7 +71,13 @@ class Gate:
                 if body is None:
                     return await _refuse(send, 413, f"at most {self._max_body:,} bytes")
                 receive = _replay(body, receive)
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, answer)
+        except Exception as error:
+            if answer.started:
+                raise
+            # gradio fails on calls of events that do not exist.
+            print(f"refused {scope['method']} {printable(path, 100)}: {type(error).__name__}", file=sys.stderr)
+            await _refuse(send, 400, "this page has no such call")
         finally:
             client.leave(writes, path)
 
@@ -136,6 +146,21 @@ def launch_options(max_body: int) -> dict[str, Any]:
         "ssr_mode": False, "mcp_server": False, "enable_monitoring": False, "run_history": False,
         "state_session_capacity": 1_000,
     }  # fmt: skip
+
+
+class _Answer:
+    """A `send` that answers a failed call with 400: gradio says 500 for values that no event of the page takes."""
+
+    def __init__(self, send: Send, writes: bool) -> None:
+        self.started = False
+        self._send, self._writes = send, writes
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.started = True
+            if self._writes and message["status"] == 500:
+                message = {**message, "status": 400}
+        await self._send(message)
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

@@ -9,6 +9,7 @@ from gradio.events import api
 
 from metrics.scorers.batching import Array
 from metrics.scoring.functions import metric_values
+from metrics.spaces.blocks import Blocks
 from metrics.spaces.gate import launch_options
 from metrics.spaces.theme import theme
 from metrics.util.errors import InputError
@@ -46,7 +47,7 @@ def _build(metric: str) -> gr.Blocks:
         return _result(metric, left, _lines(predictions, len(left)))
 
     # The example is scored before the page is served: this loads the models, so that the first visitor need not wait.
-    with gr.Blocks(title=title) as demo:
+    with Blocks(title=title) as demo:
         gr.Markdown(f"# {title}\n{question} One sentence per line: the first rewrite belongs to the first source.")
         with gr.Row():
             sources = gr.Textbox(EXAMPLE[0], label="Source sentences", lines=6, max_lines=20, min_width=300)

@@ -67,6 +67,44 @@ def test_addresses_of_pages_that_do_not_exist_are_no_errors_of_the_server(client
     assert client.get("/?q=page").status_code == 200
 
 
+def test_calls_that_no_event_takes_are_refused_in_one_line(
+    client: httpx.Client, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Events that do not exist, without event data, with too few values and with values of another type."""
+    config = client.get("/config").json()
+    values = {part["id"]: part["props"].get("value") for part in config["components"]}
+    sort = next(d for d in config["dependencies"] if any(name == "sort" for _, name in d["targets"]))
+    good = {"data": [values[i] for i in sort["inputs"]], "fn_index": sort["id"], "session_hash": "s"}
+    for path, body in (
+        *(
+            (path, good | {"fn_index": index})
+            for path in ("run/predict", "queue/join")
+            for index in (-1, 99_999, 10**30)
+        ),
+        *(("run/predict", good | {"event_data": data}) for data in (None, 3, {}, [], {"values": 1}, "x")),
+        ("run/predict", good | {"data": []}),
+        ("run/predict", good | {"data": [{"a": 1}] * len(good["data"])}),
+        *((path, {"data": []}) for path in ("run/predict", "call/x", "call/v2/x")),
+    ):
+        capfd.readouterr()
+        response = client.post(f"{API}/{path}", json=body)
+        shown = capfd.readouterr()
+        assert response.status_code == 400, (path, body, response.text)
+        assert "Traceback" not in shown.out + shown.err and shown.err.count("\n") == 1, (path, body, shown)
+        assert shown.err.startswith("refused ")
+    # The queue answers first; the failure of the call reaches the log only.
+    queued = next(d for d in config["dependencies"] if any(name == "pick" for _, name in d["targets"]))
+    good = {"data": [values[i] for i in queued["inputs"]], "fn_index": queued["id"], "session_hash": "s"}
+    assert client.post(f"{API}/queue/join", json=good).status_code == 200
+    shown = ""
+    for _ in range(100):
+        shown += "".join(capfd.readouterr())
+        if shown:
+            break
+        time.sleep(0.1)
+    assert shown.startswith("refused a call: ") and shown.count("\n") == 1
+
+
 def test_the_page_and_its_filters_work_through_the_gate(client: httpx.Client) -> None:
     assert client.get("/").status_code == 200
     found = search(client, "polite")
