@@ -3,9 +3,9 @@
 The files are those of `python -m metrics.score … --json FILE`; one may hold several systems. The command refuses
 results with different signatures, because their scores are not comparable. For each metric and pair of systems it
 prints the difference with the 95 % interval of a paired bootstrap, and the p-value of an approximate randomisation
-test (Noreen 1989), which exchanges the signs of the differences at random. Of more than two systems it compares every
-pair, the one with the higher J first, and also prints p after Holm's correction (1979) for the number of pairs: calling
-those below .05 different errs in any of them with a probability of at most .05.
+test (Noreen 1989), which exchanges the signs of the differences at random. Of more than two systems (50 at
+most) it compares every pair, the one with the higher J first, and also prints p after Holm's correction (1979) for the
+number of pairs: calling those below .05 different errs in any of them with a probability of at most .05.
 
 --plot FILE draws the differences of J. --judge also asks an instruction model, per sentence and in both orders, which
 of two systems' rewrites is better (profile `judge`, pair_prompt). It prints the win rate of A with its 95 % interval;
@@ -21,6 +21,8 @@ from metrics.util.characters import printable
 from metrics.util.console import add_judge_option, command_parser
 from metrics.util.errors import InputError, run_command
 
+# 1,225 pairs; the work grows with their number.
+_MAX_SYSTEMS = 50
 _COLUMNS = "A − B [95 %, paired bootstrap]\tp (approximate randomisation)"
 
 
@@ -40,6 +42,8 @@ def main(argv: list[str]) -> None:
         require_plot_format(options.plot)
         require_writable(options.plot)
     results = [result for path in options.files for result in read_results(path)]
+    if len(results) > _MAX_SYSTEMS:
+        raise InputError(f"{len(results)} systems in these files; at most {_MAX_SYSTEMS} are compared, pair by pair")
     if len(results) < 2:
         raise InputError(f"{options.files[0]}: one system; give the results of another one to compare it with")
     if options.judge and len(results) > 2:

@@ -102,6 +102,14 @@ def test_every_pair_of_three_systems(tmp_path: Path, capsys: pytest.CaptureFixtu
         main([str(tmp_path / "ab.json"), str(tmp_path / "c.json"), "--judge", "m"])
 
 
+def test_too_many_systems_are_refused(tmp_path: Path) -> None:
+    """The work grows with the number of pairs."""
+    documents = [result(str(n), [0.0] * 6) for n in range(51)]
+    (tmp_path / "all.json").write_text(json.dumps({"results": documents}))
+    with pytest.raises(InputError, match="51 systems in these files; at most 50 are compared, pair by pair"):
+        main([str(tmp_path / "all.json")])
+
+
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
