@@ -10,6 +10,7 @@ import unicodedata
 from contextlib import suppress
 from pathlib import Path
 
+from metrics.util.characters import require_name
 from metrics.util.errors import InputError
 from metrics.util.files import cache_dir
 
@@ -34,6 +35,10 @@ def annotator_id(name: str) -> str:
     key = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
     if not 0 < len(key) <= MAX_NAME:
         raise InputError(f"annotator: a name has 1 to {MAX_NAME} characters")
+    try:
+        require_name(key)
+    except ValueError as error:
+        raise InputError(f"annotator: {error}") from None
     if _ID.fullmatch(key):
         return key
     return hmac.new(_salt(), key.encode("utf-8", "replace"), hashlib.sha256).hexdigest()[:16]

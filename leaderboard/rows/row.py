@@ -26,7 +26,7 @@ from metrics.generation.endpoint import cost_of
 from metrics.generation.values import require_values
 from metrics.scoring import METRICS, ROUNDING, metric_range
 from metrics.scoring.signature import Signature
-from metrics.util.characters import require_visible
+from metrics.util.characters import require_name, require_visible
 from metrics.util.dates import Date, is_ahead
 from metrics.util.errors import InputError
 from metrics.util.files import content_hash
@@ -91,9 +91,9 @@ def _require_types(decoding: dict[str, Any]) -> dict[str, Any]:
     return decoding
 
 
-Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(require_visible)]
+Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(require_name)]
 # May be empty.
-Line = Annotated[str, Field(max_length=1_000), AfterValidator(require_visible)]
+Line = Annotated[str, Field(max_length=1_000), AfterValidator(require_name)]
 # Any JSON object of visible text.
 Settings = Annotated[dict[str, Any], AfterValidator(_require_readable)]
 RunId = Annotated[str, Field(pattern=rf"^[0-9a-f]{{{_RUN_ID_DIGITS}}}$")]

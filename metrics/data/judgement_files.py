@@ -17,7 +17,7 @@ from metrics.data.judged import ASPECTS, JudgedPairs, JudgedRewrites
 from metrics.data.languages import CODE_PATTERN
 from metrics.data.parquet import read_parquet, to_records, write_parquet
 from metrics.data.text import well_formed
-from metrics.util.characters import require_visible
+from metrics.util.characters import require_name
 from metrics.util.dates import Date, is_ahead
 from metrics.util.errors import InputError, one_line
 from metrics.util.files import read_bytes
@@ -69,8 +69,8 @@ Annotator = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 Time = Annotated[Date, AfterValidator(_in_milliseconds)]
 # Not Literal[1], which takes true and 1.0.
 SchemaVersion = Annotated[int, Field(ge=1, le=1)]
-_Line = Annotated[str, Field(max_length=1_000), AfterValidator(require_visible)]
-_Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(require_visible)]
+_Line = Annotated[str, Field(max_length=1_000), AfterValidator(require_name)]
+_Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(require_name)]
 _RunId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 
 

@@ -6,6 +6,8 @@ import unicodedata
 _BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | {
     chr(code) for start, end in ((0x180B, 0x1810), (0xFE00, 0xFE10), (0xE0100, 0xE01F0)) for code in range(start, end)
 }
+# Thai has two on a letter, a vowel and a tone; NFC joins the accents of Latin letters with them.
+MAX_MARKS = 2
 _SYMBOLS = {"\n": "↵", "\t": "⇥"}
 
 
@@ -33,4 +35,17 @@ def require_visible(text: str) -> str:
             raise ValueError(f"character U+{ord(character):04X} is not allowed here")
     if text != text.strip():
         raise ValueError("white space at an end")
+    return text
+
+
+def require_name(text: str) -> str:
+    """Return `text`, or raise a ValueError as `require_visible` does, or if marks pile up on a letter.
+
+    More than `MAX_MARKS` combining marks in a row, after NFC, cover the lines above and below.
+    """
+    marks = 0
+    for character in unicodedata.normalize("NFC", require_visible(text)):
+        marks = marks + 1 if unicodedata.category(character) in ("Mn", "Me") else 0
+        if marks > MAX_MARKS:
+            raise ValueError(f"more than {MAX_MARKS} combining marks in a row")
     return text

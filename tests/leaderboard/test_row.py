@@ -188,6 +188,8 @@ def test_a_newer_version_is_refused() -> None:
         ("system.name", "", "system.name"),
         ("system.name", "x" * 1_000_000, "at most 200 characters"),
         ("system.name", "abc\u202eexe", "U\\+202E is not allowed"),
+        ("system.name", f"Z{chr(0x30B) * 3}", "system.name: more than 2 combining marks in a row"),
+        ("submitter", f"a{chr(0x489) * 3}", "submitter: more than 2 combining marks in a row"),
         ("system.name", "two\nlines", "U\\+000A is not allowed"),
         ("system.revision", "main", "names no commit or content"),
         ("system.kind", "robot", "system.kind"),
@@ -247,6 +249,12 @@ def test_invalid_rows_are_refused(path: str, value: Any, message: str) -> None:
     place[last] = value
     with pytest.raises(InputError, match=message):
         load_row(changed, "x")
+
+
+def test_names_of_scripts_with_marks_are_taken() -> None:
+    """Two accents on a letter (Vietnamese, decomposed), a Thai vowel and tone, a Hindi vowel and its nasal sign."""
+    for name in ("vie\u0302\u0323t-bart", "\u0e17\u0e35\u0e48-t5", "\u0939\u0948\u0902-mt5"):
+        assert load_row(json.loads(entry(name, [1, 0, 1])[0].to_json()), "x").system.name == name
 
 
 def test_a_damaged_row_of_version_1_is_named() -> None:
