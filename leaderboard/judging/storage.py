@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Iterable, Sequence
 
-from leaderboard.judging.study import Runs
+from leaderboard.judging.study import Runs, read_study
 from leaderboard.stores.base import Snapshot
 from metrics.data.judgement_files import FOLDER, Judgement, from_parquet, latest, to_parquet
 from metrics.util.characters import printable
@@ -51,9 +51,16 @@ def answer_files(snapshot: Snapshot) -> dict[str, tuple[str, str]]:
     return {path: (match[1], match[2]) for path in sorted(snapshot.files) if (match := _FILE.fullmatch(path))}
 
 
-def check_file(snapshot: Snapshot, path: str, runs: Runs) -> None:
-    """Raise an InputError if a file of answers is not valid, or is about texts that the leaderboard does not have."""
-    _require_on_board(_read_file(snapshot, path, answer_files(snapshot)[path]), runs)
+def check_file(snapshot: Snapshot, path: str, runs: Runs) -> list[Judgement]:
+    """Return the answers in a file; raise an InputError if it is not valid or answers a question about an item twice.
+
+    Answers about texts that the leaderboard does not have, or items that their study does not have, raise it, too.
+    """
+    own = _read_file(snapshot, path, answer_files(snapshot)[path])
+    if doubled := len(own) - len(latest(own)):
+        raise InputError(f"{path}: {doubled} answers to a question about an item that it answers twice")
+    _require_on_board(own, runs, snapshot)
+    return own
 
 
 def _read_file(snapshot: Snapshot, path: str, owner: tuple[str, str]) -> list[Judgement]:
@@ -71,7 +78,7 @@ def new_files(snapshot: Snapshot, judgements: Sequence[Judgement]) -> dict[str, 
     """
     stored = set(read_judgements(snapshot, annotators={one.annotator for one in judgements}))
     new = [one for one in latest(judgements) if one not in stored]
-    _require_on_board(new, Runs(snapshot))
+    _require_on_board(new, Runs(snapshot), snapshot)
     groups: dict[tuple[str, str], list[Judgement]] = {}
     for one in new:
         groups.setdefault((one.study, one.annotator), []).append(one)
@@ -99,8 +106,8 @@ def page_file(snapshot: Snapshot, judgements: Sequence[Judgement]) -> dict[str, 
     return {path: to_parquet(latest([*stored, *judgements]))}
 
 
-def _require_on_board(judgements: Iterable[Judgement], runs: Runs) -> None:
-    """Refuse answers about other texts than those that the rows hold."""
+def _require_on_board(judgements: Sequence[Judgement], runs: Runs, snapshot: Snapshot) -> None:
+    """Refuse answers about other texts than those that the rows hold, and to what their study does not ask."""
     for one in judgements:
         sides = [(one.run_id, one.system, one.output)]
         if one.other_run_id is not None:
@@ -116,3 +123,13 @@ def _require_on_board(judgements: Iterable[Judgement], runs: Runs) -> None:
                 )
             if test_set != (one.test_set, one.test_set_revision):
                 raise InputError(f"study {one.study}: run {run} is of another test set here")
+    for name in sorted({one.study for one in judgements}):
+        study, own = read_study(snapshot, name), [one for one in judgements if one.study == name]
+        if other := sorted({one.guidelines for one in own} - {study.guidelines_version}):
+            count = sum(one.guidelines in other for one in own)
+            versions = f"guidelines {', '.join(other)[:100]}, and the study has {study.guidelines_version}"
+            raise InputError(f"study {name}: {count} answers were given under {versions}")
+        for one in own:
+            asked = one.question in study.questions and one.sentence in study.sentences and one.lang == study.lang
+            if not asked or not {one.run_id, one.other_run_id or one.run_id} <= set(study.runs):
+                raise InputError(f"study {name}: does not ask {one.question} of sentence {one.sentence}, {one.run_id}")

@@ -6,7 +6,14 @@ from dataclasses import replace
 from typing import Any
 
 from leaderboard.board.board import Board
-from leaderboard.board.reading import V1_ROWS, read_row, read_verification, row_files, stored_sentences, stored_verification
+from leaderboard.board.reading import (
+    V1_ROWS,
+    read_row,
+    read_verification,
+    row_files,
+    stored_sentences,
+    stored_verification,
+)
 from leaderboard.board.recomputed import RECOMPUTED
 from leaderboard.board.replaced import REPLACED, is_line, read_lines
 from leaderboard.board.tables import TABLES
@@ -112,13 +119,18 @@ def _replaced(snapshot: Snapshot) -> list[Outcome]:
 def _of_people(snapshot: Snapshot) -> list[Outcome]:
     """Studies and answers that are not valid, or about texts that the rows do not have."""
     runs, outcomes = Runs(snapshot), []
+    answered: set[tuple[str, ...]] = set()
     studies = {study_path(name): name for name in stored_studies(snapshot)}
     for path in [*studies, *answer_files(snapshot)]:
         try:
             if path in studies:
                 study_items(read_study(snapshot, studies[path]), runs)
             else:
-                check_file(snapshot, path, runs)
+                keys = {(one.annotator, *one.item) for one in check_file(snapshot, path, runs)}
+                if again := len(keys & answered):
+                    problem = f"{again} answers to what another file of this annotator answers; the later ones count"
+                    outcomes.append(Outcome(path, missing=[problem]))
+                answered |= keys
         except InputError as error:
             outcomes.append(Outcome(path, findings=[f"file: {error}"]))
     return outcomes

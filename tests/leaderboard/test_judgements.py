@@ -15,6 +15,7 @@ from leaderboard.judging.storage import read_judgements
 from leaderboard.judging.study import BLOCK, Runs, read_study, study_items
 from leaderboard.stores import open_store
 from leaderboard.stores.hub import HubStore
+from leaderboard.verification.files import check_files
 from metrics.agreement import main as agreement
 from metrics.data.judgement_files import Judgement, from_parquet, latest, to_parquet
 from metrics.util.errors import InputError
@@ -206,6 +207,35 @@ def test_answers_about_other_texts_are_refused(folder: Path, capsys: pytest.Capt
     assert stored(folder) == [one]
 
 
+def test_doubled_answers_and_other_guidelines_are_named(folder: Path) -> None:
+    study = add_study(folder, systems=("one", "two"))
+    main(["import", str(answers_file(folder, study, [(0, "polite", "yes")])), "--local", str(folder)])
+    (one,) = stored(folder)
+    own, path = folder / "judgements/pilot", f"judgements/pilot/{ANN}-{'0' * 16}.parquet"
+
+    def found(*judgements: Judgement) -> list[tuple[str, str]]:
+        (folder / path).write_bytes(to_parquet(judgements))
+        return [
+            (o.status, o.note) for o in check_files(open_store(local=folder).snapshot()) if o.path.startswith("judge")
+        ]
+
+    assert found() == []
+    later = one.model_copy(update={"answer": "no", "time": one.time.replace(hour=13)})
+    again = "1 answers to what another file of this annotator answers; the later ones count"
+    # The files are looked at in the order of their names.
+    assert found(later) == [("unverifiable", again)]
+    meaning = one.model_copy(update={"question": "meaning"})
+    twice = f"file: {path}: 1 answers to a question about an item that it answers twice"
+    assert found(meaning, meaning.model_copy(update={"answer": "no"})) == [("mismatch", twice)]
+    other = meaning.model_copy(update={"guidelines": "9"})
+    note = "study pilot: 1 answers were given under guidelines 9, and the study has 1"
+    assert found(other) == [("mismatch", f"file: {note}")]
+    # Nor are they imported.
+    (own.parent / "forged.parquet").write_bytes(to_parquet([other.model_copy(update={"annotator": BOB})]))
+    with pytest.raises(InputError, match=note):
+        main(["import", str(own.parent / "forged.parquet"), "--local", str(folder)])
+
+
 def test_names_in_tables_become_salted_hashes(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -247,6 +277,7 @@ def test_names_in_tables_become_salted_hashes(
         ("pilot,Ann,90,one,,polite,yes,2026-11-24 12:00", "row 2: answer 1 is about 90"),
         ("pilot,Ann,0,one,,polite,yes,yesterday", "row 2: time is 'yesterday'"),
         ("pilot, ,0,one,,polite,yes,2026-11-24 12:00", "a name has 1 to 200 characters"),
+        (f"pilot,Z{chr(0x30B) * 3},0,one,,polite,yes,2026-11-24 12:00", "annotator: more than 2 combining marks"),
         ("duel,Ann,1,two,one,polite,yes,2026-11-24 12:00", "which the study duel lacks"),
         ("none,Ann,0,one,,polite,yes,2026-11-24 12:00", "study none: not in this leaderboard"),
     ):
