@@ -128,6 +128,12 @@ def _kind(mode: int) -> str:
     return kinds.get(stat.S_IFMT(mode), "a device or socket")
 
 
-def _order(path: str) -> tuple[bool, bool, str]:
-    """Sort sentences, then rows, then tables: the next publisher completes an interrupted commit from its rows."""
-    return path.startswith("data/"), path.endswith(".json"), path
+def _order(path: str) -> tuple[bool, bool, str, bool, str]:
+    """Sort rows, each after its sentences, then what names rows, then tables.
+
+    A killed commit thus leaves sentences of one row at most, no name of a row that is not here, and rows that the next
+    commit puts into the tables.
+    """
+    is_row = path.startswith("results/")
+    stem = path.rpartition(".")[0] if is_row else ""
+    return path.startswith("data/"), not is_row, stem, path.endswith(".json"), path

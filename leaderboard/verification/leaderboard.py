@@ -166,8 +166,9 @@ def check_recomputed(snapshot: Snapshot, outcomes: Iterable[Outcome]) -> list[Ou
                 outcome.compare(f"run {row.run_id}: j of sentence {i}", float(own.j[i]), float(here.j[i]))
     runs = set(row_files(snapshot).values())
     for run in sorted(run for run in stored if verification_path(run) not in snapshot.files):
-        lost = "verification was" if run in runs else "row and verification were"
-        outcome.missing.append(f"run {run}: its {lost} deleted; if you agree, run leaderboard.verify --write")
+        lost = "verification is" if run in runs else "row and verification are"
+        action = "if nobody deleted what should stay, run leaderboard.verify --write"
+        outcome.missing.append(f"run {run}: its values are here, and its {lost} not; {action}")
     return [outcome] if outcome.status != "verified" else []
 
 

@@ -25,6 +25,7 @@ from leaderboard.rows.row import load_row
 from leaderboard.stores.base import BusyError, retry
 from leaderboard.stores.hub import HubStore
 from leaderboard.stores.local import LocalStore
+from leaderboard.verification.leaderboard import check_files, check_tables
 from metrics.util.errors import InputError
 from tests.conftest import ROOT
 from tests.hub.faults import UPLOAD_STEPS
@@ -304,6 +305,47 @@ def test_only_its_submitter_replaces_a_row(tmp_path: Path) -> None:
     (tmp_path / "replaced.json").write_text(json.dumps({old.run_id: new.run_id}))
     board = load_board(store.snapshot())
     assert old in board.latest and derive(board) == derive(replace(board, replaced={}))
+
+
+def test_a_killed_publisher_leaves_a_board_that_the_next_one_completes(tmp_path: Path) -> None:
+    """Killed before each of its writes. Sentences come right before their row, and both before replaced.json."""
+    old, new, other = entry("x", [1, 0, 1]), entry("x", [1, 1, 1], revision=pin("2")), entry("y", [0, 1, 0])
+    publish(LocalStore(tmp_path / "board"), [old], show=quiet)
+    killed = f"""
+import os, shutil, signal, sys
+from pathlib import Path
+from leaderboard.publishing.commit import publish
+from leaderboard.stores.local import LocalStore
+from tests.leaderboard.boards import entry, pin
+real = LocalStore._write
+for n in range(20):
+    folder = Path({str(tmp_path)!r}, str(n))
+    shutil.copytree({str(tmp_path / "board")!r}, folder)
+    left = [n]
+    def write(store, path, data):
+        left[0] -= 1
+        real(store, path, data) if left[0] >= 0 else os.kill(os.getpid(), signal.SIGKILL)
+    LocalStore._write = write
+    if not os.fork():
+        new, other = entry("x", [1, 1, 1], revision=pin("2")), entry("y", [0, 1, 0])
+        publish(LocalStore(folder), [new, other], replaces=[{old[0].run_id!r}], show=lambda change: None)
+        os._exit(0)
+    if os.wait()[1] == 0:
+        break
+"""
+    subprocess.run([sys.executable, "-c", killed], cwd=ROOT, check=True)
+    folders = sorted(tmp_path.glob("[0-9]*"), key=lambda path: int(path.name))
+    # Two rows with their sentences, replaced.json, three tables; then one that ends.
+    assert len(folders) == 9
+    for folder in folders:
+        snapshot = LocalStore(folder).snapshot()
+        notes = [outcome.note for outcome in check_files(snapshot)]
+        assert len(notes) <= 1 and all(note.startswith("file: belongs to no row") for note in notes), (folder, notes)
+        assert len(load_board(snapshot).latest) in (1, 2, 3)
+        publish(LocalStore(folder), [new, other], replaces=[old[0].run_id], show=quiet)
+        snapshot = LocalStore(folder).snapshot()
+        assert {row.run_id for row in load_board(snapshot).latest} == {new[0].run_id, other[0].run_id}
+        assert check_files(snapshot) == [] == check_tables(snapshot)
 
 
 def test_what_a_killed_publisher_left_is_removed(tmp_path: Path) -> None:

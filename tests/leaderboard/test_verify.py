@@ -738,10 +738,12 @@ def test_a_deleted_verification_leaves_one_line(
             main(["--local", str(board)])
         return [line for line in capsys.readouterr().out.splitlines()[:-1] if not line.startswith("verified")]
 
-    action = "deleted; if you agree, run leaderboard.verify --write"
+    action = "not; if nobody deleted what should stay, run leaderboard.verify --write"
     (board / "verification" / f"{row.run_id}.json").unlink()
     rebuild(LocalStore(board))
-    assert lines(0) == [f"unverifiable\t{RECOMPUTED}\trun {row.run_id}: its verification was {action}"]
+    assert lines(0) == [
+        f"unverifiable\t{RECOMPUTED}\trun {row.run_id}: its values are here, and its verification is {action}"
+    ]
     shutil.rmtree(copy / "results/polite")
     rebuild(LocalStore(copy))
     shutil.copytree(copy / "data", board / "data", dirs_exist_ok=True)
@@ -749,7 +751,9 @@ def test_a_deleted_verification_leaves_one_line(
         line.startswith(f"mismatch\t{TABLES['full']}\trun {row.run_id}: not listed, and yet") for line in lines(1)
     )
     shutil.rmtree(board / "results/polite")
-    assert lines(0) == [f"unverifiable\t{RECOMPUTED}\trun {row.run_id}: its row and verification were {action}"]
+    assert lines(0) == [
+        f"unverifiable\t{RECOMPUTED}\trun {row.run_id}: its values are here, and its row and verification are {action}"
+    ]
     main(["--local", str(board), "--write"])
     assert lines(0) == []
 
