@@ -23,8 +23,10 @@ _VAGUE = re.compile(
     r" (?:persons?|people|man|men|guys?|wom[ae]n|things?|stuff|someone|something|ones?)\s*(?:[.,!?]|$)",
     re.IGNORECASE,
 )
-# "Only a person bets his salary", for "only a moron".
-_VAGUE_NOUN = re.compile(r"\b(person|guy|man|woman|thing)\b(?! (?:who|that|with|in|from)\b)", re.IGNORECASE)
+# "Only a person bets his salary", for "only a moron"; "the same old thing" is none.
+_VAGUE_NOUN = re.compile(
+    r"(?<!\bsame )(?<!\bold )\b(person|guy|man|woman|thing)\b(?! (?:who|that|with|in|from)\b)", re.IGNORECASE
+)
 _GAP = re.compile(
     r"\b(an?|the|my|your|our|their|every|such an?)\s+"
     r"((?:about|am|an?|and|are|as|at|be|because|but|by|can|could|did|do|does|for|from|had|has|have|he|her|him|i|if|in|into"

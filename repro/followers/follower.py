@@ -38,6 +38,13 @@ def verdict_shares(verdicts: Sequence[Verdict]) -> dict[str, float]:
     return {name: names.count(name) / len(names) for name in sorted(set(names))}
 
 
+class Fluency(Protocol):
+    """Says how much more probable edits make the text around them (`repro.leader.fluency`)."""
+
+    def fluency_changes(self, sources: Sequence[str], rewrites: Sequence[str]) -> list[float]:
+        """Return the change of each of n rewrites, in nats."""
+
+
 class Follower(Protocol):
     """Judges rewrites of source texts."""
 
@@ -71,11 +78,13 @@ class GuardedFollower:
     Attributes:
         naturalness: Says how probably a person wrote an output.
         guards: The limits; see `VerdictConfig` for each.
+        likelihood: Judges the edits of what passes all else; None without that guard.
     """
 
     screener: Screener
     naturalness: NaturalnessModel
     guards: VerdictConfig
+    likelihood: Fluency | None = None
     # The last outputs of `_p_natural` and their probabilities: outputs that are judged are ranked next.
     _last_natural: list[Any] = field(default_factory=list, init=False, repr=False, compare=False)
 
@@ -87,7 +96,14 @@ class GuardedFollower:
             lowered = _log_odds(self.screener.p_toxic(sources)) - _log_odds(self.screener.p_toxic(outputs))
             passes = passes | (lowered >= self.guards.screener_margin)
         natural = self._p_natural(outputs)
-        return [self._verdict(*case) for case in zip(passes, sources, outputs, natural, strict=True)]
+        verdicts = [self._verdict(*case) for case in zip(passes, sources, outputs, natural, strict=True)]
+        passed = [i for i, verdict in enumerate(verdicts) if verdict == Verdict.PASS]
+        if self.likelihood is not None and passed:
+            changes = self.likelihood.fluency_changes([sources[i] for i in passed], [outputs[i] for i in passed])
+            for i, change in zip(passed, changes, strict=True):
+                if change < -self.guards.guard_likelihood:
+                    verdicts[i] = Verdict.FLUENCY
+        return verdicts
 
     def _verdict(self, passes: bool, source: str, output: str, natural: float) -> Verdict:
         guards, edits = self.guards, compare(source, output)

@@ -11,6 +11,7 @@ from metrics.models.resolve import ModelRef, resolve_model
 from metrics.util.errors import InputError, name_option
 from repro.config.section import SeedConfig
 from repro.leader.config import LeaderConfig, RolloutEngineConfig
+from repro.leader.fluency import LikelihoodModel
 from repro.leader.leader import Leader
 
 
@@ -43,6 +44,11 @@ def load_leader(model: ModelRef, config: LoadingConfig) -> Leader:
     return Leader(
         loaded, train=config.train, max_length=config.max_length, lora_rank=config.lora_rank, dtype=config.train_dtype
     )
+
+
+def load_likelihood(model: ModelRef, config: LoadingConfig) -> LikelihoodModel:
+    """Load the leader, with weights of its own, to read texts; training hardly any layer takes less memory."""
+    return LikelihoodModel(load_leader(model, config.model_copy(update={"train": 1})))
 
 
 def paraphraser(leader: ModelRef, warm_up: Path) -> ModelRef:

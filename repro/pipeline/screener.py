@@ -9,6 +9,7 @@ from repro.followers.config import FollowerConfig, VerdictConfig
 from repro.followers.follower import Follower, GuardedFollower, ScreenerFollower
 from repro.followers.ngrams import NBSVM, NaturalnessModel
 from repro.followers.screener import ClassifierScreener, FlippingScreener, Screener
+from repro.leader.fluency import LikelihoodModel
 from repro.pipeline.engine import Stage, StageRun
 
 _HELD_OUT = 10  # every tenth text measures the screener
@@ -48,12 +49,12 @@ def load_screener(folder: Path, config: JudgingConfig) -> Screener:
     return FlippingScreener(screener, config.flip_rate, config.seed) if config.flip_rate else screener
 
 
-def load_follower(folder: Path, config: JudgingConfig) -> Follower:
-    """Load the follower that judges rollouts; `folder` is that of the stage."""
+def load_follower(folder: Path, config: JudgingConfig, likelihood: LikelihoodModel | None = None) -> Follower:
+    """Load the follower that judges rollouts; `folder` is that of the stage, `likelihood` for `guard_likelihood`."""
     screener = load_screener(folder, config)
     if config.follower == "screener":
         return ScreenerFollower(screener)
-    return GuardedFollower(screener, NaturalnessModel.load(folder), config)
+    return GuardedFollower(screener, NaturalnessModel.load(folder), config, likelihood)
 
 
 SCREENER = Stage("screener", _build, _FittingConfig, inputs=("screening", "screener"), shared=True)

@@ -9,7 +9,7 @@ from metrics.util.progress import ProgressBar
 from repro.config.inputs import Inputs
 from repro.followers.follower import Follower
 from repro.pipeline.engine import Stage, StageRun
-from repro.pipeline.leader import LoadingConfig, load_leader
+from repro.pipeline.leader import LoadingConfig, load_likelihood
 from repro.pipeline.screener import JudgingConfig, load_follower
 from repro.training.config import WarmupConfig
 from repro.training.softened import choose_rewrites, passing_candidates
@@ -26,14 +26,14 @@ class _Config(WarmupConfig, JudgingConfig, LoadingConfig):
 def _build(run: StageRun[_Config]) -> None:
     config, pairs = run.config, []
     if config.warmup != "none" and config.warmup_softened:
-        leader = load_leader(run.inputs.leader, config)
+        likelihood = load_likelihood(run.inputs.leader, config)
         candidates = _candidates(run.inputs, load_follower(run.folders["screener"], config), config)
         texts = [*candidates]
         with ProgressBar("softening", len(texts), unit="sentences") as bar:
             for start in range(0, len(texts), _PART):
                 part, file = texts[start : start + _PART], run.work / f"{start}.json"
                 if not file.exists():
-                    write_json(file, list(choose_rewrites(leader, {text: candidates[text] for text in part})))
+                    write_json(file, list(choose_rewrites(likelihood, {text: candidates[text] for text in part})))
                 pairs += json.loads(file.read_text("utf-8"))
                 bar.update(len(part))
         run.log({"sentences": len(texts), "pairs": len(pairs)})

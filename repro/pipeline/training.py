@@ -28,7 +28,7 @@ from repro.leader.leader import Leader
 from repro.methods.config import ContextConfig
 from repro.methods.context import TrainingContext, training_method
 from repro.pipeline.engine import Stage, StageRun
-from repro.pipeline.leader import LoadingConfig, load_leader, paraphraser
+from repro.pipeline.leader import LoadingConfig, load_leader, load_likelihood, paraphraser
 from repro.pipeline.screener import JudgingConfig, load_follower
 from repro.pipeline.warm_up import was_trained
 from repro.training.checkpoints import BEST, export_model
@@ -90,7 +90,9 @@ def _train(run: StageRun[_TrainingConfig]) -> None:
     leader = load_leader(paraphraser(inputs.leader, run.folders["warm-up"]), config)
     texts = select_texts(inputs.toxic, config, config.seed)
     evaluate = partial(_score_development, leader, inputs, config)
-    follower = load_follower(run.folders["screener"], config)
+    reads = config.follower == "guarded" and config.guard_likelihood
+    likelihood = load_likelihood(inputs.leader, config) if reads else None
+    follower = load_follower(run.folders["screener"], config, likelihood)
     pairs = inputs.parallel.pairs if inputs.parallel else ()
     folder, name = run.work / "training", run.out.resolve().name
     context = TrainingContext(config, leader, follower, texts, pairs, run.log, evaluate, folder, name)

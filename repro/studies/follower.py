@@ -30,6 +30,7 @@ _GUARDS = {
     "claims": "guard_claims=false",
     "gaps": "guard_gaps=false",
     "length": "guard_length_ratio=100",
+    "likelihood": "guard_likelihood=0",
     "naturalness": "guard_naturalness=0",
 }
 ARMS = (

@@ -33,6 +33,10 @@ class WarmupConfig(Section):
     warmup_batch_size: Count = Field(description="Rows per update and process.")
     warmup_learning_rate: NonNegative = Field(description="Learning rate after its first steps; linear to 0.")
     warmup_changes: Count = Field(description="Most rude changes per sentence.")
+    warmup_names: Share = Field(
+        description="Share of the neutral sentences about somebody, who is called names in their place."
+    )
+    warmup_registers: Share = Field(description="Share of rows that are written in another register, on both sides.")
     warmup_pair_share: Share = Field(description="Share of rows that are paraphrase pairs.")
     warmup_max_words: Limit = Field(description="Longest neutral sentence, in words.")
 

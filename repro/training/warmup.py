@@ -13,7 +13,8 @@ from metrics.util.errors import InputError
 from repro.distributed import global_mean_loss, num_processes
 from repro.training.config import WarmupConfig
 from repro.training.distributed_trainer import DistributedTrainer
-from repro.wording.rudeness import add_rudeness
+from repro.wording.registers import change_register
+from repro.wording.rudeness import add_rudeness, call_names
 
 
 def warmup_rows(
@@ -50,7 +51,10 @@ def warmup_rows(
             source, target = rng.choice(softened)
         else:
             target = rng.choice(clean)
-            source = add_rudeness(target, config.warmup_changes, rng)
+            named = call_names(target, rng) if rng.random() < config.warmup_names else None
+            source, target = named or (add_rudeness(target, config.warmup_changes, rng), target)
+        if rng.random() < config.warmup_registers:
+            source, target = change_register(source, target, rng)
         rows.append({"source": source, "target": target, "length": len(source.split()) + len(target.split())})
     return rows
 

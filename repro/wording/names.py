@@ -30,6 +30,7 @@ _PARTS = {
     ),
     # Praise that mocks, where a name would stand.
     "PRAISE": r"(?:genius|einstein|sherlock|hotshot|big shot|smart ?ar?ss?e?|champ|sunshine|your majesty|princess)",
+    "UNWISE": r"(?:fucking |damn )?(?:stupid|dumb|thick|dense|ignorant|clueless|dim|brainless|moronic)",
     "BUNCH": r"(?:bunch|pack|gang|load|lot|bag|nest|pair|shower|crowd|parade|team)",
 }
 _AUXILIARIES = frozenset(
@@ -94,25 +95,35 @@ def _replacements() -> Iterator[tuple[str, Replacement]]:
     )
     # "But you idiots think": a subject or an object.
     yield r"\b(?P<you>you|all of you|both of you)\s+NAME(?! who\b)", lambda match: match["you"]
-    # "Their pushy prat of a leader", "a bunch of backstabbing weasels who".
+    # "Their pushy prat of a leader"; "…, bunch of boozy oafs", "what a bunch of hypocrites"; "a bunch of weasels who".
     yield r"PERSON of an? (?=\w)", _nothing
+    yield r"(?:^|\s*[,.;-]+\s*)(?:what an? |such an? |you |a )?(?:WORD\s+){0,2}BUNCH of PEOPLE(?:STOP)", _nothing
+    # "The border guard was a petty bully who enjoyed it."
+    yield r"\s*(?<!\bto )(?:\b(?:is|was|are|were)|'s|'re)\s+ONE\s+PERSON\s+(?:who|that)\s+", lambda match: " "
+    # "My dentist is a butcher, and his clerks are crooks"; "dishonest and a coward".
+    yield r"(?P<be>BE)\s+(?P<not>not |never )?ONE\s+PERSON(?:ENDS)", _what_is_meant
+    many = r"(?:MANY\s+|(?:just )?a (?:WORD )?BUNCH of )"
+    yield rf"(?P<be>BE)\s+(?P<not>not |never )?{many}?PEOPLE(?:ENDS)", _what_is_meant
+    # "They are a bunch of halfwits running around."
+    yield r"(?P<be>BE)\s+(?:just )?a (?:WORD )?BUNCH of PEOPLE(?= \w+ing\b)", lambda match: match["be"]
+    # "Some folks are too thick to understand."
+    yield r"\s*(?P<be>BE) (?:just |simply |all )?too (?:UNWISE) to(?= \w)", _negated
+    yield r"(?P<be>\b(?:MEANING) (?:and|or))\s+(?P<not>)(?:ONE\s+)?PERSON(?:ENDS)", _what_is_meant
     yield (
         r"(?:\b(?:such an?|an?|the|this|that|your)\s+(?:WORD\s+){0,2})?\bBUNCH of PEOPLE",
         lambda match: "people",
     )
-    # "The border guard was a petty bully who enjoyed it."
-    yield r"\s*(?:BE)\s+ONE\s+PERSON\s+(?:who|that)\s+", lambda match: " "
-    # "My dentist is a butcher, and his clerks are crooks"; "dishonest and a coward".
-    yield r"(?P<be>BE)\s+(?P<not>not |never )?ONE\s+PERSON(?:ENDS)", _what_is_meant
-    yield r"(?P<be>BE)\s+(?P<not>not |never )?(?:MANY\s+)?PEOPLE(?:ENDS)", _what_is_meant
-    yield r"(?P<be>\b(?:MEANING) (?:and|or))\s+(?P<not>)(?:ONE\s+)?PERSON(?:ENDS)", _what_is_meant
     # "Some plank put …", "whichever louse dented …".
     yield r"\b(?:some|another) PERSON (?P<verb>\w+)", lambda match: _pronoun(match, "someone")
+    yield r"\b(?:some|another) PERSON(?=\s+to\b)", lambda match: "someone"
     yield r"\b(?:whichever|whatever) PERSON (?P<verb>\w+)", lambda match: _pronoun(match, "whoever")
     # "The bloviating ignoramus loves …", "those hypocrites voted …", "by those hypocrites".
     yield r"(?P<start>CONJ)(?:the|this|that) PERSON (?P<verb>\w+(?:s|ed))\b", lambda match: _pronoun(match, "he")
     yield r"(?P<start>CONJ)(?:the|these|those) PEOPLE (?P<verb>\w+)", lambda match: _pronoun(match, "they")
     yield r"\b(?:these|those|them) PEOPLE(?:STOP)", lambda match: "them"
+    # "You voted for this moron."
+    at = "about|by|for|from|like|of|to|with"
+    yield rf"\b(?P<at>{at}) (?:this|that) PERSON(?:ENDS)", lambda match: f"{match['at']} him"
 
 
 def _nothing(match: re.Match[str]) -> str:
@@ -125,6 +136,12 @@ def _set_off(match: re.Match[str]) -> str:
 
 def _what_is_meant(match: re.Match[str]) -> str:
     return f"{match['be']} {match['not'] or ''}{_meaning(match)}"
+
+
+def _negated(match: re.Match[str]) -> str:
+    be = match["be"].lower()
+    verb = "didn't" if be in ("was", "were") else "doesn't" if be in ("is", "'s") else "don't"
+    return f" {verb}"
 
 
 def _pronoun(match: re.Match[str], pronoun: str) -> str:

@@ -17,7 +17,9 @@ from lemminflect import getInflection
 
 _TABLE = Path(__file__).parent / "equivalents.yaml"
 # Penn Treebank tags of the forms that are derived, by section; both sides of an entry get the same one.
-_FORMS = {"nouns": ("NNS",), "verbs": ("VBZ", "VBD", "VBG", "VBN"), "adjectives": (), "mass": (), "fixed": ()}
+_FORMS = {"nouns": ("NNS",), "verbs": ("VBZ", "VBD", "VBG", "VBN")} | dict.fromkeys(
+    ("adjectives", "mass", "fixed", "understood"), ()
+)
 _ADDITIONS = ("intensifiers", "degrees", "addresses", "exclamations", "remarks")
 # An intensifier may stand between one of these and a noun or an adjective.
 _DETERMINERS = r"the|a|an|this|these|those|my|your|his|our|their|its|some|every|another|no|such a|of"
@@ -79,13 +81,14 @@ def load_equivalents() -> Equivalents:
             for tag in (None, *tags):
                 for phrase in phrases.split(", "):
                     left, right = (_inflect(text, tag, section) if tag else text for text in (word, phrase))
-                    neutral_phrases[left] = None
-                    if right not in rude[_key(left)]:
+                    if section != "understood":
+                        neutral_phrases[left] = None
                         rude[_key(left)].append(right)
+                    if left not in neutral[right]:
                         neutral[right].append(left)
     return Equivalents(
         list(neutral_phrases),
-        dict(rude),
+        {phrase: list(dict.fromkeys(phrases)) for phrase, phrases in rude.items()},
         dict(neutral),
         {kind: list(table[kind]) for kind in _ADDITIONS},
         {meaning: list(names) for meaning, names in table["insults"].items()},
@@ -110,7 +113,7 @@ def phrase_pattern(phrases: Sequence[str]) -> re.Pattern[str]:
     """Return an expression for whole phrases, the longest first; contractions may be written with a blank."""
     ordered = sorted(phrases, key=len, reverse=True)
     alternatives = (re.escape(p).replace(r"\ ", r"\s+").replace("n't", " ?n ?'t").replace("'", " ?'?") for p in ordered)
-    return re.compile(rf"(?<![\w']){'(?:' + '|'.join(alternatives) + ')'}(?!\w|'\w)", re.IGNORECASE)
+    return re.compile(rf"(?<![\w']){'(?:' + '|'.join(alternatives) + ')'}(?!\w| ?'\w)", re.IGNORECASE)
 
 
 def words(text: str) -> list[str]:
@@ -183,6 +186,8 @@ def add_rudeness(text: str, max_changes: int, rng: random.Random) -> str:
 
 # Share of the drawn words of the table that are replaced; the other changes are additions.
 _REPLACED = 0.8
+# Share of the pairs of `call_names` that keep the rest of their sentence.
+_WITH_REST = 0.6
 # Share of the forms of address that are composed of an adjective and an insult.
 _COMPOSED = 0.5
 
@@ -258,6 +263,23 @@ def _add_name(text: str, rng: random.Random) -> str:
     if not match or match[1].lower().endswith("s"):
         return _add_address(text, rng)
     return f"{match[1]} {rng.choice(('is', 'is', 'was'))} a {_name(rng)} who {text[match.end() :]}"
+
+
+def call_names(text: str, rng: random.Random) -> tuple[str, str] | None:
+    """Return a pair that calls somebody names, and says what is meant; None if the text has no subject for it.
+
+    "The waiter forgot our soup": "The waiter is a clueless oaf", and "The waiter is unskilled", in some pairs with
+    "and forgot our soup".
+    """
+    match = _SUBJECT.match(text)
+    if not match or match[1].lower().endswith("s"):
+        return None
+    meaning, names = rng.choice(list(load_equivalents().names.items()))
+    adjectives = rng.sample(load_equivalents().insulting, rng.choice((0, 1, 1, 2)))
+    called = " ".join([rng.choice(("a", "a", "such a")), *adjectives, rng.choice(names)])
+    be = rng.choice((" is", " is", " was"))
+    rest = f" and {text[match.end() :]}" if rng.random() < _WITH_REST else _split_end(text)[1]
+    return fix_articles(f"{match[1]}{be} {called}{rest}"), f"{match[1]}{be} {meaning}{rest}"
 
 
 def _add_turn(text: str, rng: random.Random) -> str:

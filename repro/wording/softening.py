@@ -75,12 +75,18 @@ def propose_rewrites(text: str, limit: int, rng: random.Random) -> list[str]:
 def _neutral(match: re.Match[str], rng: random.Random) -> str:
     table, phrase = load_equivalents(), re.sub(r"\s+", " ", match[0].lower())
     neutral = table.neutral.get(phrase, [])
-    if not neutral or phrase in table.additions["degrees"]:
+    if not neutral or phrase in table.additions["degrees"] or _stands_alone(match):
         return ""
     # "How the hell" is "how"; it cannot be left out.
     if not FUNCTION_WORDS & {*neutral} and rng.random() < _LEFT_OUT:
         return ""
     return with_case(rng.choice(neutral), match[0])
+
+
+def _stands_alone(match: re.Match[str]) -> bool:
+    """Whether a phrase is an exclamation or a form of address, set off from the sentence on both sides."""
+    before, after = match.string[: match.start()], match.string[match.end() :]
+    return bool(re.search(r"(?:^|[.!?,])\s*$", before) and re.match(r"\s*(?:[,!.]|$)", after))
 
 
 def _cuts(text: str) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ def test_a_screener_follower_passes_texts_that_say_nothing() -> None:
 GUARDS: Any = {
     "flip_rate": 0, "screener_margin": 0, "guard_rude": True, "guard_kept": 0.6, "guard_invented": 0,
     "guard_claims": True, "guard_gaps": True, "guard_length_ratio": 1.3, "guard_naturalness": 0.1,
+    "guard_likelihood": 0,
 }  # fmt: skip
 
 
@@ -84,6 +86,23 @@ def test_each_guard_alone_rejects_what_it_is_for(
         for changes in ({}, {guard: off})
     ]
     assert [follower.judge([source], [rewrite]) for follower in followers] == [[verdict], [PASS]]
+
+
+class Costs:
+    """Every edit costs two nats."""
+
+    def fluency_changes(self, sources: Sequence[str], rewrites: Sequence[str]) -> list[float]:
+        assert "" not in rewrites, "only what passes all else is read"
+        return [-2.0] * len(rewrites)
+
+
+@pytest.mark.parametrize(("most", "verdict"), [(1.5, FLUENCY), (2.5, PASS)])
+def test_edits_that_cost_the_words_around_them_too_much_fail(
+    naturalness: NaturalnessModel, most: float, verdict: Verdict
+) -> None:
+    guards = VerdictConfig(**(GUARDS | {"guard_naturalness": 0, "guard_likelihood": most}))
+    follower = GuardedFollower(NoIdiots(), naturalness, guards, Costs())
+    assert follower.judge(["the fucking soup was cold"] * 2, ["the soup was cold", ""]) == [verdict, TOXIC]
 
 
 class CountsForks:

@@ -11,9 +11,10 @@ import torch
 from metrics.models.loading import load_model
 from metrics.models.resolve import resolve_model
 from repro.followers.follower import Verdict
+from repro.leader.fluency import LikelihoodModel, fluency_change, token_logprobs
 from repro.leader.leader import Leader
 from repro.training import softened
-from repro.training.softened import choose_rewrites, fluency_change, passing_candidates, token_logprobs
+from repro.training.softened import choose_rewrites, passing_candidates
 from repro.wording.softening import propose_rewrites
 
 
@@ -79,9 +80,9 @@ def test_the_likelihood_is_that_of_the_model_and_decides(tiny_llama: Path, monke
     # Neither loses content, so that the change decides; an edit that costs more than the margin is not made.
     changes = [fluency_change(expected[0], one) for one in expected]
     best = texts[changes.index(max(changes))]
-    assert dict(choose_rewrites(leader, {texts[0]: texts})) == {texts[0]: best}
+    assert dict(choose_rewrites(LikelihoodModel(leader), {texts[0]: texts})) == {texts[0]: best}
     monkeypatch.setattr(softened, "_MARGIN", -max(changes) - 1)
-    assert dict(choose_rewrites(leader, {texts[0]: texts})) == {}
+    assert dict(choose_rewrites(LikelihoodModel(leader), {texts[0]: texts})) == {}
 
 
 def test_an_edit_costs_what_the_words_around_it_lose() -> None:

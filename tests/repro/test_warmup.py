@@ -11,7 +11,8 @@ from metrics.data.corpora import load_corpus
 from metrics.systems.baselines import lexicon
 from repro.training.config import WarmupConfig
 from repro.training.warmup import warmup_rows
-from repro.wording.rudeness import add_rudeness, find_rude, load_equivalents, words
+from repro.wording.registers import change_register
+from repro.wording.rudeness import add_rudeness, call_names, find_rude, load_equivalents, words
 
 NEUTRAL = ["the soup was cold when it came", "we waited for an hour at the door"]
 
@@ -21,7 +22,8 @@ def test_rows_have_the_given_shares_and_no_rude_target() -> None:
     config = WarmupConfig(
         warmup="denoise", warmup_corpora=[], warmup_steps=100, warmup_batch_size=20, warmup_learning_rate=0,
         warmup_changes=3, warmup_pair_share=0.25, warmup_softened=1,
-        warmup_softened_share=0.4, warmup_max_words=14,
+        warmup_softened_share=0.4, warmup_max_words=14, warmup_registers=0.0,
+        warmup_names=0.0,
     )  # fmt: skip
     rows = warmup_rows([*NEUTRAL, "you are a damn fool"], pairs, softened, config, seed=1)
     sources = [(row["source"], row["target"]) for row in rows]
@@ -33,6 +35,33 @@ def test_rows_have_the_given_shares_and_no_rude_target() -> None:
     assert len(restored) == 2_000 - sources.count(pairs[0]) - sources.count(softened[0])
     assert all(row["source"] != row["target"] for row in restored)
     assert rows == warmup_rows([*NEUTRAL, "you are a damn fool"], pairs, softened, config, seed=1)
+
+
+def test_names_are_paired_with_what_they_mean() -> None:
+    rng = random.Random(5)
+    assert call_names("We waited for an hour.", rng) is None
+    for _ in range(200):
+        pair = call_names("The waiter forgot our soup.", rng)
+        assert pair is not None
+        source, target = pair
+        # The name stands under its meaning in the table, and the rest of the sentence on both sides or on neither.
+        called = re.fullmatch(r"The waiter (?:is|was) (?:an?|such an?) (.+?)(?: and forgot our soup)?\.", source)
+        meant = re.fullmatch(r"The waiter (?:is|was) (.+?)(?: and forgot our soup)?\.", target)
+        assert called and meant, pair
+        assert any(called[1].endswith(name) for name in load_equivalents().names[meant[1]]), pair
+        assert source.endswith("forgot our soup.") == target.endswith("forgot our soup.")
+
+
+def test_another_register_is_the_same_on_both_sides() -> None:
+    """What the source has beside its target, and nothing else, is what was rude."""
+    rng = random.Random(3)
+    for _ in range(300):
+        source, target = change_register("You don't know a damn thing about rain.", "You don't know rain.", rng)
+        before, after = source.split(), target.split()
+        remaining = iter(before)
+        assert all(word in remaining for word in after), (source, target)
+        added = [word for word in before if before.count(word) > after.count(word)]
+        assert len(added) == 4 and "damn" in added[1], (source, target)
 
 
 def test_the_table_has_entries_for_every_part_of_speech_and_derives_their_forms() -> None:
