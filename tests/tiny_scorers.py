@@ -1,8 +1,10 @@
-"""Tiny classifiers and sentence encoders that read every script: bytes are their tokens, NumPy draws their weights."""
+"""Tiny classifiers, sentence encoders that read every script, and XCOMET-lite: NumPy draws their weights."""
 
 from __future__ import annotations
 
+import base64
 import json
+import pickle
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +15,8 @@ import yaml
 
 from metrics.profiles import load_profile
 
+# A tiny XCOMET-lite, and the scores that the original code gave with it.
+XCOMET = json.loads((Path(__file__).parent / "metrics" / "golden" / "xcomet.json").read_text("utf-8"))
 _CONFIG = {
     "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64,
     "max_position_embeddings": 512, "vocab_size": 261, "pad_token_id": 0, "num_labels": 2,
@@ -84,3 +88,32 @@ def write_profile(folder: Path, name: str, **models: str) -> Path:
     path = folder / f"{name}.yaml"
     path.write_text(yaml.safe_dump(profile.model_copy(update=fields).model_dump(), allow_unicode=True))
     return path
+
+
+def draw_xcomet(name: str, shape: Sequence[int]) -> Any:
+    """A weight of the tiny XCOMET-lite, as `draw`."""
+    import torch
+
+    seed = zlib.crc32(f"{XCOMET['seed']}{name}".encode())
+    values = np.random.RandomState(seed).standard_normal(tuple(shape))
+    if len(shape) > 1:
+        values *= XCOMET["gain"] / np.sqrt(shape[-1])
+    else:
+        values = 1 + 0.1 * values if name.endswith(("LayerNorm.weight", "gamma")) else 0.3 * values
+    return torch.tensor(values, dtype=torch.float32)
+
+
+def write_xcomet(folder: Path, drop: str = "", **arguments: Any) -> Path:
+    """Save a tiny XCOMET-lite as the original's `save_pretrained` does, with its encoder, which has a pickle too."""
+    from safetensors.torch import save_file
+
+    encoder = folder / "encoder"
+    encoder.mkdir(parents=True)
+    (encoder / "config.json").write_text(json.dumps(XCOMET["encoder"]))
+    (encoder / "spm.model").write_bytes(base64.b64decode(XCOMET["spm_model"]))
+    (encoder / "pytorch_model.bin").write_bytes(pickle.dumps("not read"))
+    config = {"encoder_model": "DeBERTa", "pretrained_model": str(encoder), **XCOMET["arguments"], **arguments}
+    (folder / "config.json").write_text(json.dumps(config))
+    weights = {name: draw_xcomet(name, shape) for name, shape in XCOMET["shapes"].items() if name != drop}
+    save_file(weights, folder / "model.safetensors")
+    return folder

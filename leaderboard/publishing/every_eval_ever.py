@@ -1,5 +1,7 @@
 """Exports a leaderboard to Every Eval Ever 0.3.0 (https://github.com/evaleval/every_eval_ever).
 
+On 30 November 2026 this was the newest release of the format's package on PyPI, every-eval-ever.
+
 An evaluation has one aggregate document, and a JSON Lines file of instance-level records if its sentences are stored.
 """
 

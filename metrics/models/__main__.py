@@ -1,8 +1,8 @@
 """Show every Hub id that the suite names, or compare them with the Hub: `python -m metrics.models [--check]`.
 
-The table, metrics/models/hub_ids.yaml, has a line per id: kind, revision, licence, use ("-": none on record). --check
-asks the Hub for each and prints what moved: another head than the revision, a revision or repository that is gone,
-another licence.
+The table, metrics/models/hub_ids.yaml, has a line per id: kind, revision, licence, where the licence was seen, use
+("-": none on record). --check asks the Hub for each and prints what moved: another head than the revision, a revision
+or repository that is gone, another licence.
 
 Exit codes: 0 done, 1 an id is gone or gated, or its licence is another one, 2 the Hub cannot be reached (one line says
 so), 130 interrupted.
@@ -22,9 +22,10 @@ def main(argv: list[str]) -> None:
     from metrics.models.hub_ids import check_hub_ids, hub_ids
 
     if not options.check:
-        print("id\tkind\trevision\tlicence\tuse")
+        print("id\tkind\trevision\tlicence\tseen\tuse")
         for name, entry in hub_ids().items():
-            print(f"{name}\t{entry.kind}\t{entry.revision or '-'}\t{entry.licence or '-'}\t{entry.use}")
+            licence, seen = entry.licence or "-", entry.seen or "unseen"
+            print(f"{name}\t{entry.kind}\t{entry.revision or '-'}\t{licence}\t{seen}\t{entry.use}")
         return
     wrong = 0
     for state in check_hub_ids():

@@ -18,6 +18,7 @@ class HubEntry(Config):
     kind: Literal["model", "dataset"]
     revision: str | None
     licence: str | None
+    seen: str | None = None
     use: str
 
 

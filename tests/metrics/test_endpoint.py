@@ -18,6 +18,7 @@ import pytest
 import torch
 
 from metrics.data.test_sets import TestSet
+from metrics.generation.endpoint import Endpoint
 from metrics.models.loading import load_model
 from metrics.models.prompts import Preamble
 from metrics.models.resolve import resolve_model
@@ -121,14 +122,24 @@ def test_the_server_says_when_to_retry() -> None:
         (lambda body, n: failure(404), r"has no model of this name, or is not the API's base URL \(404\)"),
         (lambda body, n: failure(400), r"127.0.0.1: .*failure 400"),
         (lambda body, n: Reply("<html>"), r"no answer to 2 of 3 sentences, the first: not a chat completion: <html>"),
+        (lambda body, n: Reply(POLITE.text, half=True), "no answer to 2 of 3 sentences, the first: .* breaks off"),
+        (lambda body, n: Reply("x" * 10_000_000), "no answer to 2 of 3 sentences, the first: .* more than 1,048,576"),
     ],
-    ids=["401", "404", "400", "HTML"],
+    ids=["401", "404", "400", "HTML", "half", "10-MB"],
 )
 def test_a_server_that_keeps_failing_is_named(answer: Answer, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
     with judge_server(answer) as server, pytest.raises(InputError, match=f"^openai:m: .*{message}") as raised:
         rewritten(server.url)
-    assert "sk-secret" not in str(raised.value)
+    assert "sk-secret" not in str(raised.value) and "\n" not in str(raised.value)
+
+
+def test_a_server_that_hangs_is_named() -> None:
+    """At its first try: `rewrite_at_endpoint` retries six times."""
+    with judge_server(lambda body, n: Reply("", silent=2)) as server:
+        endpoint = Endpoint("openai:m", "m", server.url, key_variable="SRO_ENDPOINT_KEY", timeout=0.5, retries=0)
+        with pytest.raises(InputError, match=r"^openai:m: http.* does not answer in time; .* to resume$"):
+            endpoint.complete([{"role": "user", "content": "x"}], max_tokens=1)
 
 
 def test_a_sentence_without_an_answer_is_asked_for_again(capsys: pytest.CaptureFixture[str]) -> None:

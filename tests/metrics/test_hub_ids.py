@@ -124,4 +124,8 @@ def test_a_hub_out_of_reach_is_one_line(monkeypatch: pytest.MonkeyPatch, hub: Hu
 def test_the_table_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     main([])
     lines = capsys.readouterr().out.strip().split("\n")
-    assert lines[0].split("\t") == ["id", "kind", "revision", "licence", "use"] and len(lines) == 1 + len(hub_ids())
+    assert lines[0].split("\t") == ["id", "kind", "revision", "licence", "seen", "use"]
+    assert len(lines) == 1 + len(hub_ids())
+    # No page of it was found: nothing is claimed of its licence.
+    (unseen,) = [line.split("\t") for line in lines if "\tunseen\t" in line]
+    assert (unseen[0], unseen[3]) == ("myyycroft/XCOMET-lite", "-")

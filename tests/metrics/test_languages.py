@@ -18,6 +18,7 @@ from metrics.data.languages import NON_PARALLEL, PARALLEL, complete_groups
 from metrics.data.test_sets import TestSet, load_test_set
 from metrics.profiles import load_profile
 from metrics.score import main
+from metrics.scorers.xcomet import XCometLite
 from metrics.scoring.evaluator import Evaluator, require_served
 from metrics.scoring.signature import Signature
 from metrics.systems.lexicons import HUB_LEXICON, Lexicon, deletes_only, read_lexicon
@@ -27,7 +28,7 @@ from metrics.systems.rewriting import rewrite
 from metrics.systems.submissions import write_submission
 from metrics.util.errors import InputError
 from tests.hub.server import HubServer
-from tests.tiny_scorers import write_model, write_profile
+from tests.tiny_scorers import write_model, write_profile, write_xcomet
 
 MIXED = TestSet(
     "mixed", "file", "r", ("du Depp", "you fool", "du Narr", "tu, idiota"), (("du",), ("you",), ("du",), ("tu",)),
@@ -169,6 +170,37 @@ def test_values_are_those_of_the_published_evaluators(lang: str, tiny: dict[str,
                 np.testing.assert_allclose(result.scores.j, expected["J"], atol=4e-6)
             np.testing.assert_allclose(result.scores.j, result.scores.sta * result.scores.sim * result.scores.fl)
             assert f"|lang:{lang}|" in result.signature.long or lang == "en"
+
+
+@pytest.mark.parametrize("lang", ["en", "ru"])
+def test_fluency_and_j_of_2025_are_those_of_the_published_evaluator(
+    lang: str, tiny: dict[str, Path], data_dir: Path, tmp_path: Path
+) -> None:
+    """FL is XCOMET of src = the toxic sentence, mt = the output and ref = the human rewrite; J = STA · SIM · FL.
+
+    test_xcomet.py compares the tiny XCOMET with the original code.
+    """
+    folder = data_dir / "clef_sample"
+    suffix = "" if lang == "en" else f"_{lang}"
+    texts = load_test_set(str(folder / f"input{suffix}.jsonl"))
+    human = outputs_for(folder / f"references{suffix}.jsonl", texts)
+    (test_set,) = TestSet(
+        "sample", "file", "", texts.sources, tuple((text,) for text in human), ids=texts.ids
+    ).by_language(lang)
+    xcomet = write_xcomet(tmp_path / "xcomet")
+    text = tiny["clef2025"].read_text("utf-8").replace("fl_scorer: chrf", "fl_scorer: xcomet-lite")
+    profile = tmp_path / "clef2025.yaml"
+    profile.write_text(text.replace("fl_model: sacrebleu", f"fl_model: {xcomet}"))
+    outputs = [" ".join(text.split()[::-1]) for text in texts.sources]
+    result = Evaluator(load_profile(profile)).evaluate(
+        Rewrites("reversed", "outputs", "sha256:0", {}, tuple(outputs)), test_set
+    )
+    fluency = XCometLite(str(xcomet)).compare(texts.sources, outputs, human)
+    expected = GOLDEN[lang]["reversed"]["clef2025"]
+    assert len(set(fluency.tolist())) > 5
+    np.testing.assert_allclose(result.scores.fl, fluency, atol=1e-6)
+    joint = np.array(expected["STA"]) * np.array(expected["SIM"]) * fluency
+    np.testing.assert_allclose(result.scores.j, joint, atol=4e-6)
 
 
 # -- delete -----------------------------------------------------------------------------------------------------------

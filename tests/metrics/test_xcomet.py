@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import pickle
 import random
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,43 +19,14 @@ from metrics.profiles import load_profile
 from metrics.scorers.xcomet import XCometLite, mqm
 from metrics.scoring.measures import Fluency
 from metrics.util.errors import InputError
+from tests.tiny_scorers import XCOMET, write_xcomet
 
-GOLDEN = json.loads((Path(__file__).parent / "golden" / "xcomet.json").read_text("utf-8"))
-SOURCES, OUTPUTS, REFERENCES, SCORES = map(list, zip(*GOLDEN["source_output_reference_score"], strict=True))
-
-
-def tensor(name: str, shape: Sequence[int]) -> Any:
-    """A weight of the tiny model: RandomState is the generator that NumPy has frozen."""
-    import torch
-
-    seed = zlib.crc32(f"{GOLDEN['seed']}{name}".encode())
-    values = np.random.RandomState(seed).standard_normal(tuple(shape))
-    if len(shape) > 1:
-        values *= GOLDEN["gain"] / np.sqrt(shape[-1])
-    else:
-        values = 1 + 0.1 * values if name.endswith(("LayerNorm.weight", "gamma")) else 0.3 * values
-    return torch.tensor(values, dtype=torch.float32)
-
-
-def write_model(folder: Path, drop: str = "", **arguments: Any) -> Path:
-    """A folder as the original's `save_pretrained` leaves it, and mDeBERTa's as the Hub holds it, with a pickle."""
-    from safetensors.torch import save_file
-
-    encoder = folder / "encoder"
-    encoder.mkdir(parents=True)
-    (encoder / "config.json").write_text(json.dumps(GOLDEN["encoder"]))
-    (encoder / "spm.model").write_bytes(base64.b64decode(GOLDEN["spm_model"]))
-    (encoder / "pytorch_model.bin").write_bytes(pickle.dumps("not read"))
-    config = {"encoder_model": "DeBERTa", "pretrained_model": str(encoder), **GOLDEN["arguments"], **arguments}
-    (folder / "config.json").write_text(json.dumps(config))
-    weights = {name: tensor(name, shape) for name, shape in GOLDEN["shapes"].items() if name != drop}
-    save_file(weights, folder / "model.safetensors")
-    return folder
+SOURCES, OUTPUTS, REFERENCES, SCORES = map(list, zip(*XCOMET["source_output_reference_score"], strict=True))
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_model(tmp_path_factory.mktemp("xcomet") / "model")
+    return write_xcomet(tmp_path_factory.mktemp("xcomet") / "model")
 
 
 @pytest.fixture(scope="module")
@@ -117,17 +86,17 @@ def test_the_first_token_of_a_span_decides_its_penalty() -> None:
 def test_revision_pins_weights_and_encoder(folder: Path, tmp_path: Path) -> None:
     own, _, encoder = XCometLite(str(folder)).revision.partition("+")
     assert own.startswith("sha256:") and encoder == resolve_config(str(folder / "encoder")).revision
-    copy = write_model(tmp_path / "copy")
+    copy = write_xcomet(tmp_path / "copy")
     (copy / "encoder" / "pytorch_model.bin").unlink()
     assert resolve_config(str(copy / "encoder")).revision == encoder
-    (copy / "encoder" / "config.json").write_text(json.dumps({**GOLDEN["encoder"], "layer_norm_eps": 1e-6}))
+    (copy / "encoder" / "config.json").write_text(json.dumps({**XCOMET["encoder"], "layer_norm_eps": 1e-6}))
     assert resolve_config(str(copy / "encoder")).revision != encoder
 
 
 def test_a_hub_revision_names_both_commits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import huggingface_hub
 
-    model = write_model(tmp_path / "model", pretrained_model="lab/base")
+    model = write_xcomet(tmp_path / "model", pretrained_model="lab/base")
     folders = {"lab/lite": model, "lab/base": model / "encoder"}
     asked: list[tuple[str, str | None]] = []
     fetched: dict[str, list[str]] = {}
@@ -186,7 +155,7 @@ def test_pickled_weights_are_refused_by_name(folder: Path, tmp_path: Path) -> No
     ],
 )
 def test_models_that_are_not_xcomet_lite(tmp_path: Path, arguments: dict[str, Any], message: str) -> None:
-    folder = write_model(tmp_path / "model", **arguments)
+    folder = write_xcomet(tmp_path / "model", **arguments)
     with pytest.raises(InputError, match=message) as error:
         XCometLite(str(folder)).compare(["a"], ["b"], ["c"])
     assert "\n" not in str(error.value)

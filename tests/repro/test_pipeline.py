@@ -176,6 +176,22 @@ def test_t5_recipes_run_on_a_tiny_local_t5(recipe: str, tiny_t5: Path, tmp_path:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("method", ["grpo", "online-dpo"])
+def test_methods_of_trl_that_roll_out_train_a_leader_that_is_scored_and_verified(
+    method: str, tiny_llama: Path, tmp_path: Path
+) -> None:
+    """With SRO's budget in the same recipe: its texts, steps and rollouts."""
+    out = tmp_path / "out"
+    settings = [f"method={method}", f"systems=[{method}, reference]", f"leader={tiny_llama}", "profile=offline-v2"]
+    done = run("repro.run", "smoke", *(part for s in settings for part in ("--set", s)), "--out", str(out))
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert set(pd.read_parquet(out / "scores.parquet")["system"]) == {method, "reference"}
+    events = [json.loads(line) for line in (out / "log.jsonl").read_text("utf-8").splitlines()]
+    assert {event["step"] for event in events if "loss" in event} == {1, 2, 3, 4}
+    done = run("leaderboard.verify", "--local", str(out / "leaderboard"))
+    assert done.returncode == 0 and "2 verified, 0 mismatch, 0 unverifiable" in done.stdout, done.stdout
+
+
 def bad(tmp_path: Path, *arguments: str, **extra: str) -> str:
     """Run a command that must fail; return its error line. It must leave no folder."""
     out = tmp_path / "never"
