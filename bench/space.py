@@ -360,7 +360,7 @@ def attack(address: str, ends: float) -> None:
     words = "a e o b - / 0 x"
     while time.monotonic() < ends:
         for text in (words, "a " * 100_000, "x" * 400_000, words.upper()):
-            client.call("filtered-ranking", "change", search=text)
+            client.call("filtered", "ranking", search=text)
         client.call("csv", "click", search="")
         client.call(
             "compared", "change", compared=" ".join(client.values[client.ids[side]] for side in ("left", "right"))
@@ -384,7 +384,7 @@ def hostile(rows: int, clients: int = 6, seconds: float = 30) -> None:
                 while time.monotonic() < ends:
                     for text in ("lab12", "gemma", ""):
                         start = time.monotonic()
-                        status = client.call("filtered-ranking", "change", search=text)
+                        status = client.call("filtered", "ranking", search=text)
                         times.append((time.monotonic() - start) * 1_000)
                         if status != 200:
                             raise InputError(f"a filter was answered with {status}")

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from leaderboard.judging.collecting import Collector
 
 ASSETS = Path(__file__).parent / "assets"
-# Longer lists are hard to read; the filters shorten them.
-MAX_CHOICES = 300
+# Longer lists are hard to read, and gradio copies them with every event; the filters shorten them.
+MAX_CHOICES = 100
 # Of an address; the server reads no more.
 _MAX_ADDRESS = 4_000
 # Filters work on rows in memory: without queue and spinner, the table does not flicker.
@@ -41,11 +41,13 @@ class Refresh(NamedTuple):
         update: A function of (group, filters, *values of `inputs`) that returns one value per output.
         inputs: Components of the tab.
         outputs: Components that the function renders again.
+        early: Whether to do it also when the page is opened, so that a tab that reads files opens at once.
     """
 
     update: Callable[..., Sequence[Any]]
     inputs: Sequence[Component]
     outputs: Sequence[Component]
+    early: bool = False
 
 
 class Kept(NamedTuple):
@@ -89,6 +91,11 @@ class Frame:
         self.choosers: list[gr.HTML] = []
         self.kept: dict[str, Kept] = {}
 
+    @property
+    def instant(self) -> dict[str, Any]:
+        """Options of an event without queue and spinner, of which gradio need not tell the blocks that they wait."""
+        return {**UNQUEUED, "show_progress_on": self.open_tab}
+
     def group_at(self, key: Any) -> Group | None:
         """Return the group that the menu names; None for an unknown key."""
         return self.board.groups.get(str(key or ""))
@@ -128,8 +135,12 @@ class Frame:
         """Return a text box that nobody sees, for a state that the address holds as `name`."""
         return self.keep(name, gr.Textbox(value, visible=False, elem_id=f"state-{name}"))
 
-    def connect_address(self, demo: gr.Blocks) -> None:
-        """Write the address whenever a kept value changes, and restore the view from it when the page is opened."""
+    def connect_address(self, demo: gr.Blocks) -> Any:
+        """Write the address whenever a kept value changes, and restore the view from it when the page is opened.
+
+        Returns:
+            The event of the restored view.
+        """
         components = [kept.component for kept in self.kept.values()]
         defaults = json.dumps([[name, kept.default] for name, kept in self.kept.items()])
         script = asset("address.js").replace("DEFAULTS", defaults)
@@ -145,7 +156,7 @@ class Frame:
             return [tab, *new]
 
         where = gr.Textbox(visible=False)
-        demo.load(restore, where, [self.tabs, *components], js="(text) => [location.search]", **UNQUEUED)
+        return demo.load(restore, where, [self.tabs, *components], js="(text) => [location.search]", **self.instant)
 
     # -- menus of systems ---------------------------------------------------------------------------------------------
     def system_menu(self, label: str, place: int, elem_id: str, key: str | None = None) -> gr.Dropdown:
@@ -193,7 +204,11 @@ def asset(name: str) -> str:
 
 def html_block(value: str, elem_id: str) -> gr.HTML:
     """Return a block of the page whose buttons send the events that assets/page.js names."""
-    return gr.HTML(value, elem_id=elem_id, elem_classes="part", js_on_load=asset("page.js"), apply_default_css=False)
+    # The script shows the value: gradio's own way of doing so takes longer.
+    return gr.HTML(
+        value, html_template="", elem_id=elem_id, elem_classes="part", js_on_load=asset("page.js"),
+        apply_default_css=False,
+    )  # fmt: skip
 
 
 def phone_fold(title: str, elem_id: str, fields: Sequence[str]) -> gr.HTML:

@@ -80,7 +80,11 @@ class Page:
                         refreshes[name] = build(frame)
             _on_filters(frame, tabs, {name: refresh for name, refresh in refreshes.items() if refresh})
             _on_choose(frame)
-            frame.connect_address(demo)
+            restored = frame.connect_address(demo)
+            for part in refreshes.values():
+                if part and part.early:
+                    inputs = [*frame.filters, *part.inputs]
+                    restored.then(partial(_render, frame, part), inputs, list(part.outputs), **frame.instant)
         return demo
 
 
@@ -133,29 +137,32 @@ def _groups_in(frame: Frame, lang: str, key: str) -> gr.Dropdown:
     return gr.Dropdown(groups, value=key if key in keys else keys[0])
 
 
+def _render(frame: Frame, refresh: Refresh, key: str | None, *values: Any) -> dict[Any, Any]:
+    """Call a refresh with the values of the filters and of its own inputs."""
+    filters, own = Filters(*values[: len(CHOICES) + 1]), values[len(CHOICES) + 1 :]
+    # By component: gradio takes a list for the value of a single one.
+    return dict(zip(refresh.outputs, refresh.update(frame.group_at(key), filters, *own), strict=True))
+
+
 def _on_filters(frame: Frame, tabs: dict[str, gr.Tab], refreshes: dict[str, Refresh]) -> None:
     """Render the open tab again when the filters change, and a tab when it is opened."""
 
-    def render(tab: str, key: str | None, *values: Any) -> dict[Any, Any]:
-        filters, own = Filters(*values[: len(CHOICES) + 1]), values[len(CHOICES) + 1 :]
-        # By component: gradio takes a list for the value of a single one.
-        new = refreshes[tab].update(frame.group_at(key), filters, *own)
-        return dict(zip(refreshes[tab].outputs, new, strict=True))
-
-    # Changed filters raise the number of the open tab, whose change renders it. One event for all tabs would have the
-    # outputs of all, and gradio makes each output that an event skips anew, which takes longer than the rendering.
-    numbers = {name: gr.Textbox("0", visible=False, elem_id=f"filtered-{name}") for name in refreshes}
-    raised = f"(tab, ...old) => {json.dumps(list(numbers))}.map((name, i) => String(Number(old[i]) + (name === tab)))"
+    # Changed filters trigger one event of an empty block, named like the open tab: an event of the filters for each tab
+    # would send nine requests, and one for all tabs would have the outputs of all, which gradio makes anew.
+    names = json.dumps(list(refreshes))
+    heard = f"(event) => {{ if ({names}.includes(event.detail)) trigger(event.detail); }}"
+    signal = gr.HTML(js_on_load=f"document.addEventListener('filters', {heard});", elem_id="filtered")
     # Not `input`: gradio's text box sends none when a letter is deleted, and its menu sends two per choice.
-    changes, signals = [component.change for component in frame.filters], list(numbers.values())
-    gr.on(changes, None, [frame.open_tab, *signals], signals, js=raised, queue=False, trigger_mode="always_last")
+    changes = [component.change for component in frame.filters]
+    send = "(tab) => { document.dispatchEvent(new CustomEvent('filters', {detail: tab})); }"
+    gr.on(changes, None, frame.open_tab, js=send, queue=False, trigger_mode="always_last")
     for name, tab in tabs.items():
         # The browser alone knows which tab it opened last.
         tab.select(None, None, frame.open_tab, js=f"() => '{name}'", queue=False)
         if own := refreshes.get(name):
-            events = [tab.select, numbers[name].change]
-            inputs, outputs = [*frame.filters, *own.inputs], list(own.outputs)
-            gr.on(events, partial(render, name), inputs, outputs, trigger_mode="always_last", **UNQUEUED)
+            for listen in (tab.select, getattr(signal, name)):
+                inputs, outputs = [*frame.filters, *own.inputs], list(own.outputs)
+                listen(partial(_render, frame, own), inputs, outputs, trigger_mode="always_last", **frame.instant)
 
 
 def _on_choose(frame: Frame) -> None:
@@ -170,7 +177,7 @@ def _on_choose(frame: Frame) -> None:
         return [gr.Tabs(selected="system"), "system", frame.update_menu([record], record["key"])]
 
     for block in frame.choosers:
-        block.choose(show_system, None, [frame.tabs, frame.open_tab, menu], **UNQUEUED)
+        block.choose(show_system, None, [frame.tabs, frame.open_tab, menu], **frame.instant)
 
 
 def launch(demo: gr.Blocks, **options: Any) -> None:

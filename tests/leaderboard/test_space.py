@@ -227,7 +227,7 @@ def test_the_ranking_is_a_semantic_table(board: Leaderboard) -> None:
     low, high = (
         next(r for r in board.records.values() if r["system"] == "org/polite")[f"j_{end}"] for end in ("low", "high")
     )
-    assert '0.417</span><span class="mark"><svg class="bar" aria-hidden="true">' in html
+    assert f'0.417<span class="bar" style="--value:41.7%;--low:{100 * low:.1f}%;--high:{100 * high:.1f}%">' in html
     assert f'<span class="interval">[{low:.3f}, {high:.3f}]</span>' in html
 
 
@@ -498,8 +498,8 @@ OWN = (
     "button.title button.type caption circle circle.class circle.cx circle.cy circle.r code code.dir dd div "
     "div.aria-label div.class div.role div.tabindex dl dt g h2 h3 li line line.class line.x1 line.x2 line.y1 "
     "line.y2 p p.role path path.class path.d polyline polyline.class polyline.points pre pre.tabindex rect "
-    "rect.class rect.height rect.width rect.x rect.y section span span.aria-hidden span.class span.title strong "
-    "svg svg.aria-hidden svg.aria-label svg.height svg.role svg.viewbox svg.width table table.class tbody td "
+    "rect.class rect.height rect.width rect.x rect.y section span span.aria-hidden span.class span.style span.title "
+    "strong svg svg.aria-hidden svg.aria-label svg.height svg.role svg.viewbox svg.width table table.class tbody td "
     "td.class text text.class text.text-anchor text.x text.y th th.aria-sort th.class th.scope thead title tr ul "
     "ul.class "
 ).split()

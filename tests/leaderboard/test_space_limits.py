@@ -42,7 +42,7 @@ def search(client: httpx.Client, text: Any, path: str = f"{API}/run/predict") ->
     """Call the event of the filters as the browser does."""
     config = client.get("/config").json()
     by_id = {part["props"].get("elem_id"): part["id"] for part in config["components"] if "props" in part}
-    event = next(d for d in config["dependencies"] if [by_id["filtered-ranking"], "change"] in d["targets"])
+    event = next(d for d in config["dependencies"] if [by_id["filtered"], "ranking"] in d["targets"])
     values = {part["id"]: part["props"].get("value") for part in config["components"]}
     data = [text if i == by_id["search"] else values[i] for i in event["inputs"]]
     return client.post(path, json={"data": data, "fn_index": event["id"], "session_hash": "s"})

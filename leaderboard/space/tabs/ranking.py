@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from leaderboard.space.data import Group, Record
-from leaderboard.space.frame import QUEUED, UNQUEUED, Frame, Refresh, asset, html_block
+from leaderboard.space.frame import QUEUED, Frame, Refresh, asset, html_block
 from leaderboard.space.views.columns import COLUMNS, DEFAULT, FIXED
 from leaderboard.space.views.faults import render_faults
 from leaderboard.space.views.picture import leader, render_picture
@@ -75,9 +75,10 @@ def _connect_table(frame: Frame, table: gr.HTML, state: gr.Textbox, columns: gr.
     def turn(event: gr.EventData, *values: Any) -> Any:
         return render(lambda state: replace(state, page=page_number(event.value)), *values)
 
-    table.sort(sort, inputs, updated, **UNQUEUED)
-    table.turn(turn, inputs, updated, **UNQUEUED)
-    columns.change(lambda *values: render(_same, *values)[0], inputs, table, trigger_mode="always_last", **UNQUEUED)
+    table.sort(sort, inputs, updated, **frame.instant)
+    table.turn(turn, inputs, updated, **frame.instant)
+    again = partial(render, _same)
+    columns.change(lambda *values: again(*values)[0], inputs, table, trigger_mode="always_last", **frame.instant)
 
 
 def _same(state: TableState) -> TableState:

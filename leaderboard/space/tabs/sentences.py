@@ -63,13 +63,14 @@ def sentences_tab(frame: Frame) -> Refresh:
     listed.turn(turn, state, [*views, page], **QUEUED)
     listed.pick(pick, state, views, **QUEUED)
 
-    def update(group: Group | None, filters: Filters, key: str | None) -> list[Any]:
+    def update(group: Group | None, filters: Filters, key: str | None, before: str) -> list[Any]:
         records = select(group, filters, TableState())
         own = frame.in_group(key, group) or _key(leader(records))
         keys = " ".join(record["key"] for record in records[:100])
-        return [frame.update_menu(records, own), f"{group.key if group else ''} {keys}"]
+        now = f"{group.key if group else ''} {keys}"
+        return [gr.skip(), gr.skip()] if (now, own) == (before, key) else [frame.update_menu(records, own), now]
 
-    return Refresh(update, [system], [system, shown])
+    return Refresh(update, [system, shown], [system, shown], early=True)
 
 
 def _controls(frame: Frame) -> tuple[gr.Dropdown, list[Any], gr.Checkbox]:
@@ -104,11 +105,12 @@ def _records(frame: Frame, keys: str) -> list[Record]:
 def _show(
     explorer: Explorer, records: Sequence[Record], key: str, choice: Choice, rude: bool, picked: str, page: str
 ) -> list[Any]:
-    """The list, the sentence beside it, and its place as the address holds it: sentences count from 1 there."""
+    """The list, the sentence beside it, and its place as the address holds it: from 1, "" for the first of the list."""
     to = page_at(page, key, *vars(choice).values())
-    listed, place = render_list(explorer, records, key, choice, page_number(picked) - 1, to, rude)
+    wanted = page_number(picked) - 1
+    listed, place = render_list(explorer, records, key, choice, wanted, to, rude)
     sentence = render_sentence(explorer, records, key, place, rude)
-    return [listed, sentence, str(place + 1) if place >= 0 else ""]
+    return [listed, sentence, str(place + 1) if place == wanted >= 0 else ""]
 
 
 def _key(record: Record | None) -> str | None:

@@ -1,4 +1,4 @@
-"""Marks on a scale that is as wide as the page lets it be: SVG whose horizontal positions are percentages."""
+"""Marks on a scale that is as wide as the page lets it be: their horizontal positions are percentages."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,12 +17,12 @@ def percent(value: float, low: float = 0.0, high: float = 1.0) -> str:
 
 
 def bar(value: float, low: float | None = None, high: float | None = None) -> str:
-    """Return a value between 0 and 1 as a bar, with a whisker from low to high if they are known, as SVG."""
-    whisker = ""
-    if low is not None and high is not None:
-        whisker = f'<line class="whisker" x1="{percent(low)}" x2="{percent(high)}" y1="50%" y2="50%"/>'
-    fill = f'<rect class="fill" width="{percent(value)}" height="100%"/>'
-    return f'<svg class="bar" aria-hidden="true">{fill}{whisker}</svg>'
+    """Return a value between 0 and 1 as a bar, with a whisker from low to high if they are known, as HTML.
+
+    One element per bar: a page has hundreds of them. The styles draw it.
+    """
+    whisker = f";--low:{percent(low)};--high:{percent(high)}" if low is not None and high is not None else ""
+    return f'<span class="bar" style="--value:{percent(value)}{whisker}"></span>'
 
 
 def score_cell(record: Record, metric: str) -> str:
@@ -31,9 +31,7 @@ def score_cell(record: Record, metric: str) -> str:
     if mean is None:
         return number(None)
     interval = f'<span class="interval">[{low:.3f}, {high:.3f}]</span>' if None not in (low, high) else ""
-    return (
-        f'<span class="score"><span>{mean:.3f}</span><span class="mark">{bar(mean, low, high)}{interval}</span></span>'
-    )
+    return f"{mean:.3f}{bar(mean, low, high)}{interval}"
 
 
 def meters(values: Mapping[str, np.ndarray[Any, Any]], i: int, lowest: str) -> str:
