@@ -1,5 +1,6 @@
 """The gradio page: what stands above the tabs, the tabs, and which parts an event updates. All rows are in memory."""
 
+import gc
 import json
 from collections.abc import Callable
 from functools import partial
@@ -196,6 +197,9 @@ def launch(demo: gr.Blocks, **options: Any) -> None:
     )  # fmt: skip
     try:
         demo.queue(max_size=MAX_QUEUE, api_open=False)
+        # The rows stay until the end: looking for garbage among them would stop all answers now and then.
+        gc.collect()
+        gc.freeze()
         look_of_page = {"theme": look, "css_paths": [ASSETS / "page.css", ASSETS / "people.css"], "footer_links": []}
         demo.launch(**look_of_page, **launch_options(MAX_BODY), **options)
     except (OSError, OverflowError) as error:
