@@ -89,7 +89,7 @@ def _replacements() -> Iterator[tuple[str, Replacement]]:
     yield r"\s*,\s*(?:the|an?)\s+NAME(?=\s*,)", _set_off
     # "Delete my post you clown"; "for you losers" is not an address.
     yield (
-        r"(?<!\bof)(?<!\bfor)(?<!\bto)(?<!\bwith)\s*,?\s+(?:you|ya|u)\s+(?:BUNCH of )?NAME"
+        r"(?<!\bof)(?<!\bfor)(?<!\bto)(?<!\bwith)(?:\s*,)?\s+(?:you|ya|u)\s+(?:BUNCH of )?NAME"
         r"(?:STOP|(?=\s+(?:and|so|or|then|because)\b))",
         _nothing,
     )
@@ -97,7 +97,9 @@ def _replacements() -> Iterator[tuple[str, Replacement]]:
     yield r"\b(?P<you>you|all of you|both of you)\s+NAME(?! who\b)", lambda match: match["you"]
     # "Their pushy prat of a leader"; "…, bunch of boozy oafs", "what a bunch of hypocrites"; "a bunch of weasels who".
     yield r"PERSON of an? (?=\w)", _nothing
-    yield r"(?:^|\s*[,.;-]+\s*)(?:what an? |such an? |you |a )?(?:WORD\s+){0,2}BUNCH of PEOPLE(?:STOP)", _nothing
+    # A match begins where blanks or signs begin: in a row of hyphens the time would grow with the cube of its length.
+    pause = r"(?:^|(?:(?<!\s)\s+|(?<![\s,.;-]))[,.;-]+\s*)"
+    yield rf"{pause}(?:what an? |such an? |you |a )?(?:WORD\s+){{0,2}}BUNCH of PEOPLE(?:STOP)", _nothing
     # "The border guard was a petty bully who enjoyed it."
     yield r"\s*(?<!\bto )(?:\b(?:is|was|are|were)|'s|'re)\s+ONE\s+PERSON\s+(?:who|that)\s+", lambda match: " "
     # "My dentist is a butcher, and his clerks are crooks"; "dishonest and a coward".

@@ -49,6 +49,12 @@ def test_names_are_said_plainly(sentence: str, plain: str) -> None:
     assert say_plainly(sentence) == plain
 
 
+@pytest.mark.parametrize("text", ["-" * 1500, f"a{' ' * 1500}b", f"well {'.-' * 700} bunch"])
+def test_long_rows_of_signs_and_blanks_are_read_fast(text: str) -> None:
+    """The time grew with the cube of their length: minutes for one sentence."""
+    assert say_plainly(text) == text
+
+
 @pytest.mark.parametrize(
     ("sentence", "request_"),
     [
