@@ -8,7 +8,7 @@ from metrics.data.columns import Columns
 from metrics.data.languages import require_code
 from metrics.data.tables import Table, is_table, quoted, read_table, read_texts
 from metrics.data.text import is_copy
-from metrics.util.characters import require_visible
+from metrics.util.characters import printable, require_visible
 from metrics.util.errors import InputError
 from metrics.util.files import sha256_file
 
@@ -112,7 +112,7 @@ def _columns(table: Table, columns: Columns) -> _Columns:
     reference_columns = [name for name in columns.find_references(table) if name != source_column]
     used = {id_column, lang_column, source_column, *reference_columns}
     if unread := [name for name in table.columns if name not in used]:
-        print(f"{table.path}: columns that are not read: {', '.join(unread)[:200]}", file=sys.stderr)
+        print(f"{table.path}: columns that are not read: {printable(', '.join(unread), 200)}", file=sys.stderr)
     sources = tuple(table.text(i, source_column) for i in numbers)
     for place, source in zip(table.places, sources, strict=True):
         if not source.strip():

@@ -16,6 +16,7 @@ from metrics.data.columns import Columns
 from metrics.data.languages import require_code
 from metrics.data.sources import hub_files
 from metrics.data.tables import is_table, read_table, read_texts
+from metrics.util.characters import printable
 from metrics.util.errors import InputError
 from metrics.util.files import cache_dir, content_hash, read_text
 
@@ -91,8 +92,9 @@ def read_lexicon(lang: str, file: Path | None = None) -> Lexicon:
     words = _words(lang)
     words("")
     if words is _spaced and (useless := sorted(entry for entry in entries if not _is_phrase(entry))):
-        count = f"{len(useless)} entries begin or end with a sign that is no part of a word"
-        print(f"{file or HUB_LEXICON}: {count}, and match nothing: {', '.join(useless)[:80]}", file=sys.stderr)
+        problem = "entries match nothing, because they begin or end with a sign that is no part of a word"
+        shown = printable(", ".join(useless), 80)
+        print(f"{file or HUB_LEXICON}: these {problem}: {shown}", file=sys.stderr)
     return Lexicon(lang, entries)
 
 

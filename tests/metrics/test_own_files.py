@@ -232,9 +232,9 @@ def test_lists_of_references_and_plain_lines(tmp_path: Path, capsys: pytest.Capt
     assert load_test_set(str(path)).references == (("c", "d"), ())
     (tmp_path / "b.txt").write_text("a b\nc d\n")
     assert load_test_set(str(tmp_path / "b.txt")).sources == ("a b", "c d")
-    other = write(tmp_path / "c.tsv", [{"text": "a b", "target": "c", "label": "1"}])
+    other = write(tmp_path / "c.tsv", [{"text": "a b", "target": "c", "\x1b[2J": "1"}])
     assert load_test_set(str(other)).references == ((),)
-    assert "c.tsv: columns that are not read: target, label" in capsys.readouterr().err
+    assert "c.tsv: columns that are not read: target, ⟨U+001B⟩[2J\n" in capsys.readouterr().err
     named = load_test_set(str(path), columns=Columns.parse(["source=text", "reference=references"]))
     assert named.references == (("c", "d"), ())
 
