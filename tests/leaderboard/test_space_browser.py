@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from leaderboard.rows.row import About
+from leaderboard.space.frame import asset
 from leaderboard.space.stage import write_page_space
 from metrics.util.characters import printable
 from tests.browser import free_port, serve
@@ -411,6 +412,22 @@ def test_the_address_opens_the_view_again(visitor: Visitor) -> None:
     visitor.chrome.get(visitor.address + hostile)
     visitor.until(lambda: visitor.systems() == [HOSTILE[0]] or "none" in visitor.text("#ranking"))
     assert visitor.hacked() is None
+
+
+def test_a_table_with_other_rows_keeps_the_hint_that_it_goes_on(driver: Any) -> None:
+    """A table that keeps its size lost the hint at its right end with its first new value."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    driver.get("data:text/html,<style>.box{overflow:auto;width:100px}table{width:500px}</style><div id=block></div>")
+    block = "window.block = {value: '<div class=box><table><tbody><tr><td>old</td></tr></tbody></table></div>'};"
+    given = "const element = document.getElementById('block'), props = window.block, trigger = () => {};"
+    watch = "const watch = (name, changed) => { window.changed = changed; };"
+    driver.execute_script(f"{block}{given}{watch}{asset('page.js')}")
+    hint = "return document.querySelector('.box.more')?.innerText"
+    wait = WebDriverWait(driver, 30, poll_frequency=0.05)
+    wait.until(lambda _: driver.execute_script(hint) == "old")
+    driver.execute_script("window.block.value = window.block.value.replace('old', 'new'); window.changed();")
+    wait.until(lambda _: driver.execute_script(hint) == "new")
 
 
 def test_staged_space_shows_a_data_set_at_one_commit(driver: Any, hub: HubServer, tmp_path: Path) -> None:
