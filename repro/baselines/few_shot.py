@@ -85,16 +85,17 @@ def _ends_at_line(ref: ModelRef, tokenizer: Any) -> ModelRef:
     if len(ids) != 1 or tokenizer.decode(ids) != "\n":
         return ref
     name = GENERATION_CONFIG
-    folder = cache_dir() / "models" / f"line-{content_hash([ref.revision, ids])[:16]}"
+    if (ref.folder / name).is_file():
+        config = GenerationConfig.from_pretrained(ref.folder)
+    else:
+        config = GenerationConfig.from_model_config(AutoConfig.from_pretrained(ref.folder, trust_remote_code=False))
+    own: Any = config.eos_token_id
+    own = tokenizer.eos_token_id if own is None else own
+    own = own if isinstance(own, list) else [own]
+    ends = sorted({*ids, *(end for end in own if end is not None)})
+    folder = cache_dir() / "models" / f"line-{content_hash([ref.revision, ends])[:16]}"
     if not folder.is_dir():
-        if (ref.folder / name).is_file():
-            config = GenerationConfig.from_pretrained(ref.folder)
-        else:
-            config = GenerationConfig.from_model_config(AutoConfig.from_pretrained(ref.folder, trust_remote_code=False))
-        own: Any = config.eos_token_id
-        own = tokenizer.eos_token_id if own is None else own
-        ends = own if isinstance(own, list) else [own]
-        stored = {**config.to_dict(), "eos_token_id": sorted({*ids, *(end for end in ends if end is not None)})}
+        stored = {**config.to_dict(), "eos_token_id": ends}
         with atomic_folder(folder) as target:
             # All files are linked except the one that differs.
             for path in sorted(p for p in ref.folder.iterdir() if p.is_file() and p.name != name):

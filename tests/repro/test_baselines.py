@@ -204,3 +204,6 @@ def test_the_line_end_stops_generation_only_in_a_copy_of_the_model(
     assert load_model(copy).model.generation_config.eos_token_id == [1, 3]
     assert copy.folder != folder and few_shot.ends_at_line(ref) == copy
     assert sha256_folder(folder) == before
+    # A copy with other ends of outputs, as an older version of this program made, is not used.
+    (folder / "generation_config.json").write_text('{"eos_token_id": [2, 1]}')
+    assert load_model(few_shot.ends_at_line(ref)).model.generation_config.eos_token_id == [1, 2, 3]
