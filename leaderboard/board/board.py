@@ -80,19 +80,20 @@ class Board:
     def successor(self, row: Row) -> Row | None:
         """Return the row that replaces `row`; None if none does, or if rows replace each other in a circle.
 
-        Of a chain of rows it is the last one that can have a rank. A row that cannot, as one that was published without
-        its texts, replaces only another such row: else a system would lose its rank. A mismatch replaces nothing.
+        If that row is replaced in turn, the last row of the chain that can have a rank counts. A row that can have
+        none, such as one without stored texts, replaces only another such row: otherwise a system would lose its rank.
+        A row whose verification says mismatch replaces nothing.
         """
         seen = {row.run_id}
-        last, standing, able = row, None, None
+        last, valid, rankable = row, None, None
         while (new := self.rows.get(self.replaced.get(last.run_id, ""))) and is_replacement(last, new):
             if new.run_id in seen:
                 return None
             seen.add(new.run_id)
             last = new
             if not self.disproved(new):
-                standing, able = new, new if self._can_rank(new) else able
-        return able if able or self._can_rank(row) else standing
+                valid, rankable = new, new if self._can_rank(new) else rankable
+        return rankable if rankable or self._can_rank(row) else valid
 
     def disproved(self, row: Row) -> bool:
         """Return whether the stored verification of this version of a row says mismatch, as `status` then does."""

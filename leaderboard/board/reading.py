@@ -75,10 +75,14 @@ def load_board(snapshot: Snapshot) -> Board:
 
 
 def with_latest_j(board: Board, snapshot: Snapshot, known: Container[str] = ()) -> Board:
-    """Return a board with J of its latest rows, but for those whose run id is in `known`, which it has already.
+    """Return a board in which `j` has the values of all latest rows.
 
-    A row is one of the latest again as soon as the row in its place turns out to be a mismatch. Damaged sentences are
-    skipped, each with a warning.
+    A row becomes one of the latest again if the row that replaced it turns out to be a mismatch; its J was not read.
+
+    Args:
+        board: The board, whose `j` may lack latest rows.
+        snapshot: The leaderboard. Damaged sentences are skipped, each with a warning.
+        known: Run ids of rows that an earlier call has read, or found to be damaged.
     """
     j = dict(board.j)
     for row in board.latest:

@@ -60,12 +60,13 @@ def is_replacement(old: Row, new: Row) -> bool:
 
 
 def with_replaced(rows: Mapping[str, Row], entries: Sequence[Row], old_runs: Sequence[str]) -> dict[str, str]:
-    """Return what `entries`, which name who publishes them now, replace: the rows with the run ids `old_runs`.
+    """Return which row replaces which, by run id, if `entries` replace the rows `old_runs`.
 
     Args:
-        rows: The board's rows, those of the entries among them, which somebody else may have published before.
-        entries: The rows that are published.
-        old_runs: Run ids of the rows that they replace.
+        rows: The board's rows by run id. They include those of `entries`, in the version that the board stores: its
+            submitter may be another one.
+        entries: The rows that are published, with the submitter who publishes them.
+        old_runs: Run ids of the rows to replace.
 
     Raises:
         InputError: A run id has no row, or none of the entries, or several of them, can stand in its place.

@@ -52,9 +52,16 @@ def answer_files(snapshot: Snapshot) -> dict[str, tuple[str, str]]:
 
 
 def check_file(snapshot: Snapshot, path: str, runs: Runs) -> list[Judgement]:
-    """Return the answers in a file; raise an InputError if it is not valid or answers a question about an item twice.
+    """Return the answers in a file.
 
-    Answers about texts that the leaderboard does not have, or items that their study does not have, raise it, too.
+    Args:
+        snapshot: The leaderboard.
+        path: The file's path, one of `answer_files`.
+        runs: The rows and sentences of the leaderboard.
+
+    Raises:
+        InputError: The file is not valid, answers a question about an item twice, or is about texts that the
+            leaderboard does not have, or about items or guidelines that its study does not have.
     """
     own = _read_file(snapshot, path, answer_files(snapshot)[path])
     if doubled := len(own) - len(latest(own)):
@@ -129,7 +136,8 @@ def _require_on_board(judgements: Sequence[Judgement], runs: Runs, snapshot: Sna
             count = sum(one.guidelines in other for one in own)
             versions = f"guidelines {', '.join(other)[:100]}, and the study has {study.guidelines_version}"
             raise InputError(f"study {name}: {count} answers were given under {versions}")
+        sentences, run_ids = set(study.sentences), set(study.runs)
         for one in own:
-            asked = one.question in study.questions and one.sentence in study.sentences and one.lang == study.lang
-            if not asked or not {one.run_id, one.other_run_id or one.run_id} <= set(study.runs):
+            in_study = one.question in study.questions and one.sentence in sentences and one.lang == study.lang
+            if not in_study or not {one.run_id, one.other_run_id or one.run_id} <= run_ids:
                 raise InputError(f"study {name}: does not ask {one.question} of sentence {one.sentence}, {one.run_id}")

@@ -86,7 +86,7 @@ def row_from_result(
     # A server that counts no tokens reports 0 of each.
     usage = system.usage if any(system.usage.get(f"{kind}_tokens") for kind in ("prompt", "completion")) else None
     row = {
-        "schema_version": schema_version(result.test_set.lang, counted=usage is not None),
+        "schema_version": schema_version(result.test_set.lang, with_usage=usage is not None),
         "run_id": run_id(name, system.revision, system.decoding, signature.key),
         "system": {"name": name, "kind": system.kind, "revision": system.revision, "about": facts},
         "test_set": {**result.test_set.model_dump(), "of": result.test_set.of or result.test_set.n},

@@ -189,7 +189,14 @@ class Cost(_Part):
 
 
 class Usage(_Part):
-    """The tokens that an endpoint counted and, with a price of a million of each, what they cost in its currency."""
+    """What an endpoint charged for.
+
+    Attributes:
+        prompt_tokens: Tokens that the endpoint read.
+        completion_tokens: Tokens that the endpoint wrote.
+        price: Price of a million (prompt, completion) tokens; None if the submitter gave none.
+        cost: Cost of all tokens in the currency of the price; None without a price.
+    """
 
     prompt_tokens: Tokens
     completion_tokens: Tokens
@@ -199,7 +206,7 @@ class Usage(_Part):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if (self.price is None) != (self.cost is None):
-            raise ValueError("a cost has a price, and a price a cost")
+            raise ValueError("price and cost: give both or neither")
         if self.price is not None and self.cost is not None:
             expected = cost_of((self.prompt_tokens, self.completion_tokens), self.price)
             # Best-of-k adds the rounded costs of its requests.
@@ -232,7 +239,7 @@ class Row(_Part):
         scores: By metric; a row without all of `METRICS` is incomplete and has no rank.
         sentences: Content hash of the sentences and their scores; "" for published figures and version 1.
         outputs: Content hash of the texts alone, by which copies are found; "" likewise.
-        usage: Of rows of an endpoint that counts tokens. None is not written.
+        usage: Tokens and cost, for rows of an endpoint that counts tokens. The file of any other row lacks the key.
         date: When the row was made (UTC).
     """
 
@@ -261,7 +268,7 @@ class Row(_Part):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        expected = schema_version(self.test_set.lang, counted=self.usage is not None)
+        expected = schema_version(self.test_set.lang, with_usage=self.usage is not None)
         if self.schema_version != expected:
             contents = f"the language {self.test_set.lang} and {'a' if self.usage else 'no'} usage"
             raise ValueError(f"schema version {self.schema_version} with {contents}; it must be {expected}")
@@ -294,7 +301,7 @@ class Row(_Part):
         return self
 
     @model_serializer(mode="wrap")
-    def _without_no_usage(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_missing_usage(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         values: dict[str, Any] = handler(self)
         return {name: value for name, value in values.items() if (name, value) != ("usage", None)}
 
@@ -356,9 +363,14 @@ class Row(_Part):
         return json.dumps(self.model_dump(mode="json"), indent=1, ensure_ascii=False, sort_keys=True) + "\n"
 
 
-def schema_version(lang: str, *, counted: bool = False) -> int:
-    """Return the schema version in which a row on sentences in a language is written; `counted`: with usage."""
-    if counted:
+def schema_version(lang: str, *, with_usage: bool = False) -> int:
+    """Return the schema version of a row: the lowest one that has the fields it needs.
+
+    Args:
+        lang: Language of the test set.
+        with_usage: Whether the row has `usage`.
+    """
+    if with_usage:
         return SCHEMA_VERSION
     return 2 if lang == ENGLISH else 3
 

@@ -31,7 +31,7 @@ from metrics.util.files import content_hash
 Record = Mapping[str, Any]
 LATEST, FULL = TABLES["latest"], TABLES["full"]
 # Columns that tables of older programs lack.
-_COUNTED = ("prompt_tokens", "completion_tokens", "token_cost")
+_USAGE_COLUMNS = ("prompt_tokens", "completion_tokens", "token_cost")
 # What the history of a system shows of each of its rows.
 _HISTORY = (
     *("system", "kind", "record", "date", "test_set", "n", "profile", "signature", "revision", "submitter", "run_id"),
@@ -185,7 +185,7 @@ def _read_latest(snapshot: Snapshot) -> pa.Table:
         if "lang" not in table.column_names:
             # An older program wrote it, whose rows are English.
             table = table.append_column("lang", pa.array([ENGLISH] * table.num_rows, pa.string()))
-        for name in (name for name in _COUNTED if name not in table.column_names):
+        for name in (name for name in _USAGE_COLUMNS if name not in table.column_names):
             table = table.append_column(name, pa.nulls(table.num_rows))
         table = table.select(schema.names).cast(schema)
         # Ranks may be missing; the columns that identify rows may not.

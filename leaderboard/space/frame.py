@@ -41,13 +41,13 @@ class Refresh(NamedTuple):
         update: A function of (group, filters, *values of `inputs`) that returns one value per output.
         inputs: Components of the tab.
         outputs: Components that the function renders again.
-        early: Whether to do it also when the page is opened, so that a tab that reads files opens at once.
+        on_load: Whether to call `update` when the page is opened, too, so that a tab that reads files opens at once.
     """
 
     update: Callable[..., Sequence[Any]]
     inputs: Sequence[Component]
     outputs: Sequence[Component]
-    early: bool = False
+    on_load: bool = False
 
 
 class Kept(NamedTuple):
@@ -93,7 +93,10 @@ class Frame:
 
     @property
     def instant(self) -> dict[str, Any]:
-        """Options of an event without queue and spinner, of which gradio need not tell the blocks that they wait."""
+        """Options of an event without queue and spinner.
+
+        gradio marks the components in `show_progress_on` as waiting: one hidden component, in place of all outputs.
+        """
         return {**UNQUEUED, "show_progress_on": self.open_tab}
 
     def group_at(self, key: Any) -> Group | None:

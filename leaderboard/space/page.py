@@ -83,7 +83,7 @@ class Page:
             _on_choose(frame)
             restored = frame.connect_address(demo)
             for part in refreshes.values():
-                if part and part.early:
+                if part and part.on_load:
                     inputs = [*frame.filters, *part.inputs]
                     restored.then(partial(_render, frame, part), inputs, list(part.outputs), **frame.instant)
         return demo

@@ -66,11 +66,8 @@ def _strays(snapshot: Snapshot) -> list[Outcome]:
         verification = _VERIFICATION.fullmatch(path)
         # The card's `configs` load all Parquet files below `data` and `results`.
         if path.startswith(("data/", f"{RESULTS}/")):
-            outcomes.append(
-                Outcome(
-                    path, findings=["file: belongs to no row; if a publisher was killed, publish again, or delete it"]
-                )
-            )
+            problem = "file: belongs to no row; if a publisher was killed, publish again, or delete it"
+            outcomes.append(Outcome(path, findings=[problem]))
         elif verification and verification[1] in rows.values():
             outcomes += _verification(snapshot, path)
         elif verification:

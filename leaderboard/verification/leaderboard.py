@@ -137,8 +137,8 @@ def check_statuses(snapshot: Snapshot, outcomes: Iterable[Outcome]) -> list[Outc
 def check_recomputed(snapshot: Snapshot, outcomes: Iterable[Outcome]) -> list[Outcome]:
     """Return an outcome for the file of recomputed values, if it has others than those of the verified rows.
 
-    Values of rows that have left, or that have changed since, have no effect. Where a verification was deleted,
-    nothing else tells that there was one.
+    Values of rows that were deleted, or that have changed since, have no effect on the ranking. They are named
+    nevertheless: nothing else shows that a verification was deleted.
     """
     if RECOMPUTED not in snapshot.files:
         return []
@@ -166,9 +166,9 @@ def check_recomputed(snapshot: Snapshot, outcomes: Iterable[Outcome]) -> list[Ou
                 outcome.compare(f"run {row.run_id}: j of sentence {i}", float(own.j[i]), float(here.j[i]))
     runs = set(row_files(snapshot).values())
     for run in sorted(run for run in stored if verification_path(run) not in snapshot.files):
-        lost = "verification is" if run in runs else "row and verification are"
-        action = "if nobody deleted what should stay, run leaderboard.verify --write"
-        outcome.missing.append(f"run {run}: its values are here, and its {lost} not; {action}")
+        lost = "verification was" if run in runs else "row and verification were"
+        action = "restore what is missing, or run leaderboard.verify --write if it was deleted on purpose"
+        outcome.missing.append(f"run {run}: the file has its values, but its {lost} deleted; {action}")
     return [outcome] if outcome.status != "verified" else []
 
 

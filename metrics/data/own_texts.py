@@ -45,11 +45,15 @@ def own_file(name: str) -> tuple[Path, str] | None:
 
 
 def read_own_texts(path: Path, columns: Columns = USUAL, *, may_repeat: bool = False) -> OwnTexts:
-    """Read a file: text with one sentence per line, or a table (see `metrics.data.tables`) with the given columns.
+    """Read a file: text with one sentence per line, or a table (see `metrics.data.tables`).
 
     Cells are taken as they are, line breaks included. References are empty cells where a sentence has none. Without
-    ids, rows with the same source and language are one sentence with the references of all. Lines of text may repeat
-    each other if `may_repeat`, as in corpora.
+    ids, rows with the same source and language are one sentence with the references of all.
+
+    Args:
+        path: The file.
+        columns: Names of the columns of a table.
+        may_repeat: Whether lines of text may repeat each other, as in corpora.
 
     Raises:
         InputError: The file is missing or damaged, lacks a column, or has an empty sentence, a doubled id, or a doubled
@@ -71,7 +75,7 @@ def read_own_texts(path: Path, columns: Columns = USUAL, *, may_repeat: bool = F
             if not source.strip():
                 raise InputError(f"{path}: line {number} is empty; write one sentence per line")
         if not may_repeat:
-            _require_single(path, sources)
+            _require_unique_lines(path, sources)
     if not sources:
         raise InputError(f"{path}: contains no sentence")
     if all(map(_is_number, sources)):
@@ -80,8 +84,8 @@ def read_own_texts(path: Path, columns: Columns = USUAL, *, may_repeat: bool = F
     return OwnTexts(path.name, f"sha256:{sha256_file(path)}", sources, references, langs, ids)
 
 
-def _require_single(path: Path, lines: tuple[str, ...]) -> None:
-    """Raise an `InputError` if a line stands twice: as in tables, a sentence counts once."""
+def _require_unique_lines(path: Path, lines: tuple[str, ...]) -> None:
+    """Raise an `InputError` if two lines are equal: a test set counts each sentence once."""
     firsts: dict[str, int] = {}
     for number, line in enumerate(lines, start=1):
         if (first := firsts.setdefault(line, number)) != number:

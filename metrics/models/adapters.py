@@ -19,7 +19,7 @@ from metrics.models.weights import (
 from metrics.util.errors import InputError, one_line
 
 _PREFIX = "base_model.model."
-# What a class of transformers loads a model for, and the task_type of adapters that are trained for it.
+# By auto class of the base: the values of an adapter's task_type that fit it.
 _TASKS = {
     "AutoModelForCausalLM": ("CAUSAL_LM", "SEQ_2_SEQ_LM"), "AutoModelForSeq2SeqLM": ("CAUSAL_LM", "SEQ_2_SEQ_LM"),
     "AutoModelForSequenceClassification": ("SEQ_CLS",),
@@ -109,7 +109,7 @@ def load_adapter(
 def _require_known_settings(folder: Path, name: str, auto_class: str) -> None:
     """Refuse an adapter for another task, and settings that the installed peft does not know.
 
-    peft would pass over them; those that are off may be there. Without a task_type, the weights alone decide.
+    peft would ignore such settings; those that are switched off are accepted. Without a task_type, the weights decide.
     """
     from peft import PEFT_TYPE_TO_CONFIG_MAPPING
 

@@ -13,7 +13,7 @@ _TABLE = Path(__file__).with_name("hub_ids.yaml")
 
 
 class HubEntry(Config):
-    """What the table says of an id; the fields are explained at its top."""
+    """An entry of the table; the comment at the top of hub_ids.yaml explains the fields."""
 
     kind: Literal["model", "dataset"]
     revision: str | None

@@ -71,7 +71,7 @@ def _as_stored(tokenizer: Any, folder: Path, name: str) -> Any:
 
     transformers 5 rebuilds many kinds of tokenizers from the vocabulary alone: the file's own normalizer, rules for
     digits, prefix space, special tokens and decoder, with which the model was trained, would be lost. As in
-    transformers, case and prefix space that `tokenizer_config.json` states go first.
+    transformers, case and prefix space in `tokenizer_config.json` take precedence.
     """
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
@@ -142,7 +142,7 @@ def _splits_as(stored: Any, own: Any, *, first_word: bool) -> bool:
 
 def _set_special_tokens(tokenizer: Any, stored: Any, stated: dict[str, Any], name: str) -> None:
     """Let a tokenizer add the special tokens that `tokenizer.json` says."""
-    # Where there is a tokenizer.json, transformers passes over what the settings say.
+    # Where there is a tokenizer.json, transformers ignores these settings.
     for setting, token, ids in zip(_ENDS, ("bos_token_id", "eos_token_id"), _special_tokens(stored), strict=True):
         if isinstance(stated.get(setting), bool) and stated[setting] != (getattr(tokenizer, token) in ids):
             says = f"{_SETTINGS} says {setting} {stated[setting]}"

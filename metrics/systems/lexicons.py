@@ -25,7 +25,7 @@ HUB_LEXICON = "textdetox/multilingual_toxic_lexicon"
 _COLUMNS = ("text", "word", "toxic")
 # Unlike re, regex counts vowel signs and accents that follow a letter as parts of words: Hindi, Hebrew, Arabic.
 _WORD = regex.compile(r"[\w'*@$\u200c\u200d]+")
-# What a line of several entries, or with a remark behind an entry, holds, and a word or phrase does not.
+# Signs of a line with several entries, or with a comment after its entry; no word or phrase contains them.
 _SEPARATORS = (",", ";", "\t", " #", "、", "，", "；")
 # Packages that split the languages without blanks between words.
 _TOKENISERS = {"zh": ("jieba",), "ja": ("sudachipy", "sudachidict_small")}
@@ -118,9 +118,9 @@ def _from_file(path: Path, lang: str) -> list[str]:
     column = next((name for wanted in _COLUMNS for name in table.columns if name.lower() == wanted), "")
     if not column:
         raise InputError(f"{path}: no column text; it has {', '.join(table.columns)[:200]}")
-    states = Columns().find_lang(table)
-    rows = range(len(table.rows))
-    return [table.text(i, column) for i in rows if not states or table.key(i, states).strip().lower() == lang]
+    lang_column = Columns().find_lang(table)
+    langs = [table.key(i, lang_column).strip().lower() if lang_column else lang for i in range(len(table.rows))]
+    return [table.text(i, column) for i, own in enumerate(langs) if own == lang]
 
 
 def _entry(path: Path, number: int, line: str) -> str:

@@ -738,11 +738,11 @@ def test_a_deleted_verification_leaves_one_line(
             main(["--local", str(board)])
         return [line for line in capsys.readouterr().out.splitlines()[:-1] if not line.startswith("verified")]
 
-    action = "not; if nobody deleted what should stay, run leaderboard.verify --write"
+    action = "deleted; restore what is missing, or run leaderboard.verify --write if it was deleted on purpose"
     (board / "verification" / f"{row.run_id}.json").unlink()
     rebuild(LocalStore(board))
     assert lines(0) == [
-        f"unverifiable\t{RECOMPUTED}\trun {row.run_id}: its values are here, and its verification is {action}"
+        f"unverifiable\t{RECOMPUTED}\trun {row.run_id}: the file has its values, but its verification was {action}"
     ]
     shutil.rmtree(copy / "results/polite")
     rebuild(LocalStore(copy))
@@ -752,7 +752,8 @@ def test_a_deleted_verification_leaves_one_line(
     )
     shutil.rmtree(board / "results/polite")
     assert lines(0) == [
-        f"unverifiable\t{RECOMPUTED}\trun {row.run_id}: its values are here, and its row and verification are {action}"
+        f"unverifiable\t{RECOMPUTED}\trun {row.run_id}: the file has its values, "
+        f"but its row and verification were {action}"
     ]
     main(["--local", str(board), "--write"])
     assert lines(0) == []

@@ -70,7 +70,7 @@ def sentences_tab(frame: Frame) -> Refresh:
         now = f"{group.key if group else ''} {keys}"
         return [gr.skip(), gr.skip()] if (now, own) == (before, key) else [frame.update_menu(records, own), now]
 
-    return Refresh(update, [system, shown], [system, shown], early=True)
+    return Refresh(update, [system, shown], [system, shown], on_load=True)
 
 
 def _controls(frame: Frame) -> tuple[gr.Dropdown, list[Any], gr.Checkbox]:
