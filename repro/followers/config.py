@@ -34,6 +34,6 @@ class VerdictConfig(Section):
     guard_gaps: bool = Field(description="Fail rollouts with a determiner that has lost its noun.")
     guard_length_ratio: NonNegative = Field(description="Most words of a rollout per word of its text.")
     guard_likelihood: NonNegative = Field(
-        description="Most that edits may cost the words around them, in nats under the untouched leader (0: anything)."
+        description="Most nats that edits may cost the words around them, under the untouched leader (0: no limit)."
     )
     guard_naturalness: Share = Field(description="Least probability that a person wrote the rollout.")

@@ -23,7 +23,7 @@ class Verdict(IntEnum):
     """A pass, or the reason why a rollout fails.
 
     TOXIC: the screener rejects it, or it is empty or a copy. CONTENT: it loses or adds too much. FLUENCY: its
-    naturalness, the probability that a person wrote it, is too low.
+    naturalness, the probability that a person wrote it, is too low, or its edits make the words around them improbable.
     """
 
     PASS = 0
@@ -39,10 +39,10 @@ def verdict_shares(verdicts: Sequence[Verdict]) -> dict[str, float]:
 
 
 class Fluency(Protocol):
-    """Says how much more probable edits make the text around them (`repro.leader.fluency`)."""
+    """Measures how much more probable edits make the text around them (`repro.leader.fluency`)."""
 
     def fluency_changes(self, sources: Sequence[str], rewrites: Sequence[str]) -> list[float]:
-        """Return the change of each of n rewrites, in nats."""
+        """Return the change from each of n sources to its rewrite, in nats; negative if the edits read worse."""
 
 
 class Follower(Protocol):
@@ -78,7 +78,7 @@ class GuardedFollower:
     Attributes:
         naturalness: Says how probably a person wrote an output.
         guards: The limits; see `VerdictConfig` for each.
-        likelihood: Judges the edits of what passes all else; None without that guard.
+        likelihood: Measures the edits of outputs that pass the other guards; None switches `guard_likelihood` off.
     """
 
     screener: Screener

@@ -1,4 +1,4 @@
-"""How fluent a rewrite is beside its source, by the likelihood of a leader that nobody trained."""
+"""How fluent a rewrite is compared with its source, by the log-probabilities of the untouched leader."""
 
 from collections.abc import Sequence
 from difflib import SequenceMatcher
@@ -9,15 +9,20 @@ from metrics.generation.batching import length_sorted_batches
 from repro.leader.leader import Leader
 from repro.leader.logprobs import target_logprobs
 
-# In nats: what a place may gain, and the log-probability of a token that is as good as none.
+# In nats: the most that a run of kept tokens may gain, and the log-probability at which a new token changes nothing.
 _GAIN, _NEW = 1.0, -6.0
 _BATCH = 32
 
 
 def token_logprobs(leader: Leader, texts: Sequence[str]) -> list[tuple[list[int], list[float]]]:
-    """Return the token ids of each text and their log-probabilities under the leader, after a line break, in nats.
+    """Score texts with the leader, each after a line break.
 
-    The end of sequence stands for a line break that the tokenizer does not know.
+    Args:
+        leader: The model.
+        texts: n texts. The end of sequence takes the place of a line break that the tokenizer does not know.
+
+    Returns:
+        The token ids of each text, with the end of sequence, and their log-probabilities in nats.
     """
     start = leader.tokenizer("\n", add_special_tokens=False)["input_ids"] or [leader.tokenizer.eos_token_id]
     # Words have the same tokens at the beginning of a text as within it.
@@ -39,8 +44,8 @@ def fluency_change(source: tuple[list[int], list[float]], rewrite: tuple[list[in
         rewrite: The same of its rewrite.
 
     Returns:
-        The sum of what the tokens that stay gain or lose, at most `_GAIN` at each place, and of the log-probabilities
-        of new tokens, over `_NEW`. Where words are missing, the next token is improbable.
+        What the runs of kept tokens gain or lose, at most `_GAIN` each, plus the log-probability of each new token
+        minus `_NEW`. Where an edit leaves a word out that the text needs, the next token becomes improbable.
     """
     (before, old), (after, new) = source, rewrite
     change = 0.0
@@ -53,7 +58,7 @@ def fluency_change(source: tuple[list[int], list[float]], rewrite: tuple[list[in
 
 
 class LikelihoodModel:
-    """Says how much more probable edits make the text around them.
+    """Measures how much more probable edits make the text around them.
 
     Args:
         leader: The untouched leader, with weights of its own.
@@ -65,5 +70,5 @@ class LikelihoodModel:
     def fluency_changes(self, sources: Sequence[str], rewrites: Sequence[str]) -> list[float]:
         """Return the `fluency_change` of each of n rewrites of n sources, in nats."""
         texts = list(dict.fromkeys([*sources, *rewrites]))
-        read = dict(zip(texts, token_logprobs(self._leader, texts), strict=True))
-        return [fluency_change(read[source], read[rewrite]) for source, rewrite in zip(sources, rewrites, strict=True)]
+        scored = dict(zip(texts, token_logprobs(self._leader, texts), strict=True))
+        return [fluency_change(scored[source], scored[new]) for source, new in zip(sources, rewrites, strict=True)]

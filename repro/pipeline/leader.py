@@ -47,7 +47,10 @@ def load_leader(model: ModelRef, config: LoadingConfig) -> Leader:
 
 
 def load_likelihood(model: ModelRef, config: LoadingConfig) -> LikelihoodModel:
-    """Load the leader, with weights of its own, to read texts; training hardly any layer takes less memory."""
+    """Load the untouched leader, apart from the one that trains, to score texts.
+
+    It has one trainable layer, because a leader copies its trainable layers as its reference.
+    """
     return LikelihoodModel(load_leader(model, config.model_copy(update={"train": 1})))
 
 

@@ -50,7 +50,13 @@ def load_screener(folder: Path, config: JudgingConfig) -> Screener:
 
 
 def load_follower(folder: Path, config: JudgingConfig, likelihood: LikelihoodModel | None = None) -> Follower:
-    """Load the follower that judges rollouts; `folder` is that of the stage, `likelihood` for `guard_likelihood`."""
+    """Load the follower that judges rollouts.
+
+    Args:
+        folder: The folder of the stage "screener".
+        config: Which follower, and its guards.
+        likelihood: The model of `guard_likelihood`; None switches this guard off.
+    """
     screener = load_screener(folder, config)
     if config.follower == "screener":
         return ScreenerFollower(screener)

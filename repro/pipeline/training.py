@@ -90,8 +90,8 @@ def _train(run: StageRun[_TrainingConfig]) -> None:
     leader = load_leader(paraphraser(inputs.leader, run.folders["warm-up"]), config)
     texts = select_texts(inputs.toxic, config, config.seed)
     evaluate = partial(_score_development, leader, inputs, config)
-    reads = config.follower == "guarded" and config.guard_likelihood
-    likelihood = load_likelihood(inputs.leader, config) if reads else None
+    needs_likelihood = config.follower == "guarded" and config.guard_likelihood > 0
+    likelihood = load_likelihood(inputs.leader, config) if needs_likelihood else None
     follower = load_follower(run.folders["screener"], config, likelihood)
     pairs = inputs.parallel.pairs if inputs.parallel else ()
     folder, name = run.work / "training", run.out.resolve().name
@@ -105,7 +105,16 @@ def _train(run: StageRun[_TrainingConfig]) -> None:
 
 
 def select_texts(corpus: Corpus, config: TextsConfig, seed: int) -> list[str]:
-    """Return the toxic texts to roll out on, shuffled by `seed`; raise an `InputError` if the settings leave none."""
+    """Return the toxic texts to roll out on, shuffled.
+
+    Args:
+        corpus: The toxic texts.
+        config: Limits of their length and content, and how many to take.
+        seed: Seed of the order.
+
+    Raises:
+        InputError: No text is within the limits.
+    """
     longest = config.toxic_max_words or 10**9
     texts = [text for text in corpus.toxic if _MIN_WORDS <= len(text.split()) <= longest]
     if config.toxic_min_content:

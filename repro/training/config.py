@@ -34,9 +34,9 @@ class WarmupConfig(Section):
     warmup_learning_rate: NonNegative = Field(description="Learning rate after its first steps; linear to 0.")
     warmup_changes: Count = Field(description="Most rude changes per sentence.")
     warmup_names: Share = Field(
-        description="Share of the neutral sentences about somebody, who is called names in their place."
+        description="Share of the neutral sentences that become a pair: their subject insulted, and what is meant."
     )
-    warmup_registers: Share = Field(description="Share of rows that are written in another register, on both sides.")
+    warmup_registers: Share = Field(description="Share of rows that are written as chat, source and target alike.")
     warmup_pair_share: Share = Field(description="Share of rows that are paraphrase pairs.")
     warmup_max_words: Limit = Field(description="Longest neutral sentence, in words.")
 

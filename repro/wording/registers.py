@@ -1,7 +1,7 @@
 """The registers that people write in: a pair of sentences is written as chat, or with other punctuation, on both sides.
 
-The neutral sentences of the warm-up are cleaner than what people write to each other. A leader that has seen only them
-mends, loses or repeats "don 't", "ur" and "lmaooo" instead of copying them.
+The neutral sentences of the warm-up are cleaner than what people write to each other. A leader trained on them alone
+corrects, loses or repeats "don 't", "ur" and "lmaooo" instead of copying them.
 """
 
 import random
@@ -28,8 +28,11 @@ def change_register(source: str, target: str, rng: random.Random) -> tuple[str, 
     Args:
         source: A sentence.
         target: Its rewrite.
-        rng: Draws the register: capitals, the way contractions and punctuation are written, spellings of chat, slips of
-            the keyboard, and what stands before and behind.
+        rng: Draws the register: capitals, how contractions and punctuation are written, spellings of chat, typing
+            errors, and words such as "lol" before and after the sentence.
+
+    Returns:
+        Source and target in that register.
     """
     texts = [source, target]
     if rng.random() < 0.6:

@@ -266,10 +266,15 @@ def _add_name(text: str, rng: random.Random) -> str:
 
 
 def call_names(text: str, rng: random.Random) -> tuple[str, str] | None:
-    """Return a pair that calls somebody names, and says what is meant; None if the text has no subject for it.
+    """Return a pair of sentences that insults the subject of a neutral one, and that says plainly what is meant.
 
-    "The waiter forgot our soup": "The waiter is a clueless oaf", and "The waiter is unskilled", in some pairs with
-    "and forgot our soup".
+    Args:
+        text: A neutral sentence, such as "The waiter forgot our soup."
+        rng: Draws the insult, and whether the rest of the sentence is kept.
+
+    Returns:
+        Source and target, such as "The waiter is a clueless oaf and forgot our soup." and "The waiter is unskilled and
+        forgot our soup."; None if the sentence does not begin with a subject and a verb that the rules know.
     """
     match = _SUBJECT.match(text)
     if not match or match[1].lower().endswith("s"):
