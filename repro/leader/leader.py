@@ -104,15 +104,8 @@ class Leader:
 
     @property
     def eos_token_id(self) -> int:
-        """The tokenizer's end of sequence, or the lowest id of the generation config if that names others.
-
-        Raises:
-            InputError: Neither names one.
-        """
+        """The tokenizer's end of sequence, or the lowest id of the generation config if that names others."""
         ends, own = get_eos_token_ids(self.loaded.model, self.tokenizer), self.tokenizer.eos_token_id
-        if not ends:
-            problem = "neither its generation config nor its tokenizer names an end of sequence"
-            raise InputError(f"{self.loaded.ref.name}: {problem}; set eos_token_id in generation_config.json")
         return int(own if own in ends else min(ends))
 
     def prompt_ids(self, texts: Sequence[str]) -> list[list[int]]:

@@ -213,13 +213,6 @@ def test_more_layers_than_the_model_has_is_an_error(tiny_llama: Path) -> None:
         make(tiny_llama, 5)
 
 
-def test_a_leader_without_an_end_of_sequence_is_refused(tiny_llama: Path) -> None:
-    leader = make(tiny_llama, 1)
-    leader.tokenizer.eos_token = leader.loaded.model.generation_config.eos_token_id = None
-    with pytest.raises(InputError, match="neither its generation config nor its tokenizer names an end of sequence"):
-        leader.target_ids(["you fool"])
-
-
 @pytest.mark.parametrize("kind", ["tiny_llama", "tiny_t5"])
 def test_prompts_targets_and_rollouts_fit_the_positions(
     kind: str, tmp_path: Path, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
