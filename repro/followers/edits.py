@@ -14,6 +14,7 @@ from lemminflect import getAllLemmas
 
 from metrics.systems.baselines import lexicon
 from repro.wording.insults import insult_words, plain_words, say_plainly
+from repro.wording.roles import leaves_gap
 from repro.wording.rudeness import FUNCTION_WORDS, find_rude, words
 
 _NEGATIONS = frozenset("hardly neither never no nobody none nor not nothing nowhere without".split())
@@ -25,7 +26,8 @@ _VAGUE = re.compile(
 )
 # "Only a person bets his salary", for "only a moron"; "the same old thing" is none.
 _VAGUE_NOUN = re.compile(
-    r"(?<!\bsame )(?<!\bold )\b(person|guy|man|woman|thing)\b(?! (?:who|that|with|in|from)\b)", re.IGNORECASE
+    r"\b(?:an?|the|this|that|some|every|any)\s+(person|guy|man|woman|thing)\b(?! (?:who|that|with|in|from)\b)",
+    re.IGNORECASE,
 )
 _GAP = re.compile(
     r"\b(an?|the|my|your|our|their|every|such an?)\s+"
@@ -54,7 +56,8 @@ class Edits:
         same_negations: Whether source and rewrite negate equally often; negations of rude phrases may go.
         vague: Whether the rewrite calls somebody a person, or something a thing, and no more.
         insulting: Whether the rewrite has an insulting name or a threat.
-        gap: Whether a phrase of the rewrite is cut off: a determiner has lost its noun, a preposition its object.
+        gap: Whether a phrase of the rewrite is cut off: a determiner has lost its noun, a preposition its object, or a
+            rude phrase was left out that the sentence needs.
     """
 
     content_words: int
@@ -92,7 +95,7 @@ def compare(source: str, rewrite: str) -> Edits:
         _negations(before, rude) <= _negations(after) <= _negations(before) + bool(_NEGATIONS & supported),
         _is_vague(source, rewrite),
         say_plainly(rewrite) != rewrite,
-        bool(_gaps(rewrite) - _gaps(source)),
+        bool(_gaps(rewrite) - _gaps(source)) or leaves_gap(source, rewrite),
     )
 
 

@@ -109,7 +109,7 @@ def _replacements() -> Iterator[tuple[str, Replacement]]:
     # "They are a bunch of halfwits running around."
     yield r"(?P<be>BE)\s+(?:just )?a (?:WORD )?BUNCH of PEOPLE(?= \w+ing\b)", lambda match: match["be"]
     # "Some folks are too thick to understand."
-    yield r"\s*(?P<be>BE) (?:just |simply |all )?too (?:UNWISE) to(?= \w)", _negated
+    yield r"\s*(?P<be>(?!\b(?:be|been)\b)BE) (?:just |simply |all )?too (?:UNWISE) to(?= \w)", _negated
     yield r"(?P<be>\b(?:MEANING) (?:and|or))\s+(?P<not>)(?:ONE\s+)?PERSON(?:ENDS)", _what_is_meant
     yield (
         r"(?:\b(?:such an?|an?|the|this|that|your)\s+(?:WORD\s+){0,2})?\bBUNCH of PEOPLE",

@@ -15,10 +15,12 @@ from typing import NamedTuple
 import yaml
 from lemminflect import getInflection
 
+from metrics.systems.baselines import lexicon
+
 _TABLE = Path(__file__).parent / "equivalents.yaml"
 # Penn Treebank tags of the forms that are derived, by section; both sides of an entry get the same one.
 _FORMS = {"nouns": ("NNS",), "verbs": ("VBZ", "VBD", "VBG", "VBN")} | dict.fromkeys(
-    ("adjectives", "mass", "fixed", "understood"), ()
+    ("adjectives", "mass", "fixed", "common", "understood"), ()
 )
 _ADDITIONS = ("intensifiers", "degrees", "addresses", "exclamations", "remarks")
 # An intensifier may stand between one of these and a noun or an adjective.
@@ -44,6 +46,7 @@ class Equivalents(NamedTuple):
 
     Attributes:
         phrases: All neutral phrases, in lower case.
+        common: Those of them that are so common that they are seldom replaced.
         rude: Rude phrases by the neutral phrase (its `_key`) that says the same.
         neutral: Neutral phrases by rude phrase, in lower case.
         additions: Rude phrases that add nothing to a sentence, by kind.
@@ -55,6 +58,7 @@ class Equivalents(NamedTuple):
     """
 
     phrases: list[str]
+    common: frozenset[str]
     rude: dict[str, list[str]]
     neutral: dict[str, list[str]]
     additions: dict[str, list[str]]
@@ -88,6 +92,7 @@ def load_equivalents() -> Equivalents:
                         neutral[right].append(left)
     return Equivalents(
         list(neutral_phrases),
+        frozenset(table["common"]),
         {phrase: list(dict.fromkeys(phrases)) for phrase, phrases in rude.items()},
         dict(neutral),
         {kind: list(table[kind]) for kind in _ADDITIONS},
@@ -114,6 +119,14 @@ def phrase_pattern(phrases: Sequence[str]) -> re.Pattern[str]:
     ordered = sorted(phrases, key=len, reverse=True)
     alternatives = (re.escape(p).replace(r"\ ", r"\s+").replace("n't", " ?n ?'t").replace("'", " ?'?") for p in ordered)
     return re.compile(rf"(?<![\w']){'(?:' + '|'.join(alternatives) + ')'}(?!\w| ?'\w)", re.IGNORECASE)
+
+
+@cache
+def rude_pattern() -> re.Pattern[str]:
+    """Return an expression for all rude words and phrases of the table and of the lexicon."""
+    equivalents = load_equivalents()
+    additions = (text for kind in equivalents.additions.values() for text in kind)
+    return phrase_pattern(list(dict.fromkeys([*equivalents.neutral, *additions, *lexicon()])))
 
 
 def words(text: str) -> list[str]:
@@ -170,7 +183,7 @@ def add_rudeness(text: str, max_changes: int, rng: random.Random) -> str:
     changes = rng.randint(1, max_changes)
     if (turned := _add_turn(text, rng)) != text:
         return fix_articles(turned)
-    matches = list(_neutral_pattern().finditer(text))
+    matches = [match for match in _neutral_pattern().finditer(text) if _may_be_replaced(match, rng)]
     replaced = sorted(rng.sample(matches, min(changes, len(matches))), key=lambda m: -m.start())
     done = 0
     for match in replaced:
@@ -182,6 +195,22 @@ def add_rudeness(text: str, max_changes: int, rng: random.Random) -> str:
     for adder in sorted(rng.choices(range(len(_ADDERS)), k=changes - done)):
         text = _ADDERS[adder](text, rng)
     return fix_articles(text)
+
+
+# Share of the common words of the table that may be replaced, where they are objects: "send him to bed".
+_COMMON = 0.25
+_OBJECT = (
+    re.compile(r"\w[ ]+$"),
+    re.compile(r"\s*(?:[.,!?;:]|$|(?:" + "|".join(sorted(FUNCTION_WORDS)) + r")\b)", re.IGNORECASE),
+)
+
+
+def _may_be_replaced(match: re.Match[str], rng: random.Random) -> bool:
+    if match[0].lower() not in load_equivalents().common:
+        return True
+    before, behind = _OBJECT
+    is_object = before.search(match.string[: match.start()]) and behind.match(match.string, match.end())
+    return bool(is_object) and rng.random() < _COMMON
 
 
 # Share of the drawn words of the table that are replaced; the other changes are additions.

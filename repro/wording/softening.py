@@ -12,9 +12,9 @@ from functools import cache
 
 from lemminflect import getLemma
 
-from metrics.systems.baselines import lexicon
 from repro.wording.insults import say_plainly
-from repro.wording.rudeness import FUNCTION_WORDS, fix_articles, load_equivalents, phrase_pattern, with_case
+from repro.wording.roles import is_needed
+from repro.wording.rudeness import FUNCTION_WORDS, fix_articles, load_equivalents, rude_pattern, with_case
 
 # How often a rude phrase is left out that has neutral wordings.
 _LEFT_OUT = 0.3
@@ -24,13 +24,6 @@ _WHO = re.compile(
     re.IGNORECASE,
 )
 _CLAUSES = re.compile(r"(\s*[,;:]\s+|\s+(?:and|but|because|so|,)\s+|\s*\.\.+\s*|\s+-+\s+)")
-
-
-@cache
-def _rude_pattern() -> re.Pattern[str]:
-    equivalents = load_equivalents()
-    additions = (text for kind in equivalents.additions.values() for text in kind)
-    return phrase_pattern(list(dict.fromkeys([*equivalents.neutral, *additions, *lexicon()])))
 
 
 @cache
@@ -53,7 +46,7 @@ def _turns() -> list[tuple[re.Pattern[str], str]]:
 
 def is_rude(text: str) -> bool:
     """Return whether a text has a rude word or phrase of the table or of the lexicon."""
-    return bool(_rude_pattern().search(text))
+    return bool(rude_pattern().search(text))
 
 
 def propose_rewrites(text: str, limit: int, rng: random.Random) -> list[str]:
@@ -68,13 +61,16 @@ def propose_rewrites(text: str, limit: int, rng: random.Random) -> list[str]:
     plain = say_plainly(text)
     for cut in dict.fromkeys([plain, *_cuts(plain)]):
         for _ in range(limit if is_rude(cut) else 1):
-            candidates[_tidy(_rude_pattern().sub(lambda match: _neutral(match, rng), cut), text)] = None
+            candidates[_tidy(rude_pattern().sub(lambda match: _neutral(match, rng), cut), text)] = None
     return [candidate for candidate in candidates if candidate and candidate != text]
 
 
 def _neutral(match: re.Match[str], rng: random.Random) -> str:
     table, phrase = load_equivalents(), re.sub(r"\s+", " ", match[0].lower())
     neutral = table.neutral.get(phrase, [])
+    if is_needed(match.string, *match.span()):
+        # Without a neutral wording the phrase stays, and the follower rejects the candidate.
+        return with_case(rng.choice(neutral), match[0]) if neutral else match[0]
     if not neutral or phrase in table.additions["degrees"] or _stands_alone(match):
         return ""
     # "How the hell" is "how"; it cannot be left out.

@@ -88,6 +88,29 @@ def test_each_guard_alone_rejects_what_it_is_for(
     assert [follower.judge([source], [rewrite]) for follower in followers] == [[verdict], [PASS]]
 
 
+@pytest.mark.parametrize(
+    ("source", "rewrite", "gap"),
+    [
+        # Words that end a phrase, say what something is, or are its verb.
+        ("they better send his ass to bed", "they better send his to bed", True),
+        ("he gave no fucks .", "he gave no .", True),
+        ("she is a cold hearted bitch .", "she is a cold hearted .", True),
+        ("we tried to fuck everybody 's plans", "we tried to everybody 's plans", True),
+        ("why are they so dumb ?", "why are they so ?", True),
+        ("you are shit", "you are", True),
+        # What stands before a noun or a verb, or is set off.
+        ("they better send his ass to bed", "they better send him to bed", False),
+        ("what a shit day it was", "what a day it was", False),
+        ("i fucking know it", "i know it", False),
+        ("this shit is bad", "this is bad", False),
+        ("fuck that i 'm still here", "i 'm still here", False),
+        ("it was late as fuck lol", "it was late lol", False),
+    ],
+)
+def test_what_a_sentence_needs_leaves_a_gap(source: str, rewrite: str, gap: bool) -> None:
+    assert compare(source, rewrite).gap is gap
+
+
 class Costs:
     """Every edit costs two nats."""
 

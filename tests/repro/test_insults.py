@@ -38,6 +38,7 @@ from repro.wording.threats import find_request
         ("you voted for this moron and paid", "you voted for him and paid"),
         ("some folks are too thick to understand it", "some folks don't understand it"),
         ("he's too dumb to know", "he doesn't know"),
+        ("You must be too dumb to understand.", "You must be too dumb to understand."),
         # Not about a person, or no name.
         ("junior should fire the crook", "junior should fire the crook"),
         ("the scumbag meter is in the red", "the scumbag meter is in the red"),
