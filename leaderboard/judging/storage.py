@@ -136,8 +136,8 @@ def _require_on_board(judgements: Sequence[Judgement], runs: Runs, snapshot: Sna
             count = sum(one.guidelines in other for one in own)
             versions = f"guidelines {', '.join(other)[:100]}, and the study has {study.guidelines_version}"
             raise InputError(f"study {name}: {count} answers were given under {versions}")
-        sentences, run_ids = set(study.sentences), set(study.runs)
+        study_sentences, run_ids = set(study.sentences), set(study.runs)
         for one in own:
-            in_study = one.question in study.questions and one.sentence in sentences and one.lang == study.lang
+            in_study = one.question in study.questions and one.sentence in study_sentences and one.lang == study.lang
             if not in_study or not {one.run_id, one.other_run_id or one.run_id} <= run_ids:
                 raise InputError(f"study {name}: does not ask {one.question} of sentence {one.sentence}, {one.run_id}")
