@@ -144,7 +144,7 @@ class Board:
     def rankings(self) -> list[list[Row]]:
         """The latest rows in groups of comparable rows, best first; rows of one rank by name, unranked rows last.
 
-        Groups with ranked rows come first, then groups with more sentences.
+        Groups with ranked rows come first, then groups with more sentences; of two versions of a profile, the newer.
         """
 
         def order(row: Row) -> tuple[bool, float, str, str]:
@@ -154,15 +154,21 @@ class Board:
         groups: dict[str, list[Row]] = {}
         for row in sorted(self.latest, key=order):
             groups.setdefault(self._group(row), []).append(row)
-        return sorted(groups.values(), key=self._order)
+        newest: dict[str, int] = {}
+        for name, version in map(_versioned, (ranking[0] for ranking in groups.values())):
+            newest[name] = max(version, newest.get(name, 0))
+
+        def place(ranking: list[Row]) -> tuple[str, bool, int, bool, int, str]:
+            first = ranking[0]
+            name, version = _versioned(first)
+            sizes = -(first.test_set.n or 0), version < newest[name], -len(ranking)
+            return first.record, not self.ranked(first), *sizes, first.comparable
+
+        return sorted(groups.values(), key=place)
 
     def _group(self, row: Row) -> str:
         """What the rows of one ranking share. Older signatures do not tell n apart, so that it stands beside them."""
         return row.comparable if row.signed_n or row.source else f"{row.comparable} {row.test_set.n}"
-
-    def _order(self, ranking: list[Row]) -> tuple[str, bool, int, int, str]:
-        first = ranking[0]
-        return first.record, not self.ranked(first), -(first.test_set.n or 0), -len(ranking), first.comparable
 
     def _j(self, row: Row) -> float:
         scores = self.shown(row).scores
@@ -188,3 +194,10 @@ class Board:
         rows = {run: row for run, (row, _) in entries.items()}
         j = {run: sentences.values["j"] for run, (_, sentences) in entries.items() if sentences is not None}
         return replace(self, rows={**self.rows, **rows}, j={**self.j, **j}, stored=self.stored | j.keys())
+
+
+def _versioned(row: Row) -> tuple[str, int]:
+    """Return what a row's profile has in common with its other versions on the same test set, and the version."""
+    profile, _, version = row.profile.rpartition(".v")
+    known = bool(profile) and version.isdecimal()
+    return f"{row.test_set.name} {row.test_set.lang} {profile if known else row.profile}", int(version) if known else 0

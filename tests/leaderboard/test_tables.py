@@ -39,6 +39,14 @@ def test_ranking_is_by_j_within_a_signature() -> None:
     ]
 
 
+def test_the_newer_version_of_a_profile_comes_first() -> None:
+    made = board(
+        entry("old", [1, 1, 1], profile="s.v9"), entry("older", [1, 1, 0], profile="s.v9"),
+        entry("new", [1, 0, 0], profile="s.v10"),
+    )  # fmt: skip
+    assert [[row.system.name for row in ranking] for ranking in made.rankings] == [["new"], ["old", "older"]]
+
+
 def places(made: Board) -> list[tuple[str, int | None]]:
     return [(row.system.name, made.placing(row).rank) for ranking in made.rankings for row in ranking]
 
