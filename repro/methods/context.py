@@ -60,17 +60,17 @@ class TrainingContext:
         An update of any method sees batch_size x accumulation x rollouts sequences per process.
 
         Raises:
-            InputError: The leader is an encoder-decoder model, or `train_dtype` is not float32.
+            InputError: The leader is an encoder-decoder model.
         """
         config = self.config
-        if config.train_dtype != "float32":
-            remedy = f"give train_dtype=float32 with method {config.method}"
-            raise InputError(f"train_dtype={config.train_dtype} is for SRO; {remedy}")
         if self.leader.seq2seq:
             why = f"trl trains causal ones only, so method {config.method} cannot be used with it"
             raise InputError(f"{config.leader} is an encoder-decoder model; {why}")
         size = config.batch_size * config.rollouts
-        return {**self.arguments(), "max_steps": self.num_updates, "per_device_train_batch_size": size}
+        # With bf16 the Trainer computes matrix products in bfloat16, and trl's losses from logits in bfloat16.
+        budget = {"max_steps": self.num_updates, "per_device_train_batch_size": size}
+        products = {"bf16": config.train_dtype == "bfloat16", "use_cpu": self.leader.device.type == "cpu"}
+        return {**self.arguments(), **budget, **products}
 
     def fill_last_update(self, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """Repeat the first rows until their number is a multiple of the sequences in an update."""
