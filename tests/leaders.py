@@ -17,6 +17,8 @@ SMALL = (
     "toxic_limit=24", "warmup_steps=4", "steps=4", "evaluate_every=2", "development_limit=4", "test_limit=4",
     "max_new_tokens=8", "rollout_max_new_tokens=8", "follower=screener", "flip_rate=0.3", "stop_repetition=1",
     "stop_length_ratio=0", "learning_rate=0.01",
+    # In bfloat16 two processes round otherwise than one.
+    "train_dtype=float32", "rollout_dtype=float32",
 )  # fmt: skip
 
 
