@@ -64,7 +64,7 @@ def test_the_picture_says_who_leads_and_whether_the_lead_is_real(board: Leaderbo
     assert best is not None and best["system"] == "first"
     assert "<strong><bdi>first</bdi></strong> leads among the systems with J 0.400" in html
     assert "does not tell it apart from <bdi>second</bdi>." in html
-    assert "It is below the human references (0.500) and above deleting the rude words (0.250)." in html
+    assert "It is below the human references (0.500), and it is above deleting the rude words (0.250)." in html
     # Only systems are rows; people and delete are lines. One tie of two neighbours is one band with two dots.
     assert re.findall(r"<li>(\d\.\d+)</li>", html) == ["0.400", "0.388", "0.050"]
     assert html.count('class="tie"') == 1 and html.count('<circle class="bracket"') == 2

@@ -85,7 +85,7 @@ def _beside_guides(best: Record, guides: Sequence[Record]) -> str:
         where = "not told apart from" if tied(best, guide) else apart
         name = "the human references" if guide["kind"] == "human" else "deleting the rude words"
         parts.append(f"{where} {name} ({guide['j']:.3f})")
-    return f"It is {' and '.join(parts)}." if parts else ""
+    return f"It is {', and it is '.join(parts)}." if parts else ""
 
 
 def _plot(systems: Sequence[Record], guides: Sequence[Record]) -> str:
