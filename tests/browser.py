@@ -19,6 +19,15 @@ import pytest
 from tests.conftest import ROOT
 
 
+def errors(driver: Any) -> list[str]:
+    """Return the messages of errors in the browser's log since it was last read.
+
+    Whoever leaves a page while it loads something in the background aborts that request, and gradio logs it.
+    """
+    entries = [entry["message"] for entry in driver.get_log("browser") if entry["level"] == "SEVERE"]
+    return [message for message in entries if "AbortError: signal is aborted" not in message]
+
+
 def browser(downloads: Path | None = None) -> Any:
     """A Chromium window of 1280 × 1000 whose log can be read; skips the test where there is none."""
     from selenium import webdriver

@@ -14,7 +14,7 @@ from leaderboard.rows.row import About
 from leaderboard.space.frame import asset
 from leaderboard.space.stage import write_page_space
 from metrics.util.characters import printable
-from tests.browser import free_port, serve
+from tests.browser import errors, free_port, serve
 from tests.conftest import ROOT
 from tests.hub.server import HubServer
 from tests.leaderboard.space_boards import COMMIT, COPIED, HOSTILE, published_row, system, tamper, write
@@ -194,7 +194,7 @@ def test_hostile_rows_run_no_script(visitor: Visitor) -> None:
         "return performance.getEntriesByType('resource').map((entry) => new URL(entry.name).host)"
     )
     assert set(hosts) == {visitor.address.split("/")[2]}
-    assert [entry for entry in visitor.chrome.get_log("browser") if entry["level"] == "SEVERE"] == []
+    assert errors(visitor.chrome) == []
 
 
 def test_filters_profiles_and_pages(visitor: Visitor) -> None:

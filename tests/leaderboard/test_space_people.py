@@ -24,7 +24,7 @@ from metrics.data.judgement_files import latest
 from metrics.profiles import load_profile, profile_names
 from metrics.scorers import FAULTS
 from metrics.util.characters import printable
-from tests.browser import free_port, serve
+from tests.browser import errors, free_port, serve
 from tests.hub.server import HubServer
 from tests.leaderboard.judging import ANN, BOB, add_study, answers_file
 from tests.leaderboard.space_boards import COPIED, HOSTILE, system, write
@@ -98,7 +98,7 @@ def reader(driver: Any, address: str) -> Iterator[Reader]:
     driver.execute_script("localStorage.clear()")
     yield Reader(driver, address)
     assert driver.execute_script("return window.hacked") is None
-    assert [entry for entry in driver.get_log("browser") if entry["level"] == "SEVERE"] == []
+    assert errors(driver) == []
 
 
 def stored(folder: Path, study: str) -> Any:
