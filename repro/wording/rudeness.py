@@ -87,13 +87,14 @@ def load_equivalents() -> Equivalents:
                     left, right = (_inflect(text, tag, section) if tag else text for text in (word, phrase))
                     if section != "understood":
                         neutral_phrases[left] = None
-                        rude[_key(left)].append(right)
+                        if right not in rude[_key(left)]:
+                            rude[_key(left)].append(right)
                     if left not in neutral[right]:
                         neutral[right].append(left)
     return Equivalents(
         list(neutral_phrases),
         frozenset(table["common"]),
-        {phrase: list(dict.fromkeys(phrases)) for phrase, phrases in rude.items()},
+        dict(rude),
         dict(neutral),
         {kind: list(table[kind]) for kind in _ADDITIONS},
         {meaning: list(names) for meaning, names in table["insults"].items()},
@@ -199,17 +200,15 @@ def add_rudeness(text: str, max_changes: int, rng: random.Random) -> str:
 
 # Share of the common words of the table that may be replaced, where they are objects: "send him to bed".
 _COMMON = 0.25
-_OBJECT = (
-    re.compile(r"\w[ ]+$"),
-    re.compile(r"\s*(?:[.,!?;:]|$|(?:" + "|".join(sorted(FUNCTION_WORDS)) + r")\b)", re.IGNORECASE),
-)
+_BEFORE_OBJECT = re.compile(r"\w[ ]+$")
+_BEHIND_OBJECT = re.compile(r"\s*(?:[.,!?;:]|$|(?:" + "|".join(sorted(FUNCTION_WORDS)) + r")\b)", re.IGNORECASE)
 
 
 def _may_be_replaced(match: re.Match[str], rng: random.Random) -> bool:
     if match[0].lower() not in load_equivalents().common:
         return True
-    before, behind = _OBJECT
-    is_object = before.search(match.string[: match.start()]) and behind.match(match.string, match.end())
+    before = match.string[: match.start()]
+    is_object = _BEFORE_OBJECT.search(before) and _BEHIND_OBJECT.match(match.string, match.end())
     return bool(is_object) and rng.random() < _COMMON
 
 
