@@ -31,7 +31,9 @@ class VerdictConfig(Section):
     guard_kept: Share = Field(description="Least share of the text's content words that a rollout keeps (0: any).")
     guard_invented: Limit = Field(description="Most words that neither text nor equivalents support (100: any).")
     guard_claims: bool = Field(description="Fail rollouts that negate otherwise, or say no more than 'is a person'.")
-    guard_gaps: bool = Field(description="Fail rollouts with a determiner that has lost its noun.")
+    guard_gaps: bool = Field(
+        description="Fail rollouts with a gap: a determiner without its noun, or no word for a rude one that is needed."
+    )
     guard_length_ratio: NonNegative = Field(description="Most words of a rollout per word of its text.")
     guard_likelihood: NonNegative = Field(
         description="Most nats that edits may cost the words around them, under the untouched leader (0: no limit)."
