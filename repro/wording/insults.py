@@ -2,6 +2,7 @@
 
 from functools import lru_cache
 
+from repro.wording.contempt import without_contempt
 from repro.wording.names import without_names
 from repro.wording.rudeness import words
 from repro.wording.threats import find_request
@@ -18,7 +19,7 @@ def say_plainly(text: str) -> str:
     """
     if len(text.split()) > _MOST_WORDS:
         return text
-    return without_names(find_request(text) or text)
+    return without_names(without_contempt(find_request(text) or text))
 
 
 def insult_words(text: str) -> frozenset[str]:

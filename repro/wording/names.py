@@ -18,7 +18,7 @@ Replacement = Callable[[re.Match[str]], str]
 # Parts of the expressions below, by the name that stands for them there in capitals.
 _PARTS = {
     "WORD": rf"(?!(?:{'|'.join(sorted(FUNCTION_WORDS))})\b)[\w'-]+",
-    "BE": r"(?:\b(?:is|was|are|were|am|be|been)|'s|'re|'m|(?<=you)re|(?<=they)re)",
+    "BE": r"(?:\b(?:is|was|are|were|am|be|been)|'s|'re|'m|(?<=you)re|(?<=they)re|(?<=\bhe)s|(?<=\bshe)s)",
     "ONE": r"(?:such an?|just an?|just another|nothing but an?|an?|the|that|this|some|another|one)",
     "MANY": r"(?:all of those|all those|all these|all|the|those|these|such|nothing but|just)",
     "CONJ": r"(?:^|[.!?]\s+|\b(?:and|but|because|if|when|that)\s+)",
@@ -71,8 +71,14 @@ def _parts() -> dict[str, str]:
 
 @cache
 def _compile(expression: str) -> re.Pattern[str]:
-    for _ in range(2):
-        expression = re.sub(r"\b[A-Z]{2,}\b", lambda match: _parts().get(match[0], match[0]), expression)
+    return compile_expression(expression, {})
+
+
+def compile_expression(expression: str, parts: dict[str, str]) -> re.Pattern[str]:
+    """Return an expression in which capitals stand for parts: those that are given, and those of this module."""
+    known = _parts() | parts
+    for _ in range(3):
+        expression = re.sub(r"\b[A-Z]{2,}\b", lambda match: known.get(match[0], match[0]), expression)
     return re.compile(expression, re.IGNORECASE)
 
 
@@ -94,7 +100,10 @@ def _replacements() -> Iterator[tuple[str, Replacement]]:
         _nothing,
     )
     # "But you idiots think": a subject or an object.
-    yield r"\b(?P<you>you|all of you|both of you)\s+NAME(?! who\b)", lambda match: match["you"]
+    yield (
+        r"\b(?P<you>you|all of you|both of you)\s+NAME(?! (?:who|me|him|her|us|them|\w+self)\b)",
+        lambda match: match["you"],
+    )
     # "Their pushy prat of a leader"; "…, bunch of boozy oafs", "what a bunch of hypocrites"; "a bunch of weasels who".
     yield r"PERSON of an? (?=\w)", _nothing
     # A match begins where blanks or signs begin: in a row of hyphens the time would grow with the cube of its length.
@@ -120,12 +129,18 @@ def _replacements() -> Iterator[tuple[str, Replacement]]:
     yield r"\b(?:some|another) PERSON(?=\s+to\b)", lambda match: "someone"
     yield r"\b(?:whichever|whatever) PERSON (?P<verb>\w+)", lambda match: _pronoun(match, "whoever")
     # "The bloviating ignoramus loves …", "those hypocrites voted …", "by those hypocrites".
-    yield r"(?P<start>CONJ)(?:the|this|that) PERSON (?P<verb>\w+(?:s|ed))\b", lambda match: _pronoun(match, "he")
+    yield (
+        r"(?P<start>CONJ)(?:the|this|that) (?!word\b|term\b|name\b)PERSON (?P<verb>\w+(?:s|ed))\b",
+        lambda match: _pronoun(match, "he"),
+    )
     yield r"(?P<start>CONJ)(?:the|these|those) PEOPLE (?P<verb>\w+)", lambda match: _pronoun(match, "they")
     yield r"\b(?:these|those|them) PEOPLE(?:STOP)", lambda match: "them"
     # "You voted for this moron."
     at = "about|by|for|from|like|of|to|with"
-    yield rf"\b(?P<at>{at}) (?:this|that) PERSON(?:ENDS)", lambda match: f"{match['at']} him"
+    yield (
+        rf"\b(?P<at>{at}) (?:this|that) PERSON(?:ENDS)",
+        lambda match: f"{match['at']} him" if _is_person(match) else match[0],
+    )
 
 
 def _nothing(match: re.Match[str]) -> str:
@@ -146,14 +161,20 @@ def _negated(match: re.Match[str]) -> str:
     return f" {verb}"
 
 
+def _is_person(match: re.Match[str], others: int = 2) -> bool:
+    """Whether a name is no animal or thing: "the pig" may be one, "the greedy pig" and "the moron" are none."""
+    alone = len(match[0].split()) == len(match["name"].split()) + others
+    return not alone or match["name"].lower() in lexicon()
+
+
 def _pronoun(match: re.Match[str], pronoun: str) -> str:
     """Put a pronoun in the place of a name before a verb, unless it may be the name of an animal or a thing."""
     start, verb = match.groupdict().get("start", ""), match["verb"].lower()
-    if verb not in _AUXILIARIES and "VERB" not in getAllLemmas(verb):
+    lemmas = getAllLemmas(verb, upos="VERB").get("VERB", ())
+    forms = {form for lemma in lemmas for tag in ("VBZ", "VBD") for form in getInflection(lemma, tag)}
+    if verb not in _AUXILIARIES | forms and (pronoun != "they" or not lemmas):
         return match[0]
-    # "The pig ran" may be about a pig, "the greedy pig ran" and "the moron ran" are about a person.
-    alone = len(match[0][len(start) :].split()) == len(match["name"].split()) + 2
-    if alone and match["name"].lower() not in lexicon() and pronoun in ("he", "they"):
+    if pronoun in ("he", "they") and not _is_person(match, 2 + len(start.split())):
         return match[0]
     return f"{start}{with_case(pronoun, match[0][len(start) :])} {match['verb']}"
 

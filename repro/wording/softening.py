@@ -8,9 +8,6 @@ know little of grammar.
 import random
 import re
 from collections.abc import Iterator
-from functools import cache
-
-from lemminflect import getLemma
 
 from repro.wording.insults import say_plainly
 from repro.wording.roles import is_needed
@@ -24,24 +21,6 @@ _WHO = re.compile(
     re.IGNORECASE,
 )
 _CLAUSES = re.compile(r"(\s*[,;:]\s+|\s+(?:and|but|because|so|,)\s+|\s*\.\.+\s*|\s+-+\s+)")
-
-
-@cache
-def _turns() -> list[tuple[re.Pattern[str], str]]:
-    """Return an expression for each insulting turn of phrase at the beginning of a text, and what it says."""
-    equivalents = load_equivalents()
-    nouns = "|".join(sorted({re.escape(noun) for noun in equivalents.all_names}))
-    name = rf"(?:[\w'-]+ ){{0,2}}(?:{nouns})"
-    turns = []
-    for neutral, rude in equivalents.turns.items():
-        for turn in rude:
-            pattern = re.escape(turn.removesuffix(" …")).replace(r"\ ", " ").replace("an INSULT", "an? INSULT")
-            # "What moron eats …" asks what "what moron would eat …" does.
-            pattern = pattern.replace("INSULT", name).replace("WORD you", r"[\w'-]+(?: at all)?\s*,? you").removesuffix(
-                " would"
-            ) + (r" (?:would |(?P<verb>\w+s) )" if turn.endswith(" would …") else " ")
-            turns.append((re.compile(rf"^(?:so |and |but )?{pattern}", re.IGNORECASE), neutral.removesuffix("…")))
-    return turns
 
 
 def is_rude(text: str) -> bool:
@@ -86,14 +65,9 @@ def _stands_alone(match: re.Match[str]) -> bool:
 
 
 def _cuts(text: str) -> Iterator[str]:
-    """Yield what is left of a sentence when an insulting address, turn of phrase, clause or sentence is cut."""
+    """Yield what is left of a sentence when an insulting address, clause or sentence is cut."""
     if match := _WHO.search(text):
         yield f"{text[: match.start()]} {text[match.end() :]}"
-    for pattern, neutral in _turns():
-        if match := pattern.match(text):
-            verb = match.groupdict().get("verb")
-            base = f"{(getLemma(verb, 'VERB') or (verb,))[0]} " if verb else ""
-            yield f"{neutral}{base}{text[match.end() :]}"
     parts = re.split(r"(?<=[.!?])\s+", text)
     if len(parts) > 1:
         yield " ".join(part for part in parts if not is_rude(part))

@@ -17,7 +17,8 @@ _SPEAKER = (
 )
 _HARM = rf"(?:{_SPEAKER}|(?:my|the|this|that|these|your) [\w ]+?(?: will| is| are|['’]ll)\b)"
 _LAST = r"(?P<end>\s*[.!?]*)$"
-_AGAIN = re.compile(r"\b(?:one|once) more(?: time)?\b", re.IGNORECASE)
+_AGAIN = re.compile(r"\b(?:once more|one more time|a second time)\b", re.IGNORECASE)
+_OBJECTS = {"he": "him", "she": "her", "they": "them"}
 
 
 def find_request(text: str) -> str | None:
@@ -34,7 +35,9 @@ def _harms(threat: str) -> bool:
     words = re.findall(r"[\w'’]+", threat.lower())
     lemmas = {lemma for word in words for tag in ("VERB", "NOUN") for lemma in getLemma(word, tag)}
     text = f" {' '.join(words)} "
-    return any(harm in lemmas or f" {harm} " in text for harm in load_equivalents().harm)
+    return threat.lower().startswith("else") or any(
+        harm in lemmas or f" {harm} " in text for harm in load_equivalents().harm
+    )
 
 
 def _lemma(verb: str) -> str:
@@ -43,8 +46,8 @@ def _lemma(verb: str) -> str:
     return lemmas[0] if lemmas else ""
 
 
-def _is_base(word: str) -> bool:
-    """Whether a word, or the last part of "brake-check", is the base form of a verb."""
+def is_base(word: str) -> bool:
+    """Return whether a word, or the last part of "brake-check", is the base form of a verb."""
     last = word.lower().rpartition("-")[2]
     return last in getAllLemmas(last, upos="VERB").get("VERB", ()) and last not in FUNCTION_WORDS
 
@@ -54,20 +57,21 @@ def _lower(text: str) -> str:
 
 
 def _do(match: re.Match[str]) -> str:
-    what = re.sub(r"^you (?:better|had better|'d better|best) ", "", match["what"], flags=re.IGNORECASE)
-    asks = re.match(r"(?:do not|don't|dont|never|stop) ", what, re.IGNORECASE) or _is_base(re.split(r"[ ,]", what)[0])
+    what = re.sub(r"^you(?: better| had better| ?['’]?d better| best) ", "", match["what"], flags=re.IGNORECASE)
+    what = re.sub(r"^not ", "don't ", what)
+    asks = re.match(r"(?:do not|don't|dont|never|stop) ", what, re.IGNORECASE) or is_base(re.split(r"[ ,]", what)[0])
     return f"please {_lower(what)}" if asks else ""
 
 
 def _do_not(match: re.Match[str]) -> str:
     what = re.sub(r"^(?:go ahead(?: and)?,? |just |ever |please )", "", match["what"], flags=re.IGNORECASE)
-    what = _AGAIN.sub("again", what)
+    what = re.sub(r"\bone more\b", "another", _AGAIN.sub("again", what))
     first = what.split(" ")[0]
     if " if " in what:
         return ""
     if stop := re.match(r"(?:keep|keep on|go on|carry on) (?=\w+ing\b)", what, re.IGNORECASE):
         return f"please stop {what[stop.end() :]}"
-    known = first.lower() in ("do", "say", "be", "have") or _is_base(first)
+    known = first.lower() in ("do", "say", "be", "have") or is_base(first)
     return f"please don't {_lower(what)}" if known else ""
 
 
@@ -77,15 +81,24 @@ def _do_not_try(match: re.Match[str]) -> str:
 
 
 def _if(match: re.Match[str]) -> str:
-    who, what = match["who"].lower(), match["what"]
-    verb, _, rest = what.partition(" ")
+    who, what = match["who"].lower(), _AGAIN.sub("again", match["what"])
     if who == "you":
+        what = re.sub(r"^(?:ever|so much as|dare to|dare) ", "", what)
+        verb = what.split(" ")[0]
         negated = re.match(r"(?:don't|dont|do not) ", what, re.IGNORECASE)
-        return f"please {what[negated.end() :]}" if negated else f"please don't {what}" if _is_base(verb) else ""
-    if _lemma(verb) in ("", verb.lower()):
+        return f"please {what[negated.end() :]}" if negated else f"please don't {what}" if is_base(verb) else ""
+    # The subject may have more words: "that leaf blower starts again".
+    clause = re.match(r"(?P<more>(?:\w+ ){0,2}?)(?P<verb>\w+s)\b(?P<rest>.*)", what)
+    if not clause or _lemma(clause["verb"]) in ("", clause["verb"]):
         return ""
-    subject = "nobody should" if who in ("anyone", "anybody", "someone") else f"i don't want {match['who']} to"
-    return f"{subject} {_lemma(verb)} {rest}"
+    anyone = who in ("anyone", "anybody", "someone")
+    wants = "nobody should" if anyone else f"i don't want {_OBJECTS.get(who, match['who'])} {clause['more']}to"
+    return f"{wants} {_lemma(clause['verb'])}{clause['rest']}"
+
+
+def _do_not_again(match: re.Match[str]) -> str:
+    said = _do_not(match)
+    return said and f"{said} again"
 
 
 def _should(match: re.Match[str]) -> str:
@@ -97,18 +110,27 @@ def _nobody(match: re.Match[str]) -> str:
 
 
 def _no_more(match: re.Match[str]) -> str:
-    return f"i don't want {match['what'].lower()} {match['noun']}"
+    return f"i don't want another {match['noun']}"
 
 
 # Expressions for threats, each with what says the request; the first that matches decides.
 _PATTERNS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = tuple(
     (re.compile(expression + _LAST, re.IGNORECASE), request)
     for expression, request in (
-        (r"^(?:just |go on,? )?try (?P<what>\w+ing\b.+?)\s*,?\s+and (?P<threat>see .*?)", _do_not_try),
-        (rf"^(?P<what>one more|another) (?P<noun>.+?)\s*,?\s+and (?P<threat>{_HARM}.*?)", _no_more),
-        (r"^(?P<who>[\w' -]+?)(?: had|['’]d)? (?:better|best) (?P<what>.+?) (?P<threat>before (?:i|we) .*?)", _should),
+        (rf"^next time (?:you|u) (?P<what>.+?),? (?P<threat>{_SPEAKER}.*?)", _do_not_again),
         (
-            r"^(?:the next|the|that|any) (?P<noun>[\w' -]+?) (?:who|that) (?P<verb>[\w-]+s) (?P<what>.+?) "
+            r"^(?:you(?:['’]ve| have)? got|you have) (?!to\b)[\w ]+? to (?P<what>.+?) (?P<threat>before (?:i|we) .*?)",
+            _do,
+        ),
+        (r"^i ?['’]?d (?P<what>.+?) if i were you,? (?P<threat>before (?:i|we) .*?)", _do),
+        (r"^(?P<what>(?:do not|don ?['’]?t|never|stay|keep) .+?),? (?P<threat>unless you (?:want|fancy) .*?)", _do),
+        (r"^(?:just |go on,? )?try (?P<what>\w+ing\b.+?)\s*,?\s+and (?P<threat>see .*?)", _do_not_try),
+        (rf"^(?:one more|another) (?P<noun>.+?)\s*,?\s+and (?P<threat>{_HARM}.*?)", _no_more),
+        (r"^(?P<who>[\w' -]+?)(?: had|['’]d)? (?:better|best) (?P<what>.+?) (?P<threat>before (?:i|we) .*?)", _should),
+        (r"^(?:i ain ?['’]?t asking twice, )?(?P<what>.+?),? (?P<threat>before (?:i|we) .*?)", _do),
+        (
+            r"^(?:the next|the|that|any) (?P<noun>[\w'-]+(?: (?!is|are|was)[\w'-]+){0,2}) (?:who|that) "
+            r"(?P<verb>[\w-]+s) (?P<what>.+?) "
             r"(?P<threat>(?:is (?:getting|going)|gets|goes|will|['’]?ll|had better|better) .*?)",
             _nobody,
         ),

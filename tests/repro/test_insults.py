@@ -66,13 +66,51 @@ def test_long_rows_of_signs_and_blanks_are_read_fast(text: str) -> None:
         ("hand over the remote or lose a kneecap", "please hand over the remote"),
         ("If you spill wine on this dress I will end you.", "please don't spill wine on this dress."),
         ("If that man knocks again, I'll kick him.", "i don't want that man to knock again."),
-        ("one more fake parcel and i am coming over with a bat", "i don't want one more fake parcel"),
+        ("one more fake parcel and i am coming over with a bat", "i don't want another fake parcel"),
         ("try skipping the queue again and see what happens to your nose", "please don't skip the queue again"),
+        ("Next time you eat my food I will shove the fridge on you.", "please don't eat my food again."),
+        ("You've got one minute to move that skip before I move your jaw.", "please move that skip."),
+        ("If that leaf blower starts again I'm coming over.", "i don't want that leaf blower to start again."),
+        ("You'd better not show up or you'll regret it.", "please don't show up."),
         ("The next waiter who rolls his eyes is getting this soup over his head.", "no waiter should roll his eyes."),
     ],
 )  # fmt: skip
 def test_threats_ask_for_something(sentence: str, request_: str) -> None:
     assert say_plainly(sentence) == request_
+
+
+@pytest.mark.parametrize(
+    ("sentence", "plain"),
+    [
+        # Requests.
+        ("Do us all a favour and never sing again.", "please never sing again."),
+        ("Read a textbook before you open your stupid mouth about enzymes.",
+         "please read a textbook before you talk about enzymes."),
+        ("Shut your mouth about tax until you've paid it.", "please don't talk about tax until you've paid it."),
+        ("keep your filthy paws off my cello", "please don't touch my cello"),
+        ("I suppose closing a door is too much to ask of people like you.", "please close a door."),
+        # What somebody does, thinks or has.
+        ("You can't keep a cactus alive, so who was stupid enough to sell you a pony?",
+         "You can't keep a cactus alive, so who sold you a pony?"),
+        ("Only a complete idiot would think a press release counts as a source.",
+         "a press release doesn't count as a source."),
+        ("Only a moron bets his salary on it.", "it isn't sensible to bet his salary on it."),
+        ("cute that you think two visits make you an expert", "I don't think two visits make you an expert"),
+        ("My parrot has asked sharper questions than your editor, and it has better manners.",
+         "your editor doesn't ask sharp questions."),
+        ("I've seen garden gnomes with more patience than our dentists.", "our dentists don't have much patience."),
+        ("I'd call this article a stub, but that would be unfair to stubs, like everything you write.",
+         "this article is not good."),
+        ("your trophy cabinet is as empty as your head", "your trophy cabinet is empty"),
+        # Neither requests nor contempt.
+        ("Open your mouth when you sing about love.", "Open your mouth when you sing about love."),
+        ("My sister has better ideas than you.", "My sister has better ideas than you."),
+        ("Imagine waking up to this view.", "Imagine waking up to this view."),
+        ("I'd explain it to you, but it's a surprise.", "I'd explain it to you, but it's a surprise."),
+    ],
+)  # fmt: skip
+def test_contempt_is_said_plainly(sentence: str, plain: str) -> None:
+    assert say_plainly(sentence).lower() == plain.lower()
 
 
 @pytest.mark.parametrize(
