@@ -26,7 +26,8 @@ _VAGUE = re.compile(
 )
 # "Only a person bets his salary", for "only a moron"; "the same old thing" is none.
 _VAGUE_NOUN = re.compile(
-    r"\b(?:an?|the|this|that|some|every|any)\s+(person|guy|man|woman|thing)\b(?! (?:who|that|with|in|from)\b)",
+    r"\b(?:an?|the|this|that|some|every|any)\s+(person|guy|man|woman|thing)\b"
+    r"(?! (?:who|that|with|in|from|at|next|behind)\b)",
     re.IGNORECASE,
 )
 _GAP = re.compile(

@@ -41,15 +41,18 @@ def _turns() -> list[tuple[re.Pattern[str], str]]:
 def _reversible_turns() -> Iterator[tuple[str, str]]:
     """Yield the turns that `add_rudeness` puts at the beginning of sentences, as `contempt.yaml` writes them."""
     for plain, turns in load_equivalents().turns.items():
-        # "He is too dumb to know" is said by names.py.
-        for turn in (turn for turn in turns if " too " not in turn):
+        # "He is too dumb to know" is said by names.py, "… or i'll break your legs" by threats.py.
+        for turn in (turn for turn in turns if " too " not in turn and not turn.startswith("…")):
             start = re.escape(turn.removesuffix(" …")).replace(r"\ ", " ").replace("an INSULT", "an? PERSON")
             start = start.replace("INSULTs", "PEOPLE").replace("INSULT", "PERSON")
             start = start.replace("WORD you", r"[\w'-]+(?: at all)?\s*,? you")
             # "What moron eats …" asks what "what moron would eat …" does.
             verb = r"(?:would (?P<base>\w+)|(?P<verb>\w+s))" if start.endswith(" would") else r"(?P<base>\w+)"
             said = plain.removesuffix("…") + ("{base}{verb:VB}" if "verb" in verb else "{base}")
-            yield rf"^(?:so |and |but |lol )?{start.removesuffix(' would')} {verb}(?P<rest>.*)$", said + "{rest}"
+            yield (
+                rf"^(?:so |and |but |lol )?{start.removesuffix(' would')} {verb}(?P<rest>.*)$",
+                said + ("{rest:BASES}" if "verb" in verb else "{rest}"),
+            )
 
 
 def without_contempt(text: str) -> str:
@@ -97,6 +100,17 @@ def _base(words: str) -> str:
     return words
 
 
+def _bases(words: str) -> str:
+    """Return words in which the verb behind "and" is a base form, as that before it: "and keeps" becomes "and keep"."""
+
+    def base(match: re.Match[str]) -> str:
+        lemma = next(iter(getLemma(match[2].lower(), "VERB")), "")
+        is_verb = match[2] in getInflection(lemma, "VBZ") and not _is_plural_noun(match[2])
+        return f"{match[1]} {lemma if is_verb or lemma == 'keep' else match[2]}"
+
+    return re.sub(r"\b(and|or|then) (\w+s)\b", base, words)
+
+
 def _request(words: str) -> str:
     """Return words that ask for something, without "please"."""
     words = re.sub(r"^(?:just|please) ", "", words, flags=re.IGNORECASE)
@@ -135,6 +149,18 @@ def _positive(comparative: str) -> str:
     return lemma[0]
 
 
+def _well(comparative: str) -> str:
+    return "well" if comparative == "better" else _positive(comparative)
+
+
+def _doubted(clause: str) -> str:
+    """Return the opposite of a clause, or that it is doubted."""
+    try:
+        return _negated(clause)
+    except _NoFormError:
+        return f"I don't think {clause}"
+
+
 def _negated(clause: str) -> str:
     """Return the opposite of a clause."""
     words = clause.split(" ")
@@ -149,7 +175,7 @@ def _negated(clause: str) -> str:
                 _is_plural_noun(word) and words[i + 1 :] and getAllLemmas(words[i + 1].lower(), "VERB")
             ):
                 return " ".join([*words[:i], negated, lemma, *words[i + 1 :]])
-    return f"I don't think {clause}"
+    raise _NoFormError
 
 
 def _interest(words: str) -> str:
@@ -158,11 +184,14 @@ def _interest(words: str) -> str:
 
 _FORMS: dict[str, Any] = {
     "BASE": _base,
+    "BASES": _bases,
     "REQUEST": _request,
     "DO_NOT": _do_not,
     "BE": _be,
     "MUCH": _much,
     "GOOD": _positive,
+    "WELL": _well,
     "NEGATED": _negated,
+    "DOUBTED": _doubted,
     "INTEREST": _interest,
 }

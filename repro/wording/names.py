@@ -7,6 +7,7 @@ lid goes on first. The names and what they mean stand in the table of equivalent
 import re
 from collections.abc import Callable, Iterator
 from functools import cache
+from itertools import chain
 
 from lemminflect import getAllLemmas, getInflection
 
@@ -18,12 +19,19 @@ Replacement = Callable[[re.Match[str]], str]
 # Parts of the expressions below, by the name that stands for them there in capitals.
 _PARTS = {
     "WORD": rf"(?!(?:{'|'.join(sorted(FUNCTION_WORDS))})\b)[\w'-]+",
-    "BE": r"(?:\b(?:is|was|are|were|am|be|been)|'s|'re|'m|(?<=you)re|(?<=they)re|(?<=\bhe)s|(?<=\bshe)s)",
+    "BE": (
+        r"(?:\b(?:is|was|are|were|am|be|been|being)|'s|'re|'m|(?<=you)re|(?<=they)re|(?<=\bhe)s|(?<=\bshe)s|(?<=\bu)r)"
+    ),
     "ONE": r"(?:such an?|just an?|just another|nothing but an?|an?|the|that|this|some|another|one)",
     "MANY": r"(?:all of those|all those|all these|all|the|those|these|such|nothing but|just)",
     "CONJ": r"(?:^|[.!?]\s+|\b(?:and|but|because|if|when|that)\s+)",
-    "STOP": r"(?=\s*(?:[.,!?;:]|$))",
-    "ENDS": r"(?=\s*(?:[.,!?;:]|$|(?:and|but|or|so|because|if|when|for|with|in|on|at|of)\b(?! an? \w+ (?:who|of)\b)))",
+    "STOP": r"(?=\s*(?:[.,!?;:]|$|too\b))",
+    # What is said of a name and not of a person: "a crook in a cheap suit", "a tyrant with too much time".
+    "MORE": (
+        r"(?:\s+(?:(?:in|with|on)\b(?: (?!(?:and|but|because|so|when|if|who)\b)[^\s,.;!?]+)+"
+        r"|rolled into \w+(?: \w+)?))?"
+    ),
+    "ENDS": r"(?=\s*(?:[.,!?;:]|$|(?:and|but|or|so|because|if|when|for|at|about)\b(?! an? \w+ (?:who|of)\b)))",
     "HELLO": (
         r"(?:oh|hey|well|listen|look|congrats|congratulations|bravo|well done|nice (?:one|job|work)|great (?:job|work)"
         r"|good job|thanks for nothing|way to go|yo|oi)"
@@ -48,14 +56,16 @@ def _meanings() -> tuple[dict[str, str], dict[str, str]]:
         for name in names:
             *before, head = name.split()
             singular[name] = meaning
-            plural[" ".join([*before, (getInflection(head, "NNS") or (f"{head}s",))[0]])] = meaning
+            heads = (f"{head[:-2]}en",) if head.endswith("-man") else getInflection(head, "NNS") or (f"{head}s",)
+            plural[" ".join([*before, heads[0]])] = meaning
     return singular, plural
 
 
 def _meaning(match: re.Match[str]) -> str:
     singular, plural = _meanings()
     name = match["name"].lower()
-    return plural.get(name) or singular[name]
+    before = match.string[match.start() : match.start("name")].lower()
+    return load_equivalents().meaning(plural.get(name) or singular[name], " ".join(before.split()))
 
 
 @cache
@@ -65,7 +75,9 @@ def _parts() -> dict[str, str]:
     parts = dict(_PARTS, MEANING="|".join(load_equivalents().names))
     for part, names in (("PERSON", singular), ("PEOPLE", plural), ("NAME", singular | plural)):
         alternatives = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
-        parts[part] = rf"(?:WORD,? (?:and )?){{0,4}}?(?P<name>{alternatives})(?![\w'-])"
+        parts[part] = rf"(?<![\w'-])(?:WORD,? (?:and )?){{0,4}}?(?P<name>{alternatives})(?![\w'-])"
+    alternatives = "|".join(re.escape(name) for name in sorted(singular, key=len, reverse=True))
+    parts["ALONE"] = rf"(?<![\w'-])(?:WORD ){{0,2}}?(?P<name>{alternatives}|{_PARTS['PRAISE']})(?![\w'-])"
     return parts
 
 
@@ -82,10 +94,17 @@ def compile_expression(expression: str, parts: dict[str, str]) -> re.Pattern[str
     return re.compile(expression, re.IGNORECASE)
 
 
-def _replacements() -> Iterator[tuple[str, Replacement]]:
-    """Yield expressions for names in their places, and what stands there in plain words."""
+def _addresses() -> Iterator[tuple[str, Replacement]]:
+    """Yield expressions for forms of address and other names that are set off, and what stands there without them."""
     # "You dozy clot, the lid goes on first."
-    yield r"^(?:HELLO\b,?\s*)?(?:you |ya |u )?(?:NAME|PRAISE)\s*(?:[,!.]|\.\.+)+\s*", _nothing
+    yield r"^(?:you|u) NAME\s+(?=(?:you|u)\b)", _nothing
+    yield r"^(?:HELLO\b,?\s*)?(?:you|ya|u) (?:NAME|PRAISE)\s*(?:[,!.]|\.\.+)+\s*", _nothing
+    yield r"^HELLO\b,?\s*ALONE\s*(?:[,!.]|\.\.+)+\s*", _nothing
+    # "Cheat, liar, thief, take your pick" is a list.
+    yield r"^ALONE\s*(?:[,!.]|\.\.+)+\s*(?!(?:all|both|the|an?|and|or)\b|\w+(?: \w+)?,)", _nothing
+    # "What a fraud, he copied it."; "He copied it? What a fraud."
+    yield r"^(?:oh |god )?what an? NAME\s*[,.!:]\s+(?=\w)", _nothing
+    yield r"(?<=[?.!])\s+what an? NAME\s*[.!]*$", _nothing
     yield r"^HELLO,?\s+(?:NAME|PRAISE) ", _nothing
     # "…, you shameless leech.", "…, disgusting slob", "…, what a fraud lol", "…, the parasite, …"
     yield (
@@ -93,6 +112,9 @@ def _replacements() -> Iterator[tuple[str, Replacement]]:
         _set_off,
     )
     yield r"\s*,\s*(?:the|an?)\s+NAME(?=\s*,)", _set_off
+    yield r"\s*,\s*ALONE(?=\s*,)", _set_off
+    # "…, you lazy fraud of a professor."
+    yield r"\s*,\s*you NAME (?:of|in|with) (?:an? )?(?:WORD ?){1,3}(?:STOP)", _nothing
     # "Delete my post you clown"; "for you losers" is not an address.
     yield (
         r"(?<!\bof)(?<!\bfor)(?<!\bto)(?<!\bwith)(?:\s*,)?\s+(?:you|ya|u)\s+(?:BUNCH of )?NAME"
@@ -101,33 +123,55 @@ def _replacements() -> Iterator[tuple[str, Replacement]]:
     )
     # "But you idiots think": a subject or an object.
     yield (
-        r"\b(?P<you>you|all of you|both of you)\s+NAME(?! (?:who|me|him|her|us|them|\w+self)\b)",
+        r"\b(?P<you>you|all of you|both of you)\s+NAME"
+        r"(?! (?:who|of|in|with|after|before|me|him|her|us|them|\w+self)\b)",
         lambda match: match["you"],
     )
+
+
+def _descriptions() -> Iterator[tuple[str, Replacement]]:
+    """Yield expressions for what somebody is said to be, and what is meant by it."""
     # "Their pushy prat of a leader"; "…, bunch of boozy oafs", "what a bunch of hypocrites"; "a bunch of weasels who".
     yield r"PERSON of an? (?=\w)", _nothing
     # A match begins where blanks or signs begin: in a row of hyphens the time would grow with the cube of its length.
     pause = r"(?:^|(?:(?<!\s)\s+|(?<![\s,.;-]))[,.;-]+\s*)"
     yield rf"{pause}(?:what an? |such an? |you |a )?(?:WORD\s+){{0,2}}BUNCH of PEOPLE(?:STOP)", _nothing
     # "The border guard was a petty bully who enjoyed it."
-    yield r"\s*(?<!\bto )(?:\b(?:is|was|are|were)|'s|'re)\s+ONE\s+PERSON\s+(?:who|that)\s+", lambda match: " "
+    yield (
+        r"\s*(?<!\bto )(?:\b(?:is|was)|'s)(?: also| still| always)?\s+ONE\s+PERSON\s+(?:who|that)\s+",
+        lambda match: " ",
+    )
+    yield r"\s*(?:\b(?:are|were)|'re)\s+(?:(?:just |all |nothing but )?PEOPLE)\s+who\s+", lambda match: " "
     # "My dentist is a butcher, and his clerks are crooks"; "dishonest and a coward".
-    yield r"(?P<be>BE)\s+(?P<not>not |never )?ONE\s+PERSON(?:ENDS)", _what_is_meant
+    yield r"(?P<be>BE)(?: also| still| always)?\s+(?P<not>not |never )?ONE\s+PERSON(?:MORE)(?:ENDS)", _what_is_meant
     many = r"(?:MANY\s+|(?:just )?a (?:WORD )?BUNCH of )"
-    yield rf"(?P<be>BE)\s+(?P<not>not |never )?{many}?PEOPLE(?:ENDS)", _what_is_meant
+    yield rf"(?P<be>BE)\s+(?P<not>not |never )?{many}?PEOPLE(?:MORE)(?:ENDS)", _what_is_meant
     # "They are a bunch of halfwits running around."
     yield r"(?P<be>BE)\s+(?:just )?a (?:WORD )?BUNCH of PEOPLE(?= \w+ing\b)", lambda match: match["be"]
     # "Some folks are too thick to understand."
     yield r"\s*(?P<be>(?!\b(?:be|been)\b)BE) (?:just |simply |all )?too (?:UNWISE) to(?= \w)", _negated
-    yield r"(?P<be>\b(?:MEANING) (?:and|or))\s+(?P<not>)(?:ONE\s+)?PERSON(?:ENDS)", _what_is_meant
+    yield r"(?P<be>\b(?:MEANING) (?:and|or))\s+(?P<not>)(?:ONE\s+)?PERSON(?:MORE)(?:ENDS)", _what_is_meant
+    yield r"(?P<be>\b(?:MEANING) (?:and|or))\s+(?P<not>)PEOPLE(?:MORE)(?:ENDS)", _what_is_meant
+    yield r"\b(?P<be>MEANING) and (?P=be)\b", lambda match: match["be"]
     yield (
         r"(?:\b(?:such an?|an?|the|this|that|your)\s+(?:WORD\s+){0,2})?\bBUNCH of PEOPLE",
-        lambda match: "people",
+        lambda match: match[0] if re.search(r"\bwhat\b", match.string[: match.start()], re.IGNORECASE) else "people",
     )
+
+
+def _references() -> Iterator[tuple[str, Replacement]]:
+    """Yield expressions for names in the place of somebody, and what stands there in plain words."""
     # "Some plank put …", "whichever louse dented …".
     yield r"\b(?:some|another) PERSON (?P<verb>\w+)", lambda match: _pronoun(match, "someone")
     yield r"\b(?:some|another) PERSON(?=\s+to\b)", lambda match: "someone"
     yield r"\b(?:whichever|whatever) PERSON (?P<verb>\w+)", lambda match: _pronoun(match, "whoever")
+    # "The moron who designed it", "that dimwit next door", "full of idiots who".
+    yield (
+        r"\b(?!the (?:clown|fool) [^w])(?P<one>the|that|this|some|any|another) PERSON"
+        r"(?= (?:who|in(?! you\b)|at|from|next|behind)\b)",
+        _person,
+    )
+    yield r"\b(?P<at>of|by|with|for|like) PEOPLE(?= who\b)", lambda match: f"{match['at']} people"
     # "The bloviating ignoramus loves …", "those hypocrites voted …", "by those hypocrites".
     yield (
         r"(?P<start>CONJ)(?:the|this|that) (?!word\b|term\b|name\b)PERSON (?P<verb>\w+(?:s|ed))\b",
@@ -148,11 +192,20 @@ def _nothing(match: re.Match[str]) -> str:
 
 
 def _set_off(match: re.Match[str]) -> str:
-    return match[0] if _compile(_OPEN_PHRASE).search(match.string[: match.start()]) else ""
+    """Leave a name out, unless it ends a phrase with several adjectives: "a petty, vindictive busybody"."""
+    before, words = match.string[: match.start()], re.findall(r"[\w'-]+", match[0].lower())
+    last = re.search(r"[\w-]+$", before)
+    kinds = getAllLemmas(last[0].lower()) if last else {}
+    is_open = words[0] not in ("you", "what", match["name"].lower()) and ("ADJ" in kinds or not kinds)
+    return match[0] if is_open and _compile(_OPEN_PHRASE).search(before) else ""
 
 
 def _what_is_meant(match: re.Match[str]) -> str:
     return f"{match['be']} {match['not'] or ''}{_meaning(match)}"
+
+
+def _person(match: re.Match[str]) -> str:
+    return f"{match['one']} person" if _is_person(match, 1) else match[0]
 
 
 def _negated(match: re.Match[str]) -> str:
@@ -162,7 +215,12 @@ def _negated(match: re.Match[str]) -> str:
 
 
 def _is_person(match: re.Match[str], others: int = 2) -> bool:
-    """Whether a name is no animal or thing: "the pig" may be one, "the greedy pig" and "the moron" are none."""
+    """Whether a name is no animal or thing: "the pig" may be one, "the greedy pig" and "the moron" are none.
+
+    Args:
+        match: The name, with adjectives.
+        others: The number of other words in the match.
+    """
     alone = len(match[0].split()) == len(match["name"].split()) + others
     return not alone or match["name"].lower() in lexicon()
 
@@ -181,6 +239,6 @@ def _pronoun(match: re.Match[str], pronoun: str) -> str:
 
 def without_names(text: str) -> str:
     """Return a sentence in which insulting names are said in plain words, or left out where they say nothing."""
-    for expression, replacement in _replacements():
+    for expression, replacement in chain(_addresses(), _descriptions(), _references()):
         text = _compile(expression).sub(replacement, text)
     return text

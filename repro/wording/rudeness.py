@@ -51,6 +51,8 @@ class Equivalents(NamedTuple):
         neutral: Neutral phrases by rude phrase, in lower case.
         additions: Rude phrases that add nothing to a sentence, by kind.
         names: Insulting names of persons, in the singular, by what is meant by them ("he is …").
+        vague: Those of these meanings that say less than an adjective before the name.
+        traits: What is meant by adjectives before insults.
         insulting: Adjectives that stand before insults.
         turns: Turns of phrase that insult, by what they say without it; "…" stands for the rest of the sentence, and
             "INSULT" for an insult.
@@ -63,6 +65,8 @@ class Equivalents(NamedTuple):
     neutral: dict[str, list[str]]
     additions: dict[str, list[str]]
     names: dict[str, list[str]]
+    vague: frozenset[str]
+    traits: dict[str, str]
     insulting: list[str]
     turns: dict[str, list[str]]
     harm: list[str]
@@ -71,6 +75,15 @@ class Equivalents(NamedTuple):
     def all_names(self) -> list[str]:
         """All insulting names, whatever is meant by them."""
         return [name for names in self.names.values() for name in names]
+
+    def meaning(self, name_meaning: str, adjectives: str) -> str:
+        """Return what a name with adjectives before it means, where the name alone means `name_meaning`."""
+        if name_meaning in self.vague:
+            padded = f" {adjectives.replace(',', ' ')} "
+            told = {adjective: padded.find(f" {adjective} ") for adjective in self.traits}
+            first = min((adjective for adjective in told if told[adjective] >= 0), key=told.__getitem__, default=None)
+            return self.traits[first] if first else name_meaning
+        return name_meaning
 
 
 @cache
@@ -98,7 +111,9 @@ def load_equivalents() -> Equivalents:
         dict(neutral),
         {kind: list(table[kind]) for kind in _ADDITIONS},
         {meaning: list(names) for meaning, names in table["insults"].items()},
-        list(table["insulting"]),
+        frozenset(table["vague_insults"]),
+        (traits := {adjective: trait for trait, group in table["traits"].items() for adjective in group}),
+        [*table["insulting"], *traits],
         {neutral: phrases.split(", ") for neutral, phrases in table["turns"].items()},
         list(table["harm"]),
     )
@@ -312,18 +327,19 @@ def call_names(text: str, rng: random.Random) -> tuple[str, str] | None:
     called = " ".join([rng.choice(("a", "a", "such a")), *adjectives, rng.choice(names)])
     be = rng.choice((" is", " is", " was"))
     rest = f" and {text[match.end() :]}" if rng.random() < _WITH_REST else _split_end(text)[1]
+    meaning = load_equivalents().meaning(meaning, " ".join(adjectives))
     return fix_articles(f"{match[1]}{be} {called}{rest}"), f"{match[1]}{be} {meaning}{rest}"
 
 
 def _add_turn(text: str, rng: random.Random) -> str:
-    """Say with an insulting turn of phrase what a neutral one says at the beginning of the text."""
+    """Say with an insulting turn of phrase, or a threat, what a neutral one says at the beginning of the text."""
+    text = re.sub(r"^(please) (?:dont|do not) ", r"\1 don't ", text, flags=re.IGNORECASE)
     for neutral, rude in load_equivalents().turns.items():
         start = neutral.removesuffix(" …")
         if text.lower().startswith(start + " "):
-            turn = (
-                rng.choice(rude).removesuffix(" …").replace("INSULT", _name(rng)).replace("WORD", rng.choice(_LACKED))
-            )
-            return with_case(turn, text) + text[len(start) :]
+            turn = rng.choice(rude).replace("INSULT", _name(rng)).replace("WORD", rng.choice(_LACKED))
+            said, end = _split_end(text[len(start) + 1 :])
+            return with_case(turn.replace("…", said) + end, text)
     return text
 
 

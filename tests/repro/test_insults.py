@@ -20,11 +20,17 @@ from repro.wording.threats import find_request
         ("but you idiots think it rained", "but you think it rained"),
         # What a name means.
         ("My dentist is a butcher and his clerk is a liar.", "My dentist is unskilled and his clerk is dishonest."),
-        ("The minister is a liar and a coward.", "The minister is dishonest and afraid."),
+        ("The minister is a liar and a coward.", "The minister is dishonest and not brave."),
         ("Our housing is run by petty, vindictive busybodies.", "Our housing is run by petty, vindictive busybodies."),
-        ("Bus lane cheats are smug, entitled freeloaders.", "Bus lane cheats are not generous."),
+        ("Bus lane cheats are smug, entitled freeloaders.", "Bus lane cheats are selfish."),
         ("The border guard was a petty bully who enjoyed it.", "The border guard enjoyed it."),
+        # An adjective may say more than the name.
+        ("hes a lazy bum, as ever", "hes not very active, as ever"),
+        ("The professor is a boring old fart.", "The professor is a little boring."),
+        ("our healer is a clueless noob", "our healer is new to this"),
+        ("An engineer is an arrogant, lazy sod in a cheap suit.", "An engineer is too proud."),
         # In place of somebody.
+        ("The moron who designed it left.", "The person who designed it left."),
         ("some plank put it behind the copier", "someone put it behind the copier"),
         ("I work with a bunch of backstabbing weasels who gossip.", "I work with people who gossip."),
         ("Whichever louse dented it can pay.", "Whoever dented it can pay."),

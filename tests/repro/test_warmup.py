@@ -11,6 +11,7 @@ from metrics.data.corpora import load_corpus
 from metrics.systems.baselines import lexicon
 from repro.training.config import WarmupConfig
 from repro.training.warmup import warmup_rows
+from repro.wording.insults import say_plainly
 from repro.wording.registers import change_register
 from repro.wording.rudeness import add_rudeness, call_names, find_rude, load_equivalents, words
 
@@ -44,12 +45,23 @@ def test_names_are_paired_with_what_they_mean() -> None:
         pair = call_names("The waiter forgot our soup.", rng)
         assert pair is not None
         source, target = pair
-        # The name stands under its meaning in the table, and the rest of the sentence on both sides or on neither.
+        # The name or an adjective stands under its meaning in the table, and the rest of the sentence on both sides or
+        # on neither.
         called = re.fullmatch(r"The waiter (?:is|was) (?:an?|such an?) (.+?)(?: and forgot our soup)?\.", source)
         meant = re.fullmatch(r"The waiter (?:is|was) (.+?)(?: and forgot our soup)?\.", target)
         assert called and meant, pair
-        assert any(called[1].endswith(name) for name in load_equivalents().names[meant[1]]), pair
+        table = load_equivalents()
+        traits = [adjective for adjective, meaning in table.traits.items() if meaning == meant[1]]
+        named = any(called[1].endswith(name) for name in table.names.get(meant[1], ()))
+        assert named or any(adjective in called[1] for adjective in traits), pair
         assert source.endswith("forgot our soup.") == target.endswith("forgot our soup.")
+
+
+def test_requests_become_threats_and_are_found_again() -> None:
+    rude = {add_rudeness("Please don't park here.", 1, random.Random(seed)) for seed in range(100)}
+    threats = {"Park here again and you will regret it.", "Park here and i will smash your face in."}
+    assert threats < rude
+    assert {say_plainly(text) for text in threats} == {"please don't park here again.", "please don't park here."}
 
 
 def test_another_register_is_the_same_on_both_sides() -> None:
