@@ -1,5 +1,6 @@
 """Insulting sentences in plain words: without names, forms of address and threats."""
 
+from collections import Counter
 from functools import lru_cache
 
 from repro.wording.contempt import without_contempt
@@ -28,5 +29,5 @@ def insult_words(text: str) -> frozenset[str]:
 
 
 def plain_words(text: str) -> frozenset[str]:
-    """Return the words, in lower case, that a sentence gains when it is said plainly."""
-    return frozenset(words(say_plainly(text))) - frozenset(words(text))
+    """Return the words, in lower case, that a sentence has more often when it is said plainly."""
+    return frozenset(Counter(words(say_plainly(text))) - Counter(words(text)))

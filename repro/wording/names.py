@@ -196,7 +196,7 @@ def _set_off(match: re.Match[str]) -> str:
     before, words = match.string[: match.start()], re.findall(r"[\w'-]+", match[0].lower())
     last = re.search(r"[\w-]+$", before)
     kinds = getAllLemmas(last[0].lower()) if last else {}
-    is_open = words[0] not in ("you", "what", match["name"].lower()) and ("ADJ" in kinds or not kinds)
+    is_open = words[0] not in ("you", "what", (match["name"] or "").lower()) and ("ADJ" in kinds or not kinds)
     return match[0] if is_open and _compile(_OPEN_PHRASE).search(before) else ""
 
 

@@ -17,6 +17,8 @@ from repro.wording.threats import find_request
         ("congrats moron you deleted the source", "you deleted the source"),
         ("You licked the spoon, you absolute hog.", "You licked the spoon."),
         ("use your indicator you moron, its next to the wheel", "use your indicator, its next to the wheel"),
+        ("you deleted it, genius", "you deleted it"),
+        ("Thanks for nothing, einstein, it broke.", "it broke."),
         ("but you idiots think it rained", "but you think it rained"),
         # What a name means.
         ("My dentist is a butcher and his clerk is a liar.", "My dentist is unskilled and his clerk is dishonest."),
@@ -136,6 +138,8 @@ def test_a_rewrite_may_lose_the_insult_and_gain_what_it_means() -> None:
     source = "My dentist is a slimy butcher, you clown."
     assert insult_words(source) == {"a", "slimy", "butcher", "you", "clown"}
     assert plain_words(source) == {"unskilled"}
+    # One "it" more.
+    assert plain_words("only a fool would buy it") == {"it", "is", "not", "sensible", "to"}
     plain = compare(source, "My dentist is unskilled.")
     assert (plain.lost, plain.invented, plain.kept) == ((), (), 1.0)
     # What somebody was not called is invented.
