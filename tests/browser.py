@@ -20,12 +20,20 @@ from tests.conftest import ROOT
 
 
 def errors(driver: Any) -> list[str]:
-    """Return the messages of errors in the browser's log since it was last read.
+    """Return the messages of errors in the browser's log since it was last read."""
+    return [entry["message"] for entry in driver.get_log("browser") if entry["level"] == "SEVERE"]
 
-    Whoever leaves a page while it loads something in the background aborts that request, and gradio logs it.
+
+def visit(driver: Any, address: str) -> None:
+    """Open an address; fails if the page before had an error.
+
+    Whoever leaves a page while it loads something in the background aborts that request, and gradio logs it as an
+    error. What leaving logs is therefore dropped.
     """
-    entries = [entry["message"] for entry in driver.get_log("browser") if entry["level"] == "SEVERE"]
-    return [message for message in entries if "AbortError: signal is aborted" not in message]
+    assert errors(driver) == []
+    driver.get("about:blank")
+    errors(driver)
+    driver.get(address)
 
 
 def browser(downloads: Path | None = None) -> Any:

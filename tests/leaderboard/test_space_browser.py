@@ -14,7 +14,7 @@ from leaderboard.rows.row import About
 from leaderboard.space.frame import asset
 from leaderboard.space.stage import write_page_space
 from metrics.util.characters import printable
-from tests.browser import errors, free_port, serve
+from tests.browser import errors, free_port, serve, visit
 from tests.conftest import ROOT
 from tests.hub.server import HubServer
 from tests.leaderboard.space_boards import COMMIT, COPIED, HOSTILE, published_row, system, tamper, write
@@ -100,7 +100,7 @@ class Visitor:
         self.address = address
 
     def open(self, theme: str = "light") -> None:
-        self.chrome.get(f"{self.address}?__theme={theme}")
+        visit(self.chrome, f"{self.address}?__theme={theme}")
         self.until(lambda: self.all("#ranking tbody tr") or "No measured rows" in self.text("#ranking"))
         # Buttons work once the page's own script has taken them over.
         self.until(lambda: self.chrome.execute_script("return document.readyState === 'complete'"))
@@ -344,7 +344,7 @@ def test_sentences_are_explored(visitor: Visitor) -> None:
     visitor.all("#list li button[data-event=pick]")[1].click()
     visitor.until(lambda: "Sentence 2" in visitor.text("#sentence h2") and "sentence=2" in visitor.chrome.current_url)
     address = visitor.chrome.current_url
-    visitor.chrome.get(address)
+    visit(visitor.chrome, address)
     visitor.until(lambda: "Sentence 2" in visitor.text("#sentence h2") and "2 of 6" in visitor.text("#list"))
     assert HOSTILE[0] in visitor.text("#sentence tr.chosen") and visitor.hacked() is None
     word = visitor.one("#list .rude, #sentence .rude")
@@ -402,14 +402,14 @@ def test_the_address_opens_the_view_again(visitor: Visitor) -> None:
     visitor.chrome.back()
     visitor.until(lambda: visitor.systems()[:1] == ["filler-47"] and visitor.one("#ranking").is_displayed())
     assert visitor.chrome.current_url == ranking
-    visitor.chrome.get(address)
+    visit(visitor.chrome, address)
     visitor.until(lambda: "Outputs of filler-47" in visitor.text("#sentences"))
     assert visitor.chrome.current_url == address
     # What stands in an address comes from anybody.
     hostile = (
         "?tab=nobody&group=x&sort=__class__.1&search=<script>window.hacked%3D1</script>&system=x&columns=x,j&kind=x"
     )
-    visitor.chrome.get(visitor.address + hostile)
+    visit(visitor.chrome, visitor.address + hostile)
     visitor.until(lambda: visitor.systems() == [HOSTILE[0]] or "none" in visitor.text("#ranking"))
     assert visitor.hacked() is None
 

@@ -24,7 +24,7 @@ from metrics.data.judgement_files import latest
 from metrics.profiles import load_profile, profile_names
 from metrics.scorers import FAULTS
 from metrics.util.characters import printable
-from tests.browser import errors, free_port, serve
+from tests.browser import errors, free_port, serve, visit
 from tests.hub.server import HubServer
 from tests.leaderboard.judging import ANN, BOB, add_study, answers_file
 from tests.leaderboard.space_boards import COPIED, HOSTILE, system, write
@@ -59,7 +59,7 @@ class Reader(Visitor):
     """An annotator at the tab Judge."""
 
     def read(self, study: str, code: str = "me", theme: str = "light") -> None:
-        self.chrome.get(f"{self.address}?tab=judge&study={study}&__theme={theme}")
+        visit(self.chrome, f"{self.address}?tab=judge&study={study}&__theme={theme}")
         self.until(lambda: self.all(".judge-start"))
         name = self.one("#judge .code-name")
         name.clear()
@@ -94,7 +94,7 @@ class Reader(Visitor):
 @pytest.fixture
 def reader(driver: Any, address: str) -> Iterator[Reader]:
     driver.set_window_size(1280, 1000)
-    driver.get(address)
+    visit(driver, address)
     driver.execute_script("localStorage.clear()")
     yield Reader(driver, address)
     assert driver.execute_script("return window.hacked") is None
@@ -164,7 +164,7 @@ def test_answers_go_on_from_a_file_and_pairs_keep_their_order(reader: Reader, fo
     file = reader.saved("two")
     copy = file.rename(file.parent.parent / "carla.json")
     reader.chrome.execute_script("localStorage.clear()")
-    reader.chrome.get(f"{reader.address}?tab=judge&study=two")
+    visit(reader.chrome, f"{reader.address}?tab=judge&study=two")
     reader.until(lambda: reader.all(".judge-start"))
     reader.one("#judge input[type=file]").send_keys(str(copy))
     reader.until(lambda: reader.count() == "2 of 6 judged")
@@ -181,7 +181,7 @@ def test_answers_go_on_from_a_file_and_pairs_keep_their_order(reader: Reader, fo
     ]
     assert first.answer == "first"
     copy.write_text('{"study": "other"}')
-    reader.chrome.get(f"{reader.address}?tab=judge&study=two")
+    visit(reader.chrome, f"{reader.address}?tab=judge&study=two")
     reader.until(lambda: reader.all(".judge-start"))
     reader.one("#judge input[type=file]").send_keys(str(copy))
     reader.until(lambda: "This file was not read: it belongs to another study" in reader.text("#judge"))
@@ -226,7 +226,7 @@ def test_contrast_and_phone(reader: Reader, theme: str) -> None:
     reader.one("#people summary").click()
     seen, faint = reader.chrome.execute_script(CONTRAST)
     assert seen > 50 and faint == []
-    reader.chrome.get(f"{reader.address}?tab=try&__theme={theme}")
+    visit(reader.chrome, f"{reader.address}?tab=try&__theme={theme}")
     reader.one("#try-score")
     seen, faint = reader.chrome.execute_script(CONTRAST)
     assert seen > 10 and faint == []
@@ -243,7 +243,7 @@ def test_contrast_and_phone(reader: Reader, theme: str) -> None:
 
 @pytest.mark.full
 def test_typed_rewrites_are_scored_and_stay_text(reader: Reader) -> None:
-    reader.chrome.get(f"{reader.address}?tab=try&try-profile=offline-v2")
+    visit(reader.chrome, f"{reader.address}?tab=try&try-profile=offline-v2")
     source, output = (reader.one(f"#try-{name} textarea") for name in ("source", "output"))
     for box, text in ((source, "you are a damn fool"), (output, f"you are wrong {HOSTILE[1]}")):
         box.clear()
@@ -306,6 +306,6 @@ def test_the_staged_space_scores_and_reads(driver: Any, hub: HubServer, folder: 
         reader = Reader(driver, served)
         reader.read("two")
         assert reader.count() == "0 of 6 judged"
-        reader.chrome.get(f"{reader.address}?tab=try")
+        visit(reader.chrome, f"{reader.address}?tab=try")
         reader.one("#try-score")
         reader.score("The judge sees no fault.")
