@@ -11,6 +11,7 @@ from typing import Any
 from metrics.systems.baselines import lexicon
 from metrics.util.errors import InputError
 from repro.distributed import global_mean_loss, num_processes
+from repro.leader.leader import Leader
 from repro.training.config import WarmupConfig
 from repro.training.distributed_trainer import DistributedTrainer
 from repro.wording.registers import change_register
@@ -23,8 +24,8 @@ def warmup_rows(
     softened: Sequence[tuple[str, str]],
     config: WarmupConfig,
     seed: int,
-) -> list[dict[str, Any]]:
-    """Return the training rows of all processes: `source`, `target`, and `length`, the number of words in both.
+) -> list[dict[str, str]]:
+    """Return the training rows of all processes, `source` and `target`.
 
     Args:
         neutral: Neutral sentences; those with a rude word, and those of under 4 or over `warmup_max_words` words, are
@@ -55,12 +56,22 @@ def warmup_rows(
             source, target = named or (add_rudeness(target, config.warmup_changes, rng), target)
         if rng.random() < config.warmup_registers:
             source, target = change_register(source, target, rng)
-        rows.append({"source": source, "target": target, "length": len(source.split()) + len(target.split())})
+        rows.append({"source": source, "target": target})
     return rows
 
 
 class WarmupTrainer(DistributedTrainer):
-    """Maximises the likelihood of `target` given `source`; `denoising_rows` makes the rows."""
+    """Maximises the likelihood of `target` given `source`; `warmup_rows` makes the rows."""
+
+    def __init__(
+        self, leader: Leader, arguments: dict[str, Any], rows: Sequence[dict[str, str]], **kwargs: Any
+    ) -> None:
+        prompts = leader.prompt_ids([row["source"] for row in rows])
+        targets = leader.target_ids([row["target"] for row in rows])
+        # In tokens: among rows of as many words a fifth of a batch is padding.
+        lengths = [len(prompt) + len(target) for prompt, target in zip(prompts, targets, strict=True)]
+        measured = [{**row, "length": length} for row, length in zip(rows, lengths, strict=True)]
+        super().__init__(leader, arguments, measured, **kwargs)
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         """Return the mean negative log-likelihood per target token."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from metrics.util.errors import InputError
 from repro.config.recipe import load_recipe, recipe_names
@@ -27,6 +28,23 @@ def test_as_released_is_as_published_with_four_switches() -> None:
         "flip_rate": (0.0, 0.1),
         "rollout_dropout": (0.0, 0.1),
     }
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="the GPU decides here")
+@pytest.mark.parametrize(
+    ("capabilities", "dtype"),
+    [
+        ({"avx2": True, "avx512_bf16": False, "num_sockets": 1}, "float32"),
+        ({"avx512_bf16": True, "amx_bf16": False}, "bfloat16"),
+        ({"neon": True, "bf16": True}, "bfloat16"),
+    ],
+)
+def test_auto_is_the_dtype_that_the_processor_has_products_of(
+    monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, object], dtype: str
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    recipe = load_recipe("smollm2-cpu", ["rollout_dtype=float32"])
+    assert (recipe.train_dtype, recipe.rollout_dtype) == (dtype, "float32")
 
 
 def test_the_released_set_up_is_the_documented_one() -> None:
@@ -62,9 +80,9 @@ def test_overrides_are_parsed_as_yaml_and_converted() -> None:
         ("systems=[sro, sro]", "at least one, and none twice"),
         ("epsilon=0.7", "epsilon is 0.7; it must be a number of at least 0 and below 0.5"),
         ("warmup_max_words=3", "warmup_max_words >= 4"),
-        ("rollout_dtype=float16", "rollout_dtype is 'float16'; it must be one of float32, bfloat16"),
+        ("rollout_dtype=float16", "rollout_dtype is 'float16'; it must be one of auto, float32, bfloat16"),
         ("rollout_engine=sglang", "rollout_engine is 'sglang'; it must be one of none, vllm"),
-        ("train_dtype=half", "train_dtype is 'half'; it must be one of float32, bfloat16"),
+        ("train_dtype=half", "train_dtype is 'half'; it must be one of auto, float32, bfloat16"),
         ("flip_rate=-0.1", "flip_rate is -0.1; it must be a number from 0 to 1"),
         ("temperature=0", "temperature is 0; it must be a number above 0"),
         ("train=half", "train is 'half'; it must be one of full, lora or a whole number of at least 1"),
