@@ -34,6 +34,9 @@ class LeaderConfig(Section):
     train: Literal["full", "lora"] | Count = Field(
         description='What is trained: "full", "lora", or how many top layers.'
     )
+    train_feed_forward: bool = Field(
+        description="Whether feed-forward blocks of the top layers are trained, or attention and norms alone."
+    )
     lora_rank: Count = Field(description="Rank of the LoRA adapter.")
     max_length: Count = Field(description="Prompts are truncated to this many tokens.")
     train_dtype: Dtype = Field(

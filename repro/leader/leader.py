@@ -5,6 +5,7 @@ the frozen weights and copies the trained ones.
 """
 
 import copy
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from metrics.util.errors import InputError
 from repro.distributed import full_tensor, shard_like
 from repro.leader.split_decoder import SplitDecoder, Tokens
 
+_ATTENTION_OR_NORM = re.compile(r"attn|attention|norm|ln_", re.IGNORECASE)
 _FINAL_NORMS = ("model.norm.weight", "decoder.final_layer_norm.weight", "transformer.ln_f.weight")
 
 
@@ -30,6 +32,8 @@ class Leader:
 
     Args:
         train: What is trained: "full", "lora", or the number of top layers.
+        train_feed_forward: Whether the feed-forward blocks of top layers are trained too, and not attention and norms
+            alone.
         max_length: Prompts and targets are truncated to this many tokens, or to fewer that fit the model's positions.
         lora_rank: Rank of the adapter of `train="lora"`.
         dtype: Dtype of the matmuls behind log-probabilities and their gradients, "float32" or "bfloat16". Trained
@@ -44,8 +48,8 @@ class Leader:
     """
 
     def __init__(
-        self, loaded: LoadedModel, *, train: str | int, max_length: int = 128, lora_rank: int = 16,
-        dtype: str = "float32",
+        self, loaded: LoadedModel, *, train: str | int, train_feed_forward: bool = True, max_length: int = 128,
+        lora_rank: int = 16, dtype: str = "float32",
     ) -> None:  # fmt: skip
         self.loaded, self.model, self.tokenizer = loaded, loaded.model, loaded.tokenizer
         self.seq2seq, self.prompt = loaded.seq2seq, loaded.prompt
@@ -65,7 +69,7 @@ class Leader:
         elif self.uses_lora:
             self.model = _add_lora(self.model, lora_rank, seq2seq=self.seq2seq)
         elif isinstance(train, int):
-            _train_top_layers(self.model, train, seq2seq=self.seq2seq)
+            _train_top_layers(self.model, train, feed_forward=train_feed_forward, seq2seq=self.seq2seq)
             if self.model.config.model_type in LLAMA_LIKE:
                 split = SplitDecoder(self.model, train, self.dtype)
                 self.split_decoder = split if split.matches_model else None
@@ -132,8 +136,11 @@ def _add_lora(model: Any, rank: int, *, seq2seq: bool) -> Any:
     return get_peft_model(model, config)
 
 
-def _train_top_layers(model: Any, layers: int, *, seq2seq: bool) -> None:
-    """Train the last `layers` layers (of a seq2seq model: of its decoder) and the final norm; freeze all others."""
+def _train_top_layers(model: Any, layers: int, *, feed_forward: bool, seq2seq: bool) -> None:
+    """Train the last `layers` layers (of a seq2seq model: of its decoder) and the final norm; freeze all others.
+
+    Without `feed_forward`, only attention and norms of these layers are trained.
+    """
     # The first list of modules: T5's layers contain further lists.
     within = model.get_decoder() if seq2seq else model
     stack = next((m for m in within.modules() if isinstance(m, nn.ModuleList) and len(m) > 1), None)
@@ -142,7 +149,8 @@ def _train_top_layers(model: Any, layers: int, *, seq2seq: bool) -> None:
     if not 0 < layers <= len(stack):
         raise InputError(f"train: {layers} layers, but the model has {len(stack)}; use 1 to {len(stack)}")
     model.requires_grad_(False)
-    stack[-layers:].requires_grad_(True)
+    for name, parameter in stack[-layers:].named_parameters():
+        parameter.requires_grad_(feed_forward or bool(_ATTENTION_OR_NORM.search(name)))
     for name, parameter in model.named_parameters():
         if name.endswith(_FINAL_NORMS):
             parameter.requires_grad_(True)

@@ -91,7 +91,9 @@ class SplitDecoder:
         self.model = model
         self._num_frozen = len(model.model.layers) - top_layers
         self._trunk = model.model.layers[: self._num_frozen]
-        self._reference_layers = copy.deepcopy(model.model.layers[self._num_frozen :]).requires_grad_(False).eval()
+        top = model.model.layers[self._num_frozen :]
+        shared = {id(p): p for p in top.parameters() if not p.requires_grad}
+        self._reference_layers = copy.deepcopy(top, shared).requires_grad_(False).eval()
         self._reference_norm = copy.deepcopy(model.model.norm).requires_grad_(False)
         self.matches_model = self._matches_model()
         if self.matches_model and trunk_dtype != torch.float32:

@@ -42,7 +42,12 @@ def load_leader(model: ModelRef, config: LoadingConfig) -> Leader:
         with name_option("rollout_engine: vllm"):
             require_supported(loaded)
     return Leader(
-        loaded, train=config.train, max_length=config.max_length, lora_rank=config.lora_rank, dtype=config.train_dtype
+        loaded,
+        train=config.train,
+        train_feed_forward=config.train_feed_forward,
+        max_length=config.max_length,
+        lora_rank=config.lora_rank,
+        dtype=config.train_dtype,
     )
 
 

@@ -24,8 +24,9 @@ from repro.training.checkpoints import export_model
 PROMPT = "rude : {text} polite :"
 
 
-def make(folder: Path, train: str | int) -> Leader:
-    return Leader(load_model(resolve_model(str(folder)), prompt=PROMPT), train=train)
+def make(folder: Path, train: str | int, *, feed_forward: bool = True) -> Leader:
+    loaded = load_model(resolve_model(str(folder)), prompt=PROMPT)
+    return Leader(loaded, train=train, train_feed_forward=feed_forward)
 
 
 def disturb(leader: Leader) -> None:
@@ -45,13 +46,13 @@ def plain_logprob(model: torch.nn.Module, seq2seq: bool, prompt: list[int], targ
         return logits.log_softmax(-1)[0, range(len(target)), target].sum().item()
 
 
-@pytest.mark.parametrize("train", ["full", "lora", 2])
+@pytest.mark.parametrize(("train", "feed_forward"), [("full", True), ("lora", True), (2, True), (2, False)])
 @pytest.mark.parametrize("kind", ["tiny_llama", "tiny_t5"])
 def test_policy_and_reference_logprobs_equal_those_of_two_full_models(
-    kind: str, train: str | int, sentences: list[str], request: pytest.FixtureRequest
+    kind: str, train: str | int, feed_forward: bool, sentences: list[str], request: pytest.FixtureRequest
 ) -> None:
     folder = request.getfixturevalue(kind)
-    leader, original = make(folder, train), load_model(resolve_model(str(folder))).model
+    leader, original = make(folder, train, feed_forward=feed_forward), load_model(resolve_model(str(folder))).model
     disturb(leader)
     prompts, targets = leader.prompt_ids(sentences[:5]), leader.target_ids(sentences[5:10])
     policy, reference = sequence_logprobs(leader, prompts, targets)
@@ -206,6 +207,19 @@ def test_the_top_layers_of_an_encoder_decoder_model_are_its_decoders_last_ones(t
     blocks = {name for name, _ in leader.model.named_parameters() if name.startswith("decoder.block.1.")}
     assert leader.trainable_state().keys() == {*blocks, "decoder.final_layer_norm.weight"}
     assert {name.split(".")[4] for name in blocks} == {"0", "1", "2"}
+
+
+@pytest.mark.parametrize("kind", ["tiny_llama", "tiny_t5"])
+def test_feed_forward_blocks_of_top_layers_may_stay_as_they_are(kind: str, request: pytest.FixtureRequest) -> None:
+    leader = make(request.getfixturevalue(kind), 1, feed_forward=False)
+    frozen = {name.split(".")[-2] for name, value in leader.model.named_parameters() if not value.requires_grad}
+    trained = {name.split(".")[-2] for name in leader.trainable_state()}
+    if kind == "tiny_llama":
+        norms = {"input_layernorm", "post_attention_layernorm", "norm"}
+        assert trained == {"q_proj", "k_proj", "v_proj", "o_proj", *norms}
+    else:
+        assert trained == {"q", "k", "v", "o", "layer_norm", "final_layer_norm"}
+        assert {"wi", "wo"} & frozen or {"wi_0", "wi_1", "wo"} <= frozen
 
 
 def test_more_layers_than_the_model_has_is_an_error(tiny_llama: Path) -> None:
