@@ -42,7 +42,7 @@ def _reversible_turns() -> Iterator[tuple[str, str]]:
     """Yield the turns that `add_rudeness` puts at the beginning of sentences, as `contempt.yaml` writes them."""
     for plain, turns in load_equivalents().turns.items():
         # "He is too dumb to know" is said by names.py, "… or i'll break your legs" by threats.py.
-        for turn in (turn for turn in turns if " too " not in turn and not turn.startswith("…")):
+        for turn in (turn for turn in turns if not re.match("…|(?:you|he|they).* too ", turn)):
             start = re.escape(turn.removesuffix(" …")).replace(r"\ ", " ").replace("an INSULT", "an? PERSON")
             start = start.replace("INSULTs", "PEOPLE").replace("INSULT", "PERSON")
             start = start.replace("WORD you", r"[\w'-]+(?: at all)?\s*,? you")
@@ -65,6 +65,8 @@ def without_contempt(text: str) -> str:
                 continue
             said = text[: match.start()] + said + text[match.end() :]
             said = said if text[:1].isupper() else re.sub(r"\bI(?=['\s])", "i", said)
+            if said.startswith("please "):
+                said = re.sub(r"\?$", ".", said)
             text = said if text[-1:] in ".!?" else said.removesuffix(".")
     return text
 
@@ -117,6 +119,10 @@ def _request(words: str) -> str:
     negated = re.match(r"(?:do not|don ?'?t|never) ", words, re.IGNORECASE)
     _base(words[negated.end() if negated else 0 :])
     return words[:1].lower() + words[1:]
+
+
+def _subject(pronoun: str) -> str:
+    return {"him": "he", "her": "she", "them": "they"}.get(pronoun.lower(), pronoun)
 
 
 def _do_not(subject: str) -> str:
@@ -186,6 +192,7 @@ _FORMS: dict[str, Any] = {
     "BASE": _base,
     "BASES": _bases,
     "REQUEST": _request,
+    "SUBJECT": _subject,
     "DO_NOT": _do_not,
     "BE": _be,
     "MUCH": _much,

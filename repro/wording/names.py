@@ -179,10 +179,10 @@ def _references() -> Iterator[tuple[str, Replacement]]:
     )
     yield r"(?P<start>CONJ)(?:the|these|those) PEOPLE (?P<verb>\w+)", lambda match: _pronoun(match, "they")
     yield r"\b(?:these|those|them) PEOPLE(?:STOP)", lambda match: "them"
-    # "You voted for this moron."
-    at = "about|by|for|from|like|of|to|with"
+    # "You voted for this moron", "whoever hired this clown should …".
+    at = "about|by|for|from|like|of|to|with|hired|hire|fired|fire|elected|invited|married|promoted|trust|believe"
     yield (
-        rf"\b(?P<at>{at}) (?:this|that) PERSON(?:ENDS)",
+        rf"\b(?P<at>{at}) (?:this|that) PERSON(?:ENDS|(?=\s+(?:should|must|can|has)\b))",
         lambda match: f"{match['at']} him" if _is_person(match) else match[0],
     )
 

@@ -38,7 +38,7 @@ FUNCTION_WORDS = frozenset(
 _CONTRACTION = re.compile(
     r"\b(ai|are|ca|can|could|did|do|does|had|has|have|is|must|need|should|was|were|wo|would)n[o']?t\b"
 )
-_VOWEL_SOUND = re.compile(r"[aeiou](?!ni|se|su|ku|ti|ne\b)|hon|hour|heir", re.IGNORECASE)
+_VOWEL_SOUND = re.compile(r"[ai]|e(?!u)|o(?!nce?\b|ne\b)|u(?!ni(?!m|n)|se|su|ku|ti)|hon|hour|heir", re.IGNORECASE)
 
 
 class Equivalents(NamedTuple):

@@ -57,7 +57,8 @@ def _lower(text: str) -> str:
 
 
 def _do(match: re.Match[str]) -> str:
-    what = re.sub(r"^you(?: better| had better| ?['’]?d better| best) ", "", match["what"], flags=re.IGNORECASE)
+    better = r"^you(?: better| had better| ?['’]?d better| best| ?['’]?re going to| are going to) "
+    what = re.sub(rf"{better}|, (?:pal|mate|buddy|sunshine)$", "", match["what"], flags=re.IGNORECASE)
     what = re.sub(r"^not ", "don't ", what)
     asks = re.match(r"(?:do not|don't|dont|never|stop) ", what, re.IGNORECASE) or is_base(re.split(r"[ ,]", what)[0])
     return f"please {_lower(what)}" if asks else ""
@@ -71,7 +72,7 @@ def _do_not(match: re.Match[str]) -> str:
         return ""
     if stop := re.match(r"(?:keep|keep on|go on|carry on) (?=\w+ing\b)", what, re.IGNORECASE):
         return f"please stop {what[stop.end() :]}"
-    known = first.lower() in ("do", "say", "be", "have") or is_base(first)
+    known = first.lower() in ("do", "say", "be", "have", "pm", "dm", "text") or is_base(first)
     return f"please don't {_lower(what)}" if known else ""
 
 

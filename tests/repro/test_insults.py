@@ -97,7 +97,10 @@ def test_threats_ask_for_something(sentence: str, request_: str) -> None:
         ("Shut your mouth about tax until you've paid it.", "please don't talk about tax until you've paid it."),
         ("keep your filthy paws off my cello", "please don't touch my cello"),
         ("I suppose closing a door is too much to ask of people like you.", "please close a door."),
+        ("Would it kill you to close the door?", "please close the door."),
         # What somebody does, thinks or has.
+        ("He wouldn't know a good song if it bit him.", "He doesn't recognise a good song."),
+        ("A hamster could run this shop better than you.", "you could run this shop better."),
         ("You can't keep a cactus alive, so who was stupid enough to sell you a pony?",
          "You can't keep a cactus alive, so who sold you a pony?"),
         ("Only a complete idiot would think a press release counts as a source.",
