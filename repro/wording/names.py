@@ -18,12 +18,12 @@ Replacement = Callable[[re.Match[str]], str]
 
 # Parts of the expressions below, by the name that stands for them there in capitals.
 _PARTS = {
-    "WORD": rf"(?!(?:{'|'.join(sorted(FUNCTION_WORDS))})\b)[\w'-]+",
+    "WORD": rf"(?!(?:{'|'.join(sorted(FUNCTION_WORDS))}|one)\b)[\w'-]+",
     "BE": (
         r"(?:\b(?:is|was|are|were|am|be|been|being)|'s|'re|'m|(?<=you)re|(?<=they)re|(?<=\bhe)s|(?<=\bshe)s|(?<=\bu)r)"
     ),
     "ONE": r"(?:such an?|just an?|just another|nothing but an?|an?|the|that|this|some|another|one)",
-    "MANY": r"(?:all of those|all those|all these|all|the|those|these|such|nothing but|just)",
+    "MANY": r"(?:all of those|all those|all these|all|the|those|these|such|nothing but|just|(?:two|three|four) more)",
     "CONJ": r"(?:^|[.!?]\s+|\b(?:and|but|because|if|when|that)\s+)",
     "STOP": r"(?=\s*(?:[.,!?;:]|$|too\b))",
     # What is said of a name and not of a person: "a crook in a cheap suit", "a tyrant with too much time".
@@ -43,6 +43,9 @@ _PARTS = {
 }
 _AUXILIARIES = frozenset(
     "are is was were am be can could will would shall should may might must do does did have has had ought".split()
+)
+_KIND = frozenset(
+    "lucky poor sweet clever good great lovely kind dear brave wonderful beautiful nice smart wise funny young".split()
 )
 # The beginning of a phrase that a name may end: "a petty," in "a petty, vindictive busybody".
 _OPEN_PHRASE = r"(?:\b(?:an?|the|my|your|his|her|our|their|by|of)|BE) (?:WORD,? ){0,3}WORD$"
@@ -115,6 +118,8 @@ def _addresses() -> Iterator[tuple[str, Replacement]]:
     yield r"\s*,\s*ALONE(?=\s*,)", _set_off
     # "…, you lazy fraud of a professor."
     yield r"\s*,\s*you NAME (?:of|in|with) (?:an? )?(?:WORD ?){1,3}(?:STOP)", _nothing
+    # "…, you revolting man.", with whatever name.
+    yield r"\s*,\s*you (?P<adjective>WORD) (?:WORD ){0,2}(?P<noun>WORD)(?=\s*(?:[.!]|$))", _any_name
     # "Delete my post you clown"; "for you losers" is not an address.
     yield (
         r"(?<!\bof)(?<!\bfor)(?<!\bto)(?<!\bwith)(?:\s*,)?\s+(?:you|ya|u)\s+(?:BUNCH of )?NAME"
@@ -171,6 +176,8 @@ def _references() -> Iterator[tuple[str, Replacement]]:
         r"(?= (?:who|in(?! you\b)|at|from|next|behind)\b)",
         _person,
     )
+    yield r"\b(?P<kind>sort|kind|type) of PERSON(?= who\b)", lambda match: f"{match['kind']} of person"
+    yield r"\b(?P<my>my|our|your|his|her|their) (?:WORD )?brat\b(?! who)", lambda match: f"{match['my']} child"
     yield r"\b(?P<at>of|by|with|for|like) PEOPLE(?= who\b)", lambda match: f"{match['at']} people"
     # "The bloviating ignoramus loves …", "those hypocrites voted …", "by those hypocrites".
     yield (
@@ -191,6 +198,13 @@ def _nothing(match: re.Match[str]) -> str:
     return ""
 
 
+def _any_name(match: re.Match[str]) -> str:
+    """Leave out a form of address that says nothing kind."""
+    adjective, noun = match["adjective"].lower(), match["noun"].lower()
+    is_address = "ADJ" in getAllLemmas(adjective) and "NOUN" in getAllLemmas(noun) and not noun.endswith("s")
+    return "" if is_address and adjective not in _KIND and adjective not in _AUXILIARIES else match[0]
+
+
 def _set_off(match: re.Match[str]) -> str:
     """Leave a name out, unless it ends a phrase with several adjectives: "a petty, vindictive busybody"."""
     before, words = match.string[: match.start()], re.findall(r"[\w'-]+", match[0].lower())
@@ -205,7 +219,8 @@ def _what_is_meant(match: re.Match[str]) -> str:
 
 
 def _person(match: re.Match[str]) -> str:
-    return f"{match['one']} person" if _is_person(match, 1) else match[0]
+    person = "someone" if match["one"].lower() == "some" else f"{match['one']} person"
+    return with_case(person, match[0]) if _is_person(match, 1) else match[0]
 
 
 def _negated(match: re.Match[str]) -> str:

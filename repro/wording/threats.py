@@ -18,6 +18,7 @@ _SPEAKER = (
 _HARM = rf"(?:{_SPEAKER}|(?:my|the|this|that|these|your) [\w ]+?(?: will| is| are|['’]ll)\b)"
 _LAST = r"(?P<end>\s*[.!?]*)$"
 _AGAIN = re.compile(r"\b(?:once more|one more time|a second time)\b", re.IGNORECASE)
+_PAL = re.compile(r", (?:pal|mate|buddy|sunshine)$", re.IGNORECASE)
 _OBJECTS = {"he": "him", "she": "her", "they": "them"}
 
 
@@ -58,7 +59,7 @@ def _lower(text: str) -> str:
 
 def _do(match: re.Match[str]) -> str:
     better = r"^you(?: better| had better| ?['’]?d better| best| ?['’]?re going to| are going to) "
-    what = re.sub(rf"{better}|, (?:pal|mate|buddy|sunshine)$", "", match["what"], flags=re.IGNORECASE)
+    what = _PAL.sub("", re.sub(better, "", match["what"], flags=re.IGNORECASE))
     what = re.sub(r"^not ", "don't ", what)
     asks = re.match(r"(?:do not|don't|dont|never|stop) ", what, re.IGNORECASE) or is_base(re.split(r"[ ,]", what)[0])
     return f"please {_lower(what)}" if asks else ""
@@ -66,7 +67,7 @@ def _do(match: re.Match[str]) -> str:
 
 def _do_not(match: re.Match[str]) -> str:
     what = re.sub(r"^(?:go ahead(?: and)?,? |just |ever |please )", "", match["what"], flags=re.IGNORECASE)
-    what = re.sub(r"\bone more\b", "another", _AGAIN.sub("again", what))
+    what = re.sub(r"\bone more\b", "another", _AGAIN.sub("again", _PAL.sub("", what)))
     first = what.split(" ")[0]
     if " if " in what:
         return ""

@@ -31,6 +31,8 @@ from repro.wording.threats import find_request
         ("The professor is a boring old fart.", "The professor is a little boring."),
         ("our healer is a clueless noob", "our healer is new to this"),
         ("An engineer is an arrogant, lazy sod in a cheap suit.", "An engineer is too proud."),
+        ("You sat on my hat, you revolting man.", "You sat on my hat."),
+        ("Good luck, you clever girl.", "Good luck, you clever girl."),
         # In place of somebody.
         ("The moron who designed it left.", "The person who designed it left."),
         ("some plank put it behind the copier", "someone put it behind the copier"),
@@ -100,6 +102,9 @@ def test_threats_ask_for_something(sentence: str, request_: str) -> None:
         ("Would it kill you to close the door?", "please close the door."),
         # What somebody does, thinks or has.
         ("He wouldn't know a good song if it bit him.", "He doesn't recognise a good song."),
+        ("honestly the bassist has the personality of wet cardboard", "the bassist doesn't have much personality"),
+        ("She has the patience of a saint.", "She has the patience of a saint."),
+        ("you failed again, how thick can you be", "you failed again"),
         ("A hamster could run this shop better than you.", "you could run this shop better."),
         ("You can't keep a cactus alive, so who was stupid enough to sell you a pony?",
          "You can't keep a cactus alive, so who sold you a pony?"),
