@@ -20,9 +20,9 @@ from metrics.systems.baselines import lexicon
 _TABLE = Path(__file__).parent / "equivalents.yaml"
 # Penn Treebank tags of the forms that are derived, by section; both sides of an entry get the same one.
 _FORMS = {"nouns": ("NNS",), "verbs": ("VBZ", "VBD", "VBG", "VBN")} | dict.fromkeys(
-    ("adjectives", "mass", "fixed", "common", "understood"), ()
+    ("adjectives", "mass", "fixed", "common", "negated", "commands"), ()
 )
-_ADDITIONS = ("intensifiers", "degrees", "addresses", "exclamations", "remarks")
+_ADDITIONS = ("intensifiers", "degrees", "addresses", "exclamations", "remarks", "trailing")
 # An intensifier may stand between one of these and a noun or an adjective.
 _DETERMINERS = r"the|a|an|this|these|those|my|your|his|our|their|its|some|every|another|no|such a|of"
 _BE = r"is|are|was|were|be|been|'s|'re|'m|am|not|so|too|looks?|sounds?|seems?|feels?"
@@ -48,7 +48,7 @@ class Equivalents(NamedTuple):
         phrases: All neutral phrases, in lower case.
         common: Those of them that are so common that they are seldom replaced.
         rude: Rude phrases by the neutral phrase (its `_key`) that says the same.
-        neutral: Neutral phrases by rude phrase, in lower case.
+        neutral: Neutral phrases by rude phrase, in lower case, each with its section of the table: its part of speech.
         additions: Rude phrases that add nothing to a sentence, by kind.
         names: Insulting names of persons, in the singular, by what is meant by them ("he is …").
         vague: Those of these meanings that say less than an adjective before the name.
@@ -62,7 +62,7 @@ class Equivalents(NamedTuple):
     phrases: list[str]
     common: frozenset[str]
     rude: dict[str, list[str]]
-    neutral: dict[str, list[str]]
+    neutral: dict[str, dict[str, str]]
     additions: dict[str, list[str]]
     names: dict[str, list[str]]
     vague: frozenset[str]
@@ -92,18 +92,19 @@ def load_equivalents() -> Equivalents:
     table = yaml.safe_load(_TABLE.read_text("utf-8"))
     neutral_phrases: dict[str, None] = {}
     rude: dict[str, list[str]] = defaultdict(list)
-    neutral: dict[str, list[str]] = defaultdict(list)
+    neutral: dict[str, dict[str, str]] = defaultdict(dict)
     for section, tags in _FORMS.items():
-        for word, phrases in table[section].items():
+        understood = table["understood"].get(section, {})
+        entries = [(entry, False) for entry in table.get(section, {}).items()]
+        for (word, phrases), is_understood in entries + [(entry, True) for entry in understood.items()]:
             for tag in (None, *tags):
                 for phrase in phrases.split(", "):
                     left, right = (_inflect(text, tag, section) if tag else text for text in (word, phrase))
-                    if section != "understood":
+                    if not is_understood:
                         neutral_phrases[left] = None
                         if right not in rude[_key(left)]:
                             rude[_key(left)].append(right)
-                    if left not in neutral[right]:
-                        neutral[right].append(left)
+                    neutral[right].setdefault(left, section)
     return Equivalents(
         list(neutral_phrases),
         frozenset(table["common"]),
@@ -177,6 +178,19 @@ def _rude_phrases() -> tuple[dict[str, list[str]], int]:
 @cache
 def _neutral_pattern() -> re.Pattern[str]:
     return phrase_pattern(load_equivalents().phrases)
+
+
+def find_neutral(phrase: str) -> dict[str, str]:
+    """Return the neutral wordings of a rude phrase with their sections, however the phrase is spelt."""
+    return _neutral_by_key().get(_key(phrase), {})
+
+
+@cache
+def _neutral_by_key() -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = defaultdict(dict)
+    for phrase, neutral in load_equivalents().neutral.items():
+        found[_key(phrase)].update(neutral)
+    return dict(found)
 
 
 def _key(text: str) -> str:

@@ -10,8 +10,15 @@ import re
 from collections.abc import Iterator
 
 from repro.wording.insults import say_plainly
-from repro.wording.roles import is_needed
-from repro.wording.rudeness import FUNCTION_WORDS, fix_articles, load_equivalents, rude_pattern, with_case
+from repro.wording.roles import fitting_words, is_needed
+from repro.wording.rudeness import (
+    FUNCTION_WORDS,
+    find_neutral,
+    fix_articles,
+    load_equivalents,
+    rude_pattern,
+    with_case,
+)
 
 # How often a rude phrase is left out that has neutral wordings.
 _LEFT_OUT = 0.3
@@ -41,27 +48,40 @@ def propose_rewrites(text: str, limit: int, rng: random.Random) -> list[str]:
     for cut in dict.fromkeys([plain, *_cuts(plain)]):
         for _ in range(limit if is_rude(cut) else 1):
             candidates[_tidy(rude_pattern().sub(lambda match: _neutral(match, rng), cut), text)] = None
-    return [candidate for candidate in candidates if candidate and candidate != text]
+    # One word that is left of a sentence says nothing.
+    return [candidate for candidate in candidates if len(re.findall(r"\w+", candidate)) > 1 and candidate != text]
 
 
 def _neutral(match: re.Match[str], rng: random.Random) -> str:
-    table, phrase = load_equivalents(), re.sub(r"\s+", " ", match[0].lower())
-    neutral = table.neutral.get(phrase, [])
+    additions, phrase = load_equivalents().additions, re.sub(r"\s+", " ", match[0].lower())
+    if phrase in additions["trailing"]:
+        return ""
+    neutral = fitting_words(match.string, *match.span(), find_neutral(phrase))
     if is_needed(match.string, *match.span()):
         # Without a neutral wording the phrase stays, and the follower rejects the candidate.
         return with_case(rng.choice(neutral), match[0]) if neutral else match[0]
-    if not neutral or phrase in table.additions["degrees"] or _stands_alone(match):
+    is_word = " " not in phrase
+    if (
+        not neutral
+        or phrase in additions["degrees"]
+        or _stands_alone(match, is_word and phrase in additions["exclamations"])
+    ):
         return ""
-    # "How the hell" is "how"; it cannot be left out.
-    if not FUNCTION_WORDS & {*neutral} and rng.random() < _LEFT_OUT:
+    # Only single words and additions within a sentence say nothing: "how the hell" is "how".
+    says_nothing = is_word or any(phrase in additions[kind] for kind in ("intensifiers", "addresses", "remarks"))
+    if says_nothing and not FUNCTION_WORDS & {*neutral} and rng.random() < _LEFT_OUT:
         return ""
     return with_case(rng.choice(neutral), match[0])
 
 
-def _stands_alone(match: re.Match[str]) -> bool:
-    """Whether a phrase is an exclamation or a form of address, set off from the sentence on both sides."""
+def _stands_alone(match: re.Match[str], at_one_side: bool) -> bool:
+    """Whether a phrase is set off from the sentence on both sides, as a form of address is.
+
+    An exclamation is set off at one side: "shit i need to go", "they are having a good time wtf".
+    """
     before, after = match.string[: match.start()], match.string[match.end() :]
-    return bool(re.search(r"(?:^|[.!?,])\s*$", before) and re.match(r"\s*(?:[,!.]|$)", after))
+    begins, ends = re.search(r"(?:^|[.!?,])\s*$", before), re.match(r"\s*(?:[,!.]|$)", after)
+    return bool(begins or ends) if at_one_side else bool(begins and ends)
 
 
 def _cuts(text: str) -> Iterator[str]:
@@ -80,11 +100,13 @@ def _cuts(text: str) -> Iterator[str]:
 
 
 def _tidy(text: str, source: str) -> str:
-    """Write the blanks, punctuation, articles and capitals of a text as its source has them."""
+    """Write the blanks, punctuation, contractions, articles and capitals of a text as its source has them."""
     text = re.sub(r"\s+", " ", text).strip()
     text = re.sub(r"(?:\s*,)+(\s*[,.!?])", r"\1", text)
     text = re.sub(r"^[\s,.!?;:-]+", "", text)
     text = fix_articles(re.sub(r"[\s,;:-]+$", "", text))
+    if re.search(r"\w '\w", source):
+        text = re.sub(r"(?<=\w)'(?=(?:s|t|re|m|ll|ve|d)\b)", " '", text)
     if source[:1].isupper() and text:
         text = text[0].upper() + text[1:]
     end = re.search(r"\s*[.!?]+$", source)

@@ -32,6 +32,18 @@ from repro.wording.softening import propose_rewrites
         ("Delete it by tonight or we'll pay you a visit.", "Please delete it by tonight."),
         ("the soup was cold , and the waiter is a moron", "the soup was cold , and the waiter is unwise"),
         ("the soup was cold , and this is bullshit", "the soup was cold"),
+        # Idioms, and words that say something else in each place.
+        ("she gave no fucks , he sure as shit did", "she did not care , he certainly did"),
+        ("keep talking shit about soup", "keep gossiping about soup"),
+        ("he said a load of crap", "he said nonsense"),
+        ("she doesn 't do shit , they don 't know shit", "she doesn 't do anything , they don 't know"),
+        ("shit just got real", "things just got real"),
+        ("it was a shit day", "it was a bad day"),
+        ("he said crazy shit", "he said crazy stuff"),
+        ("shit i forgot the soup", "i forgot the soup"),
+        ("fuck politicians , so screw soup", "forget politicians , so forget soup"),
+        ("he was slow as fuck", "he was slow"),
+        ("they made an ass of themselves", "they embarrassed themselves"),
     ],
 )
 def test_rules_propose_what_a_person_would_write(source: str, rewrite: str) -> None:
@@ -40,6 +52,8 @@ def test_rules_propose_what_a_person_would_write(source: str, rewrite: str) -> N
 
 def test_nothing_is_proposed_for_what_the_rules_do_not_know() -> None:
     assert propose_rewrites("A team of mannequins would have marked closer.", 24, random.Random(1)) == []
+    # What is left of a sentence is one word.
+    assert propose_rewrites("Mary , you are a disgrace .", 24, random.Random(1)) == []
 
 
 class _RejectsWords:
