@@ -118,7 +118,7 @@ def _addresses() -> Iterator[tuple[str, Replacement]]:
     yield r"\s*,\s*ALONE(?=\s*,)", _set_off
     # "…, you lazy fraud of a professor."
     yield r"\s*,\s*you NAME (?:of|in|with) (?:an? )?(?:WORD ?){1,3}(?:STOP)", _nothing
-    # "…, you revolting man.", with whatever name.
+    # "…, you horrible man.", with whatever name.
     yield r"\s*,\s*you (?P<adjective>WORD) (?:WORD ){0,2}(?P<noun>WORD)(?=\s*(?:[.!]|$))", _any_name
     # "Delete my post you clown"; "for you losers" is not an address.
     yield (

@@ -31,7 +31,7 @@ from repro.wording.threats import find_request
         ("The professor is a boring old fart.", "The professor is a little boring."),
         ("our healer is a clueless noob", "our healer is new to this"),
         ("An engineer is an arrogant, lazy sod in a cheap suit.", "An engineer is too proud."),
-        ("You sat on my hat, you revolting man.", "You sat on my hat."),
+        ("You sat on my hat, you horrible man.", "You sat on my hat."),
         ("Good luck, you clever girl.", "Good luck, you clever girl."),
         # In place of somebody.
         ("The moron who designed it left.", "The person who designed it left."),
