@@ -22,6 +22,7 @@ _NAMED = re.compile(
     re.IGNORECASE,
 )
 _CALLED = re.compile(r"(?:\b(?:is|are|was|were|am|be|your|youre)|'s|'re|'m)\s+(?:an?|such an?)\s+$", re.IGNORECASE)
+_POINTED_AT = re.compile(r"\b(?:this|that|some|another)\s+$", re.IGNORECASE)
 _PREDICATE = re.compile(
     r"(?:\b(?:is|are|was|were|be|been|am|im|youre|hes|shes|its|theyre|feels?|felt|looks?|sounds?|gets?|getting|got|becom(?:e|es|ing)|became|so+|too|how|as|beyond)"
     r"|'s|'re|'m|\b(?!only\b)[\w']+ly)(?:\s+(?:just|plain|really|very|pretty|all|that|not|n't|more|even|still|also|kinda|\w+ly))*\s+$"
@@ -106,7 +107,11 @@ def find_role(text: str, start: int, end: int) -> Role:
     if phrase in _SUBJECTS and behind in _FINITE and _CLAUSE.search(before):
         return "noun"
     singular, plural = _persons()
-    if phrase in singular and _CALLED.search(before):
+    last = _LAST.search(before)
+    # "That moron drives" has a verb behind, "that moron driver" has not.
+    subject = _POINTED_AT.search(before) and "VERB" in getAllLemmas(behind)
+    # An insult in the plural stands before no other noun.
+    if (phrase in singular and (subject or _CALLED.search(before))) or (phrase in plural and last):
         return "noun"
     if is_word and behind not in FUNCTION_WORDS and behind not in _CHAT:
         # "The most stupid idea" is not "the most idea".
@@ -116,8 +121,7 @@ def find_role(text: str, start: int, end: int) -> Role:
         return "noun"
     if _PREDICATE.search(before):
         return "predicate"
-    last = _LAST.search(before)
-    named = phrase in plural or (phrase in singular and bool(_NAMED.search(before)))
+    named = phrase in singular and bool(_NAMED.search(before))
     return "noun" if last and (named or _ends_noun_phrase(phrase, last[1].lower())) else "extra"
 
 
@@ -146,7 +150,10 @@ def fitting_words(text: str, start: int, end: int, neutral: dict[str, str]) -> l
     if role == "noun" and "negated" in neutral.values() and _NOT.search(text[:start]):
         return [word for word, section in neutral.items() if section == "negated"]
     if " " in text[start:end].strip():
-        return [word for word, section in neutral.items() if section != "negated"]
+        # "The fuck up" is a mistake, "they fuck up" is to make one.
+        nouns = [word for word, section in neutral.items() if section in ("nouns", "mass")]
+        others = [word for word, section in neutral.items() if section not in ("nouns", "mass", "negated")]
+        return nouns if nouns and (role == "noun" or not others) else others
     if role == "verb" and _PARTICLE.match(text, end):
         return []
     sections = ("verbs",) if role == "predicate" and text[:end].endswith("ing") else _SECTIONS[role]

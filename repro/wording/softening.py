@@ -27,7 +27,9 @@ _WHO = re.compile(
     r"\s*(?:\b(?:is|are|was|were)|'s|'re)\s+(?:an?|the|just an?|such an?)?\s*([\w' ,-]+?)\s+(?:who|that)\s+",
     re.IGNORECASE,
 )
-_CLAUSES = re.compile(r"(\s*[,;:]\s+|\s+(?:and|but|because|so|,)\s+|\s*\.\.+\s*|\s+-+\s+)")
+_CLAUSES = re.compile(
+    r"(\s*[,;:]\s+|\s+(?:and|but|because|so(?= (?:i|you|we|he|she|they|it|the|that|this)\b)|,)\s+|\s*\.\.+\s*|\s+-+\s+)"
+)
 
 
 def is_rude(text: str) -> bool:

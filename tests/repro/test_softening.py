@@ -44,6 +44,9 @@ from repro.wording.softening import propose_rewrites
         ("fuck politicians , so screw soup", "forget politicians , so forget soup"),
         ("he was slow as fuck", "he was slow"),
         ("they made an ass of themselves", "they embarrassed themselves"),
+        ("they fuck up big , it was a fuck up", "they mess up big , it was a mistake"),
+        ("regular idiots get soup", "regular people get soup"),
+        ("tell this bitch to come", "tell this woman to come"),
     ],
 )
 def test_rules_propose_what_a_person_would_write(source: str, rewrite: str) -> None:
