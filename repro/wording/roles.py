@@ -63,7 +63,7 @@ _CHAT = frozenset(
 _INTERJECTIONS = frozenset("lol lmao yo yeah ok well damn rt man fam bro dude oh wow jesus question you u ya".split())
 _NOT = re.compile(
     r"(?:\b(?:not|never|no|nobody|cannot|aint|dont|doesnt|didnt|cant|wont|isnt|wasnt|couldnt)|n ?'t)"
-    r"\s+(?:[\w'-]+\s+){1,2}$",
+    r"\s+(?:[\w'-]+\s+)?(?!(?:an?|the|th(?:is|at|[eo]se)|my|your|his|her|our|their)\b)[\w'-]+\s+$",
     re.IGNORECASE,
 )
 # "So fucking greedy" is as "so greedy".

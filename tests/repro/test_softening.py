@@ -57,6 +57,8 @@ def test_nothing_is_proposed_for_what_the_rules_do_not_know() -> None:
     assert propose_rewrites("A team of mannequins would have marked closer.", 24, random.Random(1)) == []
     # What is left of a sentence is one word.
     assert propose_rewrites("Mary , you are a disgrace .", 24, random.Random(1)) == []
+    # "I won't watch that anything" is no English.
+    assert not any("anything" in text for text in propose_rewrites("i wont watch that dick .", 24, random.Random(1)))
 
 
 class _RejectsWords:
