@@ -68,7 +68,7 @@ class WarmupTrainer(DistributedTrainer):
     ) -> None:
         prompts = leader.prompt_ids([row["source"] for row in rows])
         targets = leader.target_ids([row["target"] for row in rows])
-        # In tokens: among rows of as many words a fifth of a batch is padding.
+        # In tokens: rows of as many words differ in tokens, and a batch is padded to its longest row.
         lengths = [len(prompt) + len(target) for prompt, target in zip(prompts, targets, strict=True)]
         measured = [{**row, "length": length} for row, length in zip(rows, lengths, strict=True)]
         super().__init__(leader, arguments, measured, **kwargs)
