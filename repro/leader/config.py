@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, model_validator
 from repro.config.section import Count, Positive, Section, Share
 
 
-def fastest_dtype() -> str:
+def _fastest_dtype() -> str:
     """Return "bfloat16" where the GPU or the processor has instructions for its products, else "float32".
 
     Without them bfloat16 is several times slower than float32.
@@ -22,7 +22,7 @@ def fastest_dtype() -> str:
 
 # "auto" never stays in a recipe: what a run did should not hang on who reads its lock file.
 Dtype = Annotated[
-    Literal["auto", "float32", "bfloat16"], AfterValidator(lambda dtype: fastest_dtype() if dtype == "auto" else dtype)
+    Literal["auto", "float32", "bfloat16"], AfterValidator(lambda dtype: _fastest_dtype() if dtype == "auto" else dtype)
 ]
 
 

@@ -4,7 +4,6 @@ The reference never costs a second full model: with LoRA it is the model with it
 the frozen weights and copies the trained ones.
 """
 
-import copy
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -21,7 +20,7 @@ from metrics.generation.tokens import get_eos_token_ids
 from metrics.models.loading import LoadedModel
 from metrics.util.errors import InputError
 from repro.distributed import full_tensor, shard_like
-from repro.leader.split_decoder import SplitDecoder, Tokens
+from repro.leader.split_decoder import SplitDecoder, Tokens, copy_trained
 
 _ATTENTION_OR_NORM = re.compile(r"attn|attention|norm|ln_", re.IGNORECASE)
 _FINAL_NORMS = ("model.norm.weight", "decoder.final_layer_norm.weight", "transformer.ln_f.weight")
@@ -76,8 +75,7 @@ class Leader:
         else:
             raise InputError(f'train: "{train}" is not "full", "lora" or a number of layers')
         if not self.uses_lora and self.split_decoder is None:
-            shared = {id(p): p for p in self.model.parameters() if not p.requires_grad}
-            self._reference_model = copy.deepcopy(self.model, shared).requires_grad_(False).eval()
+            self._reference_model = copy_trained(self.model)
         # With dropout, policy and reference would differ before the first update.
         self.model.eval()
 

@@ -74,6 +74,12 @@ def share_prompts(prompts: Tokens, targets: Tokens, pad: int, shift_right: bool,
     return SharedPrompts(pad_rows(ids, pad, device), pad_rows(positions, 0, device), mask, scored)
 
 
+def copy_trained(module: Any) -> Any:
+    """Return a frozen copy of a module, which shares the weights that are not trained."""
+    shared = {id(p): p for p in module.parameters() if not p.requires_grad}
+    return copy.deepcopy(module, shared).requires_grad_(False).eval()
+
+
 class SplitDecoder:
     """A causal model as a frozen trunk, the trained top layers, and a frozen copy of them for the reference.
 
@@ -91,9 +97,7 @@ class SplitDecoder:
         self.model = model
         self._num_frozen = len(model.model.layers) - top_layers
         self._trunk = model.model.layers[: self._num_frozen]
-        top = model.model.layers[self._num_frozen :]
-        shared = {id(p): p for p in top.parameters() if not p.requires_grad}
-        self._reference_layers = copy.deepcopy(top, shared).requires_grad_(False).eval()
+        self._reference_layers = copy_trained(model.model.layers[self._num_frozen :])
         self._reference_norm = copy.deepcopy(model.model.norm).requires_grad_(False)
         self.matches_model = self._matches_model()
         if self.matches_model and trunk_dtype != torch.float32:

@@ -15,7 +15,7 @@ from lemminflect import getAllLemmas, getInflection, getLemma
 
 from repro.wording.names import compile_expression
 from repro.wording.rudeness import FUNCTION_WORDS, load_equivalents
-from repro.wording.threats import is_base
+from repro.wording.threats import is_base, verb_lemma
 
 _TABLE = Path(__file__).parent / "contempt.yaml"
 _FIELD = re.compile(r"\{(\w+)(?::(\w+))?\}")
@@ -88,7 +88,7 @@ def _form(words: str, form: str) -> str:
 
 def _inflect(words: str, tag: str) -> str:
     verb, blank, rest = words.partition(" ")
-    lemma = next(iter(getLemma(verb.lower(), "VERB")), "") if getAllLemmas(verb.lower(), "VERB") else ""
+    lemma = verb_lemma(verb) if getAllLemmas(verb.lower(), "VERB") else ""
     forms = getInflection(lemma, tag) if lemma else ()
     if not forms:
         raise _NoFormError
@@ -106,7 +106,7 @@ def _bases(words: str) -> str:
     """Return words in which the verb behind "and" is a base form, as that before it: "and keeps" becomes "and keep"."""
 
     def base(match: re.Match[str]) -> str:
-        lemma = next(iter(getLemma(match[2].lower(), "VERB")), "")
+        lemma = verb_lemma(match[2])
         is_verb = match[2] in getInflection(lemma, "VBZ") and not _is_plural_noun(match[2])
         return f"{match[1]} {lemma if is_verb or lemma == 'keep' else match[2]}"
 
@@ -173,7 +173,7 @@ def _negated(clause: str) -> str:
     for i, word in enumerate(words[1:6], 1):
         if _AUXILIARY.fullmatch(word):
             return " ".join([*words[: i + 1], "not", *words[i + 1 :]])
-        lemma = next(iter(getLemma(word.lower(), "VERB")), "")
+        lemma = verb_lemma(word)
         for tag, negated in (("VBZ", "doesn't"), ("VBD", "didn't")):
             is_verb = lemma and lemma != word and "VERB" in getAllLemmas(word) and word in getInflection(lemma, tag)
             # "Visits" is a noun in "two visits make".

@@ -136,16 +136,15 @@ def is_needed(text: str, start: int, end: int) -> bool:
     return find_role(text, start, end) != "extra"
 
 
-def fitting_words(text: str, start: int, end: int, neutral: dict[str, str]) -> list[str]:
-    """Return those neutral wordings that can stand in the place of the phrase at `text[start:end]`.
+def fitting_words(match: re.Match[str], role: Role, neutral: dict[str, str]) -> list[str]:
+    """Return those neutral wordings that can stand in the place of a phrase.
 
     Args:
-        text: The sentence.
-        start: Where the phrase begins in it.
-        end: Where the phrase ends in it.
+        match: The phrase in its sentence.
+        role: Its role there, by `find_role`.
         neutral: Neutral wordings of the phrase with their sections, as `Equivalents.neutral` has them.
     """
-    role = find_role(text, start, end)
+    text, start, end = match.string, *match.span()
     neutral = {word: section for word, section in neutral.items() if not lexicon() & {*word.split()}}
     if role == "noun" and "negated" in neutral.values() and _NOT.search(text[:start]):
         return [word for word, section in neutral.items() if section == "negated"]

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 
 from repro.wording.insults import say_plainly
-from repro.wording.roles import fitting_words, is_needed
+from repro.wording.roles import find_role, fitting_words
 from repro.wording.rudeness import (
     FUNCTION_WORDS,
     find_neutral,
@@ -58,8 +58,9 @@ def _neutral(match: re.Match[str], rng: random.Random) -> str:
     additions, phrase = load_equivalents().additions, re.sub(r"\s+", " ", match[0].lower())
     if phrase in additions["trailing"]:
         return ""
-    neutral = fitting_words(match.string, *match.span(), find_neutral(phrase))
-    if is_needed(match.string, *match.span()):
+    role = find_role(match.string, *match.span())
+    neutral = fitting_words(match, role, find_neutral(phrase))
+    if role != "extra":
         # Without a neutral wording the phrase stays, and the follower rejects the candidate.
         return with_case(rng.choice(neutral), match[0]) if neutral else match[0]
     is_word = " " not in phrase

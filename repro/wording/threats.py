@@ -41,7 +41,7 @@ def _harms(threat: str) -> bool:
     )
 
 
-def _lemma(verb: str) -> str:
+def verb_lemma(verb: str) -> str:
     """Return the base form of a verb, or "" for what is no verb."""
     lemmas = getLemma(verb.lower(), "VERB")
     return lemmas[0] if lemmas else ""
@@ -79,7 +79,7 @@ def _do_not(match: re.Match[str]) -> str:
 
 def _do_not_try(match: re.Match[str]) -> str:
     verb, _, rest = match["what"].partition(" ")
-    return f"please don't {_lemma(verb)} {rest}" if _lemma(verb) else ""
+    return f"please don't {verb_lemma(verb)} {rest}" if verb_lemma(verb) else ""
 
 
 def _if(match: re.Match[str]) -> str:
@@ -91,11 +91,11 @@ def _if(match: re.Match[str]) -> str:
         return f"please {what[negated.end() :]}" if negated else f"please don't {what}" if is_base(verb) else ""
     # The subject may have more words: "that leaf blower starts again".
     clause = re.match(r"(?P<more>(?:\w+ ){0,2}?)(?P<verb>\w+s)\b(?P<rest>.*)", what)
-    if not clause or _lemma(clause["verb"]) in ("", clause["verb"]):
+    if not clause or verb_lemma(clause["verb"]) in ("", clause["verb"]):
         return ""
     anyone = who in ("anyone", "anybody", "someone")
     wants = "nobody should" if anyone else f"i don't want {_OBJECTS.get(who, match['who'])} {clause['more']}to"
-    return f"{wants} {_lemma(clause['verb'])}{clause['rest']}"
+    return f"{wants} {verb_lemma(clause['verb'])}{clause['rest']}"
 
 
 def _do_not_again(match: re.Match[str]) -> str:
@@ -108,7 +108,7 @@ def _should(match: re.Match[str]) -> str:
 
 
 def _nobody(match: re.Match[str]) -> str:
-    return f"no {match['noun']} should {_lemma(match['verb'])} {match['what']}" if _lemma(match["verb"]) else ""
+    return f"no {match['noun']} should {verb_lemma(match['verb'])} {match['what']}" if verb_lemma(match["verb"]) else ""
 
 
 def _no_more(match: re.Match[str]) -> str:
